@@ -1,0 +1,46 @@
+# install: the environment; reproduce: everything from data to figures; test, lint: the checks.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install reproduce test lint format schemas lock clean
+
+install: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+reproduce: install
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --report results/report/report.html --quiet all
+
+test: install
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+# What editors know of config.yaml and experiments/*.yaml; generated from src/unsmooth/{experiment,specs}.py.
+schemas: install
+	$(BIN)/python workflow/scripts/write_schemas.py
+
+# Needs uv. Resolves the newest versions for Python 3.11 and later on every platform.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--all-extras --upgrade pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf results resources .snakemake
