@@ -1,0 +1,349 @@
+"""Experiments and the configuration: YAML in, checked objects, cells and paths out.
+
+A **cell** is one trained model: (experiment, architecture, loss, alpha, seed). An experiment file names a dataset,
+architectures, a recipe, losses with their alphas, and seeds; the cells are their grid. Everything that a job of the
+workflow needs to know about its cell comes from here as canonical JSON, so that 0.1 and 0.10, or another order of keys,
+are the same cell and rerun nothing.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from unsmooth.specs import Architecture, Dataset, Fraction, Loss, PositiveFloat, PositiveInt, Recipe, Seed, Spec
+
+__all__ = [
+    "HEADLINE_SCORES",
+    "Cell",
+    "Config",
+    "ConfigError",
+    "Experiment",
+    "canonical_json",
+    "format_number",
+    "load_experiment",
+    "parse_config",
+]
+
+Model = TypeVar("Model", bound=BaseModel)
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+ScoreName = Literal[
+    "msp",
+    "msp_temperature",
+    "max_logit",
+    "energy",
+    "logit_margin",
+    "softmax_margin",
+    "negative_entropy",
+    "negative_gini",
+    "doctor_alpha",
+    "doctor_beta",
+    "gen",
+    "softmax_k",
+    "max_logit_pnorm",
+    "msp_pnorm",
+    "bk",
+    "ets",
+    "hts",
+    "lda",
+    "j_score",
+]
+HEADLINE_SCORES = ("msp", "msp_temperature", "max_logit_pnorm")  # the baseline and the two repairs
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; the message names the file, the key, the value and what was expected."""
+
+
+class Published(Spec):
+    """A published number, in percent, compared in the tables and never used elsewhere."""
+
+    loss: Name
+    alpha: float | None = None
+    score: ScoreName = "msp"
+    error: float | None = None
+    aurc: float | None = None
+    source: str
+
+
+class Experiment(Spec):
+    """One experiment file.
+
+    Attributes:
+        description: what it is, in a sentence.
+        dataset, architectures, recipe: what is trained on what, and how.
+        losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
+        seeds: one model a seed.
+        published: numbers from the literature to compare with.
+    """
+
+    description: str
+    dataset: Dataset
+    architectures: Annotated[dict[Name, Architecture], Field(min_length=1)]
+    recipe: Recipe
+    losses: Annotated[dict[Name, Loss], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    published: list[Published] = []
+
+    @field_validator("architectures", "losses", mode="before")
+    @classmethod
+    def _key_is_default_kind(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: {"kind": key, **(entry or {})} if isinstance(entry, dict | None) else entry
+            for key, entry in value.items()
+        }
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ, got {self.seeds}")
+        for name, architecture in self.architectures.items():
+            if architecture.inputs != self.dataset.inputs:
+                raise ValueError(
+                    f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
+                    f"{self.dataset.inputs}"
+                )
+        augmentation = self.recipe.augmentation
+        if self.dataset.inputs != "images" and (augmentation.crop_padding or augmentation.flip):
+            raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+        for name in self.losses:
+            if len(set(self.alphas(name))) < len(self.alphas(name)):
+                raise ValueError(f"alphas of loss {name!r} must differ, got {self.alphas(name)}")
+        return self
+
+    @property
+    def dataset_id(self) -> str:
+        """Return the dataset's folder name: its kind, then every option that is not the default."""
+        defaults = type(self.dataset)().model_dump()
+        options = self.dataset.model_dump()
+        changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults[key]]
+        return "_".join([self.dataset.kind, *changed])
+
+    def alphas(self, loss: str) -> list[float]:
+        """Return the strengths of a loss; a loss without one has the single strength 0."""
+        return list(getattr(self.losses[loss], "alpha", [0.0]))
+
+    @property
+    def smoothed(self) -> list[str]:
+        """Return the keys of the label-smoothing losses, the one with the largest alpha first."""
+        keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
+        return sorted(keys, key=lambda name: -max(self.alphas(name)))
+
+    def cells(self, experiment: str) -> list["Cell"]:
+        """Return the grid in the order of the file; `experiment` is its name."""
+        return [
+            Cell(experiment, architecture, loss, alpha, seed)
+            for architecture in self.architectures
+            for loss in self.losses
+            for alpha in self.alphas(loss)
+            for seed in self.seeds
+        ]
+
+    def training(self, cell: "Cell") -> dict[str, Any]:
+        """Return everything that decides the weights of a cell, as plain data."""
+        loss = self.losses[cell.loss].model_dump()
+        return {
+            "dataset": self.dataset_id,
+            "architecture": self.architectures[cell.architecture].model_dump(),
+            "loss": loss | {"alpha": cell.alpha},
+            "recipe": self.recipe.model_dump(mode="json"),
+            "seed": cell.seed,
+        }
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One trained model of an experiment."""
+
+    experiment: str
+    architecture: str
+    loss: str
+    alpha: float
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Return the folder of the cell's results, relative to the working directory."""
+        return (
+            f"results/cells/{self.experiment}/{self.architecture}/"
+            f"{self.loss}_alpha-{format_number(self.alpha)}/seed-{self.seed}"
+        )
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """Return the cell as the text that stands in paths."""
+        return {key: str(value) for key, value in vars(self).items()} | {"alpha": format_number(self.alpha)}
+
+
+class Evaluation(Spec):
+    """What is measured on the test split."""
+
+    risk_at_coverage: list[Fraction] = Field([0.1, 0.2, 0.5, 0.8], description="operating points, fraction accepted")
+    coverage_at_risk: list[Fraction] = Field([0.01, 0.05], description="operating points, selective risk")
+    ece_bins: PositiveInt = Field(15, description="equal-width confidence bins")
+    bootstrap_replicates: Annotated[int, Field(ge=100)] = Field(1000, description="resamples of the test split")
+    bootstrap_seed: Seed = Field(0, description="the resamples are the same in every cell, so differences are paired")
+    curve_points: Annotated[int, Field(ge=10)] = Field(500, description="points kept of each risk-coverage curve")
+
+
+class RiskCoverageFigure(Spec):
+    """Risk-coverage curves."""
+
+    zoom_coverage: Fraction = Field(0.6, description="right panel: coverage from 0 to this")
+    band: Literal["std", "minmax"] = Field("std", description="shading over seeds")
+
+
+class MaxLogitFigure(Spec):
+    """v_max given pi_max."""
+
+    window: Fraction = Field(0.05, description="width of the window in pi_max")
+    step: Fraction = Field(0.005, description="distance between windows")
+
+
+class ExtraGradientFigure(Spec):
+    """Gradient that label smoothing adds to the max logit, against the probability of error."""
+
+    bins: PositiveInt = Field(15, description="bins of P_error: equal widths where exact, equal counts where estimated")
+
+
+class Figures(Spec):
+    """Settings of the figures; editing one redraws that figure only."""
+
+    width: PositiveFloat = Field(7.0, description="inches; two columns of a page")
+    risk_coverage: RiskCoverageFigure = RiskCoverageFigure()
+    max_logit: MaxLogitFigure = MaxLogitFigure()
+    extra_gradient: ExtraGradientFigure = ExtraGradientFigure()
+
+
+class Config(Spec):
+    """config.yaml: which experiments run, and how they are scored, measured and drawn."""
+
+    experiments: Annotated[list[str], Field(min_length=1, description="names in experiments/, or paths of YAML files")]
+    scores: Annotated[list[ScoreName], Field(min_length=1, description="confidence scores")]
+    evaluation: Evaluation = Evaluation()
+    figures: Figures = Figures()
+
+    @field_validator("scores")
+    @classmethod
+    def _headline_scores_present(cls, value: list[ScoreName]) -> list[ScoreName]:
+        if missing := [name for name in HEADLINE_SCORES if name not in value]:
+            raise ValueError(f"must contain {', '.join(missing)}, which tables and figures compare")
+        if len(set(value)) < len(value):
+            raise ValueError(f"must not repeat a score, got {', '.join(value)}")
+        return value
+
+
+def parse_config(data: Mapping[str, Any]) -> Config:
+    """Check the merged configuration.
+
+    Raises:
+        ConfigError: with one line for each fault.
+    """
+    return _validate(Config, data, "config")
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key, type or range is wrong.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        raise ConfigError(f"experiment file {path} does not exist{_suggest(path.stem, known)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"experiment file {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"experiment file {path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    return _validate(Experiment, data, str(path))
+
+
+def format_number(value: float) -> str:
+    """Write a number the one way it is written in paths: shortest, no exponent, no trailing zeros.
+
+    Example:
+        >>> format_number(0.10), format_number(-0.2), format_number(1.0), format_number(-0.0)
+        ('0.1', '-0.2', '1', '0')
+    """
+    number = Decimal(repr(float(value)))
+    text = f"{number:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def canonical_json(value: Any) -> str:
+    """Write plain data as JSON with sorted keys, so that equal settings are equal text."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _text(value: object) -> str:
+    return format_number(value) if isinstance(value, float) else str(value)
+
+
+def _validate(model: type[Model], data: Any, source: str) -> Model:
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{source}: expected a mapping of keys to values, got {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = [_describe(dict(fault), data) for fault in error.errors()]
+        raise ConfigError("\n".join(f"{source}: {fault}" for fault in faults)) from None
+
+
+def _describe(fault: dict[str, Any], data: Any) -> str:
+    """Say which key is wrong, what came and what was expected."""
+    where = _location(fault["loc"], data, fault["type"])
+    message = fault["msg"].removeprefix("Value error, ")
+    message = (message[:1].lower() + message[1:]).replace("input should", "must")
+    match fault["type"]:
+        case "extra_forbidden":
+            key = str(fault["loc"][-1])
+            return f"unknown key {where!r}{_suggest(key, sorted(set(_known_keys()) - {key}))}"
+        case "missing":
+            return f"key {where!r} is missing"
+        case "too_short":
+            return f"{where}: must not be empty"
+        case "union_tag_invalid":
+            expected, came = fault["ctx"]["expected_tags"], fault["ctx"]["tag"]
+            return f"{where}: unknown kind {came!r}, expected one of {expected}"
+        case "value_error":
+            return f"{where}: {message}" if where else message
+        case _:
+            return f"{where}: {message}, got {fault['input']!r}"
+
+
+def _location(parts: tuple[Any, ...], data: Any, fault_type: str) -> str:
+    """Join the parts that the YAML file contains; pydantic also lists the tags of unions, which it does not."""
+    kept: list[str] = []
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        if isinstance(data, Mapping) and part in data or isinstance(data, list) and isinstance(part, int):
+            kept, data = [*kept, str(part)], data[part]
+        elif last and fault_type == "missing":
+            kept = [*kept, str(part)]
+    return ".".join(kept)
+
+
+def _known_keys() -> Iterator[str]:
+    pending: list[type[BaseModel]] = [Spec]
+    while pending:
+        model = pending.pop()
+        pending += model.__subclasses__()
+        yield from model.model_fields
+
+
+def _suggest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if len(known) < 12 else ""

@@ -1,0 +1,91 @@
+"""Where a result comes from: the code, the versions, the machine."""
+
+import ast
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["code_hash", "git_commit", "versions"]
+
+PACKAGE = Path(__file__).parent
+
+
+def code_hash(source: str | Path) -> str:
+    """Return a fingerprint of a Python file and of every module of this package that it imports, directly or not.
+
+    Comments, docstrings and formatting do not count: only what changes the syntax tree does.
+
+    Args:
+        source: a script that imports from `unsmooth`.
+
+    Returns:
+        The first 16 hexadecimal digits of a SHA-256.
+    """
+    pending, reached = [Path(source).resolve()], set()
+    while pending:
+        path = pending.pop()
+        if path not in reached:
+            reached.add(path)
+            pending += _imported_modules(path)
+    digests = sorted(_tree_digest(path) for path in reached)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+def git_commit() -> str:
+    """Return the commit of the checkout this package runs from, with "+" for local changes; "unknown" without git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python and of the installed `packages`."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(PACKAGE), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            match node.body:
+                case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+                    node.body = rest
+    return tree
+
+
+@cache
+def _tree_digest(path: Path) -> str:
+    return hashlib.sha256(ast.dump(_tree(path)).encode()).hexdigest()
+
+
+def _imported_modules(path: Path) -> Iterator[Path]:
+    for node in ast.walk(_tree(path)):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            # Every parent package runs its __init__ too.
+            for depth in range(1, len(parts) + 1) if parts[0] == "unsmooth" else ():
+                base = PACKAGE.joinpath(*parts[1:depth])
+                yield from (file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file())

@@ -1,0 +1,176 @@
+import copy
+
+import pytest
+import yaml
+
+from unsmooth.experiment import (
+    Config,
+    ConfigError,
+    Experiment,
+    canonical_json,
+    format_number,
+    load_experiment,
+    parse_config,
+)
+from unsmooth.scores import available_scores
+from unsmooth.specs import Recipe
+
+EXPERIMENT = {
+    "description": "A test.",
+    "dataset": {"kind": "glyphs"},
+    "architectures": {"resnet8": {"kind": "cifar_resnet", "depth": 8}},
+    "recipe": {"epochs": 2, "batch_size": 10, "optimizer": {"kind": "sgd", "lr": 0.1}},
+    "losses": {"ce": None, "ls": {"alpha": [0.1, 0.3]}, "nls": {"kind": "ls", "alpha": [-0.2]}},
+    "seeds": [0, 1],
+}
+
+
+def changed(path, value):
+    data = copy.deepcopy(EXPERIMENT)
+    *parents, last = path.split(".")
+    place = data
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    return data
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content):
+        path = tmp_path / "test.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.1, "0.1"),
+        (0.10, "0.1"),
+        (0, "0"),
+        (-0.0, "0"),
+        (1.0, "1"),
+        (-0.2, "-0.2"),
+        (1e-05, "0.00001"),
+        (100.0, "100"),
+    ],
+)
+def test_numbers_have_one_spelling(value, text):
+    assert format_number(value) == text
+
+
+def test_grid_is_losses_times_alphas_times_seeds(write):
+    cells = load_experiment(write(EXPERIMENT)).cells("test")
+
+    assert [cell.folder for cell in cells if cell.seed == 1] == [
+        "results/cells/test/resnet8/ce_alpha-0/seed-1",
+        "results/cells/test/resnet8/ls_alpha-0.1/seed-1",
+        "results/cells/test/resnet8/ls_alpha-0.3/seed-1",
+        "results/cells/test/resnet8/nls_alpha--0.2/seed-1",
+    ]
+    assert len(cells) == 8
+
+
+def test_equal_settings_are_equal_canonical_text(write):
+    one = load_experiment(write(EXPERIMENT))
+    reordered = dict(reversed(changed("recipe", dict(reversed(EXPERIMENT["recipe"].items()))).items()))
+    reordered["losses"]["ls"]["alpha"] = [0.10, 0.30]
+    reordered["recipe"]["optimizer"]["momentum"] = 0.9
+    other = load_experiment(write(reordered))
+
+    assert [canonical_json(one.training(cell)) for cell in one.cells("t")] == [
+        canonical_json(other.training(cell)) for cell in other.cells("t")
+    ]
+
+
+def test_training_holds_only_what_decides_the_weights(write):
+    one = load_experiment(write(EXPERIMENT))
+    other = load_experiment(write(EXPERIMENT | {"description": "Other.", "seeds": [0, 1, 2]}))
+
+    assert one.training(one.cells("t")[0]) == other.training(other.cells("t")[0])
+    assert one.training(one.cells("t")[-1])["loss"] == {"kind": "ls", "alpha": -0.2}
+
+
+def test_dataset_folder_names_what_is_not_default(write):
+    assert load_experiment(write(EXPERIMENT)).dataset_id == "glyphs"
+    dataset = {"kind": "glyphs", "num_train": 50, "noise": 0.5}
+    assert load_experiment(write(changed("dataset", dataset))).dataset_id == "glyphs_noise-0.5_num_train-50"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("recipe.epoch", 3, "unknown key 'recipe.epoch'; did you mean 'epochs'?"),
+        ("losses.ls.alpha", [0.1, 1.0], r"losses.ls.alpha.1: must be less than 1, got 1.0"),
+        ("losses.ls.alpha", [-1.2], r"losses.ls.alpha.0: must be greater than or equal to -1, got -1.2"),
+        ("losses.ls.alpha", [float("nan")], "losses.ls.alpha.0: must be"),
+        ("losses.ls.alpha", [], "losses.ls.alpha: must not be empty"),
+        ("losses.ls.alpha", [0.1, 0.10], r"alphas of loss 'ls' must differ"),
+        ("losses.ls", None, "key 'losses.ls.alpha' is missing"),
+        ("losses.ce", {"alpha": [0.1]}, "unknown key 'losses.ce.alpha'"),
+        ("losses.hinge", None, "losses.hinge: unknown kind 'hinge', expected one of 'ce', 'ls'"),
+        ("losses.LS", {"kind": "ls", "alpha": [0.1]}, "losses"),
+        ("losses", {}, "losses: must not be empty"),
+        ("losses", [1], "losses: must be a valid dictionary"),
+        ("seeds", [], "seeds: must not be empty"),
+        ("seeds", [1, 1], r"seeds must differ, got \[1, 1\]"),
+        ("seeds", [-1], "seeds.0: must be greater than or equal to 0"),
+        ("architectures", {}, "architectures: must not be empty"),
+        ("architectures", {"mlp": {}}, "architecture 'mlp' takes vectors, dataset 'glyphs' holds images"),
+        ("dataset", {"kind": "cifar11"}, "dataset: unknown kind 'cifar11'"),
+        ("dataset.num_train", 0, "dataset.num_train: must be greater than or equal to 1, got 0"),
+        ("recipe.optimizer.lr", float("inf"), "recipe.optimizer.lr: must be a finite number"),
+        ("recipe.optimizer.lr", "fast", "recipe.optimizer.lr: must be a valid number"),
+        ("recipe.warmup", {}, "recipe.warmup: give the length either in epochs or in steps"),
+        ("recipe.warmup", {"epochs": 2}, "warmup must be shorter than the 2 epochs, got 2"),
+        ("recipe.precision", "fp8", "recipe.precision: must be 'fp32', 'bf16' or 'fp16', got 'fp8'"),
+    ],
+)
+def test_mistakes_are_named_with_file_key_and_value(write, path, value, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load_experiment(write(changed(path, value)))
+    assert str(error.value).startswith(str(write(EXPERIMENT)))
+
+
+def test_missing_malformed_and_empty_files_are_named(tmp_path, write):
+    write(EXPERIMENT)
+    with pytest.raises(ConfigError, match=r"tset.yaml does not exist; did you mean 'test'\?"):
+        load_experiment(tmp_path / "tset.yaml")
+    with pytest.raises(ConfigError, match="test.yaml, line 2 is not YAML"):
+        load_experiment(write("a: [1\nb: 2"))
+    with pytest.raises(ConfigError, match="expected a mapping of keys to values, got NoneType"):
+        load_experiment(write(""))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_experiment(tmp_path)
+
+
+def test_warmup_and_schedule_must_fit_each_other():
+    common = {"epochs": 5, "batch_size": 1, "optimizer": {"kind": "sgd", "lr": 1}}
+    with pytest.raises(ValueError, match="one_cycle warms up by itself"):
+        Recipe.model_validate(common | {"schedule": {"kind": "one_cycle"}, "warmup": {"epochs": 1}})
+    with pytest.raises(ValueError, match="needs its warmup in epochs"):
+        Recipe.model_validate(common | {"schedule": {"kind": "cosine", "unit": "epoch"}, "warmup": {"steps": 1}})
+
+
+def test_shipped_configuration_and_experiments_are_valid(pytestconfig):
+    config = parse_config(yaml.safe_load((pytestconfig.rootpath / "config.yaml").read_text()))
+
+    for path in (pytestconfig.rootpath / "experiments").glob("*.yaml"):
+        assert load_experiment(path).cells(path.stem)
+    assert config.evaluation.ece_bins == 15
+
+
+def test_configurable_scores_are_the_scores_of_logits():
+    configurable = Config.model_json_schema()["properties"]["scores"]["items"]["enum"]
+
+    assert set(configurable) == set(available_scores("logits"))
+
+
+@pytest.mark.parametrize(("model", "file"), [(Config, "config"), (Experiment, "experiment")])
+def test_published_schemas_are_those_of_the_code(pytestconfig, model, file):
+    path = pytestconfig.rootpath / "workflow" / "schemas" / f"{file}.schema.yaml"
+
+    assert yaml.safe_load(path.read_text()) == model.model_json_schema()
