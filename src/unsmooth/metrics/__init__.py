@@ -1,0 +1,127 @@
+"""Metrics of selective classification and calibration: tensors, arrays or lists in, Python floats out.
+
+`confidence` is any score, larger = more trusted; `errors` is 1 where the prediction is wrong. Conventions shared by all
+(ties, weights, undefined values) are stated at the top of `unsmooth.metrics.selective`. Nothing here imports torch.
+"""
+
+from unsmooth.metrics.balanced import balanced_augrc, balanced_aurc, balanced_risk_coverage
+from unsmooth.metrics.calibration import (
+    ReliabilityCurve,
+    adaptive_ece,
+    average_calibration_error,
+    binary_brier,
+    binary_ece,
+    binary_nll,
+    brier,
+    classwise_ece,
+    ece,
+    fail_nll,
+    mce,
+    nll,
+    reliability_curve,
+    rms_calibration_error,
+    top_label_brier,
+)
+from unsmooth.metrics.calibration_mbls import adaptive_ece_mbls, classwise_ece_mbls, ece_mbls
+from unsmooth.metrics.certificates import CertifiedThreshold, certified_threshold
+from unsmooth.metrics.detection import ap_errors, ap_successes, failure_auroc, failure_fpr95
+from unsmooth.metrics.inputs import UndefinedMetricWarning
+from unsmooth.metrics.intervals import (
+    Interval,
+    bootstrap,
+    bootstrap_means,
+    bootstrap_replicates,
+    holm,
+    paired_bootstrap,
+)
+from unsmooth.metrics.operating import (
+    GapTerms,
+    WorkingPoint,
+    coverage_at_risk,
+    risk_at_coverage,
+    sac,
+    selective_gap,
+    selective_gap_area,
+    selective_gap_terms,
+    working_point,
+)
+from unsmooth.metrics.selective import (
+    CONVENTIONS,
+    Convention,
+    RiskCoverageCurve,
+    achievable_aurc,
+    augrc,
+    aurc,
+    aurc_conventions,
+    eaugrc,
+    eaurc,
+    naurc,
+    optimal_aurc,
+    partial_aurc,
+    risk_coverage_curve,
+    sele,
+)
+from unsmooth.metrics.streaming import StreamingMetrics
+from unsmooth.metrics.summary import selective_metrics
+
+__all__ = [
+    "CONVENTIONS",
+    "CertifiedThreshold",
+    "Convention",
+    "GapTerms",
+    "Interval",
+    "ReliabilityCurve",
+    "RiskCoverageCurve",
+    "StreamingMetrics",
+    "UndefinedMetricWarning",
+    "WorkingPoint",
+    "achievable_aurc",
+    "adaptive_ece",
+    "adaptive_ece_mbls",
+    "ap_errors",
+    "ap_successes",
+    "augrc",
+    "aurc",
+    "aurc_conventions",
+    "average_calibration_error",
+    "balanced_augrc",
+    "balanced_aurc",
+    "balanced_risk_coverage",
+    "binary_brier",
+    "binary_ece",
+    "binary_nll",
+    "bootstrap",
+    "bootstrap_means",
+    "bootstrap_replicates",
+    "brier",
+    "certified_threshold",
+    "classwise_ece",
+    "classwise_ece_mbls",
+    "coverage_at_risk",
+    "eaugrc",
+    "eaurc",
+    "ece",
+    "ece_mbls",
+    "fail_nll",
+    "failure_auroc",
+    "failure_fpr95",
+    "holm",
+    "mce",
+    "naurc",
+    "nll",
+    "optimal_aurc",
+    "paired_bootstrap",
+    "partial_aurc",
+    "reliability_curve",
+    "risk_at_coverage",
+    "risk_coverage_curve",
+    "rms_calibration_error",
+    "sac",
+    "sele",
+    "selective_gap",
+    "selective_gap_area",
+    "selective_gap_terms",
+    "selective_metrics",
+    "top_label_brier",
+    "working_point",
+]

@@ -1,0 +1,136 @@
+"""Conversion and checks shared by every metric: arrays, tensors and lists in, clean numpy arrays out.
+
+Nothing here imports torch: a tensor is recognised by its `detach` method. Inputs are never modified.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+class UndefinedMetricWarning(RuntimeWarning):
+    """A metric has no value for this input (no samples, no errors, ...); `nan` is returned."""
+
+
+def warn_undefined(name: str, reason: str) -> float:
+    """Warn that the metric `name` is undefined and return `nan`."""
+    warnings.warn(f"{name} is undefined and returned as nan: {reason}", UndefinedMetricWarning, stacklevel=3)
+    return float("nan")
+
+
+def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are accepted without importing torch
+    """Return `values` as a numpy array: float16 and bfloat16 become float32, wider than float64 becomes float64.
+
+    Args:
+        values: array, list, or tensor on any device (gradients are dropped).
+        name: argument name used in error messages.
+
+    Returns:
+        Array of bool, integer, float32 or float64; it may share memory with `values`.
+
+    Raises:
+        ValueError: if the values are not real numbers.
+
+    Example:
+        >>> to_numpy([0.5, 1.0], "confidence").dtype
+        dtype('float64')
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16" or "float8" in str(values.dtype):
+            values = values.float()
+        values = values.numpy()
+    array = np.asarray(values)
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    if array.size == 0 and array.dtype == object:
+        return array.astype(np.float64)
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _first_bad_row(bad: NDArray[np.bool_]) -> int:
+    return int(np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))[0])
+
+
+def as_finite(values: Any, name: str, *, ndim: int = 1) -> Array:  # noqa: ANN401
+    """Return `values` as a finite float32 or float64 array with `ndim` axes (float32 stays float32)."""
+    array = to_numpy(values, name)
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axis(es), got shape {array.shape}")
+    if array.dtype.kind != "f":
+        return array.astype(np.float64)
+    # The extremes are finite exactly when every value is (nan propagates): no temporary mask for 100 million values.
+    if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        row = _first_bad_row(~np.isfinite(array))
+        raise ValueError(f"{name} must be finite, got {array[row]} at row {row}")
+    return array
+
+
+def as_errors(errors: Any, name: str = "errors") -> Array:  # noqa: ANN401
+    """Return `errors` as bool when every value is 0 or 1, as float64 residuals in [0, 1] otherwise."""
+    array = to_numpy(errors, name)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have 1 axis(es), got shape {array.shape}")
+    if array.dtype.kind == "b":
+        return array
+    binary = (array == 0) | (array == 1)
+    if binary.all():
+        return array.astype(bool)
+    residuals = array.astype(np.float64)
+    bad = ~((residuals >= 0) & (residuals <= 1))
+    if bad.any():
+        row = _first_bad_row(bad)
+        raise ValueError(f"{name} must be bool, 0/1 or residuals in [0, 1], got {array[row]} at row {row}")
+    return residuals
+
+
+def as_binary_errors(errors: Any, name: str = "errors") -> NDArray[np.bool_]:  # noqa: ANN401
+    """Return `errors` as bool; continuous residuals are refused."""
+    array = as_errors(errors, name)
+    if array.dtype != bool:
+        row = _first_bad_row((array != 0) & (array != 1))
+        raise ValueError(f"{name} must be bool or 0/1 for this metric, got {array[row]} at row {row}")
+    return array
+
+
+def as_weight(sample_weight: Any, length: int) -> Array | None:  # noqa: ANN401
+    """Return weights as int64 when all are whole numbers, as float64 otherwise; None stays None."""
+    if sample_weight is None:
+        return None
+    weight = as_finite(sample_weight, "sample_weight").astype(np.float64)
+    same_length(weight, "sample_weight", length, "confidence")
+    if (weight < 0).any():
+        row = _first_bad_row(weight < 0)
+        raise ValueError(f"sample_weight must not be negative, got {weight[row]} at row {row}")
+    whole = weight.astype(np.int64)
+    return whole if (whole == weight).all() else weight
+
+
+def same_length(array: Array, name: str, length: int, reference: str) -> None:
+    """Raise ValueError unless `array` has `length` rows, as `reference` has."""
+    if len(array) != length:
+        raise ValueError(f"{name} has {len(array)} rows but {reference} has {length}; they must match")
+
+
+def as_pair(confidence: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
+    """Return checked `(confidence, errors)` of one length: finite scores and bool or residual errors."""
+    scores = as_finite(confidence, "confidence")
+    residuals = as_errors(errors)
+    same_length(residuals, "errors", len(scores), "confidence")
+    return scores, residuals
+
+
+def as_fraction(value: float, name: str, *, open_low: bool = False) -> float:
+    """Return `value` as a float in [0, 1], or in (0, 1] when `open_low`."""
+    number = float(value)
+    if not (0 < number <= 1 if open_low else 0 <= number <= 1):
+        raise ValueError(f"{name} must be in {'(0' if open_low else '[0'}, 1], got {value}")
+    return number

@@ -1,0 +1,361 @@
+"""Bootstrap intervals by re-weighting one sort, and paired comparisons.
+
+A bootstrap resample of n samples is a vector of n multinomial counts. The confidences are sorted once; each replicate
+then needs only the running sums of its counts in that order, in blocks of bounded memory. The counts depend on
+`(seed, n)` and the replicate's number alone and belong to samples by their original index: two calls on the same test
+set with different confidences or errors use the same resamples, so their replicates are paired.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from unsmooth.metrics.inputs import Array, as_finite, as_pair, same_length
+from unsmooth.metrics.ranking import ErrorRanks, group_starts
+from unsmooth.metrics.summary import metric_functions, selective_metrics
+from unsmooth.metrics.sums import Floats
+
+_BLOCK_CELLS = 500_000  # counts held at a time; larger blocks leave the cache and run slower
+_CACHE_CELLS = 32_000_000  # keep the counts of one test set for the next score: at most 32 MB
+
+
+def bootstrap_replicates(
+    confidence: ArrayLike,
+    errors: ArrayLike,
+    *,
+    metrics: Sequence[str] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    risks: Sequence[float] = (0.01, 0.05),
+    coverages: Sequence[float] = (0.1, 0.2, 0.5, 0.8),
+) -> dict[str, Floats]:
+    """Bootstrap replicates of every selective metric, from one sort.
+
+    Replicate b re-weights the samples by multinomial counts that depend on `(seed, N, b)` only, so calls on the same
+    test set with another confidence or other errors are paired replicate by replicate. Each replicate equals
+    `selective_metrics` of the resampled data.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1, or residuals in [0, 1].
+        metrics: names as in `selective_metrics`; None for all.
+        replicates: number of resamples B, at least 1.
+        seed: seed of the resamples.
+        risks: target risks, as in `selective_metrics`.
+        coverages: coverages, as in `selective_metrics`.
+
+    Returns:
+        One (B,) float64 array per metric; nan where a resample leaves the metric undefined (and everywhere for N = 0).
+
+    Raises:
+        ValueError: unknown metric name, `replicates` below 1, or bad data.
+
+    References:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 6.
+
+    Example:
+        >>> values = bootstrap_replicates([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], metrics=["aurc"], replicates=3)
+        >>> values["aurc"].shape
+        (3,)
+    """
+    if replicates < 1:
+        raise ValueError(f"replicates must be at least 1, got {replicates}")
+    functions = metric_functions(risks, coverages)
+    names = list(functions) if metrics is None else list(metrics)
+    for name in names:
+        if name not in functions:
+            raise ValueError(f"metrics must be among {', '.join(functions)}, got {name!r}")
+    scores, residuals = as_pair(confidence, errors)
+    values = {name: np.full(replicates, np.nan) for name in names}
+    if not len(scores):
+        return values
+    resampler = _Resampler(scores, residuals)
+    done = 0
+    for counts in _count_blocks(seed, len(scores), replicates):
+        ranks = resampler.ranks(counts)
+        block = slice(done, done + len(counts))
+        for name in names:
+            values[name][block] = functions[name](ranks)
+        done = block.stop
+    return values
+
+
+def bootstrap_means(values: ArrayLike, *, replicates: int = 1000, seed: int = 0) -> Floats:
+    """Bootstrap replicates of means over samples, under the same resamples as `bootstrap_replicates`.
+
+    Args:
+        values: (N, M) finite, one row a sample.
+        replicates: number of resamples B, at least 1.
+        seed: seed of the resamples.
+
+    Returns:
+        (B, M) float64: the mean of each column in each resample.
+
+    Raises:
+        ValueError: `replicates` below 1, or values that are not a finite (N, M) array with N >= 1.
+
+    Example:
+        >>> bootstrap_means([[1.0, 2.0], [1.0, 4.0]], replicates=3)[:, 0].tolist()
+        [1.0, 1.0, 1.0]
+    """
+    if replicates < 1:
+        raise ValueError(f"replicates must be at least 1, got {replicates}")
+    columns = as_finite(values, "values", ndim=2).astype(np.float64)
+    if not len(columns):
+        raise ValueError("values must have at least one row, got none")
+    blocks = [counts @ columns for counts in _count_blocks(seed, len(columns), replicates)]
+    return np.concatenate(blocks) / len(columns)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its bootstrap interval.
+
+    Attributes:
+        point: the value on the data itself.
+        low, high: limits of the interval.
+        p_value: for a difference, two-sided bootstrap p-value of no difference; None for a single value.
+    """
+
+    point: float
+    low: float
+    high: float
+    p_value: float | None = None
+
+
+def bootstrap(
+    confidence: ArrayLike,
+    errors: ArrayLike,
+    *,
+    metric: str = "aurc",
+    replicates: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile bootstrap interval of one selective metric.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1, or residuals in [0, 1].
+        metric: a name of `selective_metrics`; operating points at any percentage, such as "coverage_at_risk_2.5".
+        replicates: number of resamples.
+        seed: seed of the resamples; equal seeds pair calls on the same test set.
+        level: probability covered, in (0, 1).
+
+    Returns:
+        Point and limits as fractions. Replicates where the metric is undefined are left out; all nan with a warning
+        when the metric is undefined on the data.
+
+    Raises:
+        ValueError: unknown metric, arguments out of range, or bad data.
+
+    References:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+
+    Example:
+        >>> interval = bootstrap([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], replicates=200)
+        >>> interval.low <= interval.point <= interval.high
+        True
+    """
+    _check_level(level)
+    risks, coverages = _targets(metric)
+    values = bootstrap_replicates(
+        confidence, errors, metrics=[metric], replicates=replicates, seed=seed, risks=risks, coverages=coverages
+    )[metric]
+    point = selective_metrics(confidence, errors, risks=risks, coverages=coverages)[metric]
+    return Interval(point, *_percentiles(point, values, level))
+
+
+def paired_bootstrap(
+    confidence_a: ArrayLike,
+    errors_a: ArrayLike,
+    confidence_b: ArrayLike,
+    errors_b: ArrayLike,
+    *,
+    metric: str = "aurc",
+    replicates: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Bootstrap interval and p-value of metric(a) - metric(b) on the same test samples.
+
+    Both use the same resamples, so what makes a test set easy or hard cancels. The p-value is
+    2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (B + 1), at most 1.
+
+    Args:
+        confidence_a, errors_a: (N,) first model or score, as in `bootstrap`.
+        confidence_b, errors_b: (N,) second, rows of the same samples in the same order.
+        metric: a name of `selective_metrics`.
+        replicates: number of resamples B.
+        seed: seed of the resamples.
+        level: probability covered, in (0, 1).
+
+    Returns:
+        Difference, limits and p-value; all nan with a warning when a metric is undefined on the data.
+
+    Raises:
+        ValueError: lengths that differ, unknown metric, arguments out of range, or bad data.
+
+    References:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16.
+
+    Example:
+        >>> same = paired_bootstrap([3, 2, 1], [0, 0, 1], [9, 5, 2], [0, 0, 1], replicates=50)
+        >>> same.point, same.low, same.high, same.p_value
+        (0.0, 0.0, 0.0, 1.0)
+    """
+    _check_level(level)
+    risks, coverages = _targets(metric)
+    points, replicated = [], []
+    a, b = as_pair(confidence_a, errors_a), as_pair(confidence_b, errors_b)
+    same_length(b[0], "confidence_b", len(a[0]), "confidence_a")
+    for scores, residuals in (a, b):
+        points.append(selective_metrics(scores, residuals, risks=risks, coverages=coverages)[metric])
+        values = bootstrap_replicates(
+            scores, residuals, metrics=[metric], replicates=replicates, seed=seed, risks=risks, coverages=coverages
+        )
+        replicated.append(values[metric])
+    point, difference = points[0] - points[1], replicated[0] - replicated[1]
+    low, high = _percentiles(point, difference, level)
+    difference = difference[~np.isnan(difference)]
+    if math.isnan(point):
+        return Interval(point, low, high, math.nan)
+    extreme = min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0)) + 1
+    return Interval(point, low, high, min(1.0, 2 * extreme / (len(difference) + 1)))
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's step-down adjustment of the p-values of many comparisons.
+
+    adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)), p_(1) <= ... <= p_(m). Rejecting where the adjusted
+    value is at most alpha keeps the probability of any false rejection below alpha, whatever the dependence.
+
+    Args:
+        p_values: (m,) in [0, 1].
+
+    Returns:
+        (m,) adjusted p-values in the order given.
+
+    Raises:
+        ValueError: values outside [0, 1] or not finite.
+
+    References:
+        Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics, 1979.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    values = as_finite(p_values, "p_values").astype(np.float64)
+    if ((values < 0) | (values > 1)).any():
+        raise ValueError(f"p_values must be in [0, 1], got {values[(values < 0) | (values > 1)][0]}")
+    order = np.argsort(values)
+    scaled = np.minimum(values[order] * np.arange(len(values), 0, -1), 1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.maximum.accumulate(scaled)
+    return adjusted
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1), got {level}")
+
+
+def _targets(metric: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Risks and coverages that make `selective_metrics` return the operating point named."""
+    for prefix, at in (("coverage_at_risk_", 0), ("risk_at_coverage_", 1)):
+        if metric.startswith(prefix):
+            try:
+                target = (float(metric.removeprefix(prefix)) / 100,)
+            except ValueError:
+                raise ValueError(f"metric must end in a percentage, got {metric!r}") from None
+            return (target, ()) if at == 0 else ((), target)
+    names = metric_functions((), ())
+    if metric not in names:
+        known = ", ".join([*names, "coverage_at_risk_P", "risk_at_coverage_P"])
+        raise ValueError(f"metric must be one of {known}, got {metric!r}")
+    return (), ()
+
+
+def _percentiles(point: float, values: Floats, level: float) -> tuple[float, float]:
+    values = values[~np.isnan(values)]
+    if math.isnan(point) or not len(values):
+        return math.nan, math.nan
+    low, high = np.percentile(values, [50 * (1 - level), 50 * (1 + level)])
+    return float(low), float(high)
+
+
+class _Plan:
+    """Positions of the tie groups that hold errors, in one confidence order."""
+
+    def __init__(self, scores: Array, residuals: Array) -> None:
+        self.order = np.argsort(scores)[::-1]
+        ordered = residuals[self.order].astype(np.float64)
+        starts = group_starts(scores[self.order])
+        held = np.add.reduceat(ordered, starts) > 0
+        edges = np.append(starts, len(scores))
+        # Segments between consecutive edges: before the first error group, the group, the run after it, ...
+        self.starts, self.ends = edges[:-1][held], edges[1:][held]
+        self.whole = bool((ordered[np.repeat(held, np.diff(edges))] == 1).all())
+        self.failed = np.flatnonzero(ordered > 0)
+        self.residual = None if residuals.dtype == bool else ordered[self.failed]
+        self.failed_starts = np.searchsorted(self.failed, self.starts)
+
+    def ranks(self, counts: NDArray[np.uint8]) -> tuple[Array, Array, Array]:
+        """(b, g) arrays: samples above, tied at and errors in each group, for counts (b, n)."""
+        ordered = np.take(counts, self.order, axis=1)
+        running = np.zeros((len(ordered), ordered.shape[1] + 1), np.int32)
+        np.cumsum(ordered, axis=1, dtype=np.int32, out=running[:, 1:])
+        above = np.take(running, self.starts, axis=1)
+        size = np.take(running, self.ends, axis=1) - above
+        if self.whole or not len(self.failed):
+            return above, size, size
+        failed = np.take(ordered, self.failed, axis=1)
+        mass = failed.astype(np.int32) if self.residual is None else failed * self.residual
+        return above, size, np.add.reduceat(mass, self.failed_starts, axis=1)
+
+
+class _Resampler:
+    """Turns blocks of counts into ranks, for one confidence."""
+
+    def __init__(self, scores: Array, residuals: Array) -> None:
+        self.plan = _Plan(scores, residuals)
+        self.oracle = None if residuals.dtype == bool else _Plan(-residuals, residuals)
+        n = len(scores)
+        self.total = np.int64(n)
+        harmonic = np.cumsum(1.0 / np.arange(1, n + 1))
+        self.tail_sums = np.concatenate([[0.0], np.cumsum(harmonic[-1] - np.append(0.0, harmonic[:-1]))])
+
+    def ranks(self, counts: NDArray[np.uint8]) -> ErrorRanks:
+        oracle = None
+        if self.oracle is not None:
+            oracle = ErrorRanks(self.total, *self.oracle.ranks(counts), tail_sums=self.tail_sums)
+        return ErrorRanks(self.total, *self.plan.ranks(counts), oracle=oracle, tail_sums=self.tail_sums)
+
+
+def _draw_counts(generator: np.random.Generator, n: int, replicates: int) -> NDArray[np.uint8]:
+    counts = np.empty((replicates, n), np.uint8)  # a count above 255 has probability below 1e-500
+    for row in counts:
+        row[:] = np.bincount(generator.integers(0, n, n), minlength=n)
+    return counts
+
+
+@lru_cache(maxsize=1)
+def _cached_counts(seed: int, n: int, replicates: int) -> NDArray[np.uint8]:
+    return _draw_counts(np.random.default_rng([seed, n]), n, replicates)
+
+
+def _count_blocks(seed: int, n: int, replicates: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield (b, n) blocks of counts; the split into blocks does not change them."""
+    width = max(1, min(replicates, _BLOCK_CELLS // n))
+    if n * replicates <= _CACHE_CELLS:
+        counts = _cached_counts(seed, n, replicates)
+        yield from (counts[start : start + width] for start in range(0, replicates, width))
+        return
+    generator = np.random.default_rng([seed, n])
+    for start in range(0, replicates, width):
+        yield _draw_counts(generator, n, min(width, replicates - start))

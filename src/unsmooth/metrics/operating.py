@@ -1,0 +1,284 @@
+"""Operating points: what one threshold gives, and how far it is from the best any confidence could give.
+
+A threshold accepts every sample at least as confident, so it cannot split a tie. `coverage_at_risk`, `sac` and
+`working_point` therefore look only at whole tie groups; `risk_at_coverage` and the selective gap, which fix
+the number of accepted samples, take the expectation over random orders of the tie they cut.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from unsmooth.metrics.inputs import as_fraction, warn_undefined
+from unsmooth.metrics.ranking import ErrorRanks, finish, first_position, rank_errors, rank_levels
+from unsmooth.metrics.selective import eaurc
+
+
+def coverage_at_risk(
+    confidence: ArrayLike, errors: ArrayLike, *, risk: float, sample_weight: ArrayLike | None = None
+) -> float:
+    """Largest coverage of a threshold whose selective risk is at most `risk`.
+
+    max over thresholds t of n(t) / n with errors(t) / n(t) <= risk. All thresholds are scanned: the risk need not grow
+    with coverage. A tie is accepted whole or not at all.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1, or residuals in [0, 1].
+        risk: target selective risk in [0, 1].
+        sample_weight: (N,) non-negative.
+
+    Returns:
+        Coverage in [0, 1], higher is better; 0 when only rejecting everything meets the target. nan with a warning for
+        no samples.
+
+    Raises:
+        ValueError: risk outside [0, 1], or bad data.
+
+    References:
+        Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, NeurIPS 2017.
+
+    Example:
+        >>> coverage_at_risk([0.9, 0.8, 0.7, 0.6], [1, 0, 0, 0], risk=0.25)
+        1.0
+    """
+    target = as_fraction(risk, "risk")
+    ranks = rank_errors(confidence, errors, sample_weight)
+    return finish(ranks.coverage_at_risk(target), "coverage_at_risk", ranks)
+
+
+def sac(confidence: ArrayLike, errors: ArrayLike, *, accuracy: float, sample_weight: ArrayLike | None = None) -> float:
+    """Selective accuracy constraint: largest coverage of a threshold with selective accuracy at least `accuracy`.
+
+    Coverage in [0, 1], higher is better; 0 when no threshold qualifies. Ties as in `coverage_at_risk`.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1, or residuals in [0, 1].
+        accuracy: required accuracy among the accepted, in [0, 1].
+        sample_weight: (N,) non-negative.
+
+    Returns:
+        Coverage, nan with a warning for no samples.
+
+    Raises:
+        ValueError: accuracy outside [0, 1], or bad data.
+
+    References:
+        Galil, Dabbah and El-Yaniv, ICLR 2023; Cattelan and Silva, UAI 2024, appendix.
+
+    Example:
+        >>> sac([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1], accuracy=0.6)
+        0.75
+    """
+    target = as_fraction(accuracy, "accuracy")
+    ranks = rank_errors(confidence, errors, sample_weight)
+    return finish(ranks.coverage_at_accuracy(target), "sac", ranks)
+
+
+def risk_at_coverage(
+    confidence: ArrayLike, errors: ArrayLike, *, coverage: float, sample_weight: ArrayLike | None = None
+) -> float:
+    """Selective risk of the `ceil(n * coverage)` most confident samples.
+
+    When that cuts a tie, the part of the tie accepted holds the tie's mean error: the expectation over its random
+    orders.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1, or residuals in [0, 1].
+        coverage: in (0, 1].
+        sample_weight: (N,) non-negative; with fractional weights the weight accepted is exactly total * coverage.
+
+    Returns:
+        Risk in [0, 1], lower is better; nan with a warning for no samples.
+
+    Raises:
+        ValueError: coverage outside (0, 1], or bad data.
+
+    Example:
+        >>> risk_at_coverage([0.9, 0.8, 0.8, 0.6], [0, 1, 0, 0], coverage=0.5)  # half an error among two
+        0.25
+    """
+    target = as_fraction(coverage, "coverage", open_low=True)
+    ranks = rank_errors(confidence, errors, sample_weight)
+    return finish(ranks.risk_at_coverage(target), "risk_at_coverage", ranks)
+
+
+@dataclass(frozen=True)
+class WorkingPoint:
+    """What a threshold gives: `threshold` accepts confidence >= threshold; infeasible is (0, nan, inf)."""
+
+    coverage: float
+    selective_risk: float
+    threshold: float
+
+
+def working_point(
+    confidence: ArrayLike,
+    errors: ArrayLike,
+    *,
+    risk: float | None = None,
+    coverage: float | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> WorkingPoint:
+    """Best threshold for a largest allowed risk or a smallest allowed coverage, measured on the data given.
+
+    `risk` takes the largest coverage with at most that risk; `coverage` the smallest risk with at least that coverage
+    (the larger coverage among equal risks). It promises nothing for new data: see `certified_threshold`.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1, or residuals in [0, 1].
+        risk: largest risk allowed, in [0, 1]; exactly one of `risk` and `coverage` is given.
+        coverage: smallest coverage allowed, in [0, 1].
+        sample_weight: (N,) non-negative.
+
+    Returns:
+        The working point; coverage 0, risk nan and threshold inf when no threshold qualifies.
+
+    Raises:
+        ValueError: both or neither target given, out of range, or bad data.
+
+    References:
+        Traub et al., NeurIPS 2024 (fd-shifts, `get_working_point`).
+
+    Example:
+        >>> working_point([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], risk=0.4)
+        WorkingPoint(coverage=0.75, selective_risk=0.3333333333333333, threshold=0.7)
+    """
+    if (risk is None) == (coverage is None):
+        raise ValueError(f"exactly one of risk and coverage must be given, got risk={risk}, coverage={coverage}")
+    levels = rank_levels(confidence, errors, sample_weight)
+    if not len(levels.size):
+        warn_undefined("working_point", "there are no samples")
+        return WorkingPoint(0.0, math.nan, math.inf)
+    risks = levels.accepted_errors / levels.accepted
+    coverages = levels.accepted / levels.accepted[-1]
+    if risk is not None:
+        allowed = np.flatnonzero(risks <= as_fraction(risk, "risk"))
+        if not len(allowed):
+            return WorkingPoint(0.0, math.nan, math.inf)
+        best = allowed[-1]
+    else:
+        allowed = np.flatnonzero(coverages >= as_fraction(coverage, "coverage"))  # type: ignore[arg-type]
+        best = allowed[len(allowed) - 1 - np.argmin(risks[allowed][::-1])]
+    return WorkingPoint(float(coverages[best]), float(risks[best]), float(levels.threshold[best]))
+
+
+def selective_gap(
+    confidence: ArrayLike, errors: ArrayLike, *, coverage: float, sample_weight: ArrayLike | None = None
+) -> float:
+    """Selective-classification gap: how far the accuracy at a coverage is below that of a perfect ranking.
+
+    gap(c) = min(1, a / c) - (1 - R(c)), a the accuracy at full coverage, R(c) as in `risk_at_coverage`.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1.
+        coverage: in (0, 1].
+        sample_weight: (N,) non-negative.
+
+    Returns:
+        Gap in [0, 1], 0 is a perfect ranking; nan with a warning for no samples.
+
+    Raises:
+        ValueError: coverage outside (0, 1], or bad data.
+
+    References:
+        Rabanser and Papernot, What Does It Take to Build a Performant Selective Classifier?, NeurIPS 2025, section 3.
+
+    Example:
+        >>> selective_gap([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], coverage=0.5)
+        0.5
+    """
+    target = as_fraction(coverage, "coverage", open_low=True)
+    ranks = rank_errors(confidence, errors, sample_weight)
+    return finish(_gap(ranks, target), "selective_gap", ranks)
+
+
+def selective_gap_area(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """Mean of the selective gap over all n coverages k / n; lower is better.
+
+    For 0/1 errors the perfect ranking of the gap is the optimum of `eaurc`, so the area equals `eaurc`.
+
+    References:
+        Rabanser and Papernot, NeurIPS 2025, section 3.
+
+    Example:
+        >>> selective_gap_area([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
+        0.125
+    """
+    return eaurc(confidence, errors, sample_weight=sample_weight)
+
+
+@dataclass(frozen=True)
+class GapTerms:
+    """The selective gap at one coverage, split as far as a risk-coverage curve allows.
+
+    Attributes:
+        coverage: the coverage asked for.
+        gap: the whole gap, `threshold_choice + ranking`.
+        threshold_choice: selective risk minus the risk of the lower convex hull of the accepted errors: what mixing two
+            thresholds removes without any new score.
+        ranking: hull risk minus the perfect ranking's risk. It holds the paper's Bayes, approximation and ranking terms
+            together: separating them needs the true class posteriors, which no curve contains.
+        statistical: sqrt(ln(2 / delta) / (2 n c)), the Hoeffding half-width of R(c): the paper's statistical term as a
+            bound. It says how much of `gap` may be sampling noise and is not part of the sum.
+    """
+
+    coverage: float
+    gap: float
+    threshold_choice: float
+    ranking: float
+    statistical: float
+
+
+def selective_gap_terms(confidence: ArrayLike, errors: ArrayLike, *, coverage: float, delta: float = 0.05) -> GapTerms:
+    """Split the selective gap at one coverage into what the curve can tell apart; see `GapTerms`.
+
+    Of the five terms of the paper (Bayes noise, approximation, ranking, statistical, slack) only the statistical one is
+    computable from confidences and errors alone; slack (shift, optimisation) is not.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1.
+        coverage: in (0, 1].
+        delta: probability in (0, 1) that the Hoeffding bound of the statistical term fails.
+
+    Returns:
+        The terms, fractions, lower is better; all nan with a warning for no samples.
+
+    Raises:
+        ValueError: arguments out of range, or bad data.
+
+    References:
+        Rabanser and Papernot, NeurIPS 2025, theorem 1.
+
+    Example:
+        >>> terms = selective_gap_terms([4, 3, 2, 1], [1, 0, 0, 0], coverage=0.5)
+        >>> terms.gap, terms.threshold_choice, terms.ranking
+        (0.5, 0.25, 0.25)
+    """
+    target = as_fraction(coverage, "coverage", open_low=True)
+    if not 0 < delta < 1:
+        raise ValueError(f"delta must be in (0, 1), got {delta}")
+    levels = rank_levels(confidence, errors)
+    ranks = levels.error_ranks()
+    gap = finish(_gap(ranks, target), "selective_gap_terms", ranks)
+    if math.isnan(gap):
+        return GapTerms(target, gap, gap, gap, gap)
+    accepted, held = levels.lower_hull()
+    position = float(first_position(ranks.total, target))
+    choice = float(ranks.risk_at_coverage(target)) - float(np.interp(position, accepted, held)) / position
+    return GapTerms(target, gap, choice, gap - choice, math.sqrt(math.log(2 / delta) / (2 * position)))
+
+
+def _gap(ranks: ErrorRanks, coverage: float) -> float:
+    if not ranks.total:
+        return math.nan
+    position = float(first_position(ranks.total, coverage))
+    correct = float(ranks.total - ranks.error_count)
+    return float(ranks.risk_at_coverage(coverage)) - max(0.0, (position - correct) / position)

@@ -1,0 +1,292 @@
+"""Selective metrics of any number of samples in constant memory, with bounds that always hold.
+
+Each confidence is mapped to a 64-bit integer that keeps the order. Equal integers share a bin, with exact int64 counts
+of samples and errors; when more than `capacity` bins are occupied, the lowest bit of all integers is dropped until
+they fit. The bits dropped are a function of the set of confidences alone (the fewest that fit; more data can only need
+more), so neither the order of updates nor of merges changes the state. Each bin also keeps its smallest and largest
+integer.
+
+**Bounds.** Inside a bin the order is unknown. Placing its errors after its correct samples gives a lower bound of AURC
+and AUGRC, before them an upper one (the reverse for AUROC); every order, and the mean over orders that ties stand for,
+lies
+between. A bin whose smallest and largest integer agree is a plain tie and adds no width, however many samples it holds:
+up to `capacity` distinct confidences both bounds equal the value itself, and saturated or constant scores cost nothing.
+
+**Width.** With a_b samples above, c_b correct and e_b wrong in bin b, AURC is known to about sum_b c_b e_b / (a_b n):
+the mean of q(1 - q) times the relative width m_b / a_b of the bins (q the error rate, m_b their samples). Only bins
+that are large against what lies above them matter, so the integers are floating point codes, whose bins narrow towards
+0 from either side, and between 1/2 and 1 the code of 1 - x (exact in floating point), narrowing towards 1: the head of
+a probability, of a p-norm score or of a negative entropy is resolved ever more finely where few samples are accepted.
+At the default capacity of 2^23 bins a billion probabilities spread over [0, 1] fall in bins of at most 1e-6 of the
+samples and of their rank, so even at q = 1/2 everywhere the width stays below 1e-6. Distributions can be built that are
+worse (many distinct float64 scores in a tiny interval away from 0 and 1 while others fill all bins): the bounds say so.
+
+**Memory.** 32 bytes a bin, 256 MiB at the default capacity, and about three times that while merging; the file is as
+large as the occupied bins.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from unsmooth.files import atomic_path
+from unsmooth.metrics.inputs import as_binary_errors
+from unsmooth.metrics.ranking import ErrorRanks, Levels, finish, group_starts, rank_levels
+from unsmooth.metrics.selective import RiskCoverageCurve, curve_of
+
+Keys = NDArray[np.uint64]
+Counts = NDArray[np.int64]
+Bins = tuple[Keys, Keys, Counts, Counts]  # smallest and largest key, samples, errors; ascending
+_OCTAVE = 1 << 52
+# Codes below 2^-995 are folded into 0 to make room for the codes of 1 - x; `_folded` remembers that it happened.
+_TINY_CODE = 28 * _OCTAVE
+_HALF_CODE = 1022 * _OCTAVE
+_ONE_CODE = 1023 * _OCTAVE
+_LEAST_CODE = 969 * _OCTAVE  # 2^-54 stands for 1 - x = 0
+_ZERO_KEY = 2020 * _OCTAVE
+_HALF_KEY = _ZERO_KEY + _HALF_CODE - _TINY_CODE
+_ONE_KEY = _HALF_KEY + _HALF_CODE - _LEAST_CODE
+_MARGIN = 1e-13  # far above the rounding of the float64 sums, far below any width of interest
+
+
+def order_keys(values: NDArray[np.float64]) -> Keys:
+    """Map float64 to integers of the same order; distinct values stay distinct except magnitudes below 2^-995.
+
+    Example:
+        >>> keys = order_keys(np.array([-2.0, -0.0, 0.0, 0.3, 0.5, 0.75, 1.0, 1.5]))
+        >>> bool((np.diff(keys.astype(float)) >= 0).all()), int(keys[2] - keys[1])
+        (True, 0)
+    """
+    codes = np.abs(values).view(np.int64)
+    small = np.maximum(codes - _TINY_CODE, 0)
+    upper = 2 * _HALF_CODE - np.maximum((1.0 - np.clip(values, 0.5, 1.0)).view(np.int64), _LEAST_CODE) - _TINY_CODE
+    above = codes - _ONE_CODE + (_ONE_KEY - _ZERO_KEY)
+    offset = np.select([values < 0, values < 0.5, values <= 1], [-small, small, upper], above)
+    return offset.astype(np.uint64) + np.uint64(_ZERO_KEY)
+
+
+def order_values(keys: Keys) -> NDArray[np.float64]:
+    """Smallest value of each key: the inverse of `order_keys`.
+
+    Example:
+        >>> order_values(order_keys(np.array([-2.0, 0.0, 0.3, 0.75, 1.0, 7.5]))).tolist()
+        [-2.0, 0.0, 0.3, 0.75, 1.0, 7.5]
+    """
+    zero, tiny = np.uint64(_ZERO_KEY), np.uint64(_TINY_CODE)
+    negative, inside = keys < zero, (keys >= np.uint64(_HALF_KEY)) & (keys < np.uint64(_ONE_KEY))
+    codes = np.select(
+        [keys == zero, negative, keys < np.uint64(_HALF_KEY), inside],
+        [np.uint64(0), zero - keys + tiny, keys - zero + tiny, np.uint64(2 * _HALF_CODE - _TINY_CODE) + zero - keys],
+        keys - np.uint64(_ONE_KEY - _ONE_CODE),
+    )
+    values = codes.view(np.float64)
+    return np.asarray(np.where(inside, 1.0 - values, np.where(negative, -values, values)))
+
+
+class StreamingMetrics:
+    """Accumulates (confidence, errors) batches; merge, save and read AURC, AUGRC and AUROC with certified bounds.
+
+    Args:
+        capacity: largest number of bins kept, at least 2.
+
+    Example:
+        >>> stream = StreamingMetrics()
+        >>> stream.update([0.9, 0.8], [0, 1])
+        >>> other = StreamingMetrics()
+        >>> other.update([0.7, 0.6], [0, 1])
+        >>> stream.merge(other)
+        >>> stream.count, round(stream.aurc(), 4)
+        (4, 0.3333)
+        >>> low, high = stream.bounds()["aurc"]
+        >>> low <= 1 / 3 <= high
+        True
+    """
+
+    def __init__(self, capacity: int = 1 << 23) -> None:
+        if capacity < 2:
+            raise ValueError(f"capacity must be at least 2, got {capacity}")
+        self.capacity = int(capacity)
+        self._bins: Bins = _join([])
+        self._dropped = 0
+        self._folded = False
+        self._pending: list[Bins] = []
+        self._waiting = 0
+
+    def update(self, confidence: ArrayLike, errors: ArrayLike) -> None:
+        """Add samples.
+
+        Args:
+            confidence: (N,) finite scores, larger = more trusted; N may be 0.
+            errors: (N,) bool or 0/1.
+
+        Raises:
+            ValueError: bad data, as in `aurc`; the accumulator is then unchanged.
+        """
+        levels = rank_levels(confidence, as_binary_errors(errors))
+        if not len(levels.size):
+            return
+        values = levels.threshold[::-1].astype(np.float64)
+        self._folded |= bool(((values != 0) & (np.abs(values) <= 2.0**-995)).any())
+        keys = order_keys(values)
+        self._pending.append((keys, keys, levels.size[::-1].astype(np.int64), levels.errors[::-1].astype(np.int64)))
+        self._waiting += len(keys)
+        if self._waiting > max(1 << 16, self.capacity // 2):
+            self._settle()
+
+    def merge(self, other: "StreamingMetrics") -> None:
+        """Add all samples of `other`, which is not changed in value.
+
+        Raises:
+            ValueError: if the capacities differ.
+        """
+        if other.capacity != self.capacity:
+            raise ValueError(f"other must have capacity {self.capacity}, got {other.capacity}")
+        self._settle()
+        other._settle()
+        self._folded |= other._folded
+        self._combine([self._bins, other._bins], max(self._dropped, other._dropped))
+
+    @property
+    def count(self) -> int:
+        """Number of samples so far."""
+        self._settle()
+        return int(self._bins[2].sum())
+
+    def error(self) -> float:
+        """Error rate at full coverage, exact; lower is better, nan with a warning for no samples."""
+        ranks = self._ranks(0)
+        return finish(ranks.error, "error", ranks)
+
+    def aurc(self) -> float:
+        """AURC ("harmonic"), ties inside a bin averaged; lower is better, nan with a warning for no samples."""
+        ranks = self._ranks(0)
+        return finish(ranks.aurc, "aurc", ranks)
+
+    def augrc(self) -> float:
+        """AUGRC, ties inside a bin averaged; lower is better, nan with a warning for no samples."""
+        ranks = self._ranks(0)
+        return finish(ranks.augrc(), "augrc", ranks)
+
+    def failure_auroc(self) -> float:
+        """AUROC of errors, ties inside a bin counting one half; higher is better, nan with a warning when undefined."""
+        ranks = self._ranks(0)
+        return finish(ranks.auroc(), "failure_auroc", ranks)
+
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Certified (lower, upper) bounds of `aurc`, `augrc` and `failure_auroc`; (nan, nan) if undefined.
+
+        The value that the in-memory function returns for all samples together lies inside.
+        """
+        low, high = self._ranks(-1), self._ranks(1)
+        pairs = {
+            "aurc": (low.aurc, high.aurc),
+            "augrc": (low.augrc(), high.augrc()),
+            "failure_auroc": (high.auroc(), low.auroc()),
+        }
+        return {
+            name: (float(lower) * (1 - _MARGIN), min(float(upper) * (1 + _MARGIN), 1.0))
+            if upper == upper
+            else (float("nan"), float("nan"))
+            for name, (lower, upper) in pairs.items()
+        }
+
+    def curve(self) -> RiskCoverageCurve:
+        """Risk-coverage curve with one point per bin; each point is exact for its threshold."""
+        return curve_of(self._levels())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state to one .npz file, whole or not at all.
+
+        Args:
+            path: file ending in .npz.
+
+        Raises:
+            ValueError: another ending.
+        """
+        if Path(path).suffix != ".npz":
+            raise ValueError(f"path must end in .npz, got {os.fspath(path)!r}")
+        self._settle()
+        low, high, size, errors = self._bins
+        meta = np.array([self.capacity, self._dropped, self._folded], np.int64)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, low=low, high=high, size=size, errors=errors, meta=meta)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "StreamingMetrics":
+        """Read a state written by `save`.
+
+        Raises:
+            ValueError: if the file does not hold a valid state.
+        """
+        with np.load(path, allow_pickle=False) as file:
+            if set(file.files) != {"low", "high", "size", "errors", "meta"}:
+                raise ValueError(f"{os.fspath(path)!r} must hold a StreamingMetrics state, got arrays {file.files}")
+            low, high, size, errors, meta = (file[name] for name in ("low", "high", "size", "errors", "meta"))
+        ordered = len(low) == len(high) == len(size) == len(errors) and bool((low[1:] > high[:-1]).all())
+        if not ordered or not ((low <= high) & (errors >= 0) & (errors <= size) & (size > 0)).all():
+            raise ValueError(f"{os.fspath(path)!r} holds an inconsistent StreamingMetrics state")
+        stream = cls(int(meta[0]))
+        stream._bins, stream._dropped, stream._folded = (low, high, size, errors), int(meta[1]), bool(meta[2])
+        return stream
+
+    def _settle(self) -> None:
+        """Move the waiting batches into the bins."""
+        if self._pending:
+            waiting, self._pending, self._waiting = self._pending, [], 0
+            self._combine([self._bins, *waiting], self._dropped)
+
+    def _combine(self, parts: list[Bins], dropped: int) -> None:
+        """Join bins that agree without their `dropped` low bits, dropping more until they fit the capacity."""
+        low, high, size, errors = _join(parts)
+        keys = low >> np.uint64(dropped)
+        starts = group_starts(keys)
+        while len(starts) > self.capacity:
+            dropped += 1
+            keys = keys[starts] >> np.uint64(1)
+            low, high, size, errors = _group((low, high, size, errors), starts)
+            starts = group_starts(keys)
+        self._bins, self._dropped = _group((low, high, size, errors), starts), dropped
+
+    def _levels(self) -> Levels:
+        self._settle()
+        low, _, size, errors = self._bins
+        return Levels(order_values(low)[::-1], size[::-1], errors[::-1], binary=True)
+
+    def _ranks(self, side: int) -> ErrorRanks:
+        """Ranks of the errors: last in their bins for side -1, first for 1, averaged for 0 and inside plain ties."""
+        levels = self._levels()
+        ranks = levels.error_ranks()
+        low, high, _, errors = self._bins
+        tie = low == high
+        if self._folded:
+            tie &= low != np.uint64(_ZERO_KEY)
+        tie = tie[errors > 0][::-1]
+        if side == 0 or tie.all():
+            return ranks
+        block = ranks.above if side > 0 else ranks.above + ranks.size - ranks.errors
+        return ErrorRanks(
+            ranks.total, np.where(tie, ranks.above, block), np.where(tie, ranks.size, ranks.errors), ranks.errors
+        )
+
+
+def _join(parts: list[Bins]) -> Bins:
+    """All bins in ascending order of their keys."""
+    empty: Bins = (np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    low, high, size, errors = (np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True))
+    order = np.argsort(low, kind="stable")  # merges sorted runs in linear time
+    return low[order], high[order], size[order], errors[order]
+
+
+def _group(bins: Bins, starts: Counts) -> Bins:
+    """Bins joined from each start to the next."""
+    low, high, size, errors = bins
+    if len(starts) == len(low):
+        return bins
+    return (
+        low[starts],
+        np.maximum.reduceat(high, starts),
+        np.add.reduceat(size, starts),
+        np.add.reduceat(errors, starts),
+    )

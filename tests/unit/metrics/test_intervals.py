@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+
+from unsmooth.metrics import (
+    UndefinedMetricWarning,
+    aurc,
+    bootstrap,
+    bootstrap_means,
+    bootstrap_replicates,
+    holm,
+    intervals,
+    paired_bootstrap,
+    selective_metrics,
+)
+
+
+def make_data(n=250, seed=0, levels=None):
+    rng = np.random.default_rng(seed)
+    quality = rng.random(n)
+    confidence = quality if levels is None else np.round(quality * levels)
+    return confidence, rng.random(n) < 0.4 * (1 - quality)
+
+
+def resamples(n, replicates, seed=0):
+    counts = np.concatenate(list(intervals._count_blocks(seed, n, replicates)))
+    return [np.repeat(np.arange(n), row) for row in counts]
+
+
+@pytest.mark.parametrize("levels", [None, 7])
+@pytest.mark.parametrize("continuous", [False, True])
+def test_each_replicate_equals_the_metrics_of_the_resampled_data(levels, continuous):
+    confidence, errors = make_data(levels=levels)
+    if continuous:
+        errors = np.random.default_rng(1).random(len(errors))
+    values = bootstrap_replicates(confidence, errors, replicates=8)
+
+    for replicate, rows in enumerate(resamples(len(errors), 8)):
+        if continuous:
+            with pytest.warns(UndefinedMetricWarning):
+                expected = selective_metrics(confidence[rows], errors[rows])
+        else:
+            expected = selective_metrics(confidence[rows], errors[rows])
+        actual = {name: series[replicate] for name, series in values.items()}
+        assert actual == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_every_resample_has_n_samples():
+    assert all(len(rows) == 250 for rows in resamples(250, 8))
+
+
+def test_replicates_do_not_depend_on_blocks_or_cache(monkeypatch):
+    confidence, errors = make_data()
+    expected = bootstrap_replicates(confidence, errors, replicates=30)["aurc"]
+    monkeypatch.setattr(intervals, "_BLOCK_CELLS", 1000)
+    monkeypatch.setattr(intervals, "_CACHE_CELLS", 0)
+
+    np.testing.assert_array_equal(bootstrap_replicates(confidence, errors, replicates=30)["aurc"], expected)
+
+
+def test_replicates_are_paired_across_confidences_and_errors():
+    confidence, errors = make_data()
+    other = ~errors
+    first = bootstrap_replicates(confidence, errors, metrics=["error"], replicates=20)["error"]
+    second = bootstrap_replicates(-confidence, other, metrics=["error"], replicates=20)["error"]
+
+    np.testing.assert_allclose(first + second, 1, atol=1e-15)
+
+
+def test_replicates_depend_on_the_seed_only():
+    data = make_data()
+    runs = [bootstrap_replicates(*data, replicates=10, seed=seed)["aurc"] for seed in (3, 3, 4)]
+
+    assert (runs[0] == runs[1]).all() and (runs[0] != runs[2]).all()
+
+
+def test_means_share_the_resamples():
+    confidence, errors = make_data()
+    error = bootstrap_replicates(confidence, errors, metrics=["error"], replicates=20)["error"]
+
+    np.testing.assert_allclose(bootstrap_means(errors[:, None], replicates=20)[:, 0], error, atol=1e-15)
+
+
+def test_interval_of_the_error_rate_matches_the_normal_one():
+    confidence, errors = make_data(2000)
+    interval = bootstrap(confidence, errors, metric="error", replicates=2000)
+    half = 1.96 * np.sqrt(errors.mean() * (1 - errors.mean()) / 2000)
+
+    assert interval.point == errors.mean()
+    assert [interval.low, interval.high] == pytest.approx([errors.mean() - half, errors.mean() + half], abs=half / 10)
+
+
+def test_interval_covers_the_true_aurc_about_as_often_as_stated():
+    truth = aurc(*make_data(400_000, seed=99))
+    hits = 0
+    for seed in range(100):
+        interval = bootstrap(*make_data(400, seed=seed), replicates=200)
+        hits += interval.low <= truth <= interval.high
+
+    assert 87 <= hits <= 100
+
+
+def test_interval_takes_any_operating_point():
+    confidence, errors = make_data()
+    interval = bootstrap(confidence, errors, metric="risk_at_coverage_37.5", replicates=50)
+
+    assert interval.point == selective_metrics(confidence, errors, coverages=(0.375,))["risk_at_coverage_37.5"]
+
+
+def test_pairing_narrows_the_interval_of_a_difference():
+    confidence, errors = make_data(1000)
+    noisy = confidence + np.random.default_rng(5).normal(0, 0.05, 1000)
+    paired = paired_bootstrap(confidence, errors, noisy, errors, replicates=300)
+    single = bootstrap(confidence, errors, replicates=300)
+
+    assert paired.high - paired.low < (single.high - single.low) / 2
+    assert paired.point == aurc(confidence, errors) - aurc(noisy, errors)
+
+
+def test_paired_p_value_separates_equal_from_different():
+    confidence, errors = make_data(1000)
+
+    assert paired_bootstrap(confidence, errors, confidence, errors, replicates=100).p_value == 1
+    assert paired_bootstrap(confidence, errors, -confidence, errors, replicates=100).p_value == pytest.approx(2 / 101)
+
+
+def test_undefined_metrics_give_nan():
+    with pytest.warns(UndefinedMetricWarning):
+        interval = bootstrap([3, 2, 1], [0, 0, 0], metric="naurc", replicates=10)
+
+    assert np.isnan([interval.point, interval.low, interval.high]).all()
+    assert np.isnan(bootstrap_replicates([], [], replicates=3)["aurc"]).all()
+
+
+def test_all_correct_resamples_leave_the_areas_defined():
+    values = bootstrap_replicates([4, 3, 2, 1], [0, 0, 0, 0], replicates=5)
+
+    assert (values["aurc"] == 0).all() and (values["coverage_at_risk_1"] == 1).all()
+    assert np.isnan(values["failure_auroc"]).all()
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9, 0.6]).tolist() == [1, 1, 1]
+    assert holm([]).tolist() == []
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="metric must be one of error, aurc"):
+        bootstrap([1], [0], metric="accuracy")
+    with pytest.raises(ValueError, match="must end in a percentage"):
+        bootstrap([1], [0], metric="risk_at_coverage_half")
+    with pytest.raises(ValueError, match="replicates must be at least 1, got 0"):
+        bootstrap_replicates([1], [0], replicates=0)
+    with pytest.raises(ValueError, match="metrics must be among"):
+        bootstrap_replicates([1], [0], metrics=["nothing"])
+    with pytest.raises(ValueError, match=r"level must be in \(0, 1\), got 95"):
+        bootstrap([1], [0], level=95)
+    with pytest.raises(ValueError, match="confidence_b has 1 rows but confidence_a has 2"):
+        paired_bootstrap([1, 2], [0, 1], [1], [0])
+    with pytest.raises(ValueError, match=r"p_values must be in \[0, 1\], got 1.5"):
+        holm([0.2, 1.5])

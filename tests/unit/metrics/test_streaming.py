@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unsmooth import metrics
+from unsmooth.metrics import StreamingMetrics, UndefinedMetricWarning
+from unsmooth.metrics.streaming import order_keys, order_values
+
+RNG = np.random.default_rng(0)
+N = 20_000
+STREAMS = {
+    "uniform": RNG.random(N),
+    "float32 probabilities": (1 - 10 ** -RNG.uniform(0, 9, N)).astype(np.float32),
+    "half of them saturated": np.where(RNG.random(N) < 0.5, 1.0, RNG.random(N)),
+    "constant": np.full(N, 0.3),
+    "crowded into one bin": 0.7 + 1e-9 * RNG.random(N),
+    "crowded beside a wide spread": np.where(RNG.random(N) < 0.5, 0.7 + 1e-12 * RNG.random(N), RNG.normal(0, 9, N)),
+    "heavy tails": RNG.standard_cauchy(N) * 10 ** RNG.uniform(-300, 290, N),
+    "logits": RNG.normal(10, 3, N),
+    "tiny": RNG.normal(0, 1, N) * 1e-306,
+}
+ERRORS = np.random.default_rng(1).random(N) < 0.3
+
+
+def fill(confidence, errors, capacity, parts=7):
+    stream = StreamingMetrics(capacity)
+    for batch in np.array_split(np.arange(len(errors)), parts):
+        stream.update(confidence[batch], errors[batch])
+    return stream
+
+
+def state(stream):
+    stream._settle()
+    return [array.tolist() for array in stream._bins], stream._dropped, stream._folded
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("capacity", [2, 100, 3000, 1 << 16])
+def test_bounds_hold_the_value_of_all_samples_together(name, capacity):
+    confidence, errors = STREAMS[name], ERRORS & (RNG.random(N) < 0.8)
+    stream = fill(confidence, errors, capacity)
+    bounds = stream.bounds()
+
+    for metric in ("aurc", "augrc", "failure_auroc"):
+        low, high = bounds[metric]
+        assert low <= getattr(metrics, metric)(confidence, errors) <= high
+        assert low <= getattr(stream, metric)() <= high
+
+
+@pytest.mark.parametrize(
+    "name", ["half of them saturated", "constant", "float32 probabilities", "crowded into one bin"]
+)
+def test_bounds_close_while_bins_hold_one_confidence(name):
+    stream = fill(STREAMS[name], ERRORS, 1 << 16)
+
+    assert stream.aurc() == pytest.approx(metrics.aurc(STREAMS[name], ERRORS), rel=1e-13)
+    assert all(high - low < 1e-12 for low, high in stream.bounds().values())
+
+
+def test_ties_add_no_width_even_when_bits_are_dropped():
+    atoms = np.where(RNG.random(N) < 0.9, 1.0, RNG.random(N))  # nine in ten saturated, the rest overflow the capacity
+    low, high = fill(atoms, ERRORS, 1 << 10).bounds()["aurc"]
+
+    assert high - low < 1e-3
+
+
+def test_width_at_a_billion_samples_is_below_a_millionth():
+    # The expected counts of a billion uniform probabilities, half of them errors, in the bins of the default capacity:
+    # 2^17 bins to each factor of two on either side of 1/2 stay within 2^23 bins.
+    edges = np.concatenate([2.0**-k * np.linspace(0.5, 1, 1 << 17, endpoint=False) for k in range(1, 31)])
+    rank = np.unique(np.concatenate([edges, 1 - edges, [0.0, 1.0]]))
+    above, mass = rank[:-1], np.diff(rank)
+    width = np.sum(np.divide(mass**2, above, out=mass.copy(), where=above > 0)) / 4
+
+    assert len(rank) <= StreamingMetrics().capacity + 1
+    assert width < 1e-6
+
+
+def test_dropped_bits_shrink_the_width_as_stated():
+    confidence = np.random.default_rng(3).random(200_000)
+    errors = np.random.default_rng(4).random(200_000) < 0.5
+    widths = [np.diff(fill(confidence, errors, capacity).bounds()["aurc"])[0] for capacity in (1 << 10, 1 << 13)]
+
+    assert widths[1] < widths[0] / 4
+    assert widths[1] * (1 << 13) / StreamingMetrics().capacity < 1e-6  # the width is inversely proportional to the bins
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 999), st.integers(2, 40))
+def test_state_does_not_depend_on_update_or_merge_order(seed, capacity):
+    rng = np.random.default_rng(seed)
+    confidence = rng.choice(np.concatenate([STREAMS[name].astype(float) for name in STREAMS]), 60)
+    errors = rng.random(60) < 0.4
+    whole = fill(confidence, errors, capacity, 1)
+    order = rng.permutation(60)
+    parts = [fill(confidence[rows], errors[rows], capacity, 2) for rows in np.array_split(order, 4)]
+    left, right = StreamingMetrics(capacity), StreamingMetrics(capacity)
+    for part in parts:
+        left.merge(part)
+    for pair in (parts[::-1][:2], parts[::-1][2:]):
+        joined = StreamingMetrics(capacity)
+        joined.merge(pair[0])
+        joined.merge(pair[1])
+        right.merge(joined)
+
+    assert state(left) == state(right) == state(whole)
+
+
+def test_counts_stay_exact_beyond_32_bits():
+    stream = fill(np.array([3.0, 2.0, 1.0]), np.array([0, 1, 0]), 8, 1)
+    for _ in range(40):
+        twin = StreamingMetrics(8)
+        twin.merge(stream)
+        stream.merge(twin)
+
+    assert stream.count == 3 * 2**40
+    assert stream.error() == 1 / 3
+    assert stream.failure_auroc() == 0.5
+
+
+def test_memory_does_not_grow_with_the_stream():
+    stream = StreamingMetrics(1000)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        stream.update(rng.random(70_000), rng.random(70_000) < 0.2)
+        held = len(stream._bins[0]) + sum(len(batch[0]) for batch in stream._pending)
+        assert held <= 1000 + (1 << 16) + 70_000
+
+
+def test_curve_points_are_exact_for_their_thresholds():
+    confidence = STREAMS["logits"]
+    curve = fill(confidence, ERRORS, 50).curve()
+
+    for coverage, risk, threshold in zip(curve.coverage, curve.selective_risk, curve.threshold, strict=True):
+        accepted = confidence >= threshold
+        assert coverage == accepted.mean()
+        assert risk == pytest.approx(ERRORS[accepted].mean(), abs=1e-15)
+
+
+def test_saved_state_comes_back_and_goes_on(tmp_path):
+    path = tmp_path / "stream.npz"
+    stream = fill(STREAMS["logits"][: N // 2], ERRORS[: N // 2], 500)
+    stream.save(path)
+    loaded = StreamingMetrics.load(path)
+    loaded.update(STREAMS["logits"][N // 2 :], ERRORS[N // 2 :])
+
+    assert state(loaded) == state(fill(STREAMS["logits"], ERRORS, 500))
+    assert [file.name for file in tmp_path.iterdir()] == ["stream.npz"]
+
+
+def test_a_file_that_is_no_state_is_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", logits=np.zeros(3))
+    with pytest.raises(ValueError, match="must hold a StreamingMetrics state"):
+        StreamingMetrics.load(tmp_path / "other.npz")
+    keys, counts = np.array([2, 1], np.uint64), np.array([1, 1])
+    np.savez(tmp_path / "bad.npz", low=keys, high=keys, size=counts, errors=counts, meta=np.array([8, 0, 0]))
+    with pytest.raises(ValueError, match="inconsistent"):
+        StreamingMetrics.load(tmp_path / "bad.npz")
+
+
+def test_an_empty_stream_is_nan_with_a_warning():
+    stream = StreamingMetrics()
+    stream.update([], [])
+
+    with pytest.warns(UndefinedMetricWarning, match="no samples"):
+        assert np.isnan(stream.aurc())
+    assert np.isnan(stream.bounds()["aurc"]).all()
+    assert len(stream.curve().coverage) == 0
+
+
+def test_bad_batches_are_refused_and_change_nothing():
+    stream = fill(np.array([2.0, 1.0]), np.array([0, 1]), 8, 1)
+    before = state(stream)
+    for confidence, errors in (([np.nan], [0]), ([1.0], [0.5]), ([1.0, 2.0], [0])):
+        with pytest.raises(ValueError, match="must"):
+            stream.update(confidence, errors)
+    with pytest.raises(ValueError, match="other must have capacity 8, got 9"):
+        stream.merge(StreamingMetrics(9))
+    with pytest.raises(ValueError, match="capacity must be at least 2, got 1"):
+        StreamingMetrics(1)
+    with pytest.raises(ValueError, match=r"path must end in \.npz"):
+        stream.save("stream.json")
+
+    assert state(stream) == before
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2))
+def test_keys_keep_the_order_of_any_two_floats(pair):
+    low, high = sorted(pair)
+    keys = order_keys(np.array([low, high]))
+    distinct = low < high and max(abs(low), abs(high)) > 2.0**-990
+
+    assert keys[0] < keys[1] if distinct else keys[0] <= keys[1]
+
+
+def test_values_come_back_from_their_keys():
+    values = np.array([-1e308, -1.0, -0.25, -1e-250, 0.0, 1e-250, 0.25, 0.5, 0.75, 1 - 2**-53, 1.0, 1 + 2**-52, 1e308])
+
+    assert order_values(order_keys(values)).tolist() == values.tolist()
