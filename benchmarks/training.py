@@ -1,0 +1,160 @@
+"""Training throughput, side by side in one process: a plain loop, ours, and the ceiling.
+
+    python benchmarks/training.py [--device cuda] [--rounds 5]
+
+plain    a DataLoader with per-sample torchvision transforms and fp32, as in most tutorials
+ours     unsmooth.training.train on a resident tensor, batched augmentation, bf16 autocast, channels_last
+ceiling  the same loop on one augmented batch that is repeated: no data work at all
+
+All three train the same model on the same batch size. The rounds are interleaved and medians are printed, because a
+shared machine changes its speed while one looks.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Iterator
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from unsmooth.losses import make_loss
+from unsmooth.models.cifar_resnet import CifarResNet
+from unsmooth.specs import Augmentation, OneCycle, Recipe, Sgd
+from unsmooth.training import TensorLoader, train
+
+# name: depth, channels, image size, classes, crop padding, mirror, images on a CPU
+CASES = {
+    "glyphs ResNet-8": (8, 1, 16, 62, 2, False, 3072),
+    "CIFAR-shaped ResNet-20": (20, 3, 32, 10, 4, True, 1024),
+}
+
+
+class RepeatedBatch:
+    """A loader that yields the first batch of another one over and over."""
+
+    def __init__(self, loader: TensorLoader) -> None:
+        self.length = len(loader)
+        self.batch = next(loader.epoch(torch.Generator().manual_seed(0), start=0, resume=None))
+
+    def __len__(self) -> int:
+        return self.length
+
+    def epoch(
+        self, generator: torch.Generator, *, start: int, resume: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in range(start, self.length):
+            yield self.batch
+
+
+class PerSample(Dataset):
+    """Images as PIL would give them, transformed one by one."""
+
+    def __init__(self, images: Tensor, targets: Tensor, transform: nn.Module) -> None:
+        self.images, self.targets, self.transform = images, targets, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.transform(self.images[index]), self.targets[index]
+
+
+def plain_epoch(model: nn.Module, loader: DataLoader, device: str) -> None:
+    """Train one epoch as a tutorial would."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+    for images, targets in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(images.to(device)), targets.to(device))
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+
+def measure(name: str, device: str, batch_size: int, rounds: int) -> dict[str, float]:
+    """Return images per second of the three loops."""
+    depth, channels, size, classes, padding, flip, count = CASES[name]
+    count = 50_000 if device != "cpu" else count
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (count, channels, size, size), generator=generator, dtype=torch.uint8)
+    targets = torch.randint(classes, (count,), generator=generator)
+    mean, std = [0.5] * channels, [0.25] * channels
+    steps = [
+        v2.RandomCrop(size, padding=padding),
+        *([v2.RandomHorizontalFlip()] if flip else []),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(mean, std),
+    ]
+    workers = 0 if device == "cpu" else 8
+    plain = DataLoader(
+        PerSample(images, targets, v2.Compose(steps)),
+        batch_size=batch_size,
+        shuffle=True,
+        num_workers=workers,
+        pin_memory=workers > 0,
+    )
+    augmentation = Augmentation(crop_padding=padding, flip=flip)
+    ours = TensorLoader(
+        images, targets, batch_size=batch_size, mean=mean, std=std, device=device, **augmentation.model_dump()
+    )
+    ceiling = RepeatedBatch(ours)
+    recipe = Recipe(
+        epochs=1,
+        batch_size=batch_size,
+        optimizer=Sgd(lr=0.05),
+        schedule=OneCycle(),
+        augmentation=augmentation,
+        precision="bf16",
+        channels_last=True,
+    )
+
+    def fresh() -> nn.Module:
+        torch.manual_seed(0)
+        return CifarResNet(depth=depth, width=16, in_channels=channels, num_classes=classes).to(device)
+
+    def timed(run: str) -> float:
+        model = fresh()
+        started = time.perf_counter()
+        if run == "plain":
+            plain_epoch(model, plain, device)
+        else:
+            loader = ours if run == "ours" else ceiling
+            train(model, make_loss("ls", 0.1), loader, recipe, seed=0, device=device, log=lambda line: None)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return count / (time.perf_counter() - started)
+
+    rates: dict[str, list[float]] = {"plain": [], "ours": [], "ceiling": []}
+    for _ in range(rounds + 1):
+        for run, found in rates.items():
+            found.append(timed(run))
+    return {run: statistics.median(found[1:]) for run, found in rates.items()}
+
+
+def main() -> None:
+    """Print one row a model and batch size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, device {arguments.device}, 1 CPU thread a process; images per second (medians)")
+    print(f"{'model':<24}{'batch':>6}{'plain':>10}{'ours':>10}{'ceiling':>10}{'ours/plain':>12}{'ours/ceiling':>14}")
+    for name in CASES:
+        for batch_size in (128,) if arguments.device == "cpu" else (128, 1024):
+            rate = measure(name, arguments.device, batch_size, arguments.rounds)
+            print(
+                f"{name:<24}{batch_size:>6}{rate['plain']:>10,.0f}{rate['ours']:>10,.0f}{rate['ceiling']:>10,.0f}"
+                f"{rate['ours'] / rate['plain']:>12.2f}{rate['ours'] / rate['ceiling']:>14.3f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
