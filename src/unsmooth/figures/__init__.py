@@ -1,0 +1,15 @@
+"""Figures of the evidence: each function turns tables or logits into a figure and the data drawn in it."""
+
+from unsmooth.figures.curves import risk_coverage
+from unsmooth.figures.mechanism import extra_gradient, max_logit_given_probability
+from unsmooth.figures.style import save_figure
+from unsmooth.figures.sweeps import degradation, pnorm_sweep
+
+__all__ = [
+    "degradation",
+    "extra_gradient",
+    "max_logit_given_probability",
+    "pnorm_sweep",
+    "risk_coverage",
+    "save_figure",
+]

@@ -1,0 +1,254 @@
+"""Why the confidence breaks: the largest logit at equal probability, and the gradient that smoothing adds to it."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pandas import DataFrame
+
+from unsmooth.collection import CellLogits
+from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, line_styles, new_figure, styled
+from unsmooth.tables.labels import BASELINE_LOSS, in_order, loss_label
+from unsmooth.theory import (
+    BinnedGradient,
+    expected_extra_gradient,
+    gradient_by_estimated_error,
+    gradient_by_exact_error,
+    peak,
+    window_statistics,
+)
+
+Dash = str | tuple[float, tuple[float, ...]]
+DASH: Dash = (0, (4, 1.5))
+
+
+@styled
+def max_logit_given_probability(
+    cells: Sequence[CellLogits],
+    *,
+    alpha: float | None = None,
+    loss: str = "ls",
+    splits: Sequence[str] = ("train", "test"),
+    window: float = 0.05,
+    step: float = 0.005,
+    min_count: int = 10,
+    title: str = "",
+    width: float = 7.0,
+    height: float = 4.6,
+) -> tuple[Figure, DataFrame]:
+    """Largest logit given the largest probability, for correct and wrong predictions, under CE and under smoothing.
+
+    Where the two lines of a panel separate, the largest logit says something about correctness that the probability
+    does not. Samples of all seeds are pooled; a band is the standard deviation of the samples in a window.
+
+    Args:
+        cells: logits of CE and of the smoothed loss for every split, any number of seeds.
+        alpha: smoothing to draw; the largest one given if None.
+        loss: key of the smoothed loss.
+        splits: one row of panels each.
+        window: width of a window of probability.
+        step: distance between windows.
+        min_count: a window with fewer samples is not drawn.
+        title: heading of the figure.
+        width: inches.
+        height: inches.
+
+    Returns:
+        The figure and its data: split, loss, alpha, outcome ("correct" or "wrong"), probability (centre of the window),
+        mean, std (of v_max, nan where undefined), count. All windows are there.
+
+    Raises:
+        ValueError: when CE or the smoothed loss is missing in a split.
+    """
+    available = sorted(cell.alpha for cell in cells if cell.loss == loss)
+    if not available:
+        raise ValueError(f"cells must include the loss {loss!r}, got {sorted({cell.loss for cell in cells})}")
+    alpha = available[-1] if alpha is None else alpha
+    wanted = [(BASELINE_LOSS, 0.0), (loss, alpha)]
+    parts = [_windows(cells, split, *key, window, step) for split in splits for key in wanted]
+    data = pd.concat(parts, ignore_index=True)
+
+    drawn = data[data["count"] >= max(min_count, 1)]
+    figure = new_figure(width, height)
+    grid = figure.subplots(len(splits), 3, squeeze=False, sharex=True, sharey="col")
+    name = loss_label(loss, alpha)
+    for row, split in zip(grid, splits, strict=True):
+        for axes, key in zip(row, wanted, strict=False):
+            for outcome, color in (("correct", CORRECT_COLOR), ("wrong", WRONG_COLOR)):
+                line = _line(drawn, split, key[0], outcome)
+                _band_line(axes, line, line["mean"], color, "-" if outcome == "correct" else DASH)
+            axes.set_title(f"{loss_label(*key)}, {split}")
+        right, wrong = (_line(drawn, split, loss, outcome) for outcome in ("correct", "wrong"))
+        both = wrong.merge(right[["probability", "mean"]], on="probability", suffixes=("", "_correct"))
+        row[2].axhline(0.0, color=CORRECT_COLOR, linewidth=1.3)
+        _band_line(row[2], both, both["mean"] - both["mean_correct"], WRONG_COLOR, DASH)
+        row[2].set_ylabel("Difference")
+        row[2].set_title(f"{name} relative to correct, {split}")
+        row[0].set_ylabel("Largest logit")
+    for axes in grid[-1]:
+        axes.set_xlabel("Largest probability")
+        axes.set_xlim(0.0, 1.0)
+    if title:
+        figure.suptitle(title)
+    legend_below(
+        figure,
+        {
+            "correct predictions": {"color": CORRECT_COLOR},
+            "wrong predictions": {"color": WRONG_COLOR, "linestyle": DASH},
+        },
+        title=f"mean and ± 1 std of the samples within windows of width {window:g}",
+    )
+    return figure, data
+
+
+def _windows(cells: Sequence[CellLogits], split: str, loss: str, alpha: float, window: float, step: float) -> DataFrame:
+    chosen = [cell for cell in cells if (cell.split, cell.loss, cell.alpha) == (split, loss, alpha)]
+    if not chosen:
+        raise ValueError(f"cells must include {loss_label(loss, alpha)} on {split!r}")
+    tops = [peak(cell.logits) for cell in chosen]
+    correct = np.concatenate([top.prediction == cell.targets for top, cell in zip(tops, chosen, strict=True)])
+    probability = np.concatenate([top.probability for top in tops])
+    max_logit = np.concatenate([top.max_logit for top in tops])
+    parts = []
+    for outcome, mask in (("correct", correct), ("wrong", ~correct)):
+        found = window_statistics(probability[mask], max_logit[mask], width=window, step=step)
+        columns = {"probability": found.centre, "mean": found.mean, "std": found.std, "count": found.samples}
+        parts.append(DataFrame({"split": split, "loss": loss, "alpha": alpha, "outcome": outcome, **columns}))
+    return pd.concat(parts)
+
+
+def _line(data: DataFrame, split: str, loss: str, outcome: str) -> DataFrame:
+    return data[(data["split"] == split) & (data["loss"] == loss) & (data["outcome"] == outcome)]
+
+
+def _band_line(axes: Axes, line: DataFrame, mean: pd.Series, color: str, dash: Dash) -> None:
+    axes.plot(line["probability"], mean, color=color, linestyle=dash)
+    axes.fill_between(line["probability"], mean - line["std"], mean + line["std"], color=color, alpha=0.18, linewidth=0)
+
+
+@styled
+def extra_gradient(
+    cells: Sequence[CellLogits],
+    *,
+    error: Literal["exact", "estimated"] = "estimated",
+    losses: Sequence[str] = ("nls", "ls"),
+    bins: int = 12,
+    min_count: int = 20,
+    title: str = "",
+    width: float = 3.5,
+    height: float = 3.6,
+) -> tuple[Figure, DataFrame]:
+    """Mean extra gradient of smoothing on the largest logit against the probability of an error.
+
+    Points are means over test samples of d(L_LS - L_CE)/dv_max = alpha ([y = argmax] - 1/K) with the sampled targets.
+    The line is their expectation, alpha (1 - P_error - 1/K) = alpha (p_bar_max - 1/K), p_bar_max = P(y = argmax | x).
+    Above 0, training pushes the largest logit down.
+
+    Args:
+        cells: test logits of the smoothed cells, with `posterior` for exact error probabilities, or with the validation
+            logits of the same cells for estimated ones.
+        error: "exact": P_error = 1 - posterior of the prediction, in equal bins over [0, 1]. "estimated": quantile
+            bins of the largest probability on validation, whose validation error is the estimate; the gradient is from
+            test.
+        losses: keys of the smoothed losses to draw.
+        bins: number of bins.
+        min_count: a bin with fewer test samples (pooled over seeds) is not drawn.
+        title: heading of the figure.
+        width: inches.
+        height: inches.
+
+    Returns:
+        The figure and its data: loss, alpha, bin, error, error_se, gradient, gradient_se (standard errors), expected
+        (the line at `error`), count, seeds. Seeds share their test inputs, so averaging them does not shrink the
+        standard errors.
+
+    Raises:
+        ValueError: when no smoothed cell is given, or one lacks its posterior or validation logits.
+    """
+    keys = sorted({(cell.loss, cell.alpha) for cell in cells if cell.loss in losses and cell.split == "test"})
+    if not keys:
+        raise ValueError(f"cells must include test logits of a loss in {list(losses)}, got none")
+    data = in_order(pd.concat([_binned(cells, *key, error, bins) for key in keys], ignore_index=True))
+
+    figure = new_figure(width, height)
+    axes = figure.subplots()
+    styles = line_styles(keys)
+    drawn = data[data["count"] >= min_count]
+    num_classes = cells[0].logits.shape[1]
+    ends = np.array([0.0, min(1.0, 1.05 * drawn["error"].max())])
+    for key, style in styles.items():
+        points = drawn[(drawn["loss"] == key[0]) & (drawn["alpha"] == key[1])]
+        axes.plot(
+            ends, expected_extra_gradient(ends, alpha=key[1], num_classes=num_classes), **style | {"linewidth": 1.0}
+        )
+        axes.errorbar(
+            points["error"],
+            points["gradient"],
+            xerr=points["error_se"],
+            yerr=points["gradient_se"],
+            fmt="o",
+            color=style["color"],
+            markersize=3.5,
+            elinewidth=0.8,
+            capsize=1.5,
+            zorder=3,
+        )
+    axes.axhline(0.0, color="0.5", linewidth=0.6)
+    source = "exact, from the posterior" if error == "exact" else "estimated on validation"
+    axes.set_xlabel(f"P(error), {source}")
+    axes.set_ylabel("Extra gradient on the largest logit\n(above 0: pushed down)")
+    if title:
+        axes.set_title(title)
+    legend_below(
+        figure,
+        {loss_label(*key): {"marker": "o", "markersize": 3.5} | style for key, style in styles.items()},
+        title="points: mean ± standard error (test)\nlines: alpha (1 − P(error) − 1/K)",
+        columns=3,
+    )
+    return figure, data
+
+
+def _binned(cells: Sequence[CellLogits], loss: str, alpha: float, error: str, bins: int) -> DataFrame:
+    mine = [cell for cell in cells if (cell.loss, cell.alpha) == (loss, alpha)]
+    validation = {cell.seed: cell for cell in mine if cell.split == "val"}
+    found = []
+    for cell in (cell for cell in mine if cell.split == "test"):
+        where = f"{loss_label(loss, alpha)}, seed {cell.seed}"
+        if error == "exact":
+            if cell.posterior is None:
+                raise ValueError(f"cells must have the posterior for exact error probabilities, {where} has none")
+            found.append(gradient_by_exact_error(cell.logits, cell.targets, cell.posterior, alpha=alpha, bins=bins))
+        else:
+            if cell.seed not in validation:
+                raise ValueError(f"cells must include validation logits to estimate the error, {where} has none")
+            val = validation[cell.seed]
+            binned = gradient_by_estimated_error(
+                val.logits, val.targets, cell.logits, cell.targets, alpha=alpha, bins=bins
+            )
+            found.append(binned)
+    num_classes = mine[0].logits.shape[1]
+    return _over_seeds(found).assign(
+        loss=loss,
+        alpha=alpha,
+        expected=lambda frame: expected_extra_gradient(frame["error"], alpha=alpha, num_classes=num_classes),
+        seeds=len(found),
+    )
+
+
+def _over_seeds(found: Sequence[BinnedGradient]) -> DataFrame:
+    """Average the bins over seeds, weighted by their counts; bins that are empty in every seed are dropped."""
+    stacked = {name: np.stack([getattr(binned, name) for binned in found]) for name in BinnedGradient._fields}
+    weights = stacked.pop("samples").astype(np.float64)
+    total = weights.sum(axis=0)
+    used = total > 0
+
+    def average(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.nansum(values * weights, axis=0)[used] / total[used])
+
+    columns = {name: average(values) for name, values in stacked.items() if not name.endswith("_se")}
+    columns |= {name: np.sqrt(average(values**2)) for name, values in stacked.items() if name.endswith("_se")}
+    return DataFrame({"bin": np.flatnonzero(used), **columns, "count": total[used].astype(np.int64)})

@@ -1,0 +1,136 @@
+"""One look for every figure, and files that are whole and the same bytes for the same data."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from os import PathLike
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from unsmooth.files import atomic_path
+from unsmooth.tables.labels import BASELINE_LOSS, in_order
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same figure on every machine
+    "font.size": 8.0,
+    "axes.titlesize": 8.0,
+    "axes.labelsize": 8.0,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "legend.fontsize": 7.0,
+    "legend.title_fontsize": 7.0,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,  # long enough to show a whole dash
+    "legend.columnspacing": 1.6,
+    "figure.titlesize": 9.0,
+    "lines.linewidth": 1.3,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "0.88",
+    "axes.axisbelow": True,
+    "pdf.fonttype": 42,  # TrueType, so text in the PDF can be searched and edited
+    "savefig.dpi": 250,
+}
+CORRECT_COLOR, WRONG_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito: apart for every colour vision and in grey
+_RAMPS = {"ls": ("YlOrRd", "-"), "nls": ("Blues", (0, (5, 2)))}
+_OTHER_RAMPS = [("Greens", (0, (6, 2, 1, 2))), ("Purples", (0, (1, 1.2))), ("RdPu", (0, (3, 1, 1, 1, 1, 1)))]
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a figure function under `STYLE`, leaving the caller's matplotlib settings as they were."""
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context(STYLE):
+            return function(*args, **kwargs)
+
+    return inner
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Empty figure of `width` x `height` inches that lays itself out and needs no pyplot state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def legend_below(
+    figure: Figure, entries: Mapping[str, Mapping[str, Any]], *, title: str | None = None, columns: int = 5
+) -> None:
+    """Legend under the axes, where it cannot cover data, in rows of equal length of at most `columns` entries."""
+    rows = -(-len(entries) // columns)
+    figure.legend(
+        handles=[Line2D([], [], label=label, **style) for label, style in entries.items()],
+        title=title,
+        loc="outside lower center",
+        ncols=-(-len(entries) // rows),
+    ).get_title().set_multialignment("center")
+
+
+def line_styles(configurations: Iterable[tuple[str, float]]) -> dict[tuple[str, float], dict[str, Any]]:
+    """Colour, dash and width of every (loss, alpha): CE black, LS light to dark with alpha, NLS blue and dashed.
+
+    Each loss has one hue and one dash; within it lightness falls with |alpha|, so the order survives printing in grey.
+    """
+    wanted = sorted(set(configurations))
+    others = [loss for loss in dict(wanted) if loss not in (BASELINE_LOSS, *_RAMPS)]
+    ramps = _RAMPS | {loss: _OTHER_RAMPS[place % len(_OTHER_RAMPS)] for place, loss in enumerate(others)}
+    styles: dict[tuple[str, float], dict[str, Any]] = {}
+    for loss, alpha in wanted:
+        if loss == BASELINE_LOSS:
+            styles[loss, alpha] = {"color": "black", "linestyle": "-", "linewidth": 1.6, "zorder": 3.0}
+            continue
+        name, dash = ramps[loss]
+        ranks = sorted((other for key, other in wanted if key == loss), key=abs)
+        darkness = 1.0 if len(ranks) == 1 else ranks.index(alpha) / (len(ranks) - 1)
+        color = to_hex(matplotlib.colormaps[name](0.45 + 0.45 * darkness))
+        styles[loss, alpha] = {"color": color, "linestyle": dash, "linewidth": 1.3, "zorder": 2.0}
+    return styles
+
+
+def configurations_of(frame: DataFrame) -> list[tuple[str, float]]:
+    """The (loss, alpha) pairs of `frame` in reading order."""
+    pairs = in_order(frame[["loss", "alpha"]].drop_duplicates())
+    return [(str(loss), float(alpha)) for loss, alpha in pairs.itertuples(index=False)]
+
+
+def single_experiment(frame: DataFrame, name: str) -> str:
+    """Title "experiment, architecture" of a frame that must hold just one of each."""
+    pairs = frame[["experiment", "architecture"]].drop_duplicates()
+    if len(pairs) != 1:
+        raise ValueError(f"{name} must hold one experiment and architecture, got {pairs.to_numpy().tolist()}")
+    return ", ".join(pairs.iloc[0])
+
+
+def save_figure(figure: Figure, data: DataFrame, stem: str | PathLike[str]) -> None:
+    """Write `stem`.pdf, `stem`.png and `stem`.csv, replacing them together once all three are complete.
+
+    The same figure and data give the same bytes: no dates, no versions, embedded TrueType fonts.
+
+    Args:
+        figure: from one of the figure functions.
+        data: what is drawn in it.
+        stem: path without suffix.
+    """
+    stem = Path(stem)
+    with (
+        atomic_path(stem.with_name(f"{stem.name}.pdf")) as pdf,
+        atomic_path(stem.with_name(f"{stem.name}.png")) as png,
+        atomic_path(stem.with_name(f"{stem.name}.csv")) as csv,
+        matplotlib.rc_context(STYLE),
+    ):
+        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        figure.savefig(png, format="png", metadata={"Software": None})
+        data.to_csv(csv, index=False, lineterminator="\n")

@@ -1,0 +1,26 @@
+"""Summaries over seeds, paired differences, and the tables and sentences made from them."""
+
+from unsmooth.tables.findings import findings
+from unsmooth.tables.layouts import (
+    Table,
+    cost_table,
+    main_table,
+    scores_table,
+    short_table,
+)
+from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
+from unsmooth.tables.writing import write_table
+
+__all__ = [
+    "DIFFERENCES",
+    "SUMMARY",
+    "Table",
+    "cost_table",
+    "findings",
+    "main_table",
+    "paired_differences",
+    "scores_table",
+    "short_table",
+    "summarise",
+    "write_table",
+]

@@ -1,0 +1,121 @@
+"""What losses, scores and metrics are called, in which order and unit they are shown."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pandas import DataFrame, Series
+
+CONFIGURATION = ["experiment", "architecture", "loss", "alpha"]
+CELL = [*CONFIGURATION, "seed"]
+BASELINE_LOSS, BASELINE_SCORE = "ce", "msp"
+REPAIRED_SCORES = ("msp_temperature", "max_logit_pnorm")
+MAIN_SCORES = (BASELINE_SCORE, *REPAIRED_SCORES)
+
+LOSS_LABELS = {
+    "ce": "CE",
+    "ls": "LS",
+    "nls": "NLS",
+    "mbls": "MbLS",
+    "maxsup": "MaxSup",
+    "focal": "Focal",
+    "flsd": "FLSD",
+    "ecp": "ECP",
+    "l1": "L1",
+    "logit_penalty": "Logit penalty",
+    "mmce": "MMCE",
+    "brier": "Brier",
+    "online_ls": "Online LS",
+}
+SCORE_LABELS = {
+    "msp": "MSP",
+    "msp_temperature": "MSP with temperature",
+    "max_logit_pnorm": "p-norm",
+    "max_logit": "Max logit",
+    "negative_entropy": "Neg. entropy",
+    "energy": "Energy",
+    "logit_margin": "Logit margin",
+    "softmax_margin": "Softmax margin",
+    "negative_gini": "Neg. Gini",
+    "doctor": "DOCTOR",
+    "gen": "GEN",
+    "msp_pnorm": "MSP with p-norm",
+}
+
+
+class MetricStyle(NamedTuple):
+    """How a metric is shown: label, unit ("%" multiplies by 100), decimals, and which way is better."""
+
+    label: str
+    unit: str = "%"
+    decimals: int = 2
+    better: str = "↓"
+
+    @property
+    def scale(self) -> float:
+        return 100.0 if self.unit == "%" else 1.0
+
+    @property
+    def title(self) -> str:
+        return " ".join(part for part in (self.label, self.unit, self.better) if part)
+
+
+METRICS = {
+    "error": MetricStyle("Error"),
+    "aurc": MetricStyle("AURC"),
+    "aurc_paper": MetricStyle("AURC (paper)"),
+    "eaurc": MetricStyle("E-AURC"),
+    "naurc": MetricStyle("NAURC"),
+    "augrc": MetricStyle("AUGRC"),
+    "failure_auroc": MetricStyle("Failure AUROC", better="↑"),
+    "coverage_at_risk_1": MetricStyle("Coverage at 1 % risk", better="↑"),
+    "coverage_at_risk_5": MetricStyle("Coverage at 5 % risk", better="↑"),
+    "risk_at_coverage_10": MetricStyle("Risk at 10 % coverage"),
+    "risk_at_coverage_20": MetricStyle("Risk at 20 % coverage"),
+    "risk_at_coverage_50": MetricStyle("Risk at 50 % coverage"),
+    "risk_at_coverage_80": MetricStyle("Risk at 80 % coverage"),
+    "ece": MetricStyle("ECE"),
+    "nll": MetricStyle("NLL", unit="nats", decimals=3),
+    "brier": MetricStyle("Brier", unit="", decimals=3),
+}
+COMPARISONS = ("loss", "score", "repair")
+DASH, DAGGER = "–", "†"
+
+
+def metric_style(metric: str) -> MetricStyle:
+    """How `metric` is shown; a metric without an entry keeps its name and is shown as a plain number."""
+    return METRICS.get(metric, MetricStyle(metric, unit="", decimals=4, better=""))
+
+
+def loss_label(loss: str, alpha: float) -> str:
+    """Name of a configuration for legends and tables: "CE", "LS 0.2", "NLS -0.2"."""
+    name = LOSS_LABELS.get(loss, loss)
+    return name if loss == BASELINE_LOSS else f"{name} {alpha:g}"
+
+
+def score_label(score: str) -> str:
+    """Name of a score for legends and tables."""
+    return SCORE_LABELS.get(score, score)
+
+
+def require_columns(frame: DataFrame, columns: Sequence[str], name: str) -> None:
+    """Raise ValueError naming `name` when it is empty or lacks one of `columns`."""
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ValueError(f"{name} must have the columns {list(columns)}, missing {missing}")
+    if frame.empty:
+        raise ValueError(f"{name} must have at least one row, got none")
+
+
+def in_order(frame: DataFrame) -> DataFrame:
+    """Rows in reading order: CE, LS, NLS and other losses by alpha; MSP and its repairs before other scores."""
+    ranks = {"comparison": [*COMPARISONS], "loss": [*LOSS_LABELS], "score": [*SCORE_LABELS], "metric": [*METRICS]}
+    order = ["experiment", "architecture", "comparison", "loss", "alpha", "seed", "score", "metric"]
+
+    def rank(column: Series) -> Series:
+        names = ranks.get(str(column.name))
+        if names is None:
+            return column
+        known = {name: f"{position:03d}" for position, name in enumerate(names)}
+        return column.map(lambda name: known.get(name, f"~{name}"))
+
+    return frame.sort_values([name for name in order if name in frame], key=rank, kind="stable", ignore_index=True)

@@ -1,0 +1,246 @@
+"""Tables for readers, in percent, from the tidy summary."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+from tabulate import tabulate
+
+from unsmooth.tables.labels import (
+    CELL,
+    CONFIGURATION,
+    DAGGER,
+    DASH,
+    MAIN_SCORES,
+    METRICS,
+    in_order,
+    loss_label,
+    metric_style,
+    require_columns,
+    score_label,
+)
+from unsmooth.tables.summary import SUMMARY
+
+STATISTICS = {"mean": "", "std": "_std", "low": "_low", "high": "_high"}  # of a summary row -> suffix of its column
+COSTS = {
+    "epochs": ("Epochs", 0),
+    "parameters": ("Parameters", 0),
+    "wall_time_s": ("Time (s)", 1),
+    "images_per_s": ("Images/s", 0),
+    "peak_memory_mb": ("Peak memory (MB)", 0),
+    "peak_device_memory_mb": ("Peak device memory (MB)", 0),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table in two forms: `data` with a number a column, and `display` with the text a reader sees.
+
+    The first `label_columns` columns of `display` name a row; the others are its numbers.
+    """
+
+    caption: str
+    data: DataFrame
+    display: DataFrame
+    label_columns: int
+    notes: tuple[str, ...] = ()
+
+
+def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
+    """Every metric of every loss and alpha under MSP, fitted temperature and fitted p-norm.
+
+    Args:
+        summary: from `summarise`.
+        fitted: one row a cell and fitted score, columns experiment, architecture, loss, alpha, seed, score and
+            `fell_back` (bool: it did not beat MSP on the validation split, so it is MSP); None marks nothing.
+
+    Returns:
+        Percent where the metric has that unit. `data` has `<metric>[_pct]`, `_std`, `_low`, `_high` columns and
+        `fell_back`, the number of seeds; `display` has "mean ± std", a dash where undefined, a dagger where a score
+        fell back.
+
+    Raises:
+        ValueError: on missing columns or when no row has one of these scores.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    rows = in_order(summary[summary["score"].isin(MAIN_SCORES)])
+    require_columns(rows, SUMMARY, f"summary restricted to the scores {list(MAIN_SCORES)}")
+    fallbacks = _fallbacks(fitted)
+    records, texts = [], []
+    for key, group in rows.groupby([*CONFIGURATION, "score"], sort=False):
+        fell_back = fallbacks.get(key, 0)
+        record = dict(zip([*CONFIGURATION, "score"], key, strict=True))
+        record |= {"seeds": int(group["seeds"].min()), "fell_back": fell_back}
+        text = _headings(group.iloc[0], rows)
+        text["Score"] = score_label(group["score"].iloc[0]) + (f" {DAGGER}" if fell_back else "")
+        found = group.set_index("metric")[[*STATISTICS]].to_dict("index")
+        for metric in _metrics_of(rows):
+            style = metric_style(metric)
+            column = f"{metric}_pct" if style.unit == "%" else metric
+            values = {name: style.scale * found.get(metric, {}).get(name, np.nan) for name in STATISTICS}
+            record |= {column + suffix: values[name] for name, suffix in STATISTICS.items()}
+            text[style.title] = _plus_minus(values["mean"], values["std"], style.decimals)
+        records.append(record)
+        texts.append(text)
+    note = f"{DAGGER} did not beat MSP on the validation split in at least one seed and is MSP there."
+    return Table(
+        "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",
+        DataFrame(records),
+        DataFrame(texts),
+        len(_headings(rows.iloc[0], rows)) + 1,
+        (note,) if any(record["fell_back"] for record in records) else (),
+    )
+
+
+def scores_table(summary: DataFrame) -> Table:
+    """AURC and risk at 20 % coverage of every score (rows) for every loss and alpha (columns), in percent.
+
+    Args:
+        summary: from `summarise`.
+
+    Returns:
+        `data` is tidy (experiment, architecture, score, loss, alpha, and percent columns), `display` is wide.
+
+    Raises:
+        ValueError: on missing columns or when neither metric is there.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    metrics = {"aurc": "AURC", "risk_at_coverage_20": "R@20"}
+    rows = in_order(summary[summary["metric"].isin(metrics)])
+    require_columns(rows, SUMMARY, f"summary restricted to the metrics {list(metrics)}")
+    texts = []
+    for _, group in rows.groupby(["experiment", "architecture", "score"], sort=False):
+        found = group.set_index(["loss", "alpha", "metric"])[["mean", "std"]].to_dict("index")
+        text = _headings(group.iloc[0], rows, of_loss=False) | {"Score": score_label(group["score"].iloc[0])}
+        for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False):
+            for metric, short in metrics.items():
+                values = found.get((loss, alpha, metric), {"mean": np.nan, "std": np.nan})
+                cell = _plus_minus(100.0 * values["mean"], 100.0 * values["std"], 2)
+                text[f"{loss_label(loss, alpha)} {short}"] = cell
+        texts.append(text)
+    data = rows.pivot(index=[*CONFIGURATION, "score"], columns="metric", values=list(STATISTICS)) * 100.0
+    data.columns = data.columns.map(lambda pair: f"{pair[1]}_pct{STATISTICS[pair[0]]}")
+    return Table(
+        "AURC and risk at 20 % coverage (R@20) of every score, in percent, lower is better (mean ± std over seeds).",
+        in_order(data.reset_index()),
+        DataFrame(texts),
+        len(_headings(rows.iloc[0], rows, of_loss=False)) + 1,
+    )
+
+
+def cost_table(runs: DataFrame) -> Table:
+    """What each cell cost to train, and the total.
+
+    Args:
+        runs: one row a cell: experiment, architecture, loss, alpha, seed, device, epochs, parameters, wall_time_s,
+            images_per_s, peak_memory_mb, peak_device_memory_mb (nan on a CPU).
+
+    Returns:
+        `data` has a row a cell and a last row "total": time summed, peak memory the largest of any cell.
+
+    Raises:
+        ValueError: on missing columns or no rows.
+    """
+    require_columns(runs, [*CELL, "device", *COSTS], "runs")
+    rows = in_order(runs[[*CELL, "device", *COSTS]])
+    total: dict[str, Any] = {"experiment": "total", "wall_time_s": rows["wall_time_s"].sum()}
+    total |= {column: rows[column].max() for column in ("peak_memory_mb", "peak_device_memory_mb")}
+    labels = DataFrame(
+        {
+            "Experiment": rows["experiment"],
+            "Architecture": rows["architecture"],
+            "Loss": [loss_label(loss, alpha) for loss, alpha in zip(rows["loss"], rows["alpha"], strict=True)],
+            "Seed": rows["seed"].astype(str),
+            "Device": rows["device"],
+        }
+    )
+    last = {"Experiment": "total"}
+    for column, (title, decimals) in COSTS.items():
+        labels[title] = [_number(value, decimals) for value in rows[column]]
+        last[title] = _number(total[column], decimals) if column in total else ""
+    return Table(
+        "Cost of training, by cell; the total adds times and takes the largest memory.",
+        pd.concat([rows, DataFrame([total])], ignore_index=True),
+        pd.concat([labels, DataFrame([last])], ignore_index=True).fillna(""),
+        len(labels.columns) - len(COSTS),
+    )
+
+
+def short_table(summary: DataFrame) -> str:
+    """Plain text for a terminal: error, AURC by MSP and both repairs, and risk at 20 % coverage before and after.
+
+    Args:
+        summary: from `summarise`.
+
+    Returns:
+        Lines of text, percent (mean over seeds), lower is better in every column.
+
+    Raises:
+        ValueError: on missing columns or no rows.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    columns = [("msp", "error"), *((score, "aurc") for score in MAIN_SCORES)]
+    columns += [
+        ("msp", "risk_at_coverage_20"),
+        ("max_logit_pnorm", "risk_at_coverage_20"),
+    ]
+    titles = [
+        "loss",
+        "error",
+        "AURC\nMSP",
+        "AURC\ntemp.",
+        "AURC\np-norm",
+        "risk@20\nMSP",
+        "risk@20\np-norm",
+    ]
+    blocks = []
+    ordered = in_order(summary)
+    for (experiment, architecture), rows in ordered.groupby(["experiment", "architecture"], sort=False):
+        means = rows.set_index(["loss", "alpha", "score", "metric"])["mean"]
+        lines = [
+            [loss_label(loss, alpha)]
+            + [_plus_minus(100.0 * means.get((loss, alpha, *column), np.nan), np.nan, 2) for column in columns]
+            for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False)
+        ]
+        table = tabulate(
+            lines,
+            titles,
+            tablefmt="simple",
+            colalign=("left", *["right"] * 6),
+            disable_numparse=True,
+        )
+        blocks.append(f"{experiment}, {architecture} (percent, mean of {int(rows['seeds'].min())} seeds)\n{table}")
+    return "\n\n".join(blocks)
+
+
+def _fallbacks(fitted: DataFrame | None) -> dict[Hashable, int]:
+    if fitted is None:
+        return {}
+    require_columns(fitted, [*CELL, "score", "fell_back"], "fitted")
+    counts = fitted.groupby([*CONFIGURATION, "score"])["fell_back"].sum()
+    return dict(zip(counts.index, map(int, counts), strict=True))
+
+
+def _metrics_of(rows: DataFrame) -> list[str]:
+    present = rows["metric"].unique()
+    return [name for name in METRICS if name in present] + sorted(set(present) - METRICS.keys())
+
+
+def _headings(row: Series, rows: DataFrame, *, of_loss: bool = True) -> dict[str, str]:
+    """Leading text columns; experiment and architecture only where the table has more than one."""
+    named = [name for name in ("experiment", "architecture") if rows[name].nunique() > 1]
+    heading = {name.capitalize(): str(row[name]) for name in named}
+    return heading | ({"Loss": loss_label(row["loss"], row["alpha"])} if of_loss else {})
+
+
+def _plus_minus(mean: float, std: float, decimals: int) -> str:
+    if np.isnan(mean):
+        return DASH
+    return f"{mean:.{decimals}f}" + ("" if np.isnan(std) else f" ± {std:.{decimals}f}")
+
+
+def _number(value: float, decimals: int) -> str:
+    return DASH if np.isnan(value) else f"{value:,.{decimals}f}"

@@ -1,0 +1,165 @@
+"""Tidy summaries over seeds and paired differences, both with bootstrap intervals.
+
+A configuration is (experiment, architecture, loss, alpha); a cell is a configuration with a seed. Replicate b of the
+bootstrap weighs the test samples equally in every cell of an experiment, so averaging over seeds and subtracting cells
+replicate by replicate keeps the pairing. All values are fractions.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas import DataFrame, Series
+
+from unsmooth.tables.labels import (
+    BASELINE_LOSS,
+    BASELINE_SCORE,
+    CELL,
+    CONFIGURATION,
+    REPAIRED_SCORES,
+    in_order,
+    require_columns,
+)
+
+SUMMARY = [*CONFIGURATION, "score", "metric", "mean", "std", "low", "high", "seeds"]
+DIFFERENCES = [
+    *["experiment", "architecture", "comparison", "loss", "alpha", "score"],
+    *["baseline_loss", "baseline_alpha", "baseline_score", "metric"],
+    *["value", "baseline", "difference", "std", "low", "high", "seeds", "sign"],
+]
+MAX_UNDEFINED_REPLICATES = 0.05  # above this share the interval is undefined too
+
+
+class _Comparison(NamedTuple):
+    treated: Callable[[DataFrame], Series]
+    baseline: Callable[[DataFrame], Series]
+    shared: list[str]
+
+
+_COMPARISONS = {
+    "loss": _Comparison(
+        lambda rows: rows["loss"] != BASELINE_LOSS,
+        lambda rows: rows["loss"] == BASELINE_LOSS,
+        ["experiment", "architecture", "seed", "score", "metric"],
+    ),
+    "score": _Comparison(
+        lambda rows: rows["score"].isin(REPAIRED_SCORES),
+        lambda rows: rows["score"] == BASELINE_SCORE,
+        [*CELL, "metric"],
+    ),
+    "repair": _Comparison(
+        lambda rows: (rows["loss"] != BASELINE_LOSS) & rows["score"].isin(REPAIRED_SCORES),
+        lambda rows: (rows["loss"] == BASELINE_LOSS) & (rows["score"] == BASELINE_SCORE),
+        ["experiment", "architecture", "seed", "metric"],
+    ),
+}
+
+
+def summarise(metrics: DataFrame, replicates: DataFrame) -> DataFrame:
+    """Mean, spread and interval over seeds of every configuration, score and metric.
+
+    Args:
+        metrics: one row a cell, score and metric: experiment, architecture, loss, alpha, seed, score, metric, value
+            (fraction; nan where undefined).
+        replicates: the same columns and `replicate`, the index of the bootstrap weights. Rows may be missing.
+
+    Returns:
+        Columns `SUMMARY`, fractions. `std` is the sample standard deviation over seeds, nan for one seed. `low` and
+        `high` are the 95 % percentile bootstrap interval of the mean over seeds; it covers the draw of the test set,
+        not training. A value undefined in one seed is undefined in the mean.
+
+    Raises:
+        ValueError: on missing columns, no rows, or a repeated row.
+    """
+    rows, draws = _aligned(metrics, replicates)
+    return in_order(_spread(rows, rows["value"].to_numpy(), draws, [*CONFIGURATION, "score", "metric"]))[SUMMARY]
+
+
+def paired_differences(metrics: DataFrame, replicates: DataFrame) -> DataFrame:
+    """Differences between cells of the same seed, with paired bootstrap intervals.
+
+    Comparisons: "loss" is every other loss against CE under the same score; "score" is a repaired score against MSP in
+    the same cell; "repair" is another loss under a repaired score against CE under MSP.
+
+    Args:
+        metrics: as for `summarise`.
+        replicates: as for `summarise`.
+
+    Returns:
+        Columns `DIFFERENCES`, fractions: `value` and `baseline` are means over the common seeds, `difference` is value
+        - baseline with its standard deviation over seeds and 95 % interval; `sign` is 1 or -1 where the interval
+        excludes 0, otherwise 0. Whether more is better depends on the metric.
+
+    Raises:
+        ValueError: on missing columns, no rows, or a repeated row.
+    """
+    rows, draws = _aligned(metrics, replicates)
+    rows = rows.assign(row=np.arange(len(rows)))
+    parts = [_compared(rows, draws, name) for name in _COMPARISONS]
+    result = pd.concat([part for part in parts if not part.empty] or [DataFrame(columns=DIFFERENCES)])
+    return in_order(result)[DIFFERENCES]
+
+
+def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str) -> DataFrame:
+    comparison = _COMPARISONS[name]
+    baseline = rows[comparison.baseline(rows)]
+    described = baseline[["loss", "alpha", "score", "value", "row"]].add_prefix("baseline_")
+    pairs = rows[comparison.treated(rows)].merge(described.join(baseline[comparison.shared]), on=comparison.shared)
+    if pairs.empty:
+        return DataFrame()
+    by = [*CONFIGURATION, "score", "baseline_loss", "baseline_alpha", "baseline_score", "metric"]
+    difference = (pairs["value"] - pairs["baseline_value"]).to_numpy()
+    spread = _spread(pairs, difference, draws[pairs["row"]] - draws[pairs["baseline_row"]], by)
+    means = pairs.groupby(by)[["value", "baseline_value"]].mean(skipna=False).reset_index()
+    spread = spread.rename(columns={"mean": "difference"}).merge(means, on=by)
+    sign = (spread["low"] > 0).astype(np.int64) - (spread["high"] < 0).astype(np.int64)
+    return spread.rename(columns={"baseline_value": "baseline"}).assign(comparison=name, sign=sign)
+
+
+def _aligned(metrics: DataFrame, replicates: DataFrame) -> tuple[DataFrame, NDArray[np.float64]]:
+    """Metric rows in reading order and, row for row, their bootstrap draws (rows, replicates); nan where absent."""
+    keys = [*CELL, "score", "metric"]
+    require_columns(metrics, [*keys, "value"], "metrics")
+    require_columns(replicates, [*keys, "replicate", "value"], "replicates")
+    repeated = metrics.duplicated(keys)
+    if repeated.any():
+        raise ValueError(
+            f"metrics must have one row a cell, score and metric, repeated: {_first(metrics, repeated, keys)}"
+        )
+    repeated = replicates.duplicated([*keys, "replicate"])
+    if repeated.any():
+        raise ValueError(f"replicates must not repeat a row, repeated: {_first(replicates, repeated, keys)}")
+    rows = in_order(metrics[[*keys, "value"]])
+    draws = replicates.pivot(index=keys, columns="replicate", values="value")
+    return rows, draws.reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy(dtype=np.float64)
+
+
+def _first(frame: DataFrame, mask: Series, keys: list[str]) -> dict[str, object]:
+    return dict(zip(keys, frame.loc[mask, keys].iloc[0], strict=True))
+
+
+def _spread(
+    rows: DataFrame,
+    values: NDArray[np.float64],
+    draws: NDArray[np.float64],
+    by: list[str],
+) -> DataFrame:
+    groups = rows.groupby(by).indices.values()
+    records = []
+    for members in groups:
+        group = values[members]
+        std = group.std(ddof=1) if len(group) > 1 else np.nan
+        low, high = _percentile_interval(draws[members].mean(axis=0)) if np.isfinite(group).all() else (np.nan, np.nan)
+        records.append((group.mean(), std, low, high, len(group)))
+    keys = rows[by].iloc[[members[0] for members in groups]].reset_index(drop=True)
+    return keys.join(DataFrame(records, columns=["mean", "std", "low", "high", "seeds"]))
+
+
+def _percentile_interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+    defined = draws[np.isfinite(draws)]
+    if not len(defined) or len(defined) < (1.0 - MAX_UNDEFINED_REPLICATES) * len(draws):
+        return np.nan, np.nan
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return float(low), float(high)

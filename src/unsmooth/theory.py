@@ -1,0 +1,327 @@
+"""Why label smoothing breaks confidence: what it adds to the gradient of the largest logit.
+
+With `v` the logits, `pi = softmax(v)`, `y` the class, `K` classes and smoothing `alpha`,
+
+    dL_CE/dv_k = pi_k - [k = y]
+    dL_LS/dv_k = pi_k - (1 - alpha) [k = y] - alpha / K
+    d(L_LS - L_CE)/dv_k = alpha ([k = y] - 1 / K).
+
+Given the input, y follows the true posterior, so the extra gradient on the predicted class (the largest logit) has mean
+
+    E[d(L_LS - L_CE)/dv_max] = alpha (P(y = argmax | x) - 1 / K) = alpha (1 - P_error - 1 / K).
+
+Gradient descent moves against it: smoothing pushes the largest logit down, and hardest where the prediction is most
+likely right. That erases the difference between sure and unsure predictions that the confidence ranking lives on. For
+negative alpha (negative label smoothing) every sign turns.
+
+Everything here is float64 NumPy. References: Xia et al., "Towards Understanding Why Label Smoothing Degrades Selective
+Classification and How to Fix It", ICLR 2025, section 4.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Peak(NamedTuple):
+    """The predicted class of each input and how far it stands out; every field has shape (N,)."""
+
+    prediction: Integers  # argmax, the first one of equals
+    max_logit: Floats
+    probability: Floats  # largest softmax probability, pi_max = 1 / (1 + odds)
+    odds: Floats  # (1 - pi_max) / pi_max, exact where pi_max rounds to 1; smaller is more confident
+
+
+class WindowStatistics(NamedTuple):
+    """Mean and spread of a value in sliding windows of a position; every field has shape (W,)."""
+
+    centre: Floats
+    mean: Floats  # nan in an empty window
+    std: Floats  # unbiased; nan with fewer than two samples
+    samples: Integers
+
+
+class BinnedGradient(NamedTuple):
+    """Mean extra gradient on the largest logit by error probability; every field has shape (B,)."""
+
+    error: Floats  # mean error probability of the bin, in [0, 1]
+    error_se: Floats  # its standard error; 0 where the probability is exact
+    gradient: Floats  # mean of alpha ([y = argmax] - 1 / K); positive pushes the largest logit down
+    gradient_se: Floats
+    samples: Integers  # behind the mean gradient
+
+
+def peak(logits: ArrayLike) -> Peak:
+    """Predicted class, largest logit, largest probability and odds against it, without saturation.
+
+    odds = sum_{k != argmax} exp(v_k - v_max)
+
+    Args:
+        logits: (N, K) real, K at least 2.
+
+    Returns:
+        `Peak` of (N,) arrays; probability in [1/K, 1], higher is more confident, odds in [0, K - 1], lower is.
+
+    Raises:
+        ValueError: if `logits` is not a finite (N, K) array with K >= 2.
+    """
+    values = np.asarray(logits, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise ValueError(f"logits must have shape (N, K) with K at least 2, got {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"logits must be finite, row {int(np.argmin(np.isfinite(values).all(axis=1)))} is not")
+    rows = np.arange(len(values))
+    prediction = values.argmax(axis=1)
+    max_logit = values[rows, prediction]
+    others = np.exp(values - max_logit[:, None])  # (N, K)
+    others[rows, prediction] = 0.0
+    odds = others.sum(axis=1)
+    return Peak(prediction, max_logit, 1.0 / (1.0 + odds), odds)
+
+
+def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) -> Floats:
+    """Gradient of the label-smoothed cross-entropy with respect to the logits.
+
+    dL/dv_k = pi_k - (1 - alpha) [k = y] - alpha / K
+
+    Args:
+        logits: (N, K) real.
+        targets: (N,) integer class indices in [0, K).
+        alpha: smoothing, below 1; 0 is cross-entropy, negative is negative label smoothing.
+
+    Returns:
+        (N, K) gradient of each sample's own loss; every row sums to 0.
+
+    Raises:
+        ValueError: if a target or `alpha` is out of range, or the shapes do not match.
+    """
+    values = np.asarray(logits, dtype=np.float64)
+    if values.ndim != 2:
+        raise ValueError(f"logits must have shape (N, K), got {values.shape}")
+    classes = _checked_targets(targets, *values.shape)
+    _check_alpha(alpha)
+    gradient: Floats = np.exp(values - values.max(axis=1, keepdims=True))
+    gradient /= gradient.sum(axis=1, keepdims=True)
+    gradient -= alpha / values.shape[1]
+    gradient[np.arange(len(values)), classes] -= 1.0 - alpha
+    return gradient
+
+
+def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Floats:
+    """What smoothing adds to the gradient of the largest logit, d(L_LS - L_CE)/dv_max = alpha ([y = argmax] - 1/K).
+
+    Args:
+        correct: (N,) bool, the prediction equals the target.
+        alpha: smoothing, below 1.
+        num_classes: K, at least 2.
+
+    Returns:
+        (N,) extra gradient; positive pushes the largest logit down in training.
+
+    Raises:
+        ValueError: if `alpha` is out of range.
+    """
+    _check_alpha(alpha)
+    return alpha * (np.asarray(correct, dtype=np.float64) - 1.0 / num_classes)
+
+
+def expected_extra_gradient(error_probability: ArrayLike, *, alpha: float, num_classes: int) -> Floats:
+    """Mean extra gradient on the largest logit, alpha (1 - P_error - 1/K).
+
+    Args:
+        error_probability: any shape, in [0, 1]: probability that the prediction is wrong.
+        alpha: smoothing, below 1.
+        num_classes: K, at least 2.
+
+    Returns:
+        Same shape; for alpha > 0 positive (pushed down) where P_error < 1 - 1/K and falling with P_error.
+
+    Raises:
+        ValueError: if `alpha` is out of range.
+    """
+    return extra_gradient(
+        1.0 - np.asarray(error_probability, dtype=np.float64),
+        alpha=alpha,
+        num_classes=num_classes,
+    )
+
+
+def window_statistics(
+    position: ArrayLike, value: ArrayLike, *, width: float = 0.05, step: float = 0.005
+) -> WindowStatistics:
+    """Mean and unbiased standard deviation of `value` in sliding open windows of `position` over [0, 1].
+
+    Window j holds the samples with j * step < position < j * step + width; the last one ends at 1. After one sort each
+    window is a slice, so a sample is touched width / step times and no prefix sum can cancel.
+
+    Args:
+        position: (N,) in [0, 1], for example the largest probability.
+        value: (N,) real, for example the largest logit.
+        width: window width, in (0, 1].
+        step: distance between windows, positive.
+
+    Returns:
+        `WindowStatistics` of (W,) arrays, W = 1 + round((1 - width) / step), in the unit of `value`.
+
+    Raises:
+        ValueError: if the shapes differ, or `width` or `step` is out of range.
+
+    References:
+        Xia et al., ICLR 2025, the plots of v_max given pi_max (width 0.05, step 0.005).
+    """
+    where, values = (
+        np.asarray(position, dtype=np.float64),
+        np.asarray(value, dtype=np.float64),
+    )
+    if where.ndim != 1 or where.shape != values.shape:
+        raise ValueError(f"position and value must both have shape (N,), got {where.shape} and {values.shape}")
+    if not (0.0 < width <= 1.0 and step > 0.0):
+        raise ValueError(f"width must be in (0, 1] and step positive, got {width} and {step}")
+    order = np.argsort(where, kind="stable")
+    where, values = where[order], values[order]
+    lower = np.linspace(0.0, 1.0 - width, 1 + round((1.0 - width) / step))
+    first = np.searchsorted(where, lower, side="right")
+    last = np.maximum(np.searchsorted(where, lower + width, side="left"), first)
+    mean, std = np.full(lower.shape, np.nan), np.full(lower.shape, np.nan)
+    for window, (start, stop) in enumerate(zip(first, last, strict=True)):
+        if stop > start:
+            mean[window] = values[start:stop].mean()
+        if stop > start + 1:
+            std[window] = values[start:stop].std(ddof=1)
+    return WindowStatistics(lower + width / 2.0, mean, std, last - first)
+
+
+def gradient_by_exact_error(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    posterior: ArrayLike,
+    *,
+    alpha: float,
+    bins: int = 10,
+) -> BinnedGradient:
+    """Mean extra gradient on the largest logit in equal-width bins of the exact P_error = 1 - P(y = argmax | x).
+
+    The standard error is the exact one given the posterior, alpha sqrt(sum P_error (1 - P_error)) / count.
+
+    Args:
+        logits: (N, K) real.
+        targets: (N,) integer classes sampled from the posterior.
+        posterior: (N, K) true P(y | x), rows sum to 1.
+        alpha: smoothing, below 1.
+        bins: number of bins over [0, 1].
+
+    Returns:
+        `BinnedGradient` of (bins,) arrays; nan with 0 samples in an empty bin.
+
+    Raises:
+        ValueError: if the shapes do not match, or a target or `alpha` is out of range.
+    """
+    top, correct, num_classes = _scored(logits, targets)
+    truth = np.asarray(posterior, dtype=np.float64)
+    if truth.shape != (len(correct), num_classes):
+        raise ValueError(
+            f"posterior must have the shape of the logits, {(len(correct), num_classes)}, got {truth.shape}"
+        )
+    error = np.clip(1.0 - truth[np.arange(len(truth)), top.prediction], 0.0, 1.0)
+    index = np.minimum((error * bins).astype(np.int64), bins - 1)
+    count = np.bincount(index, minlength=bins)
+    variance = np.bincount(index, weights=error * (1.0 - error), minlength=bins)
+    gradient = extra_gradient(correct, alpha=alpha, num_classes=num_classes)
+    return BinnedGradient(
+        error=_ratio(np.bincount(index, weights=error, minlength=bins), count),
+        error_se=np.zeros(bins),
+        gradient=_ratio(np.bincount(index, weights=gradient, minlength=bins), count),
+        gradient_se=_ratio(abs(alpha) * np.sqrt(variance), count),
+        samples=count,
+    )
+
+
+def gradient_by_estimated_error(
+    val_logits: ArrayLike,
+    val_targets: ArrayLike,
+    test_logits: ArrayLike,
+    test_targets: ArrayLike,
+    *,
+    alpha: float,
+    bins: int = 10,
+) -> BinnedGradient:
+    """Mean extra gradient on the largest logit against an error estimated from independent samples.
+
+    The validation split gives the bins (quantiles of its largest probability) and the error of each; the test split
+    gives the gradient. Estimating both from one split would make the relation true by construction.
+
+    Args:
+        val_logits: (M, K) real.
+        val_targets: (M,) integer classes.
+        test_logits: (N, K) real.
+        test_targets: (N,) integer classes.
+        alpha: smoothing, below 1.
+        bins: number of bins, each with M / bins validation samples.
+
+    Returns:
+        `BinnedGradient` of (bins,) arrays, most confident first; standard errors are binomial, from rates with one
+        success and one failure added so that a bin without errors does not claim certainty. nan in an empty bin.
+
+    Raises:
+        ValueError: if shapes do not match, a target or `alpha` is out of range, or there are fewer samples than bins.
+    """
+    val_top, val_correct, num_classes = _scored(val_logits, val_targets)
+    test_top, test_correct, test_classes = _scored(test_logits, test_targets)
+    if test_classes != num_classes:
+        raise ValueError(f"test_logits must have the {num_classes} classes of val_logits, got {test_classes}")
+    if len(val_correct) < bins:
+        raise ValueError(f"bins must be at most the number of validation samples, {len(val_correct)}, got {bins}")
+    edges = np.quantile(val_top.odds, np.arange(1, bins) / bins)
+    val_index = np.searchsorted(edges, val_top.odds, side="right")
+    test_index = np.searchsorted(edges, test_top.odds, side="right")
+    val_count, count = (
+        np.bincount(val_index, minlength=bins),
+        np.bincount(test_index, minlength=bins),
+    )
+    val_hits = np.bincount(val_index, weights=val_correct, minlength=bins)
+    hits = np.bincount(test_index, weights=test_correct, minlength=bins)
+    accuracy = _ratio(hits, count)
+    return BinnedGradient(
+        error=1.0 - _ratio(val_hits, val_count),
+        error_se=_binomial_error(val_hits, val_count),
+        gradient=extra_gradient(accuracy, alpha=alpha, num_classes=num_classes),
+        gradient_se=abs(alpha) * _binomial_error(hits, count),
+        samples=count,
+    )
+
+
+def _scored(logits: ArrayLike, targets: ArrayLike) -> tuple[Peak, NDArray[np.bool_], int]:
+    top = peak(logits)
+    num_classes = np.asarray(logits).shape[1]
+    classes = _checked_targets(targets, len(top.prediction), num_classes)
+    return top, top.prediction == classes, num_classes
+
+
+def _checked_targets(targets: ArrayLike, num_samples: int, num_classes: int) -> Integers:
+    classes = np.asarray(targets)
+    if classes.shape != (num_samples,):
+        raise ValueError(f"targets must have shape ({num_samples},), got {classes.shape}")
+    outside = (classes < 0) | (classes >= num_classes)
+    if outside.any():
+        raise ValueError(f"targets must be in [0, {num_classes}), got {classes[outside][0]}")
+    return classes.astype(np.int64)
+
+
+def _check_alpha(alpha: float) -> None:
+    if not alpha < 1.0:
+        raise ValueError(f"alpha must be below 1, got {alpha}")
+
+
+def _ratio(total: NDArray[Any], count: NDArray[Any]) -> Floats:
+    ratio: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return ratio
+
+
+def _binomial_error(hits: NDArray[Any], count: NDArray[Any]) -> Floats:
+    rate = (hits + 1.0) / (count + 2.0)
+    error: Floats = np.sqrt(_ratio(rate * (1.0 - rate), count))
+    return error

@@ -1,0 +1,438 @@
+"""Figures: the data drawn, the texts, the layout and the bytes written."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from unsmooth.collection import CellLogits
+from unsmooth.figures import (
+    degradation,
+    extra_gradient,
+    max_logit_given_probability,
+    pnorm_sweep,
+    risk_coverage,
+    save_figure,
+)
+from unsmooth.figures.style import line_styles
+from unsmooth.tables import SUMMARY
+from unsmooth.theory import peak
+
+PLACE = {"experiment": "glyphs", "architecture": "resnet8"}
+GRID = [("ce", 0.0), ("ls", 0.1), ("ls", 0.2), ("ls", 0.4), ("nls", -0.2)]
+SCORES = ("msp", "max_logit_pnorm")
+SEEDS = (0, 1)
+COVERAGE = np.array([0.001, 0.1, 0.3, 0.6, 1.0])
+
+
+def make_curves():
+    """Risk 0.1 x coverage + 0.05 alpha (MSP only) + 0.002 seed, and a wild first point."""
+    parts = []
+    for loss, alpha in GRID:
+        for seed in SEEDS:
+            for score in SCORES:
+                risk = 0.1 * COVERAGE + 0.05 * max(alpha, 0.0) * (score == "msp") + 0.002 * seed
+                risk[0] = 1.0
+                columns = {"score": score, "coverage": COVERAGE, "selective_risk": risk}
+                parts.append(pd.DataFrame({**PLACE, "loss": loss, "alpha": alpha, "seed": seed, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def make_summary():
+    rows = []
+    for loss, alpha in GRID:
+        for score in SCORES:
+            for metric, mean in (("error", 0.129), ("aurc", 0.0271 + alpha / 100), ("risk_at_coverage_20", 0.01)):
+                spread = [mean, 0.001, mean - 0.002, mean + 0.003, 2]
+                rows.append([*PLACE.values(), loss, alpha, score, metric, *spread])
+    return pd.DataFrame(rows, columns=SUMMARY)
+
+
+def make_sweep():
+    """AURC per p and split, the p chosen by each seed (none for CE), and the AURC of MSP."""
+    keys = [{**PLACE, "loss": loss, "alpha": alpha, "seed": seed} for loss, alpha in GRID for seed in SEEDS]
+    splits = ("val", "test")
+    sweep = [
+        {**key, "split": split, "p": p, "aurc": 0.02 + 0.001 * abs(p - 4) + 0.001 * key["seed"]}
+        for key in keys
+        for split in splits
+        for p in (1.0, 2.0, 4.0, 8.0)
+    ]
+    sweep += [{**key, "split": split, "p": np.inf, "aurc": 0.5} for key in keys for split in splits]
+    chosen = [{**key, "p": np.nan if key["loss"] == "ce" else 4.0} for key in keys]
+    reference = [{**key, "split": split, "aurc": 0.03} for key in keys for split in splits]
+    return pd.DataFrame(sweep), pd.DataFrame(chosen), pd.DataFrame(reference)
+
+
+def make_cells(n=600, num_classes=4):
+    """Logits of every configuration, with a known posterior from which the targets are drawn."""
+    cells = []
+    for seed in SEEDS:
+        for split in ("train", "val", "test"):
+            generator = np.random.default_rng([seed, ("train", "val", "test").index(split)])
+            logits = 2.0 * generator.normal(size=(n, num_classes))
+            posterior = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            targets = (generator.uniform(size=(n, 1)) > posterior.cumsum(axis=1)).sum(axis=1)
+            for loss, alpha in GRID:
+                scaled = (logits * (1.0 - max(alpha, 0.0))).astype(np.float32)
+                cells.append(CellLogits(loss, alpha, seed, split, scaled, targets, posterior))
+    return cells
+
+
+CELLS = make_cells()
+FIGURES = {
+    "risk_coverage": lambda: risk_coverage(make_curves(), make_summary()),
+    "risk_coverage_after": lambda: risk_coverage(make_curves(), make_summary(), score="max_logit_pnorm", band="minmax"),
+    "degradation": lambda: degradation(make_summary()),
+    "pnorm_sweep": lambda: pnorm_sweep(*make_sweep()),
+    "max_logit": lambda: max_logit_given_probability(CELLS, title="glyphs, resnet8"),
+    "extra_gradient_exact": lambda: extra_gradient(CELLS, error="exact", title="gaussians, mlp"),
+    "extra_gradient_estimated": lambda: extra_gradient(CELLS, title="glyphs, resnet8"),
+}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Every figure, laid out, with its data."""
+    made = {name: make() for name, make in FIGURES.items()}
+    for figure, _ in made.values():
+        figure.canvas.draw()
+    return made
+
+
+def legend_texts(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def texts_of(figure):
+    """All visible non-empty texts of a figure, those of tick labels included."""
+    found = figure.findobj(matplotlib.text.Text)
+    return [text for text in found if text.get_visible() and text.get_text().strip()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_legend_never_covers_an_axes(drawn, name):
+    figure, _ = drawn[name]
+    legend = figure.legends[0].get_window_extent()
+
+    assert not any(legend.overlaps(axes.get_tightbbox()) for axes in figure.axes)
+    assert all(axes.get_legend() is None for axes in figure.axes)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_clipped_and_every_font_is_at_least_seven_points(drawn, name):
+    figure, _ = drawn[name]
+    page = figure.bbox
+
+    for axes in figure.axes:
+        box = axes.get_tightbbox()
+        assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0 and legend.x1 <= page.x1
+    assert min(text.get_fontsize() for text in texts_of(figure)) >= 7.0
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_titles_of_neighbours_do_not_touch(drawn, name):
+    figure, _ = drawn[name]
+    boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_outer_axes_are_labelled(drawn, name):
+    figure, _ = drawn[name]
+
+    for axes in figure.axes:
+        spec = axes.get_subplotspec()
+        assert axes.get_xlabel() or not spec.is_last_row()
+        assert axes.get_ylabel() or not spec.is_first_col()
+
+
+def test_risk_coverage_draws_means_and_deviations_over_seeds(drawn):
+    figure, data = drawn["risk_coverage"]
+    row = data[(data["loss"] == "ls") & (data["alpha"] == 0.4) & (data["coverage"] == 0.3)].iloc[0]
+
+    assert row["mean"] == pytest.approx(0.03 + 0.02 + 0.001)
+    assert row["std"] == pytest.approx(np.std([0.0, 0.002], ddof=1))
+    assert row[["min", "max"]].tolist() == pytest.approx([0.05, 0.052])
+    line = figure.axes[0].get_lines()[3]
+    np.testing.assert_allclose(line.get_xdata(), [10.0, 30.0, 60.0, 100.0])
+    np.testing.assert_allclose(line.get_ydata(), [3.1, 5.1, 8.1, 12.1])
+    assert len(data) == len(GRID) * len(COVERAGE)
+
+
+def test_risk_coverage_legend_gives_error_and_aurc_in_percent(drawn):
+    figure, _ = drawn["risk_coverage"]
+
+    assert legend_texts(figure) == [
+        "CE (12.9, 2.71)",
+        "LS 0.1 (12.9, 2.81)",
+        "LS 0.2 (12.9, 2.91)",
+        "LS 0.4 (12.9, 3.11)",
+        "NLS -0.2 (12.9, 2.51)",
+    ]
+    assert "band: ± 1 std over 2 seeds" in figure.legends[0].get_title().get_text()
+    assert "band: min to max" in drawn["risk_coverage_after"][0].legends[0].get_title().get_text()
+
+
+def test_figures_before_and_after_share_their_axis_limits():
+    limits = [
+        [axes.get_ylim() for axes in risk_coverage(make_curves(), make_summary(), score=score)[0].axes]
+        for score in SCORES
+    ]
+
+    assert limits[0] == limits[1]
+    # std band of LS 0.4 under MSP at full coverage and at 60 %; the wild point below min_coverage does not count.
+    std = np.std([0.0, 0.002], ddof=1)
+    assert limits[0][0][1] == pytest.approx(105 * (0.121 + std))
+    assert limits[0][1][1] == pytest.approx(105 * (0.081 + std))
+
+
+def test_one_seed_has_a_line_without_a_band():
+    curves = make_curves()
+
+    figure, data = risk_coverage(curves[curves["seed"] == 0], make_summary())
+
+    assert data["std"].isna().all()
+    assert not figure.axes[0].collections
+    assert "band" not in figure.legends[0].get_title().get_text()
+
+
+def test_degradation_draws_intervals_and_the_error_once(drawn):
+    figure, data = drawn["degradation"]
+
+    assert [axes.get_title() for axes in figure.axes] == ["AURC", "Error", "Risk at 20 % coverage"]
+    assert [len(axes.containers) for axes in figure.axes] == [2, 1, 2]
+    line, _, (bars,) = figure.axes[0].containers[0]
+    np.testing.assert_allclose(line.get_xdata().astype(float), [-0.2, 0.0, 0.1, 0.2, 0.4])
+    np.testing.assert_allclose(line.get_ydata().astype(float), [2.51, 2.71, 2.81, 2.91, 3.11])
+    np.testing.assert_allclose(bars.get_segments()[1], [[0.0, 2.51], [0.0, 3.01]])
+    assert data.loc[data["metric"] == "error", "score"].unique().tolist() == ["msp"]
+
+
+def test_pnorm_sweep_counts_the_seeds_that_chose_p_and_keeps_the_reference(drawn):
+    figure, data = drawn["pnorm_sweep"]
+    smoothed = data[(data["loss"] == "ls") & (data["alpha"] == 0.1) & (data["split"] == "test")]
+
+    assert smoothed["p"].tolist() == [1.0, 2.0, 4.0, 8.0, np.inf]
+    assert smoothed["chosen"].tolist() == [0, 0, 2, 0, 0]
+    assert smoothed["mean"].tolist() == pytest.approx([0.0235, 0.0225, 0.0205, 0.0245, 0.5])
+    assert (data["msp"] == 0.03).all()
+    assert data.loc[data["loss"] == "ce", "chosen"].sum() == 0
+    assert [axes.get_title() for axes in figure.axes] == ["Validation (p is chosen here)", "Test"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1", "2", "4", "8", "∞"]
+    assert figure.axes[0].get_ylim()[1] < 4.0  # p = inf would reach 50 %
+
+
+def test_pnorm_sweep_without_a_reference_on_one_split_draws_none_there():
+    sweep, chosen, reference = make_sweep()
+
+    figure, data = pnorm_sweep(sweep, chosen, reference[reference["split"] == "test"])
+
+    assert data.loc[data["split"] == "val", "msp"].isna().all()
+    assert len(figure.axes[1].get_lines()) == len(figure.axes[0].get_lines()) + len(GRID)
+
+
+def test_max_logit_windows_hold_counts_of_both_outcomes(drawn):
+    figure, data = drawn["max_logit"]
+    ce_test = [cell for cell in CELLS if (cell.loss, cell.split) == ("ce", "test")]
+    probability = np.concatenate([peak(cell.logits).probability for cell in ce_test])
+    correct = np.concatenate([peak(cell.logits).prediction == cell.targets for cell in ce_test])
+    max_logit = np.concatenate([peak(cell.logits).max_logit for cell in ce_test])
+    mine = data[(data["loss"] == "ce") & (data["split"] == "test") & (data["outcome"] == "wrong")]
+    row = mine.iloc[100]
+    chosen = ~correct & (np.abs(probability - row["probability"]) < 0.025)
+
+    assert data.groupby(["split", "loss", "outcome"]).size().tolist() == [191] * 8
+    assert row["count"] == chosen.sum() > 10
+    assert row["mean"] == pytest.approx(max_logit[chosen].mean())
+    assert row["std"] == pytest.approx(max_logit[chosen].std(ddof=1))
+    assert mine.iloc[0]["count"] == 0 and np.isnan(mine.iloc[0]["mean"])
+    assert [axes.get_title() for axes in figure.axes[:3]] == [
+        "CE, train",
+        "LS 0.4, train",
+        "LS 0.4 relative to correct, train",
+    ]
+
+
+def test_max_logit_difference_is_wrong_minus_correct(drawn):
+    figure, data = drawn["max_logit"]
+    smoothed = data[(data["loss"] == "ls") & (data["split"] == "test")].pivot(
+        index="probability", columns="outcome", values=["mean", "count"]
+    )
+    kept = smoothed[(smoothed["count"] >= 10).all(axis=1)]["mean"]
+
+    line = figure.axes[5].get_lines()[1]
+
+    np.testing.assert_allclose(line.get_ydata(), kept["wrong"] - kept["correct"])
+
+
+@pytest.mark.parametrize("name", ["extra_gradient_exact", "extra_gradient_estimated"])
+def test_extra_gradient_lies_on_the_line_within_its_errors(drawn, name):
+    _, data = drawn[name]
+    data = data[data["count"] >= 40]
+
+    expected = data["alpha"] * (1 - data["error"] - 1 / 4)
+    np.testing.assert_allclose(data["expected"], expected)
+    z = (data["gradient"] - expected) / np.hypot(data["gradient_se"], data["alpha"] * data["error_se"])
+    assert np.abs(z).max() < 3.5
+    assert data["alpha"].unique().tolist() == [0.1, 0.2, 0.4, -0.2]
+    assert (data["seeds"] == 2).all()
+
+
+def test_exact_error_has_no_error_of_its_own_and_counts_all_test_samples(drawn):
+    _, data = drawn["extra_gradient_exact"]
+
+    assert (data["error_se"] == 0).all()
+    assert data.groupby(["loss", "alpha"])["count"].sum().tolist() == [1200] * 4
+
+
+def test_repeating_a_seed_does_not_shrink_the_standard_errors():
+    test = [cell for cell in CELLS if (cell.loss, cell.alpha, cell.split, cell.seed) == ("ls", 0.2, "test", 0)]
+
+    once = extra_gradient(test, error="exact")[1]
+    twice = extra_gradient(test + [test[0]._replace(seed=1)], error="exact")[1]
+
+    np.testing.assert_allclose(once["gradient_se"], twice["gradient_se"])
+    assert (twice["count"] == 2 * once["count"]).all()
+
+
+def test_ce_is_black_and_smoothing_darkens_with_alpha():
+    styles = line_styles([*GRID, ("mbls", 0.1)])
+    lightness = [np.dot(to_rgb(styles["ls", alpha]["color"]), [0.2126, 0.7152, 0.0722]) for alpha in (0.1, 0.2, 0.4)]
+
+    assert styles["ce", 0.0]["color"] == "black"
+    assert lightness[0] - lightness[1] > 0.1 and lightness[1] - lightness[2] > 0.1 and lightness[2] > 0.1
+    dashes = [str(styles[key]["linestyle"]) for key in (("ls", 0.1), ("nls", -0.2), ("mbls", 0.1))]
+    assert len(set(dashes)) == 3
+
+
+def test_drawing_leaves_the_callers_settings_alone():
+    before = dict(matplotlib.rcParams)
+
+    degradation(make_summary())
+
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_figure_is_saved_in_three_forms_with_embedded_truetype_fonts(tmp_path):
+    figure, data = degradation(make_summary())
+
+    save_figure(figure, data, tmp_path / "new" / "degradation")
+
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "degradation.csv",
+        "degradation.pdf",
+        "degradation.png",
+    ]
+    pdf = (tmp_path / "new" / "degradation.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"CreationDate" not in pdf
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "degradation.csv"), data)
+
+
+def test_failed_save_leaves_the_old_files(tmp_path):
+    figure, data = degradation(make_summary())
+    for suffix in ("pdf", "png", "csv"):
+        (tmp_path / f"f.{suffix}").write_text("old")
+
+    with pytest.raises(AttributeError):
+        save_figure(figure, None, tmp_path / "f")
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "f.csv": "old",
+        "f.pdf": "old",
+        "f.png": "old",
+    }
+
+
+def test_bytes_do_not_depend_on_the_process(tmp_path):
+    code = (
+        "import sys, pandas as pd\n"
+        "from unsmooth.figures import degradation, save_figure\n"
+        "save_figure(*degradation(pd.read_csv(sys.argv[1])), sys.argv[2])\n"
+    )
+    make_summary().to_csv(tmp_path / "summary.csv", index=False)
+    digests = []
+    for seed in ("1", "2"):
+        stem = tmp_path / seed / "figure"
+        command = [sys.executable, "-c", code, str(tmp_path / "summary.csv"), str(stem)]
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": seed})
+        files = sorted(stem.parent.iterdir())
+        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
+
+    assert digests[0] == digests[1]
+
+
+def test_figures_and_tables_do_not_import_torch_or_pyplot():
+    code = "import sys, unsmooth.figures, unsmooth.tables; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert done.stdout.strip() == "set()"
+
+
+def without(frame, **columns):
+    mask = np.logical_and.reduce([frame[name] == value for name, value in columns.items()])
+    return frame[~mask]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: risk_coverage(make_curves(), make_summary(), score="energy"),
+            "curves restricted to the score 'energy'",
+        ),
+        (
+            lambda: risk_coverage(make_curves(), without(make_summary(), loss="ls", alpha=0.2, metric="aurc")),
+            r"summary must have \['aurc'\] of LS 0.2 under 'msp' in glyphs, resnet8",
+        ),
+        (lambda: risk_coverage(make_curves().iloc[1:], make_summary()), "the same coverage grid in every cell"),
+        (
+            lambda: risk_coverage(make_curves(), make_summary(), zoom_coverage=60),
+            r"zoom_coverage must be in \(0, 1\], got 60",
+        ),
+        (
+            lambda: risk_coverage(pd.concat([make_curves(), make_curves().assign(experiment="b")]), make_summary()),
+            "curves must hold one experiment and architecture",
+        ),
+        (lambda: degradation(make_summary(), losses=["focal"]), "summary restricted to"),
+        (
+            lambda: degradation(without(make_summary(), metric="aurc", score="max_logit_pnorm")),
+            "summary must have 'aurc' under 'max_logit_pnorm'",
+        ),
+        (
+            lambda: pnorm_sweep(without(make_sweep()[0], loss="ls", alpha=0.1, split="val"), *make_sweep()[1:]),
+            "sweep must have LS 0.1 on 'val'",
+        ),
+        (
+            lambda: max_logit_given_probability([cell for cell in CELLS if cell.split != "train"]),
+            "cells must include CE on 'train'",
+        ),
+        (lambda: max_logit_given_probability(CELLS, alpha=0.3), "cells must include LS 0.3 on 'train'"),
+        (lambda: max_logit_given_probability(CELLS, loss="mbls"), "cells must include the loss 'mbls'"),
+        (
+            lambda: extra_gradient([cell for cell in CELLS if cell.loss == "ce"]),
+            "cells must include test logits of a loss",
+        ),
+        (
+            lambda: extra_gradient([cell for cell in CELLS if cell.split == "test"]),
+            "cells must include validation logits to estimate the error, LS 0.1, seed 0 has none",
+        ),
+        (
+            lambda: extra_gradient([cell._replace(posterior=None) for cell in CELLS], error="exact"),
+            "LS 0.1, seed 0 has none",
+        ),
+    ],
+)
+def test_missing_rows_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
