@@ -58,12 +58,12 @@ class Glyphs(Spec):
     inputs: ClassVar[str] = "images"
 
     kind: Literal["glyphs"] = "glyphs"
-    num_train: PositiveInt = Field(3000, description="training images")
+    num_train: PositiveInt = Field(5000, description="training images")
     num_val: PositiveInt = Field(5000, description="images on which p, temperature and other scores are fitted")
     num_test: PositiveInt = Field(15000, description="images that only measure")
     image_size: Annotated[int, Field(ge=8, le=64)] = Field(16, description="height and width, pixels")
-    noise: NonNegativeFloat = Field(0.08, description="standard deviation of the pixel noise, grey scale 0 to 1")
-    distortion: NonNegativeFloat = Field(0.8, description="size of the random affine map; 1 is up to 20 degrees")
+    noise: NonNegativeFloat = Field(0.09, description="standard deviation of the pixel noise, grey scale 0 to 1")
+    distortion: NonNegativeFloat = Field(0.85, description="size of the random affine map; 1 is up to 20 degrees")
     seed: Seed = Field(0, description="seed of the images")
 
 

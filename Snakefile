@@ -1,0 +1,83 @@
+# Label smoothing and selective classification, from dataset to figures, as one DAG:
+#
+#   build_dataset -> train -> dump_logits -> score -> evaluate -> collect -> table_*, figure_*
+#
+# A cell is one trained model: (experiment, architecture, loss, alpha, seed). Its results live in
+#   results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}/
+# and results/tables/{experiment}/, results/figures/{experiment}/ hold what is drawn from all cells of an experiment.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+if workflow.is_main_process:
+    warn_of_stale_cells()
+
+
+rule all:
+    input:
+        [outputs_of(name) for name in SELECTED],
+        "results/tables/summary.csv",
+    default_target: True
+
+
+rule embedded:
+    input:
+        [outputs_of(name) for name, found in EXPERIMENTS.items() if found.dataset.embedded],
+
+
+rule tables:
+    input:
+        [table_files(table, name) for table in TABLES for name in SELECTED],
+        "results/tables/summary.csv",
+
+
+rule figures:
+    input:
+        [figure_files(figure, name) for figure in FIGURES for name in SELECTED],
+
+
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/logits.smk"
+include: "rules/score.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+for experiment_name in EXPERIMENTS:
+
+    rule:
+        name:
+            experiment_name
+        input:
+            outputs_of(experiment_name),
+
+
+for figure_name in FIGURES:
+
+    rule:
+        name:
+            f"figure_{figure_name}"
+        input:
+            [figure_files(figure_name, name) for name in SELECTED],
+
+
+for table_name in TABLES:
+
+    rule:
+        name:
+            f"table_{table_name}"
+        input:
+            [table_files(table_name, name) for name in SELECTED],
+
+
+onsuccess:
+    print_results()

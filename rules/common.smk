@@ -1,0 +1,168 @@
+# Helpers of the rules; no rule stands here.
+
+import json
+import os
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from unsmooth.experiment import ConfigError, canonical_json, load_experiment, parse_config
+from unsmooth.provenance import code_hash
+
+REPOSITORY = Path(workflow.basedir)
+CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
+SPLITS = ["train", "val", "test"]
+TABLES = ["main", "scores", "cost"]
+FIGURES = [
+    "risk_coverage_msp",
+    "risk_coverage_max_logit_pnorm",
+    "max_logit",
+    "degradation",
+    "pnorm_sweep",
+    "extra_gradient",
+]
+COMPARISONS = {"max_logit", "degradation", "extra_gradient"}  # figures of CE against label smoothing
+
+
+wildcard_constraints:
+    experiment=r"[a-z][a-z0-9_]*",
+    architecture=r"[a-z][a-z0-9_]*",
+    loss=r"[a-z][a-z0-9_]*",
+    alpha=r"-?\d+(\.\d+)?",
+    seed=r"\d+",
+    dataset=r"[^/]+",
+
+
+def experiment_path(entry):
+    """A name is a file of experiments/ beside the Snakefile; anything that ends in .yaml is a path."""
+    return Path(entry) if entry.endswith((".yaml", ".yml")) else REPOSITORY / "experiments" / f"{entry}.yaml"
+
+
+def load_all():
+    """Check config.yaml, every experiment file and the results folder before the first job."""
+    try:
+        settings = parse_config(config)
+        selected = {experiment_path(entry).stem: experiment_path(entry) for entry in settings.experiments}
+        if len(selected) < len(settings.experiments):
+            raise ConfigError(f"config: experiments must have different names, got {settings.experiments}")
+        shipped = {path.stem: path for path in sorted((REPOSITORY / "experiments").glob("*.yaml"))}
+        experiments = {name: load_experiment(path) for name, path in (shipped | selected).items()}
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+    for folder in ("results", "resources"):
+        try:
+            Path(folder).mkdir(exist_ok=True)
+            (Path(folder) / f".writable-{os.getpid()}").touch()
+            (Path(folder) / f".writable-{os.getpid()}").unlink()
+        except OSError as error:
+            raise WorkflowError(f"folder {Path(folder).resolve()} cannot be written: {error.strerror}") from None
+    return settings, experiments, list(selected)
+
+
+SETTINGS, EXPERIMENTS, SELECTED = load_all()
+DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values()}
+CELLS = {cell.folder: cell for name, found in EXPERIMENTS.items() for cell in found.cells(name)}
+
+
+def cell_of(wildcards):
+    """The cell that the wildcards name; a path that only looks like one (alpha 0.10 for 0.1) is refused."""
+    folder = CELL.format(**wildcards)
+    if folder not in CELLS:
+        raise WorkflowError(f"{folder} is not a cell of experiment {wildcards.experiment}; see its losses and seeds")
+    return CELLS[folder]
+
+
+def training_of(wildcards):
+    cell = cell_of(wildcards)
+    return EXPERIMENTS[cell.experiment].training(cell)
+
+
+def dataset_files(wildcards):
+    """Results depend on the manifest; the arrays must exist, but a newer date on them changes nothing."""
+    folder = f"resources/{EXPERIMENTS[wildcards.experiment].dataset_id}"
+    return {"manifest": f"{folder}/manifest.json", "arrays": ancient(f"{folder}/data.safetensors")}
+
+
+def cells_of(wildcards):
+    """The cells of an experiment, or of one of its architectures where the path names one."""
+    cells = EXPERIMENTS[wildcards.experiment].cells(wildcards.experiment)
+    chosen = wildcards.get("architecture")
+    return [cell for cell in cells if chosen in (None, cell.architecture)]
+
+
+def from_cells(*names):
+    """An input function: the files `names` of every cell."""
+    return lambda wildcards: [f"{cell.folder}/{name}" for name in names for cell in cells_of(wildcards)]
+
+
+def cell_keys(wildcards):
+    """What the cells of `from_cells` are, in its order, as canonical JSON."""
+    return canonical_json([vars(cell) for cell in cells_of(wildcards)])
+
+
+def code_of(script):
+    """The content hash of a script and of the library modules that it uses; comments and docstrings do not count."""
+    return code_hash(REPOSITORY / "workflow" / "scripts" / f"{script}.py")
+
+
+def settings_of(*names):
+    """Parts of the configuration as canonical JSON; `figures.width` names a nested one."""
+    data = SETTINGS.model_dump(mode="json")
+    chosen = {}
+    for name in names:
+        value = data
+        for key in name.split("."):
+            value = value[key]
+        chosen[name] = value
+    return canonical_json(chosen)
+
+
+def figure_files(figure, experiment):
+    """The files of a figure; none where it compares CE with a smoothed loss and the experiment lacks either."""
+    if figure in COMPARISONS and not ("ce" in EXPERIMENTS[experiment].losses and EXPERIMENTS[experiment].smoothed):
+        return []
+    return [
+        f"results/figures/{experiment}/{architecture}/{figure}.{suffix}"
+        for architecture in EXPERIMENTS[experiment].architectures
+        for suffix in ("pdf", "png", "csv")
+    ]
+
+
+def table_files(table, experiment):
+    return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
+
+
+def smoothed_losses(wildcards):
+    """The keys of the experiment's label-smoothing losses, as canonical JSON."""
+    return canonical_json(EXPERIMENTS[wildcards.experiment].smoothed)
+
+
+def outputs_of(experiment):
+    """Everything that a full run of one experiment makes."""
+    drawn = [file for figure in FIGURES for file in figure_files(figure, experiment)]
+    written = [file for table in TABLES for file in table_files(table, experiment)]
+    return [*drawn, *written, f"results/tables/{experiment}/findings.md"]
+
+
+def warn_of_stale_cells():
+    """Name the trained cells whose code has changed since: training is never rerun for an edit, but never silently."""
+    current = code_of("train")
+    stale = [
+        folder
+        for folder in CELLS
+        for run in [Path(folder) / "run.json"]
+        if run.exists() and json.loads(run.read_text()).get("code") != current
+    ]
+    if stale:
+        logger.warning(
+            "These cells are older than the training code; delete them, or use --forcerun train, to train them anew:\n"
+            + "\n".join(f"  {folder}" for folder in stale)
+        )
+
+
+def print_results():
+    """Say at the end of a run what was found, what it cost and where to look."""
+    from unsmooth.report import closing_message
+
+    logger.info(closing_message(Path("results"), SELECTED))

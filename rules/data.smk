@@ -1,0 +1,14 @@
+rule build_dataset:
+    output:
+        manifest="resources/{dataset}/manifest.json",
+        arrays="resources/{dataset}/data.safetensors",
+    params:
+        dataset=lambda wildcards: canonical_json(DATASETS[wildcards.dataset].model_dump()),
+    log:
+        "results/logs/build_dataset/{dataset}.log",
+    benchmark:
+        "results/benchmarks/build_dataset/{dataset}.tsv"
+    conda:
+        "../envs/train.yaml"
+    script:
+        "../workflow/scripts/build_dataset.py"

@@ -1,0 +1,256 @@
+rule collect:
+    input:
+        metrics=from_cells("metrics.csv"),
+        bootstrap=from_cells("bootstrap.parquet"),
+    output:
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+        findings=report(
+            "results/tables/{experiment}/findings.md",
+            caption="../workflow/report/findings.rst",
+            category="{experiment}",
+            labels={"what": "findings", "kind": "text"},
+        ),
+    params:
+        cells=cell_keys,
+        code=code_of("collect"),
+    log:
+        "results/logs/collect/{experiment}.log",
+    benchmark:
+        "results/benchmarks/collect/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/collect.py"
+
+
+rule merge_summaries:
+    input:
+        [f"results/tables/{name}/summary.csv" for name in SELECTED],
+    output:
+        report(
+            "results/tables/summary.csv",
+            caption="../workflow/report/summary.rst",
+            category="all experiments",
+            labels={"what": "summary of every metric", "kind": "table"},
+        ),
+    params:
+        code=code_of("merge_summaries"),
+    log:
+        "results/logs/merge_summaries/summary.log",
+    benchmark:
+        "results/benchmarks/merge_summaries/summary.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/merge_summaries.py"
+
+
+rule write_main:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        fitted=from_cells("scores/fitted.json"),
+    output:
+        csv="results/tables/{experiment}/main.csv",
+        md=report(
+            "results/tables/{experiment}/main.md",
+            caption="../workflow/report/main.rst",
+            category="{experiment}",
+            labels={"what": "main results", "kind": "table"},
+        ),
+        tex="results/tables/{experiment}/main.tex",
+    params:
+        cells=cell_keys,
+        code=code_of("write_main"),
+    log:
+        "results/logs/write_main/{experiment}.log",
+    benchmark:
+        "results/benchmarks/write_main/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/write_main.py"
+
+
+rule write_scores:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        csv="results/tables/{experiment}/scores.csv",
+        md=report(
+            "results/tables/{experiment}/scores.md",
+            caption="../workflow/report/scores.rst",
+            category="{experiment}",
+            labels={"what": "every score", "kind": "table"},
+        ),
+        tex="results/tables/{experiment}/scores.tex",
+    params:
+        code=code_of("write_scores"),
+    log:
+        "results/logs/write_scores/{experiment}.log",
+    benchmark:
+        "results/benchmarks/write_scores/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/write_scores.py"
+
+
+rule write_cost:
+    input:
+        runs=from_cells("run.json"),
+    output:
+        csv="results/tables/{experiment}/cost.csv",
+        md=report(
+            "results/tables/{experiment}/cost.md",
+            caption="../workflow/report/cost.rst",
+            category="{experiment}",
+            labels={"what": "cost of training", "kind": "table"},
+        ),
+        tex="results/tables/{experiment}/cost.tex",
+    params:
+        cells=cell_keys,
+        code=code_of("write_cost"),
+    log:
+        "results/logs/write_cost/{experiment}.log",
+    benchmark:
+        "results/benchmarks/write_cost/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/write_cost.py"
+
+
+rule draw_risk_coverage:
+    input:
+        curves=from_cells("curves.parquet"),
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        pdf="results/figures/{experiment}/{architecture}/risk_coverage_{score}.pdf",
+        png=report(
+            "results/figures/{experiment}/{architecture}/risk_coverage_{score}.png",
+            caption="../workflow/report/risk_coverage.rst",
+            category="{experiment}",
+            labels={"what": "risk-coverage curves, {score}", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/{architecture}/risk_coverage_{score}.csv",
+    params:
+        cells=cell_keys,
+        settings=settings_of("figures.width", "figures.risk_coverage"),
+        code=code_of("draw_risk_coverage"),
+    log:
+        "results/logs/draw_risk_coverage/{experiment}/{architecture}/{score}.log",
+    benchmark:
+        "results/benchmarks/draw_risk_coverage/{experiment}/{architecture}/{score}.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/draw_risk_coverage.py"
+
+
+rule draw_max_logit:
+    input:
+        from_cells("logits/train.safetensors", "logits/test.safetensors"),
+    output:
+        pdf="results/figures/{experiment}/{architecture}/max_logit.pdf",
+        png=report(
+            "results/figures/{experiment}/{architecture}/max_logit.png",
+            caption="../workflow/report/max_logit.rst",
+            category="{experiment}",
+            labels={"what": "max logit given max probability", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/{architecture}/max_logit.csv",
+    params:
+        smoothed=smoothed_losses,
+        cells=cell_keys,
+        settings=settings_of("figures.width", "figures.max_logit"),
+        code=code_of("draw_max_logit"),
+    log:
+        "results/logs/draw_max_logit/{experiment}/{architecture}.log",
+    benchmark:
+        "results/benchmarks/draw_max_logit/{experiment}/{architecture}.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/draw_max_logit.py"
+
+
+rule draw_degradation:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        pdf="results/figures/{experiment}/{architecture}/degradation.pdf",
+        png=report(
+            "results/figures/{experiment}/{architecture}/degradation.png",
+            caption="../workflow/report/degradation.rst",
+            category="{experiment}",
+            labels={"what": "degradation against alpha", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/{architecture}/degradation.csv",
+    params:
+        smoothed=smoothed_losses,
+        settings=settings_of("figures.width"),
+        code=code_of("draw_degradation"),
+    log:
+        "results/logs/draw_degradation/{experiment}/{architecture}.log",
+    benchmark:
+        "results/benchmarks/draw_degradation/{experiment}/{architecture}.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/draw_degradation.py"
+
+
+rule draw_pnorm_sweep:
+    input:
+        sweep=from_cells("scores/pnorm_sweep.csv"),
+        fitted=from_cells("scores/fitted.json"),
+    output:
+        pdf="results/figures/{experiment}/{architecture}/pnorm_sweep.pdf",
+        png=report(
+            "results/figures/{experiment}/{architecture}/pnorm_sweep.png",
+            caption="../workflow/report/pnorm_sweep.rst",
+            category="{experiment}",
+            labels={"what": "AURC against the norm order p", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/{architecture}/pnorm_sweep.csv",
+    params:
+        cells=cell_keys,
+        settings=settings_of("figures.width"),
+        code=code_of("draw_pnorm_sweep"),
+    log:
+        "results/logs/draw_pnorm_sweep/{experiment}/{architecture}.log",
+    benchmark:
+        "results/benchmarks/draw_pnorm_sweep/{experiment}/{architecture}.tsv"
+    conda:
+        "../envs/report.yaml"
+    script:
+        "../workflow/scripts/draw_pnorm_sweep.py"
+
+
+rule draw_extra_gradient:
+    input:
+        unpack(dataset_files),
+        logits=from_cells("logits/val.safetensors", "logits/test.safetensors"),
+    output:
+        pdf="results/figures/{experiment}/{architecture}/extra_gradient.pdf",
+        png=report(
+            "results/figures/{experiment}/{architecture}/extra_gradient.png",
+            caption="../workflow/report/extra_gradient.rst",
+            category="{experiment}",
+            labels={"what": "gradient added by label smoothing", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/{architecture}/extra_gradient.csv",
+    params:
+        smoothed=smoothed_losses,
+        cells=cell_keys,
+        settings=settings_of("figures.extra_gradient"),
+        code=code_of("draw_extra_gradient"),
+    log:
+        "results/logs/draw_extra_gradient/{experiment}/{architecture}.log",
+    benchmark:
+        "results/benchmarks/draw_extra_gradient/{experiment}/{architecture}.tsv"
+    conda:
+        "../envs/train.yaml"
+    script:
+        "../workflow/scripts/draw_extra_gradient.py"

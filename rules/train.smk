@@ -1,0 +1,19 @@
+rule train:
+    input:
+        unpack(dataset_files),
+    output:
+        model=f"{CELL}/model.safetensors",
+        history=f"{CELL}/history.csv",
+        run=f"{CELL}/run.json",
+    params:
+        training=lambda wildcards: canonical_json(training_of(wildcards)),
+        # Not an output: it must survive a killed job, for the next one to resume from.
+        checkpoint=lambda wildcards: f"{CELL}/checkpoint.pt".format(**wildcards),
+    log:
+        f"results/logs/train/{CELL.removeprefix('results/cells/')}.log",
+    benchmark:
+        f"results/benchmarks/train/{CELL.removeprefix('results/cells/')}.tsv"
+    conda:
+        "../envs/train.yaml"
+    script:
+        "../workflow/scripts/train.py"

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from unsmooth.evaluation import calibration_frames, curve_frame, selective_frames, softmax
+from unsmooth.experiment import Evaluation
+from unsmooth.metrics import aurc, brier, ece, nll
+
+SETTINGS = Evaluation(bootstrap_replicates=100, risk_at_coverage=[0.5], coverage_at_risk=[0.05])
+
+
+@pytest.fixture
+def data():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(400, 5)).astype(np.float32) * 2
+    targets = np.where(generator.random(400) < 0.7, logits.argmax(axis=1), generator.integers(5, size=400))
+    return logits, targets
+
+
+def replicate(frame, score, metric):
+    return frame[(frame["score"] == score) & (frame["metric"] == metric)]["value"].to_numpy()
+
+
+def test_selective_frames_hold_every_score_with_paired_replicates(data):
+    logits, targets = data
+    errors = logits.argmax(axis=1) != targets
+    confidences = {"a": softmax(logits).max(axis=1), "b": logits.max(axis=1)}
+
+    values, replicates = selective_frames(confidences, errors, SETTINGS)
+
+    table = values.set_index(["score", "metric"])["value"]
+    assert table["a", "aurc"] == aurc(confidences["a"], errors)
+    assert {"risk_at_coverage_50", "coverage_at_risk_5"} <= set(values["metric"])
+    assert len(replicate(replicates, "a", "aurc")) == 100
+    # The error does not depend on the score, so paired resamples give equal replicates.
+    assert (replicate(replicates, "a", "error") == replicate(replicates, "b", "error")).all()
+
+
+def test_calibration_equals_the_metrics_at_the_temperature_and_replicates_surround_it(data):
+    logits, targets = data
+    errors = logits.argmax(axis=1) != targets
+
+    values, replicates = calibration_frames(logits, targets, {"msp": 1.0, "msp_temperature": 2.0}, SETTINGS)
+
+    table = values.set_index(["score", "metric"])["value"]
+    scaled = logits.astype(np.float64) / 2
+    assert table["msp_temperature", "nll"] == nll(scaled, targets)
+    assert table["msp_temperature", "brier"] == brier(softmax(scaled), targets)
+    assert table["msp", "ece"] == ece(softmax(logits.astype(np.float64)).max(axis=1), errors)
+    for metric in ("nll", "brier", "ece"):
+        draws = replicate(replicates, "msp", metric)
+        assert draws.min() < table["msp", metric] < draws.max()
+
+
+def test_calibration_replicate_of_the_data_itself_is_the_metric(data, monkeypatch):
+    logits, targets = data
+    monkeypatch.setattr("unsmooth.evaluation.bootstrap_means", lambda values, **_: values.mean(axis=0, keepdims=True))
+
+    values, replicates = calibration_frames(logits, targets, {"msp": 0.7}, SETTINGS)
+
+    merged = values.merge(replicates, on=["score", "metric"])
+    np.testing.assert_allclose(merged["value_x"], merged["value_y"], rtol=1e-12)
+
+
+def test_curves_share_one_grid_and_end_at_the_error(data):
+    logits, targets = data
+    errors = logits.argmax(axis=1) != targets
+
+    frame = curve_frame({"a": softmax(logits).max(axis=1), "constant": np.zeros(400)}, errors, 60)
+
+    grids = [group["coverage"].to_numpy() for _, group in frame.groupby("score")]
+    assert (grids[0] == grids[1]).all() and len(grids[0]) <= 60 and (np.diff(grids[0]) > 0).all()
+    last = frame[frame["coverage"] == 1.0]
+    assert last["selective_risk"].tolist() == [errors.mean()] * 2
+    constant = frame[frame["score"] == "constant"]
+    np.testing.assert_allclose(constant["selective_risk"], errors.mean())
+
+
+def test_curve_point_is_the_risk_among_the_most_confident():
+    confidence = np.array([0.9, 0.8, 0.7, 0.6])
+    frame = curve_frame({"a": confidence}, np.array([False, True, False, True]), 10)
+
+    assert frame["coverage"].tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert frame["selective_risk"].tolist() == pytest.approx([0, 1 / 2, 1 / 3, 1 / 2])
+    assert frame["threshold"].tolist() == [0.9, 0.8, 0.7, 0.6]
+
+
+def test_softmax_survives_large_logits():
+    np.testing.assert_allclose(softmax(np.array([[1e4, 1e4 - 1.0]])), [[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))]])

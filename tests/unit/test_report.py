@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from unsmooth.report import closing_message, costs_by_rule
+
+
+@pytest.fixture
+def benchmarks(tmp_path):
+    for rule, cell, seconds, memory in [
+        ("train", "a", 10.0, 300.0),
+        ("train", "b", 20.0, 100.0),
+        ("score", "a", 1.0, "-"),
+    ]:
+        path = tmp_path / "benchmarks" / rule / "exp" / f"{cell}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:10\t{memory}\n")
+    return tmp_path
+
+
+def test_costs_are_summed_times_and_largest_memory_by_rule(benchmarks):
+    costs = costs_by_rule(benchmarks / "benchmarks")
+
+    assert costs[["rule", "jobs", "total s"]].to_numpy().tolist() == [["train", 2, 30.0], ["score", 1, 1.0]]
+    assert costs["peak MB"][0] == 300.0 and pd.isna(costs["peak MB"][1])
+
+
+def test_closing_message_says_costs_and_where_to_look_even_without_results(benchmarks):
+    message = closing_message(benchmarks, ["unfinished"])
+
+    assert "Cost by rule" in message and "train" in message
+    assert f"Tables: {benchmarks}/tables/" in message
+
+
+PROGRAM = """
+import sys
+from unsmooth.jobs import job_log
+from unsmooth.files import sha256_of
+from unsmooth.experiment import ConfigError
+print("before")
+with job_log(sys.argv[1]):
+    print("inside")
+    import subprocess
+    subprocess.run(["echo", "child"])
+    if sys.argv[2] != "none":
+        raise {"own": ConfigError, "foreign": KeyError}[sys.argv[2]]("the message")
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "last"),
+    [("none", 0, "child"), ("own", 1, "error: the message"), ("foreign", 1, "KeyError: 'the message'")],
+)
+def test_job_log_catches_output_children_and_errors(tmp_path, kind, status, last):
+    log = tmp_path / "logs" / "job.log"
+    done = subprocess.run([sys.executable, "-c", PROGRAM, log, kind], capture_output=True, text=True, check=False)
+
+    lines = log.read_text().splitlines()
+    assert done.returncode == status and done.stdout == "before\n" and done.stderr == ""
+    assert lines[0] == "inside" and "child" in lines and lines[-1] == last
+    assert ("Traceback (most recent call last):" in lines) == (kind == "foreign")

@@ -1,0 +1,163 @@
+"""Mistakes end in one clear message and a non-zero exit, before the first job wherever that is possible."""
+
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+
+def failure(workspace, *arguments):
+    done = workspace.snakemake(*arguments)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0, output
+    assert "Traceback" not in output
+    return output
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("config.yaml", "figures:", "figure:", "config: unknown key 'figure'; did you mean 'figures'?"),
+        ("config.yaml", "ece_bins: 15", "ece_bins: many", "config: evaluation.ece_bins: must be a valid integer"),
+        ("config.yaml", "  - max_logit\n", "  - msp_temp\n", "config: scores.3: must be 'msp', 'msp_temperature'"),
+        ("config.yaml", "  - msp_temperature ", "  # ", "config: scores: must contain msp_temperature"),
+        ("experiments/tiny_glyphs.yaml", "[0.1]", "[1.2]", "losses.ls.alpha.0: must be less than 1, got 1.2"),
+        ("experiments/tiny_glyphs.yaml", "[0.1]", "[]", "losses.ls.alpha: must not be empty"),
+        ("experiments/tiny_glyphs.yaml", "[0.1]", "[0.1, 0.10]", "alphas of loss 'ls' must differ, got [0.1, 0.1]"),
+        ("experiments/tiny_glyphs.yaml", "seeds: [0]", "seeds: []", "tiny_glyphs.yaml: seeds: must not be empty"),
+        (
+            "experiments/tiny_glyphs.yaml",
+            "kind: ls",
+            "kind: sl",
+            "losses.nls: unknown kind 'sl', expected one of 'ce', 'ls'",
+        ),
+        ("experiments/tiny_glyphs.yaml", "batch_size", "batchsize", "did you mean 'batch_size'?"),
+        ("experiments/tiny_glyphs.yaml", "epochs: 3", "epochs: [3", "tiny_glyphs.yaml, line"),
+        ("experiments/tiny_glyphs.yaml", "kind: glyphs", "kind: glyps", "unknown kind 'glyps'"),
+        ("experiments/tiny_gaussians.yaml", "mlp: {hidden: [8]}", "mlp: {kind: cifar_resnet}", "takes images"),
+        (
+            "tiny.yaml",
+            "tiny_glyphs.yaml",
+            "tiny_glyph.yaml",
+            "tiny_glyph.yaml does not exist; did you mean 'tiny_glyphs'?",
+        ),
+    ],
+)
+def test_wrong_configuration_ends_before_any_job(fresh, file, old, new, message):
+    fresh.edit(file, old, new)
+
+    output = failure(fresh)
+
+    assert message in output
+    assert not (fresh.folder / "resources").exists() or not any((fresh.folder / "resources").iterdir())
+
+
+@pytest.mark.parametrize("folder", ["results", "resources"])
+def test_unwritable_folder_ends_before_any_job(fresh, folder):
+    (fresh.folder / folder).symlink_to("/proc/self")  # nobody can create files there, not even root
+
+    assert f"{folder} cannot be written" in failure(fresh) or "cannot be written" in failure(fresh)
+
+
+def test_results_that_are_a_file_end_before_any_job(fresh):
+    (fresh.folder / "results").write_text("")
+
+    assert "cannot be written" in failure(fresh)
+
+
+def test_second_workflow_in_the_same_folder_is_refused(workspace):
+    workspace.edit("experiments/tiny_glyphs.yaml", "epochs: 3", "epochs: 3000")
+    command = ["snakemake", "--configfile", "tiny.yaml", "--cores", "1"]
+    first = subprocess.Popen(command, cwd=workspace.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        locks = workspace.folder / ".snakemake" / "locks"
+        deadline = time.monotonic() + 60
+        while not (locks.exists() and any(locks.iterdir())):
+            assert first.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+
+        output = failure(workspace)
+    finally:
+        first.send_signal(signal.SIGINT)
+        first.wait(60)
+
+    assert "LockException" in output or "cannot be locked" in output
+
+
+CELL = "results/cells/tiny_glyphs/resnet8/ls_alpha-0.1/seed-0"
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_one_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_one_bit, empty])
+def test_damaged_logits_file_stops_the_job_and_is_named(workspace, damage):
+    damage(workspace.folder / CELL / "logits" / "test.safetensors")
+
+    output = failure(workspace, f"{CELL}/metrics.csv")
+
+    assert f"error: {CELL}/logits/test.safetensors" in output
+
+
+def write_foreign_logits(path, logits, targets):
+    from unsmooth.logits import write_logits
+
+    write_logits(path, logits, targets, metadata={})
+
+
+def test_logits_with_another_class_count_stop_the_job(workspace):
+    write_foreign_logits(
+        workspace.folder / CELL / "logits" / "test.safetensors", np.ones((300, 5), np.float32), np.zeros(300, np.int64)
+    )
+
+    output = failure(workspace, f"{CELL}/metrics.csv")
+
+    assert "62" in output and "error: " in output
+
+
+def test_nan_logits_stop_the_job_and_name_the_row(workspace):
+    from safetensors.numpy import load_file, save_file
+
+    path = workspace.folder / CELL / "logits" / "test.safetensors"
+    tensors = load_file(path)
+    tensors["logits"][17, 3] = np.nan
+    save_file(tensors, path)
+
+    output = failure(workspace, f"{CELL}/metrics.csv")
+
+    assert "error: " in output
+
+
+def test_changed_arrays_stop_training_with_both_digests(workspace):
+    (arrays,) = workspace.folder.glob("resources/glyphs_*/data.safetensors")
+    flip_one_bit(arrays)
+    shutil.rmtree(workspace.folder / CELL)
+
+    output = failure(workspace, f"{CELL}/model.safetensors")
+
+    assert "data.safetensors has SHA-256" in output
+
+
+def test_diverging_training_names_epoch_and_step(workspace):
+    workspace.edit("experiments/tiny_glyphs.yaml", "lr: 0.1", "lr: 1.0e+38")
+
+    output = failure(workspace, f"{CELL}/model.safetensors")
+
+    assert "error: loss is" in output
+    assert "at epoch 1, step" in output

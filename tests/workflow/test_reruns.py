@@ -1,0 +1,155 @@
+"""Which jobs run again after an edit: exactly these, no other."""
+
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+GLYPHS = "tiny_glyphs"
+FIGURES = {
+    f"draw_risk_coverage {GLYPHS} resnet8 msp",
+    f"draw_risk_coverage {GLYPHS} resnet8 max_logit_pnorm",
+    f"draw_max_logit {GLYPHS} resnet8",
+    f"draw_degradation {GLYPHS} resnet8",
+    f"draw_pnorm_sweep {GLYPHS} resnet8",
+    f"draw_extra_gradient {GLYPHS} resnet8",
+}
+TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}"}
+COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
+REDRAWN = FIGURES | TABLES | COLLECTED | {f"write_cost {GLYPHS}"}
+CELLS = [f"{GLYPHS} resnet8 {cell}" for cell in ("ce 0 0", "ls 0.1 0", "nls -0.2 0")]
+GAUSSIAN_CELLS = [f"tiny_gaussians mlp {cell}" for cell in ("ce 0 0", "ls 0.2 0")]
+
+
+def chain(*cells, first="train"):
+    rules = ["train", "dump_logits", "score", "evaluate"]
+    return {f"{rule} {cell}" for rule in rules[rules.index(first) :] for cell in cells}
+
+
+def gaussian(jobs):
+    return {job.replace(GLYPHS, "tiny_gaussians").replace("resnet8", "mlp") for job in jobs}
+
+
+def test_nothing_runs_when_nothing_changed(workspace):
+    assert workspace.planned() == set()
+
+
+def test_new_alpha_trains_its_cells_and_redraws(workspace):
+    workspace.edit_experiment(
+        GLYPHS, losses={"ce": None, "ls": {"alpha": [0.1, 0.3]}, "nls": {"kind": "ls", "alpha": [-0.2]}}
+    )
+    planned = workspace.planned()
+
+    assert planned == chain(f"{GLYPHS} resnet8 ls 0.3 0") | REDRAWN
+
+    executed = workspace.run()
+    assert executed.count("rule train:") == 1
+    assert workspace.planned() == set()
+
+
+def test_new_seed_trains_its_cells_and_redraws(workspace):
+    workspace.edit_experiment(GLYPHS, seeds=[0, 7])
+
+    assert workspace.planned() == chain(*(f"{cell[:-1]}7" for cell in CELLS)) | REDRAWN
+
+
+def test_alpha_written_otherwise_is_the_same_cell(workspace):
+    workspace.edit("experiments/tiny_glyphs.yaml", "alpha: [0.1]", "alpha: [0.10]")
+    workspace.edit("experiments/tiny_glyphs.yaml", "alpha: [-0.2]", "alpha: [-2.0e-1]")
+
+    assert workspace.planned() == set()
+
+
+def test_path_with_another_spelling_of_alpha_is_refused(workspace):
+    done = workspace.snakemake("results/cells/tiny_glyphs/resnet8/ls_alpha-0.10/seed-0/model.safetensors", "--dry-run")
+
+    assert done.returncode != 0
+    assert "ls_alpha-0.10/seed-0 is not a cell of experiment tiny_glyphs" in done.stdout + done.stderr
+
+
+def test_new_score_rescores_without_training(workspace):
+    workspace.edit("config.yaml", "  - logit_margin", "  - logit_margin\n  - gen")
+    changed = chain(*CELLS, *GAUSSIAN_CELLS, first="score")
+
+    assert workspace.planned() == changed | (REDRAWN | gaussian(REDRAWN)) - {
+        f"write_cost {GLYPHS}",
+        "write_cost tiny_gaussians",
+        f"draw_max_logit {GLYPHS} resnet8",
+        "draw_max_logit tiny_gaussians mlp",
+        f"draw_extra_gradient {GLYPHS} resnet8",
+        "draw_extra_gradient tiny_gaussians mlp",
+    }
+
+
+def test_figure_setting_redraws_that_figure_only(workspace):
+    workspace.edit("config.yaml", "zoom_coverage: 0.6", "zoom_coverage: 0.5")
+    curves = {job for job in FIGURES if "risk_coverage" in job}
+
+    assert workspace.planned() == curves | gaussian(curves)
+
+
+def test_other_experiment_touches_nothing_here(workspace):
+    workspace.edit("experiments/tiny_gaussians.yaml", "epochs: 2", "epochs: 3")
+
+    assert workspace.planned() == chain(*GAUSSIAN_CELLS) | gaussian(REDRAWN)
+
+
+def test_training_hyperparameter_retrains_the_experiment(workspace):
+    workspace.edit("experiments/tiny_glyphs.yaml", "lr: 0.1", "lr: 0.2")
+
+    assert workspace.planned() == chain(*CELLS) | REDRAWN
+
+
+def test_description_and_published_numbers_rerun_nothing(workspace):
+    workspace.edit_experiment(
+        GLYPHS, description="Other words.", published=[{"loss": "ce", "error": 1.0, "source": "nowhere"}]
+    )
+
+    assert workspace.planned() == set()
+
+
+def test_comment_or_code_in_training_retrains_nothing_and_code_is_reported(workspace):
+    workspace.edit("src/unsmooth/training.py", "LOG_INTERVAL_S = 30.0", "LOG_INTERVAL_S = 30.0  # seconds")
+    assert workspace.planned() == set()
+    assert "older than the training code" not in workspace.snakemake("--dry-run").stdout
+
+    workspace.edit("src/unsmooth/training.py", "LOG_INTERVAL_S = 30.0", "LOG_INTERVAL_S = 31.0")
+    assert workspace.planned() == set()
+    warning = workspace.snakemake("--dry-run").stdout
+    assert "older than the training code" in warning
+    assert "results/cells/tiny_glyphs/resnet8/nls_alpha--0.2/seed-0" in warning
+
+
+def test_metrics_code_reruns_what_uses_it_but_not_training(workspace):
+    workspace.edit("src/unsmooth/metrics/sums.py", "import numpy as np", "import numpy as np\n\n_CHANGED = 1")
+    used = chain(*CELLS, *GAUSSIAN_CELLS, first="score") | REDRAWN | gaussian(REDRAWN)
+
+    assert workspace.planned() == {
+        job for job in used if not job.startswith(("write_cost", "draw_max_logit", "draw_extra_gradient"))
+    }
+
+
+def test_comment_in_metrics_code_reruns_nothing(workspace):
+    workspace.edit("src/unsmooth/metrics/sums.py", "import numpy as np", "# a comment\nimport numpy as np")
+
+    assert workspace.planned() == set()
+
+
+@pytest.mark.parametrize(
+    ("output", "jobs"),
+    [
+        ("results/figures/tiny_glyphs/resnet8/degradation.png", {f"draw_degradation {GLYPHS} resnet8"}),
+        ("results/tables/tiny_glyphs/scores.tex", {f"write_scores {GLYPHS}"}),
+        ("results/tables/summary.csv", {"merge_summaries"}),
+    ],
+)
+def test_deleted_output_is_made_again_alone(workspace, output, jobs):
+    (workspace.folder / output).unlink()
+
+    assert workspace.planned() == jobs
+
+
+def test_touched_arrays_retrain_nothing(workspace):
+    (arrays,) = workspace.folder.glob("resources/glyphs_*/data.safetensors")
+    arrays.touch()
+
+    assert workspace.planned() == set()

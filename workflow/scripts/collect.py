@@ -1,0 +1,36 @@
+"""Summarise all cells of an experiment."""
+
+import json
+from pathlib import Path
+
+from unsmooth.collection import read_cells
+from unsmooth.files import atomic_path
+from unsmooth.jobs import job_log
+from unsmooth.tables import findings, paired_differences, summarise
+
+
+def collect(
+    metrics: list[str], bootstrap: list[str], cells: list[dict], summary: Path, differences: Path, sentences: Path
+) -> None:
+    """Write the summary over seeds, the paired differences, and what they show in sentences."""
+    values, replicates = read_cells(metrics, cells), read_cells(bootstrap, cells)
+    summarised, compared = summarise(values, replicates), paired_differences(values, replicates)
+    found = findings(summarised, compared)
+    for frame, path in ((summarised, summary), (compared, differences)):
+        with atomic_path(path) as temporary:
+            frame.to_csv(temporary, index=False)
+    with atomic_path(sentences) as temporary:
+        temporary.write_text("".join(f"- {sentence}\n" for sentence in found), encoding="utf-8")
+    print("\n".join(found))
+
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        collect(
+            list(snakemake.input.metrics),
+            list(snakemake.input.bootstrap),
+            json.loads(snakemake.params.cells),
+            Path(snakemake.output.summary),
+            Path(snakemake.output.differences),
+            Path(snakemake.output.findings),
+        )

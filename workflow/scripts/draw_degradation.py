@@ -1,0 +1,19 @@
+"""Draw AURC, error and risk at low coverage against alpha."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.figures import degradation, save_figure
+from unsmooth.jobs import job_log
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        summary = pd.read_csv(snakemake.input.summary)
+        figure, data = degradation(
+            summary[summary["architecture"] == snakemake.wildcards.architecture],
+            losses=["ce", *json.loads(snakemake.params.smoothed)],
+            width=json.loads(snakemake.params.settings)["figures.width"],
+        )
+        save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

@@ -1,0 +1,24 @@
+"""Draw the gradient that label smoothing adds to the max logit, against the probability of error."""
+
+import json
+from pathlib import Path
+
+from unsmooth.collection import read_cell_logits
+from unsmooth.data.arrays import load_split
+from unsmooth.figures import extra_gradient, save_figure
+from unsmooth.jobs import job_log
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        posterior = load_split(Path(snakemake.input.manifest).parent, "test").posterior
+        cells = read_cell_logits(list(snakemake.input.logits), json.loads(snakemake.params.cells))
+        if posterior is not None:
+            cells = [cell._replace(posterior=posterior.numpy()) if cell.split == "test" else cell for cell in cells]
+        figure, data = extra_gradient(
+            cells,
+            error="estimated" if posterior is None else "exact",
+            losses=json.loads(snakemake.params.smoothed),
+            title=f"{snakemake.wildcards.experiment}, {snakemake.wildcards.architecture}",
+            **json.loads(snakemake.params.settings)["figures.extra_gradient"],
+        )
+        save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

@@ -1,0 +1,20 @@
+"""Draw the max logit given the max probability, for correct and wrong predictions."""
+
+import json
+from pathlib import Path
+
+from unsmooth.collection import read_cell_logits
+from unsmooth.figures import max_logit_given_probability, save_figure
+from unsmooth.jobs import job_log
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        settings = json.loads(snakemake.params.settings)
+        figure, data = max_logit_given_probability(
+            read_cell_logits(list(snakemake.input), json.loads(snakemake.params.cells)),
+            loss=json.loads(snakemake.params.smoothed)[0],
+            title=f"{snakemake.wildcards.experiment}, {snakemake.wildcards.architecture}",
+            width=settings["figures.width"],
+            **settings["figures.max_logit"],
+        )
+        save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

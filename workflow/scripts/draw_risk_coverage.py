@@ -1,0 +1,23 @@
+"""Draw the risk-coverage curves of an experiment under one score."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.collection import read_cells
+from unsmooth.figures import risk_coverage, save_figure
+from unsmooth.jobs import job_log
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        settings = json.loads(snakemake.params.settings)
+        summary = pd.read_csv(snakemake.input.summary)
+        figure, data = risk_coverage(
+            read_cells(list(snakemake.input.curves), json.loads(snakemake.params.cells)),
+            summary[summary["architecture"] == snakemake.wildcards.architecture],
+            score=snakemake.wildcards.score,
+            width=settings["figures.width"],
+            **settings["figures.risk_coverage"],
+        )
+        save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

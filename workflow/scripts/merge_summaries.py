@@ -1,0 +1,19 @@
+"""Put the summaries of all experiments into one table."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.files import atomic_path
+from unsmooth.jobs import job_log
+
+
+def merge_summaries(summaries: list[str], output: Path) -> None:
+    """Write the rows of all `summaries`, in their order."""
+    with atomic_path(output) as temporary:
+        pd.concat([pd.read_csv(path) for path in summaries]).to_csv(temporary, index=False)
+
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        merge_summaries(list(snakemake.input), Path(snakemake.output[0]))

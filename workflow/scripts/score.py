@@ -1,0 +1,60 @@
+"""Fit one cell's scores on its validation logits and apply them to its test logits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from unsmooth.files import atomic_path
+from unsmooth.jobs import job_log
+from unsmooth.logits import read_logits
+from unsmooth.metrics import aurc
+from unsmooth.scores import ScoredLogits, fit_score, pnorm_name, score_all
+
+SWEEP_PS = range(1, 11)
+
+
+def score(val_path: Path, test_path: Path, names: list[str], scores: Path, fitted_path: Path, sweep: Path) -> None:
+    """Write test confidences by score with the errors, what was fitted, and the AURC of every p on both splits."""
+    val = read_logits(val_path)
+    test = read_logits(test_path, num_classes=val.logits.shape[1])
+    fitted = {name: fit_score(name, val.logits, val.targets) for name in names}
+    on_val = score_all(val, scores=["msp"], ps=SWEEP_PS)
+    on_test = score_all(test, scores=fitted, ps=SWEEP_PS)
+    errors = on_test.predictions != test.targets
+    for name, found in fitted.items():
+        note = " (fell back to msp)" if found.fell_back else ""
+        print(f"{name} {dict(found.params)}{note}: test AURC {100 * aurc(on_test[name], errors):.3f} %")
+    with atomic_path(fitted_path) as temporary:
+        content = {name: json.loads(found.to_json()) for name, found in fitted.items()}
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    with atomic_path(sweep) as temporary:
+        rows = sweep_rows("val", on_val, val.targets) + sweep_rows("test", on_test, test.targets)
+        pd.DataFrame(rows).to_csv(temporary, index=False)
+    with atomic_path(scores) as temporary:
+        save_file({**{name: on_test[name] for name in names}, "errors": errors.astype(np.uint8)}, temporary)
+
+
+def sweep_rows(split: str, scored: ScoredLogits, targets: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return AURC by norm order; an order of nan marks the MSP, which the others are compared with."""
+    names = {p: pnorm_name(p) for p in SWEEP_PS if pnorm_name(p) not in scored.left_out} | {float("nan"): "msp"}
+    errors = scored.predictions != targets
+    return [{"split": split, "p": p, "aurc": aurc(scored[name], errors)} for p, name in names.items()]
+
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        torch.set_num_threads(1)
+        score(
+            Path(snakemake.input.val),
+            Path(snakemake.input.test),
+            json.loads(snakemake.params.scores)["scores"],
+            Path(snakemake.output.scores),
+            Path(snakemake.output.fitted),
+            Path(snakemake.output.sweep),
+        )

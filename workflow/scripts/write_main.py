@@ -1,0 +1,30 @@
+"""Write the main table of an experiment."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.collection import CELL_KEYS
+from unsmooth.jobs import job_log
+from unsmooth.tables import main_table, write_table
+
+
+def write_main(summary: str, fitted: list[str], cells: list[dict], stem: Path) -> None:
+    """Write every metric of all losses and alphas under MSP and both repairs."""
+    fallbacks = [
+        {**{key: cell[key] for key in CELL_KEYS}, "score": score, "fell_back": found["fell_back"]}
+        for path, cell in zip(fitted, cells, strict=True)
+        for score, found in json.loads(Path(path).read_text()).items()
+    ]
+    write_table(main_table(pd.read_csv(summary), pd.DataFrame(fallbacks)), stem)
+
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]):
+        write_main(
+            snakemake.input.summary,
+            list(snakemake.input.fitted),
+            json.loads(snakemake.params.cells),
+            Path(snakemake.output.csv).with_suffix(""),
+        )
