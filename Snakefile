@@ -22,15 +22,15 @@ if workflow.is_main_process:
 
 
 rule all:
+    default_target: True
     input:
         [outputs_of(name) for name in SELECTED],
         "results/tables/summary.csv",
-    default_target: True
 
 
 rule embedded:
     input:
-        [outputs_of(name) for name, found in EXPERIMENTS.items() if found.dataset.embedded],
+        [outputs_of(name) for name, found in EXPERIMENTS.items() if found.embedded],
 
 
 rule tables:

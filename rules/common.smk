@@ -7,12 +7,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from unsmooth.experiment import ConfigError, canonical_json, load_experiment, parse_config
-from unsmooth.provenance import code_hash
+from unsmooth.experiment import IMPORTED, ConfigError, load_experiment, parse_config
+from unsmooth.provenance import canonical_json, code_hash
 
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
-SPLITS = ["train", "val", "test"]
+IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
 TABLES = ["main", "scores", "cost"]
 FIGURES = [
     "risk_coverage_msp",
@@ -31,6 +31,7 @@ wildcard_constraints:
     loss=r"[a-z][a-z0-9_]*",
     alpha=r"-?\d+(\.\d+)?",
     seed=r"\d+",
+    split="train|val|test",
     dataset=r"[^/]+",
 
 
@@ -61,13 +62,13 @@ def load_all():
 
 
 SETTINGS, EXPERIMENTS, SELECTED = load_all()
-DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values()}
+DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.trained}
 CELLS = {cell.folder: cell for name, found in EXPERIMENTS.items() for cell in found.cells(name)}
 
 
 def cell_of(wildcards):
     """The cell that the wildcards name; a path that only looks like one (alpha 0.10 for 0.1) is refused."""
-    folder = CELL.format(**wildcards)
+    folder = CELL.format(**{"architecture": IMPORTED, **wildcards})
     if folder not in CELLS:
         raise WorkflowError(f"{folder} is not a cell of experiment {wildcards.experiment}; see its losses and seeds")
     return CELLS[folder]
@@ -80,6 +81,8 @@ def training_of(wildcards):
 
 def dataset_files(wildcards):
     """Results depend on the manifest; the arrays must exist, but a newer date on them changes nothing."""
+    if not EXPERIMENTS[wildcards.experiment].trained:
+        return {}
     folder = f"resources/{EXPERIMENTS[wildcards.experiment].dataset_id}"
     return {"manifest": f"{folder}/manifest.json", "arrays": ancient(f"{folder}/data.safetensors")}
 
@@ -94,6 +97,16 @@ def cells_of(wildcards):
 def from_cells(*names):
     """An input function: the files `names` of every cell."""
     return lambda wildcards: [f"{cell.folder}/{name}" for name in names for cell in cells_of(wildcards)]
+
+
+def logits_from_cells(*splits):
+    """An input function: the logits of every cell on those of the `splits` that the experiment has."""
+
+    def paths(wildcards):
+        present = [split for split in splits if split in EXPERIMENTS[wildcards.experiment].splits]
+        return from_cells(*(f"logits/{split}.safetensors" for split in present))(wildcards)
+
+    return paths
 
 
 def cell_keys(wildcards):
@@ -124,12 +137,15 @@ def figure_files(figure, experiment):
         return []
     return [
         f"results/figures/{experiment}/{architecture}/{figure}.{suffix}"
-        for architecture in EXPERIMENTS[experiment].architectures
+        for architecture in EXPERIMENTS[experiment].architecture_names
         for suffix in ("pdf", "png", "csv")
     ]
 
 
 def table_files(table, experiment):
+    """The files of a table; training that happened elsewhere has no cost here."""
+    if table == "cost" and not EXPERIMENTS[experiment].trained:
+        return []
     return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
 
 

@@ -2,13 +2,13 @@ rule build_dataset:
     output:
         manifest="resources/{dataset}/manifest.json",
         arrays="resources/{dataset}/data.safetensors",
-    params:
-        dataset=lambda wildcards: canonical_json(DATASETS[wildcards.dataset].model_dump()),
     log:
         "results/logs/build_dataset/{dataset}.log",
     benchmark:
         "results/benchmarks/build_dataset/{dataset}.tsv"
     conda:
         "../envs/train.yaml"
+    params:
+        dataset=lambda wildcards: canonical_json(DATASETS[wildcards.dataset].model_dump()),
     script:
         "../workflow/scripts/build_dataset.py"

@@ -7,14 +7,14 @@ rule evaluate:
         metrics=f"{CELL}/metrics.csv",
         bootstrap=f"{CELL}/bootstrap.parquet",
         curves=f"{CELL}/curves.parquet",
-    params:
-        settings=settings_of("evaluation"),
-        code=code_of("evaluate"),
     log:
         f"results/logs/evaluate/{CELL.removeprefix('results/cells/')}.log",
     benchmark:
         f"results/benchmarks/evaluate/{CELL.removeprefix('results/cells/')}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        settings=settings_of("evaluation"),
+        code=code_of("evaluate"),
     script:
         "../workflow/scripts/evaluate.py"

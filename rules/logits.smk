@@ -3,15 +3,36 @@ rule dump_logits:
         unpack(dataset_files),
         model=f"{CELL}/model.safetensors",
     output:
-        [f"{CELL}/logits/{split}.safetensors" for split in SPLITS],
-    params:
-        architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
-        cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
+        [f"{CELL}/logits/{split}.safetensors" for split in ("train", "val", "test")],
     log:
         f"results/logs/dump_logits/{CELL.removeprefix('results/cells/')}.log",
     benchmark:
         f"results/benchmarks/dump_logits/{CELL.removeprefix('results/cells/')}.tsv"
     conda:
         "../envs/train.yaml"
+    params:
+        architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
+        cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
     script:
         "../workflow/scripts/dump_logits.py"
+
+
+rule import_logits:
+    input:
+        lambda wildcards: EXPERIMENTS[wildcards.experiment].path(cell_of(wildcards), wildcards.split),
+    output:
+        f"{IMPORTED_CELL}/logits/{{split}}.safetensors",
+    log:
+        f"results/logs/import_logits/{IMPORTED_CELL.removeprefix('results/cells/')}/{{split}}.log",
+    benchmark:
+        f"results/benchmarks/import_logits/{IMPORTED_CELL.removeprefix('results/cells/')}/{{split}}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
+        code=code_of("import_logits"),
+    script:
+        "../workflow/scripts/import_logits.py"
+
+
+ruleorder: import_logits > dump_logits

@@ -11,15 +11,15 @@ rule collect:
             category="{experiment}",
             labels={"what": "findings", "kind": "text"},
         ),
-    params:
-        cells=cell_keys,
-        code=code_of("collect"),
     log:
         "results/logs/collect/{experiment}.log",
     benchmark:
         "results/benchmarks/collect/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        cells=cell_keys,
+        code=code_of("collect"),
     script:
         "../workflow/scripts/collect.py"
 
@@ -34,14 +34,14 @@ rule merge_summaries:
             category="all experiments",
             labels={"what": "summary of every metric", "kind": "table"},
         ),
-    params:
-        code=code_of("merge_summaries"),
     log:
         "results/logs/merge_summaries/summary.log",
     benchmark:
         "results/benchmarks/merge_summaries/summary.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        code=code_of("merge_summaries"),
     script:
         "../workflow/scripts/merge_summaries.py"
 
@@ -59,15 +59,15 @@ rule write_main:
             labels={"what": "main results", "kind": "table"},
         ),
         tex="results/tables/{experiment}/main.tex",
-    params:
-        cells=cell_keys,
-        code=code_of("write_main"),
     log:
         "results/logs/write_main/{experiment}.log",
     benchmark:
         "results/benchmarks/write_main/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        cells=cell_keys,
+        code=code_of("write_main"),
     script:
         "../workflow/scripts/write_main.py"
 
@@ -84,14 +84,14 @@ rule write_scores:
             labels={"what": "every score", "kind": "table"},
         ),
         tex="results/tables/{experiment}/scores.tex",
-    params:
-        code=code_of("write_scores"),
     log:
         "results/logs/write_scores/{experiment}.log",
     benchmark:
         "results/benchmarks/write_scores/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        code=code_of("write_scores"),
     script:
         "../workflow/scripts/write_scores.py"
 
@@ -108,15 +108,15 @@ rule write_cost:
             labels={"what": "cost of training", "kind": "table"},
         ),
         tex="results/tables/{experiment}/cost.tex",
-    params:
-        cells=cell_keys,
-        code=code_of("write_cost"),
     log:
         "results/logs/write_cost/{experiment}.log",
     benchmark:
         "results/benchmarks/write_cost/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        cells=cell_keys,
+        code=code_of("write_cost"),
     script:
         "../workflow/scripts/write_cost.py"
 
@@ -134,23 +134,23 @@ rule draw_risk_coverage:
             labels={"what": "risk-coverage curves, {score}", "kind": "figure"},
         ),
         csv="results/figures/{experiment}/{architecture}/risk_coverage_{score}.csv",
-    params:
-        cells=cell_keys,
-        settings=settings_of("figures.width", "figures.risk_coverage"),
-        code=code_of("draw_risk_coverage"),
     log:
         "results/logs/draw_risk_coverage/{experiment}/{architecture}/{score}.log",
     benchmark:
         "results/benchmarks/draw_risk_coverage/{experiment}/{architecture}/{score}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        cells=cell_keys,
+        settings=settings_of("figures.width", "figures.risk_coverage"),
+        code=code_of("draw_risk_coverage"),
     script:
         "../workflow/scripts/draw_risk_coverage.py"
 
 
 rule draw_max_logit:
     input:
-        from_cells("logits/train.safetensors", "logits/test.safetensors"),
+        logits_from_cells("train", "test"),
     output:
         pdf="results/figures/{experiment}/{architecture}/max_logit.pdf",
         png=report(
@@ -160,17 +160,17 @@ rule draw_max_logit:
             labels={"what": "max logit given max probability", "kind": "figure"},
         ),
         csv="results/figures/{experiment}/{architecture}/max_logit.csv",
-    params:
-        smoothed=smoothed_losses,
-        cells=cell_keys,
-        settings=settings_of("figures.width", "figures.max_logit"),
-        code=code_of("draw_max_logit"),
     log:
         "results/logs/draw_max_logit/{experiment}/{architecture}.log",
     benchmark:
         "results/benchmarks/draw_max_logit/{experiment}/{architecture}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        smoothed=smoothed_losses,
+        cells=cell_keys,
+        settings=settings_of("figures.width", "figures.max_logit"),
+        code=code_of("draw_max_logit"),
     script:
         "../workflow/scripts/draw_max_logit.py"
 
@@ -187,16 +187,16 @@ rule draw_degradation:
             labels={"what": "degradation against alpha", "kind": "figure"},
         ),
         csv="results/figures/{experiment}/{architecture}/degradation.csv",
-    params:
-        smoothed=smoothed_losses,
-        settings=settings_of("figures.width"),
-        code=code_of("draw_degradation"),
     log:
         "results/logs/draw_degradation/{experiment}/{architecture}.log",
     benchmark:
         "results/benchmarks/draw_degradation/{experiment}/{architecture}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        smoothed=smoothed_losses,
+        settings=settings_of("figures.width"),
+        code=code_of("draw_degradation"),
     script:
         "../workflow/scripts/draw_degradation.py"
 
@@ -214,16 +214,16 @@ rule draw_pnorm_sweep:
             labels={"what": "AURC against the norm order p", "kind": "figure"},
         ),
         csv="results/figures/{experiment}/{architecture}/pnorm_sweep.csv",
-    params:
-        cells=cell_keys,
-        settings=settings_of("figures.width"),
-        code=code_of("draw_pnorm_sweep"),
     log:
         "results/logs/draw_pnorm_sweep/{experiment}/{architecture}.log",
     benchmark:
         "results/benchmarks/draw_pnorm_sweep/{experiment}/{architecture}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        cells=cell_keys,
+        settings=settings_of("figures.width"),
+        code=code_of("draw_pnorm_sweep"),
     script:
         "../workflow/scripts/draw_pnorm_sweep.py"
 
@@ -231,7 +231,7 @@ rule draw_pnorm_sweep:
 rule draw_extra_gradient:
     input:
         unpack(dataset_files),
-        logits=from_cells("logits/val.safetensors", "logits/test.safetensors"),
+        logits=logits_from_cells("val", "test"),
     output:
         pdf="results/figures/{experiment}/{architecture}/extra_gradient.pdf",
         png=report(
@@ -241,16 +241,16 @@ rule draw_extra_gradient:
             labels={"what": "gradient added by label smoothing", "kind": "figure"},
         ),
         csv="results/figures/{experiment}/{architecture}/extra_gradient.csv",
-    params:
-        smoothed=smoothed_losses,
-        cells=cell_keys,
-        settings=settings_of("figures.extra_gradient"),
-        code=code_of("draw_extra_gradient"),
     log:
         "results/logs/draw_extra_gradient/{experiment}/{architecture}.log",
     benchmark:
         "results/benchmarks/draw_extra_gradient/{experiment}/{architecture}.tsv"
     conda:
         "../envs/train.yaml"
+    params:
+        smoothed=smoothed_losses,
+        cells=cell_keys,
+        settings=settings_of("figures.extra_gradient"),
+        code=code_of("draw_extra_gradient"),
     script:
         "../workflow/scripts/draw_extra_gradient.py"

@@ -6,14 +6,14 @@ rule score:
         scores=f"{CELL}/scores/test.safetensors",
         fitted=f"{CELL}/scores/fitted.json",
         sweep=f"{CELL}/scores/pnorm_sweep.csv",
-    params:
-        scores=settings_of("scores"),
-        code=code_of("score"),
     log:
         f"results/logs/score/{CELL.removeprefix('results/cells/')}.log",
     benchmark:
         f"results/benchmarks/score/{CELL.removeprefix('results/cells/')}.tsv"
     conda:
         "../envs/train.yaml"
+    params:
+        scores=settings_of("scores"),
+        code=code_of("score"),
     script:
         "../workflow/scripts/score.py"

@@ -5,15 +5,15 @@ rule train:
         model=f"{CELL}/model.safetensors",
         history=f"{CELL}/history.csv",
         run=f"{CELL}/run.json",
-    params:
-        training=lambda wildcards: canonical_json(training_of(wildcards)),
-        # Not an output: it must survive a killed job, for the next one to resume from.
-        checkpoint=lambda wildcards: f"{CELL}/checkpoint.pt".format(**wildcards),
     log:
         f"results/logs/train/{CELL.removeprefix('results/cells/')}.log",
     benchmark:
         f"results/benchmarks/train/{CELL.removeprefix('results/cells/')}.tsv"
     conda:
         "../envs/train.yaml"
+    params:
+        training=lambda wildcards: canonical_json(training_of(wildcards)),
+        # Not an output: it must survive a killed job, for the next one to resume from.
+        checkpoint=lambda wildcards: f"{CELL}/checkpoint.pt".format(**wildcards),
     script:
         "../workflow/scripts/train.py"

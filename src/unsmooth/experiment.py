@@ -7,12 +7,11 @@ are the same cell and rerun nothing.
 """
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator, model_validator
@@ -21,11 +20,12 @@ from unsmooth.specs import Architecture, Dataset, Fraction, Loss, PositiveFloat,
 
 __all__ = [
     "HEADLINE_SCORES",
+    "IMPORTED",
     "Cell",
     "Config",
     "ConfigError",
     "Experiment",
-    "canonical_json",
+    "LogitsExperiment",
     "format_number",
     "load_experiment",
     "parse_config",
@@ -54,6 +54,7 @@ ScoreName = Literal[
     "lda",
     "j_score",
 ]
+IMPORTED = "imported"  # the architecture of logits that were not trained here
 HEADLINE_SCORES = ("msp", "msp_temperature", "max_logit_pnorm")  # the baseline and the two repairs
 
 
@@ -72,26 +73,24 @@ class Published(Spec):
     source: str
 
 
-class Experiment(Spec):
-    """One experiment file.
+class Grid(Spec):
+    """What every experiment file has: losses with their strengths, and seeds.
 
     Attributes:
         description: what it is, in a sentence.
-        dataset, architectures, recipe: what is trained on what, and how.
         losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
         seeds: one model a seed.
         published: numbers from the literature to compare with.
     """
 
+    trained: ClassVar[bool] = True
+
     description: str
-    dataset: Dataset
-    architectures: Annotated[dict[Name, Architecture], Field(min_length=1)]
-    recipe: Recipe
     losses: Annotated[dict[Name, Loss], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     published: list[Published] = []
 
-    @field_validator("architectures", "losses", mode="before")
+    @field_validator("architectures", "losses", mode="before", check_fields=False)
     @classmethod
     def _key_is_default_kind(cls, value: Any) -> Any:
         if not isinstance(value, dict):
@@ -102,9 +101,63 @@ class Experiment(Spec):
         }
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _values_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {self.seeds}")
+        for name in self.losses:
+            if len(set(self.alphas(name))) < len(self.alphas(name)):
+                raise ValueError(f"alphas of loss {name!r} must differ, got {self.alphas(name)}")
+        return self
+
+    @property
+    def architecture_names(self) -> list[str]:
+        """Return the keys of the architectures, in the order of the file."""
+        raise NotImplementedError
+
+    @property
+    def splits(self) -> list[str]:
+        """Return the splits that have logits."""
+        return ["train", "val", "test"]
+
+    @property
+    def embedded(self) -> bool:
+        """Return whether the data comes with the package and needs no download."""
+        return False
+
+    @property
+    def smoothed(self) -> list[str]:
+        """Return the keys of the label-smoothing losses, the one with the largest alpha first."""
+        keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
+        return sorted(keys, key=lambda name: -max(self.alphas(name)))
+
+    def alphas(self, loss: str) -> list[float]:
+        """Return the strengths of a loss; a loss without one has the single strength 0."""
+        return list(getattr(self.losses[loss], "alpha", [0.0]))
+
+    def cells(self, experiment: str) -> list["Cell"]:
+        """Return the grid in the order of the file; `experiment` is its name."""
+        return [
+            Cell(experiment, architecture, loss, alpha, seed)
+            for architecture in self.architecture_names
+            for loss in self.losses
+            for alpha in self.alphas(loss)
+            for seed in self.seeds
+        ]
+
+
+class Experiment(Grid):
+    """An experiment that trains: what on what, and how.
+
+    Attributes:
+        dataset, architectures, recipe: the same for every loss.
+    """
+
+    dataset: Dataset
+    architectures: Annotated[dict[Name, Architecture], Field(min_length=1)]
+    recipe: Recipe
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
         for name, architecture in self.architectures.items():
             if architecture.inputs != self.dataset.inputs:
                 raise ValueError(
@@ -114,10 +167,17 @@ class Experiment(Spec):
         augmentation = self.recipe.augmentation
         if self.dataset.inputs != "images" and (augmentation.crop_padding or augmentation.flip):
             raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
-        for name in self.losses:
-            if len(set(self.alphas(name))) < len(self.alphas(name)):
-                raise ValueError(f"alphas of loss {name!r} must differ, got {self.alphas(name)}")
         return self
+
+    @property
+    def architecture_names(self) -> list[str]:
+        """Return the keys of the architectures, in the order of the file."""
+        return list(self.architectures)
+
+    @property
+    def embedded(self) -> bool:
+        """Return whether the data comes with the package and needs no download."""
+        return self.dataset.embedded
 
     @property
     def dataset_id(self) -> str:
@@ -126,26 +186,6 @@ class Experiment(Spec):
         options = self.dataset.model_dump()
         changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults[key]]
         return "_".join([self.dataset.kind, *changed])
-
-    def alphas(self, loss: str) -> list[float]:
-        """Return the strengths of a loss; a loss without one has the single strength 0."""
-        return list(getattr(self.losses[loss], "alpha", [0.0]))
-
-    @property
-    def smoothed(self) -> list[str]:
-        """Return the keys of the label-smoothing losses, the one with the largest alpha first."""
-        keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
-        return sorted(keys, key=lambda name: -max(self.alphas(name)))
-
-    def cells(self, experiment: str) -> list["Cell"]:
-        """Return the grid in the order of the file; `experiment` is its name."""
-        return [
-            Cell(experiment, architecture, loss, alpha, seed)
-            for architecture in self.architectures
-            for loss in self.losses
-            for alpha in self.alphas(loss)
-            for seed in self.seeds
-        ]
 
     def training(self, cell: "Cell") -> dict[str, Any]:
         """Return everything that decides the weights of a cell, as plain data."""
@@ -157,6 +197,51 @@ class Experiment(Spec):
             "recipe": self.recipe.model_dump(mode="json"),
             "seed": cell.seed,
         }
+
+
+class LogitsExperiment(Grid):
+    """An experiment on logits that exist already, from models trained elsewhere.
+
+    Attributes:
+        logits: path of the files with the placeholders {split} (val and test, and train where `train` is true),
+            {loss}, {alpha} and {seed}; the last three may be left out where they take one value.
+        train: whether there are logits of the training split, for the figure that compares it with test.
+    """
+
+    trained: ClassVar[bool] = False
+
+    logits: str
+    train: bool = False
+
+    @model_validator(mode="after")
+    def _one_file_each(self) -> Self:
+        cells = self.cells("experiment")
+        try:
+            paths = {self.path(cell, split) for cell in cells for split in self.splits}
+        except (KeyError, IndexError, ValueError):
+            raise ValueError(
+                f"logits may contain {{split}}, {{loss}}, {{alpha}} and {{seed}} only, got {self.logits!r}"
+            ) from None
+        if len(paths) < len(cells) * len(self.splits):
+            raise ValueError(
+                f"logits must name {len(cells) * len(self.splits)} different files, one for every split, loss, alpha "
+                f"and seed; {self.logits!r} names {len(paths)}"
+            )
+        return self
+
+    @property
+    def architecture_names(self) -> list[str]:
+        """Return the one name under which logits are imported."""
+        return [IMPORTED]
+
+    @property
+    def splits(self) -> list[str]:
+        """Return the splits that have logits."""
+        return ["train", "val", "test"] if self.train else ["val", "test"]
+
+    def path(self, cell: "Cell", split: str) -> str:
+        """Return the file that holds the logits of `cell` on `split`."""
+        return self.logits.format(split=split, loss=cell.loss, alpha=format_number(cell.alpha), seed=cell.seed)
 
 
 @dataclass(frozen=True, order=True)
@@ -250,8 +335,8 @@ def parse_config(data: Mapping[str, Any]) -> Config:
     return _validate(Config, data, "config")
 
 
-def load_experiment(path: Path) -> Experiment:
-    """Read and check an experiment file.
+def load_experiment(path: Path) -> Experiment | LogitsExperiment:
+    """Read and check an experiment file; one with the key `logits` trains nothing.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key, type or range is wrong.
@@ -267,6 +352,8 @@ def load_experiment(path: Path) -> Experiment:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"experiment file {path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    if isinstance(data, Mapping) and "logits" in data:
+        return _validate(LogitsExperiment, data, str(path))
     return _validate(Experiment, data, str(path))
 
 
@@ -281,11 +368,6 @@ def format_number(value: float) -> str:
     text = f"{number:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
-
-
-def canonical_json(value: Any) -> str:
-    """Write plain data as JSON with sorted keys, so that equal settings are equal text."""
-    return json.dumps(value, sort_keys=True)
 
 
 def _text(value: object) -> str:

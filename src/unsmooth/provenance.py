@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import json
 import platform
 import subprocess
 from collections.abc import Iterator
@@ -9,9 +10,14 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["code_hash", "git_commit", "versions"]
+__all__ = ["canonical_json", "code_hash", "git_commit", "versions"]
 
 PACKAGE = Path(__file__).parent
+
+
+def canonical_json(value: object) -> str:
+    """Write plain data as JSON with sorted keys, so that equal settings are equal text."""
+    return json.dumps(value, sort_keys=True)
 
 
 def code_hash(source: str | Path) -> str:

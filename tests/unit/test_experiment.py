@@ -2,16 +2,18 @@ import copy
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from unsmooth.experiment import (
     Config,
     ConfigError,
     Experiment,
-    canonical_json,
+    LogitsExperiment,
     format_number,
     load_experiment,
     parse_config,
 )
+from unsmooth.provenance import canonical_json
 from unsmooth.scores import available_scores
 from unsmooth.specs import Recipe
 
@@ -169,8 +171,43 @@ def test_configurable_scores_are_the_scores_of_logits():
     assert set(configurable) == set(available_scores("logits"))
 
 
-@pytest.mark.parametrize(("model", "file"), [(Config, "config"), (Experiment, "experiment")])
-def test_published_schemas_are_those_of_the_code(pytestconfig, model, file):
+@pytest.mark.parametrize(("kind", "file"), [(Config, "config"), (Experiment | LogitsExperiment, "experiment")])
+def test_published_schemas_are_those_of_the_code(pytestconfig, kind, file):
     path = pytestconfig.rootpath / "workflow" / "schemas" / f"{file}.schema.yaml"
 
-    assert yaml.safe_load(path.read_text()) == model.model_json_schema()
+    assert yaml.safe_load(path.read_text()) == TypeAdapter(kind).json_schema()
+
+
+LOGITS = {
+    "description": "Logits from elsewhere.",
+    "logits": "dumps/{loss}{alpha}-{seed}-{split}.npz",
+    "losses": {"ce": None, "ls": {"alpha": [0.2]}},
+    "seeds": [0, 1],
+}
+
+
+def test_logits_from_elsewhere_are_a_grid_of_files(write):
+    experiment = load_experiment(write(LOGITS))
+    cells = experiment.cells("test")
+
+    assert [experiment.path(cell, "val") for cell in cells] == [
+        "dumps/ce0-0-val.npz",
+        "dumps/ce0-1-val.npz",
+        "dumps/ls0.2-0-val.npz",
+        "dumps/ls0.2-1-val.npz",
+    ]
+    assert cells[0].folder == "results/cells/test/imported/ce_alpha-0/seed-0"
+    assert experiment.splits == ["val", "test"] and not experiment.embedded
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"logits": "dumps/{loss}-{split}.npz"}, "logits must name 8 different files, .* names 4"),
+        ({"logits": "dumps/{model}-{split}.npz"}, "logits may contain {split}, {loss}, {alpha} and {seed} only"),
+        ({"recipe": {}}, "unknown key 'recipe'"),
+    ],
+)
+def test_mistakes_in_logits_paths_are_named(write, change, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(write(LOGITS | change))

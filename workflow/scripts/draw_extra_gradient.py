@@ -10,7 +10,8 @@ from unsmooth.jobs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
-        posterior = load_split(Path(snakemake.input.manifest).parent, "test").posterior
+        manifest = snakemake.input.get("manifest")  # none for imported logits
+        posterior = load_split(Path(manifest).parent, "test").posterior if manifest else None
         cells = read_cell_logits(list(snakemake.input.logits), json.loads(snakemake.params.cells))
         if posterior is not None:
             cells = [cell._replace(posterior=posterior.numpy()) if cell.split == "test" else cell for cell in cells]

@@ -10,8 +10,10 @@ from unsmooth.jobs import job_log
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
         settings = json.loads(snakemake.params.settings)
+        cells = read_cell_logits(list(snakemake.input), json.loads(snakemake.params.cells))
         figure, data = max_logit_given_probability(
-            read_cell_logits(list(snakemake.input), json.loads(snakemake.params.cells)),
+            cells,
+            splits=list(dict.fromkeys(cell.split for cell in cells)),
             loss=json.loads(snakemake.params.smoothed)[0],
             title=f"{snakemake.wildcards.experiment}, {snakemake.wildcards.architecture}",
             width=settings["figures.width"],

@@ -12,12 +12,11 @@ import torch
 from safetensors.torch import save_file
 
 from unsmooth.data.arrays import load_split, read_manifest
-from unsmooth.experiment import canonical_json
 from unsmooth.files import atomic_path
 from unsmooth.jobs import job_log
 from unsmooth.losses import make_loss
 from unsmooth.models import make_model
-from unsmooth.provenance import code_hash, git_commit, versions
+from unsmooth.provenance import canonical_json, code_hash, git_commit, versions
 from unsmooth.specs import Recipe
 from unsmooth.training import TensorLoader, train
 

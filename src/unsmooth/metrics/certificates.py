@@ -43,10 +43,11 @@ testing); Clopper and Pearson, Biometrika 1934.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta, binom
+from scipy.special import betainc, betaincinv
 
 from unsmooth.metrics.inputs import as_binary_errors
 from unsmooth.metrics.ranking import Levels, rank_levels
@@ -130,7 +131,7 @@ def certified_threshold(
     if best < 0:
         return CertifiedThreshold(math.inf, 0.0, math.nan, math.nan, n, 0, risk, delta, False)
     accepted, failed = int(levels.accepted[best]), int(levels.accepted_errors[best])
-    bound = 1.0 if failed == accepted else float(beta.ppf(1 - best_level, failed + 1, accepted - failed))
+    bound = 1.0 if failed == accepted else float(betaincinv(failed + 1, accepted - failed, 1 - best_level))
     threshold = float(levels.threshold[best])
     return CertifiedThreshold(threshold, accepted / n, failed / accepted, bound, n, accepted, risk, delta, True)
 
@@ -145,11 +146,16 @@ def _chains(n: int, delta: float) -> list[tuple[int, float]]:
 def _walk(levels: Levels, start: int, risk: float, level: float) -> int:
     """Index of the last tie group a chain certifies, -1 for none."""
     first = int(np.searchsorted(levels.accepted, start))
-    if not binom.cdf(levels.accepted_errors[first], start - 1, risk) <= level:
+    if not _binomial_cdf(levels.accepted_errors[first], start - 1, risk) <= level:
         return -1
     for low in range(first + 1, len(levels.size), _BLOCK):
         block = slice(low, low + _BLOCK)
-        passed = binom.cdf(levels.accepted_errors[block], levels.accepted[block], risk) <= level
+        passed = _binomial_cdf(levels.accepted_errors[block], levels.accepted[block], risk) <= level
         if not passed.all():
             return low + int(np.argmin(passed)) - 1
     return len(levels.size) - 1
+
+
+def _binomial_cdf(failed: Any, accepted: Any, risk: float) -> Any:  # noqa: ANN401
+    """P(Binomial(accepted, risk) <= failed), as an incomplete beta function."""
+    return np.where(failed < accepted, betainc(np.maximum(accepted - failed, 1), failed + 1, 1 - risk), 1.0)

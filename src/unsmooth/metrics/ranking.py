@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
 
 from unsmooth.metrics.inputs import Array, as_errors, as_pair, as_weight, warn_undefined
 from unsmooth.metrics.sums import Floats, harmonic_span, log_span
@@ -52,6 +51,8 @@ class Levels:
 
     def lower_hull(self) -> tuple[Floats, Floats]:
         """Accepted samples and errors along the lower convex hull of the error curve, from (0, 0)."""
+        from scipy.optimize import isotonic_regression  # a second of start-up, for this alone
+
         # The hull's slopes are the isotonic regression of the groups' risks on their rank.
         size = self.size.astype(np.float64)
         slopes = isotonic_regression(self.errors / size, weights=size).x
