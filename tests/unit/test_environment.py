@@ -31,7 +31,10 @@ def test_conda_environments_have_the_locked_versions(pytestconfig, environment):
 def test_every_dependency_is_locked_with_hashes_and_without_an_index(pytestconfig):
     project = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())["project"]
     text = (pytestconfig.rootpath / "requirements.lock").read_text()
-    wanted = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(need for extra in project["optional-dependencies"].values() for need in extra),
+    ]
 
     assert {re.split(r"[<>=!]", need)[0].lower() for need in wanted} <= set(locked(pytestconfig.rootpath))
     assert text.count("==") <= text.count("--hash=sha256:")
