@@ -1,0 +1,356 @@
+"""Confidence from penultimate features and the last layer, beside the logits.
+
+Scores with training statistics are frozen dataclasses: ``fit`` on training features, then call on test features.
+Inputs are tensors or arrays, features (N, D), computed in float64; the result is (N,) of the kind of the features (of
+the logits, for :func:`rl_geo_m`). Larger is more trusted. Fit them on training data, never on the data that is
+evaluated.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unsmooth.scores.logit_scores import energy, logit_margin, msp
+from unsmooth.scores.rows import Array, softplus
+
+AnyArray = Tensor | NDArray[Any]
+
+# Rows of a distance matrix held at a time.
+_CHUNK = 1024
+
+
+def rl_geo_m(logits: Array, weight: AnyArray, bias: AnyArray | None = None) -> Array:
+    r"""Geometric margin: gap between the two largest logits, each divided by the norm of its class's last-layer row.
+
+    .. math:: \tilde z_k = z_k / \lVert (w_k, b_k) \rVert_2, \qquad s = \tilde z_{(1)} - \tilde z_{(2)}
+
+    Args:
+        logits: (N, K) floating point, K >= 2.
+        weight: (K, D) weight of the last layer, no zero row.
+        bias: (K,) its bias, if it has one.
+
+    Returns:
+        (N,) float64, non-negative; larger is more trusted.
+
+    Raises:
+        ValueError: shapes that do not match, a zero row, or bad logits.
+
+    References:
+        Liang, Peng & Sun, "Selective Classification Under Distribution Shifts", TMLR 2024.
+
+    Example:
+        >>> rl_geo_m(torch.tensor([[4.0, 3.0]]), torch.tensor([[2.0], [1.0]]))
+        tensor([1.], dtype=torch.float64)
+    """
+    rows = _matrix("weight", weight)
+    if bias is not None:
+        rows = torch.cat((rows, _vector("bias", bias, len(rows))[:, None]), dim=1)
+    if logits.ndim != 2 or logits.shape[1] != len(rows):
+        raise ValueError(f"weight must have one row per class, got {len(rows)} rows for logits {tuple(logits.shape)}")
+    norms = rows.norm(dim=1)
+    if bool((norms == 0).any()):
+        raise ValueError(f"weight must have no zero row, row {int((norms == 0).int().argmax())} is zero")
+    if isinstance(logits, np.ndarray):
+        return logit_margin(logits.astype(np.float64) / norms.cpu().numpy())
+    scaled: Tensor = logits.double() / norms.to(logits.device)
+    return logit_margin(scaled)
+
+
+@dataclass(frozen=True)
+class SIRC:
+    r"""Softmax information retaining combination: MSP, trusted less where the feature norm is unusually small.
+
+    .. math:: -(1 - p_{(1)}) \left(1 + e^{-b (\lVert f \rVert_1 - a)}\right), \quad a = \mu - 3 \sigma,\; b = 1 / \sigma
+
+    with the mean and standard deviation of the training features' norms. Returned as minus the logarithm of the
+    product.
+
+    Attributes:
+        location: a.
+        slope: b.
+
+    References:
+        Xia & Bouganis, "Augmenting Softmax Information for Selective Classification with Out-of-Distribution Data",
+        ACCV 2022.
+
+    Example:
+        >>> score = SIRC.fit(torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
+        >>> score.location, score.slope
+        (-2.0, 0.5)
+    """
+
+    location: float
+    slope: float
+
+    @classmethod
+    def fit(cls, features: AnyArray) -> "SIRC":
+        """Mean and spread of ``features``' (N, D) L1 norms, N >= 2."""
+        norms = _matrix("features", features).abs().sum(dim=1)
+        spread = float(norms.std()) if len(norms) > 1 else 0.0
+        if spread == 0:
+            raise ValueError(f"features must have at least two different norms, got {len(norms)} rows of equal norm")
+        return cls(float(norms.mean()) - 3 * spread, 1 / spread)
+
+    def __call__(self, logits: Array, features: Array) -> Array:
+        """Score logits (N, K) with features (N, D)."""
+        norms = _matrix("features", features).abs().sum(dim=1)
+        confidence = _vector("logits", msp(logits), len(norms)).to(norms.device)
+        return _like(confidence - softplus(-self.slope * (norms - self.location)), features)
+
+
+@dataclass(frozen=True)
+class Mahalanobis:
+    r"""Minus the squared Mahalanobis distance to the nearest class mean, with one covariance for all classes.
+
+    .. math:: -\min_c (f - \mu_c)^\top \Sigma^{+} (f - \mu_c)
+
+    Attributes:
+        whitening: (D, R) W with W W^T the pseudo-inverse of the within-class covariance.
+        means: (C, R) whitened class means.
+
+    References:
+        Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks",
+        NeurIPS 2018.
+
+    Example:
+        >>> features, targets = torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1])
+        >>> Mahalanobis.fit(features, targets)(torch.tensor([[1.0], [3.0]]))
+        tensor([-0., -4.], dtype=torch.float64)
+    """
+
+    whitening: Tensor
+    means: Tensor
+
+    @classmethod
+    def fit(cls, features: AnyArray, targets: AnyArray) -> "Mahalanobis":
+        """Class means and pooled covariance of training ``features`` (N, D) with class indices ``targets`` (N,)."""
+        values = _matrix("features", features)
+        classes = _vector("targets", targets, len(values)).long().to(values.device)
+        present, index = torch.unique(classes, return_inverse=True)
+        counts = torch.bincount(index, minlength=len(present)).to(values.dtype)
+        means = torch.zeros(len(present), values.shape[1], dtype=values.dtype, device=values.device)
+        means.index_add_(0, index, values).div_(counts[:, None])
+        centred = values - means[index]
+        variances, directions = torch.linalg.eigh(centred.T @ centred / len(values))
+        # Directions without variance in training carry rounding noise, not information.
+        kept = variances > variances.amax() * values.shape[1] * torch.finfo(variances.dtype).eps
+        if not bool(kept.any()):
+            raise ValueError("features must vary within a class, got identical rows in every class")
+        whitening = directions[:, kept] / variances[kept].sqrt()
+        return cls(whitening, means @ whitening)
+
+    def __call__(self, features: Array) -> Array:
+        """Score features (N, D)."""
+        return _like(self._score(_matrix("features", features, len(self.whitening))), features)
+
+    def _score(self, values: Tensor) -> Tensor:
+        whitened = values @ self.whitening.to(values.device)
+        means = self.means.to(values.device)
+        nearest = [torch.cdist(part, means).amin(dim=1) for part in torch.split(whitened, _CHUNK)]
+        return -torch.cat(nearest).square()
+
+
+@dataclass(frozen=True)
+class NearestNeighbours:
+    r"""Minus the distance to the k-th nearest training feature, on the unit sphere.
+
+    Attributes:
+        bank: (N, D) normalised training features.
+        k: which neighbour; 50 in the paper for CIFAR, 1,000 for all of ImageNet.
+
+    References:
+        Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022.
+
+    Example:
+        >>> score = NearestNeighbours.fit(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), k=1)
+        >>> score(torch.tensor([[3.0, 0.0], [-1.0, 0.0]])).round(decimals=3)
+        tensor([-0.0000, -1.4140], dtype=torch.float64)
+    """
+
+    bank: Tensor
+    k: int
+
+    @classmethod
+    def fit(cls, features: AnyArray, *, k: int = 50) -> "NearestNeighbours":
+        """Keep training ``features`` (N, D), N >= k."""
+        values = _matrix("features", features)
+        if not 1 <= k <= len(values):
+            raise ValueError(f"k must be in [1, {len(values)}], the number of training features, got {k}")
+        return cls(torch.nn.functional.normalize(values, dim=1), k)
+
+    def __call__(self, features: Array) -> Array:
+        """Score features (N, D)."""
+        return _like(-self._distance(_matrix("features", features, self.bank.shape[1])), features)
+
+    def _distance(self, values: Tensor) -> Tensor:
+        bank = self.bank.to(values.device)
+        unit = torch.nn.functional.normalize(values, dim=1)
+        # Euclidean distances by subtraction: the matrix product form loses the near neighbours to cancellation.
+        parts = [
+            torch.cdist(part, bank, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(self.k, dim=1).values
+            for part in torch.split(unit, _CHUNK)
+        ]
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class ViM:
+    r"""Virtual-logit matching: energy of the logits, less the feature's part outside the principal subspace.
+
+    .. math:: \log \textstyle\sum_k e^{z_k} - \alpha \lVert R (f - o) \rVert_2, \qquad o = -W^{+} b
+
+    with R the projection off the principal directions of the training features and alpha the mean of their largest
+    logits over the mean of their residual norms.
+
+    Attributes:
+        origin: (D,) o.
+        residual: (D, D - principal) basis of the residual space.
+        alpha: scale that makes the residual a logit.
+
+    References:
+        Wang et al., "ViM: Out-of-Distribution with Virtual-logit Matching", CVPR 2022.
+
+    Example:
+        >>> features, weight = torch.eye(3).repeat(2, 1), torch.eye(2, 3)
+        >>> score = ViM.fit(features, features @ weight.T, weight, torch.zeros(2), principal=2)
+        >>> score(features @ weight.T, features).shape
+        torch.Size([6])
+    """
+
+    origin: Tensor
+    residual: Tensor
+    alpha: float
+
+    @classmethod
+    def fit(
+        cls, features: AnyArray, logits: AnyArray, weight: AnyArray, bias: AnyArray, *, principal: int | None = None
+    ) -> "ViM":
+        """Principal subspace of training ``features`` (N, D) with their ``logits`` (N, K) and the last layer.
+
+        ``principal`` is its dimension, in [0, D); None takes the paper's 1,000 for D >= 2048, 512 for D >= 768, else
+        D // 2.
+        """
+        values = _matrix("features", features)
+        width = values.shape[1]
+        if principal is None:
+            principal = 1000 if width >= 2048 else 512 if width >= 768 else width // 2
+        if not 0 <= principal < width:
+            raise ValueError(f"principal must be in [0, {width}), got {principal}")
+        layer = _matrix("weight", weight, width).to(values.device)
+        origin = -torch.linalg.pinv(layer) @ _vector("bias", bias, len(layer)).to(values.device)
+        centred = values - origin
+        residual = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, : width - principal]
+        norm = (centred @ residual).norm(dim=1).mean()
+        if norm == 0:
+            raise ValueError("features have no part outside the principal subspace; lower principal")
+        return cls(origin, residual, float(_matrix("logits", logits).amax(dim=1).mean() / norm))
+
+    def __call__(self, logits: Array, features: Array) -> Array:
+        """Score logits (N, K) with features (N, D)."""
+        values = _matrix("features", features, len(self.origin))
+        norm = ((values - self.origin.to(values.device)) @ self.residual.to(values.device)).norm(dim=1)
+        free = _vector("logits", energy(logits), len(values)).to(values.device)
+        return _like(free - self.alpha * norm, features)
+
+
+@dataclass(frozen=True)
+class DeltaMahalanobis:
+    r"""Likelihood ratio: Mahalanobis score under correctly, less that under wrongly classified training features.
+
+    Attributes:
+        correct: fitted on the samples the network gets right.
+        wrong: fitted on those it gets wrong, by their true class.
+
+    References:
+        Heng & Soh, "Know When to Abstain: Optimal Selective Classification with Likelihood Ratios", ICLR 2026.
+
+    Example:
+        >>> features = torch.tensor([[0.0], [2.0], [9.0], [11.0]])
+        >>> wrong = torch.tensor([False, False, True, True])
+        >>> DeltaMahalanobis.fit(features, torch.tensor([0, 0, 0, 0]), wrong)(torch.tensor([[1.0], [10.0]]))
+        tensor([ 81., -81.], dtype=torch.float64)
+    """
+
+    correct: Mahalanobis
+    wrong: Mahalanobis
+
+    @classmethod
+    def fit(cls, features: AnyArray, targets: AnyArray, errors: AnyArray) -> "DeltaMahalanobis":
+        """Split training ``features`` (N, D) with ``targets`` (N,) by ``errors`` (N,) bool."""
+        values, wrong = _split(features, errors)
+        classes = _vector("targets", targets, len(values)).to(values.device)
+        return cls(Mahalanobis.fit(values[~wrong], classes[~wrong]), Mahalanobis.fit(values[wrong], classes[wrong]))
+
+    def __call__(self, features: Array) -> Array:
+        """Score features (N, D)."""
+        values = _matrix("features", features)
+        return _like(self.correct(values) - self.wrong(values), features)
+
+
+@dataclass(frozen=True)
+class DeltaNearestNeighbours:
+    r"""Likelihood ratio: log distance to the k-th nearest wrongly, less that to the correctly, classified feature.
+
+    Attributes:
+        correct: features of the samples the network gets right.
+        wrong: features of those it gets wrong.
+
+    References:
+        Heng & Soh, "Know When to Abstain: Optimal Selective Classification with Likelihood Ratios", ICLR 2026.
+
+    Example:
+        >>> features, wrong = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([False, True])
+        >>> score = DeltaNearestNeighbours.fit(features, wrong, k=1)
+        >>> bool(score(torch.tensor([[2.0, 1.0]])) > 0)
+        True
+    """
+
+    correct: NearestNeighbours
+    wrong: NearestNeighbours
+
+    @classmethod
+    def fit(cls, features: AnyArray, errors: AnyArray, *, k: int = 50) -> "DeltaNearestNeighbours":
+        """Split training ``features`` (N, D) by ``errors`` (N,) bool; both parts need k rows."""
+        values, wrong = _split(features, errors)
+        return cls(NearestNeighbours.fit(values[~wrong], k=k), NearestNeighbours.fit(values[wrong], k=k))
+
+    def __call__(self, features: Array) -> Array:
+        """Score features (N, D)."""
+        values = _matrix("features", features)
+        # A feature that equals a training feature has distance 0; the floor keeps its logarithm finite.
+        far = self.wrong(values).neg().clamp(min=1e-12).log()
+        return _like(far - self.correct(values).neg().clamp(min=1e-12).log(), features)
+
+
+def _split(features: AnyArray, errors: AnyArray) -> tuple[Tensor, Tensor]:
+    values = _matrix("features", features)
+    wrong = _vector("errors", errors, len(values)).bool().to(values.device)
+    if bool(wrong.all()) or not bool(wrong.any()):
+        raise ValueError(f"errors must hold both outcomes, got {int(wrong.sum())} errors among {len(wrong)} samples")
+    return values, wrong
+
+
+def _matrix(name: str, values: AnyArray, width: int | None = None) -> Tensor:
+    tensor = torch.as_tensor(values).detach().double()
+    if tensor.ndim != 2 or 0 in tensor.shape or (width is not None and tensor.shape[1] != width):
+        expected = "(N, D)" if width is None else f"(N, {width})"
+        raise ValueError(f"{name} must have shape {expected} with no dimension empty, got {tuple(tensor.shape)}")
+    bad = ~torch.isfinite(tensor).all(dim=1)
+    if bool(bad.any()):
+        raise ValueError(f"{name}: row {int(bad.int().argmax())} is not finite")
+    return tensor
+
+
+def _vector(name: str, values: AnyArray, length: int) -> Tensor:
+    tensor = torch.as_tensor(values).detach().double()
+    if tensor.shape != (length,):
+        raise ValueError(f"{name} must have length {length}, got shape {tuple(tensor.shape)}")
+    return tensor
+
+
+def _like(confidence: Tensor, given: Array) -> Array:
+    return confidence.cpu().numpy() if isinstance(given, np.ndarray) else confidence

@@ -1,0 +1,163 @@
+"""Every score and every p in one pass over the logits."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unsmooth.logits import LogitsFile
+from unsmooth.scores.fitting import DEFAULT_PS, FittedScore
+from unsmooth.scores.registry import REGISTRY, find_score
+from unsmooth.scores.rows import Centring, Formula, Rows, check_norm, map_blocks
+
+Source = Tensor | NDArray[Any] | LogitsFile | Iterable[Tensor | NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class ScoredLogits(Mapping[str, NDArray[np.float64]]):
+    """Confidences by score name; larger is more trusted.
+
+    Attributes:
+        confidences: name -> (N,) float64.
+        predictions: (N,) int64, argmax of the logits.
+        left_out: name -> why the score does not exist for these logits (p-norms and LDA for K = 2).
+    """
+
+    confidences: Mapping[str, NDArray[np.float64]]
+    predictions: NDArray[np.int64]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        if name in self.left_out:
+            raise KeyError(f"{name} was left out: {self.left_out[name]}")
+        return self.confidences[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.confidences)
+
+    def __len__(self) -> int:
+        return len(self.confidences)
+
+
+def pnorm_name(p: float) -> str:
+    """Name of a p-norm score in :func:`score_all`.
+
+    Example:
+        >>> pnorm_name(5), pnorm_name(2.5), pnorm_name(float("inf"))
+        ('max_logit_pnorm_p5', 'max_logit_pnorm_p2.5', 'max_logit_pnorm_pinf')
+    """
+    return f"max_logit_pnorm_p{float(p):g}"
+
+
+def score_all(
+    logits: Source,
+    *,
+    scores: Iterable[str | FittedScore] | Mapping[str, str | FittedScore] | None = None,
+    ps: Sequence[float] = DEFAULT_PS,
+    centring: Centring = "mean",
+    chunk: int | None = None,
+) -> ScoredLogits:
+    """Compute many scores in one pass over the logits, in chunks that stay in cache.
+
+    Each element is read once and exponentiated once, whatever the number of scores; memory beyond the results is a few
+    chunks. Every value depends on its row alone, so the result is the same, bit for bit, for every ``chunk``.
+
+    Args:
+        logits: (N, K) tensor or array (also memory-mapped), a :class:`unsmooth.logits.LogitsFile`, or an iterable of
+            (n, K) batches; CPU or GPU.
+        scores: names from the registry, or fitted scores; a mapping renames them. None takes every score of logits that
+            has no parameter to fit.
+        ps: orders of the p-norm scores to add, under :func:`pnorm_name`; empty for none.
+        centring: of those p-norm scores.
+        chunk: rows at a time; None chooses by K.
+
+    Returns:
+        (N,) float64 arrays by name, the predictions, and what was left out with the reason.
+
+    Raises:
+        ValueError: unknown or doubled name, a score that needs features, NaN or ``+inf`` (row named), K = 1, N = 0.
+
+    Example:
+        >>> scored = score_all(torch.tensor([[4.0, 1.0, 1.0], [0.0, 2.0, 1.0]]), scores=["logit_margin"], ps=[1])
+        >>> dict(scored)
+        {'logit_margin': array([3., 1.]), 'max_logit_pnorm_p1': array([0.5, 0.5])}
+        >>> scored.predictions
+        array([0, 1])
+    """
+    wanted = _formulas(scores)
+    names = [pnorm_name(p) for p in ps]
+    if len({*wanted, *names}) < len(wanted) + len(names):
+        raise ValueError(f"scores must have different names, got {[*wanted, *names]}; pass a mapping to rename")
+    checks = {name: check for name, (check, _) in wanted.items()}
+    checks |= {name: partial(check_norm, p=p, centring=centring) for name, p in zip(names, ps, strict=True)}
+
+    @cache
+    def refused(num_classes: int) -> dict[str, str]:
+        return {name: reason for name, check in checks.items() if (reason := _refusal(check, num_classes))}
+
+    def score(rows: Rows) -> tuple[dict[str, Tensor], Tensor, int]:
+        left_out = refused(rows.num_classes)
+        block = {name: formula(rows) for name, (_, formula) in wanted.items() if name not in left_out}
+        kept = {name: p for name, p in zip(names, ps, strict=True) if name not in left_out}
+        if kept:
+            block |= zip(kept, rows.normalised_maximum(list(kept.values()), centring).unbind(dim=1), strict=True)
+        trimmed = {name: values[: rows.count] for name, values in block.items()}
+        return trimmed, rows.predictions[: rows.count], rows.num_classes
+
+    blocks = list(map_blocks(logits.logits if isinstance(logits, LogitsFile) else logits, score, chunk))
+    if not blocks:
+        raise ValueError("logits must have at least one row, got N = 0")
+    return ScoredLogits(
+        {name: torch.cat([block[name] for block, _, _ in blocks]).double().cpu().numpy() for name in blocks[0][0]},
+        torch.cat([predictions for _, predictions, _ in blocks]).cpu().numpy(),
+        refused(blocks[0][2]),
+    )
+
+
+def _refusal(check: Callable[..., None] | None, num_classes: int) -> str | None:
+    try:
+        if check is not None:
+            check(num_classes=num_classes)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _formulas(
+    scores: Iterable[str | FittedScore] | Mapping[str, str | FittedScore] | None,
+) -> dict[str, tuple[Callable[..., None] | None, Formula]]:
+    """For each result name: a check that raises for a class count without that score, and the formula of a block."""
+    if scores is None:
+        scores = [name for name, entry in REGISTRY.items() if entry.rows and not entry.fitted]
+    if isinstance(scores, str):
+        raise ValueError(f"scores must be a collection of names, got the string {scores!r}")
+    items = [*scores.items()] if isinstance(scores, Mapping) else [(_name(score), score) for score in scores]
+    if len(dict(items)) < len(items):
+        raise ValueError(
+            f"scores must have different names, got {[name for name, _ in items]}; pass a mapping to rename"
+        )
+    return {name: _formula(score) for name, score in items}
+
+
+def _name(score: str | FittedScore) -> str:
+    return score if isinstance(score, str) else score.name
+
+
+def _formula(score: str | FittedScore) -> tuple[Callable[..., None] | None, Formula]:
+    if isinstance(score, FittedScore):
+        name, params = ("msp", {}) if score.fell_back else (score.name, dict(score.params))
+        entry = find_score(name)
+    else:
+        entry = find_score(score)
+        params = dict(entry.defaults)
+        if entry.rows is not None and not entry.has_default:
+            raise ValueError(f"{score} needs {', '.join(entry.fitted)}; pass what fit_score returns")
+    if entry.rows is None:
+        raise ValueError(f"{entry.name} needs {', '.join(sorted(entry.needs))}, not logits alone")
+    check = None if entry.check is None else partial(entry.check, **params)
+    return check, partial(entry.rows, **params)
