@@ -10,5 +10,7 @@ rule build_dataset:
         "../envs/train.yaml"
     params:
         dataset=lambda wildcards: canonical_json(DATASETS[wildcards.dataset].model_dump()),
+    message:
+        "build_dataset {wildcards.dataset}"
     script:
         "../workflow/scripts/build_dataset.py"

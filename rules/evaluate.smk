@@ -16,5 +16,7 @@ rule evaluate:
     params:
         settings=settings_of("evaluation"),
         code=code_of("evaluate"),
+    message:
+        "evaluate {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:
         "../workflow/scripts/evaluate.py"

@@ -13,6 +13,8 @@ rule dump_logits:
     params:
         architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
+    message:
+        "dump_logits {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:
         "../workflow/scripts/dump_logits.py"
 
@@ -31,6 +33,8 @@ rule import_logits:
     params:
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
         code=code_of("import_logits"),
+    message:
+        "import_logits {wildcards.experiment}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}/{wildcards.split}"
     script:
         "../workflow/scripts/import_logits.py"
 

@@ -20,6 +20,8 @@ rule collect:
     params:
         cells=cell_keys,
         code=code_of("collect"),
+    message:
+        "collect {wildcards.experiment}"
     script:
         "../workflow/scripts/collect.py"
 
@@ -42,6 +44,8 @@ rule merge_summaries:
         "../envs/report.yaml"
     params:
         code=code_of("merge_summaries"),
+    message:
+        "merge_summaries"
     script:
         "../workflow/scripts/merge_summaries.py"
 
@@ -68,6 +72,8 @@ rule write_main:
     params:
         cells=cell_keys,
         code=code_of("write_main"),
+    message:
+        "write_main {wildcards.experiment}"
     script:
         "../workflow/scripts/write_main.py"
 
@@ -92,6 +98,8 @@ rule write_scores:
         "../envs/report.yaml"
     params:
         code=code_of("write_scores"),
+    message:
+        "write_scores {wildcards.experiment}"
     script:
         "../workflow/scripts/write_scores.py"
 
@@ -117,6 +125,8 @@ rule write_cost:
     params:
         cells=cell_keys,
         code=code_of("write_cost"),
+    message:
+        "write_cost {wildcards.experiment}"
     script:
         "../workflow/scripts/write_cost.py"
 
@@ -144,6 +154,8 @@ rule draw_risk_coverage:
         cells=cell_keys,
         settings=settings_of("figures.width", "figures.risk_coverage"),
         code=code_of("draw_risk_coverage"),
+    message:
+        "draw_risk_coverage {wildcards.experiment}/{wildcards.architecture}/{wildcards.score}"
     script:
         "../workflow/scripts/draw_risk_coverage.py"
 
@@ -171,6 +183,8 @@ rule draw_max_logit:
         cells=cell_keys,
         settings=settings_of("figures.width", "figures.max_logit"),
         code=code_of("draw_max_logit"),
+    message:
+        "draw_max_logit {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_max_logit.py"
 
@@ -197,6 +211,8 @@ rule draw_degradation:
         smoothed=smoothed_losses,
         settings=settings_of("figures.width"),
         code=code_of("draw_degradation"),
+    message:
+        "draw_degradation {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_degradation.py"
 
@@ -224,6 +240,8 @@ rule draw_pnorm_sweep:
         cells=cell_keys,
         settings=settings_of("figures.width"),
         code=code_of("draw_pnorm_sweep"),
+    message:
+        "draw_pnorm_sweep {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_pnorm_sweep.py"
 
@@ -252,5 +270,7 @@ rule draw_extra_gradient:
         cells=cell_keys,
         settings=settings_of("figures.extra_gradient"),
         code=code_of("draw_extra_gradient"),
+    message:
+        "draw_extra_gradient {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_extra_gradient.py"

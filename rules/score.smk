@@ -15,5 +15,7 @@ rule score:
     params:
         scores=settings_of("scores"),
         code=code_of("score"),
+    message:
+        "score {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:
         "../workflow/scripts/score.py"

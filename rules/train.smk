@@ -15,5 +15,7 @@ rule train:
         training=lambda wildcards: canonical_json(training_of(wildcards)),
         # Not an output: it must survive a killed job, for the next one to resume from.
         checkpoint=lambda wildcards: f"{CELL}/checkpoint.pt".format(**wildcards),
+    message:
+        "train {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:
         "../workflow/scripts/train.py"

@@ -24,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from unsmooth.files import atomic_path
+
 FORMAT_VERSION = 1
 METADATA_KEY = "unsmooth"
 StorageDtype = Literal["float32", "bfloat16", "float16"]
@@ -123,20 +125,11 @@ def write_logits(
     # Written by hand because the library's writer has no bfloat16 for numpy; targets first, so that both stay aligned.
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(struct.pack("<Q", len(text)))
-            file.write(text)
-            file.write(classes.data)
-            file.write(stored.data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)))
+        file.write(text)
+        file.write(classes.data)
+        file.write(stored.data)
 
 
 def read_logits(
@@ -440,14 +433,6 @@ def _view(
         )
     dtype = _STORED.get(tag, np.dtype("<i8"))
     return tag, np.frombuffer(raw.data, dtype=dtype, count=(end - begin) // dtype.itemsize, offset=begin).reshape(shape)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # Other people's formats

@@ -163,7 +163,7 @@ def test_non_finite_loss_stops_with_epoch_and_step():
         run(make_net(), loss=Breaking(0))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("optimizer", [Sgd(lr=0.1), AdamW(lr=0.01)])
 @pytest.mark.parametrize("clip", [None, GradientClip(limit=1.0), GradientClip(kind="value", limit=0.1)])
 def test_training_learns_with_every_precision_optimizer_and_clipping(precision, optimizer, clip):
@@ -289,3 +289,30 @@ def test_images_in_order_are_normalised_and_unaugmented():
 def test_augmenting_vectors_is_refused():
     with pytest.raises(ValueError, match="augmentation needs images"):
         TensorLoader(torch.zeros(3, 2), torch.zeros(3).long(), batch_size=1, mean=[], std=[], flip=True)
+
+
+@pytest.mark.slow
+def test_compiled_model_trains_like_the_plain_one():
+    settings = {"epochs": 2, "batch_size": 35, "optimizer": Sgd(lr=0.05)}
+    # Without dropout, whose draws differ when compiled.
+    plain, compiled = (
+        run(nn.Sequential(*(layer for layer in make_net() if not isinstance(layer, nn.Dropout))), recipe)[1]
+        for recipe in (Recipe(**settings), Recipe(**settings, compile=True))
+    )
+
+    for one, other in zip(plain.history, compiled.history, strict=True):
+        assert one == pytest.approx(other, rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_training_learns_on_the_device(device, precision):
+    images, targets = make_data()
+    loader = TensorLoader(images, targets, batch_size=16, mean=[0.5], std=[0.25], crop_padding=1, device=device)
+    recipe = Recipe(epochs=8, batch_size=16, optimizer=Sgd(lr=0.1), precision=precision, channels_last=True)
+
+    result = train(
+        make_net(CifarResNet), make_loss("ls", 0.1), loader, recipe, seed=0, device=device, log=lambda line: None
+    )
+
+    assert result.history[-1]["accuracy"] > 0.5

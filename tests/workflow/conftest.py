@@ -36,16 +36,10 @@ class Workspace:
         return done.stdout + done.stderr
 
     def planned(self, *targets: str) -> set[str]:
-        """Return the jobs that a run would execute, as "rule" or "rule wildcard values"."""
+        """Return the jobs that a run would execute, by their messages."""
         done = self.snakemake(*targets, "--dry-run")
         assert done.returncode == 0, done.stdout + done.stderr
-        jobs = set()
-        for block in re.split(r"\n(?=\[)", done.stdout + done.stderr):
-            rule = re.search(r"^(?:local)?rule (\w+):", block, re.MULTILINE)
-            values = re.search(r"^ +wildcards: (.*)$", block, re.MULTILINE)
-            if rule and rule[1] != "all":
-                jobs.add(" ".join([rule[1], *re.findall(r"=([^,]+)", values[1] if values else "")]))
-        return jobs
+        return set(re.findall(r"^Job \d+: (.*)$", done.stdout + done.stderr, re.MULTILINE)) - {"all"}
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace text that must occur in a file."""

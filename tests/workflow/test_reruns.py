@@ -6,18 +6,18 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 GLYPHS = "tiny_glyphs"
 FIGURES = {
-    f"draw_risk_coverage {GLYPHS} resnet8 msp",
-    f"draw_risk_coverage {GLYPHS} resnet8 max_logit_pnorm",
-    f"draw_max_logit {GLYPHS} resnet8",
-    f"draw_degradation {GLYPHS} resnet8",
-    f"draw_pnorm_sweep {GLYPHS} resnet8",
-    f"draw_extra_gradient {GLYPHS} resnet8",
+    f"draw_risk_coverage {GLYPHS}/resnet8/msp",
+    f"draw_risk_coverage {GLYPHS}/resnet8/max_logit_pnorm",
+    f"draw_max_logit {GLYPHS}/resnet8",
+    f"draw_degradation {GLYPHS}/resnet8",
+    f"draw_pnorm_sweep {GLYPHS}/resnet8",
+    f"draw_extra_gradient {GLYPHS}/resnet8",
 }
 TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}"}
 COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
 REDRAWN = FIGURES | TABLES | COLLECTED | {f"write_cost {GLYPHS}"}
-CELLS = [f"{GLYPHS} resnet8 {cell}" for cell in ("ce 0 0", "ls 0.1 0", "nls -0.2 0")]
-GAUSSIAN_CELLS = [f"tiny_gaussians mlp {cell}" for cell in ("ce 0 0", "ls 0.2 0")]
+CELLS = [f"{GLYPHS}/resnet8/{cell}/seed-0" for cell in ("ce_alpha-0", "ls_alpha-0.1", "nls_alpha--0.2")]
+GAUSSIAN_CELLS = [f"tiny_gaussians/mlp/{cell}/seed-0" for cell in ("ce_alpha-0", "ls_alpha-0.2")]
 
 
 def chain(*cells, first="train"):
@@ -39,10 +39,10 @@ def test_new_alpha_trains_its_cells_and_redraws(workspace):
     )
     planned = workspace.planned()
 
-    assert planned == chain(f"{GLYPHS} resnet8 ls 0.3 0") | REDRAWN
+    assert planned == chain(f"{GLYPHS}/resnet8/ls_alpha-0.3/seed-0") | REDRAWN
 
     executed = workspace.run()
-    assert executed.count("rule train:") == 1
+    assert executed.count(": train ") == 1
     assert workspace.planned() == set()
 
 
@@ -73,10 +73,10 @@ def test_new_score_rescores_without_training(workspace):
     assert workspace.planned() == changed | (REDRAWN | gaussian(REDRAWN)) - {
         f"write_cost {GLYPHS}",
         "write_cost tiny_gaussians",
-        f"draw_max_logit {GLYPHS} resnet8",
-        "draw_max_logit tiny_gaussians mlp",
-        f"draw_extra_gradient {GLYPHS} resnet8",
-        "draw_extra_gradient tiny_gaussians mlp",
+        f"draw_max_logit {GLYPHS}/resnet8",
+        "draw_max_logit tiny_gaussians/mlp",
+        f"draw_extra_gradient {GLYPHS}/resnet8",
+        "draw_extra_gradient tiny_gaussians/mlp",
     }
 
 
@@ -137,7 +137,7 @@ def test_comment_in_metrics_code_reruns_nothing(workspace):
 @pytest.mark.parametrize(
     ("output", "jobs"),
     [
-        ("results/figures/tiny_glyphs/resnet8/degradation.png", {f"draw_degradation {GLYPHS} resnet8"}),
+        ("results/figures/tiny_glyphs/resnet8/degradation.png", {f"draw_degradation {GLYPHS}/resnet8"}),
         ("results/tables/tiny_glyphs/scores.tex", {f"write_scores {GLYPHS}"}),
         ("results/tables/summary.csv", {"merge_summaries"}),
     ],

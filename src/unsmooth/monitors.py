@@ -1,0 +1,202 @@
+"""Selective metrics for a training loop, as torchmetrics classes.
+
+`update(logits, targets)` takes a batch of logits (N, K) or softmax outputs and class indices (N,), and scores it with
+MSP or a score of your choice; `update(confidence, errors)` takes one-dimensional confidences and errors instead.
+Results equal those of the functions in :mod:`unsmooth.metrics` on all samples together, whatever the batches and
+processes.
+
+**Cost.** An update is one pass over the logits and keeps 9 bytes a sample (a float64 confidence and an error) on the
+metric's device. `compute` gathers those bytes from every process once, sorts on the CPU in O(n log n), and caches.
+AURC is not a sum over samples, so no state of fixed size that processes add up can be exact; for more samples than fit,
+:class:`unsmooth.metrics.StreamingMetrics` has constant memory, certified bounds and `merge`.
+
+Example:
+    >>> metric = AURC()
+    >>> metric.update(torch.tensor([[4.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), torch.tensor([0, 2]))
+    >>> metric.update(torch.tensor([[0.0, 3.0, 0.0], [0.0, 0.5, 0.0]]), torch.tensor([1, 0]))
+    >>> round(float(metric.compute()), 4)
+    0.2083
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from unsmooth.metrics import augrc, aurc, coverage_at_risk
+from unsmooth.metrics.inputs import as_fraction
+from unsmooth.scores import FittedScore
+
+__all__ = ["AUGRC", "AURC", "CoverageAtRisk"]
+
+
+class _SelectiveMetric(Metric):
+    """A metric of (confidence, errors) that keeps them all.
+
+    Args:
+        score: confidence of logits; MSP unless a fitted score (:func:`unsmooth.scores.fit_score`) is given.
+        ignore_index: target whose samples are left out.
+        kwargs: as for every torchmetrics metric, such as `dist_sync_on_step`.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    confidence: list[Tensor]
+    errors: list[Tensor]
+
+    def __init__(
+        self,
+        *,
+        score: Callable[[Tensor], Tensor] | None = None,
+        ignore_index: int | None = None,
+        **kwargs: Any,  # noqa: ANN401 - torchmetrics' own arguments
+    ) -> None:
+        super().__init__(**kwargs)
+        self.score = FittedScore("msp") if score is None else score
+        self.ignore_index = ignore_index
+        self.add_state("confidence", default=[], dist_reduce_fx="cat")
+        self.add_state("errors", default=[], dist_reduce_fx="cat")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add samples.
+
+        Args:
+            preds: (N, K) logits, or softmax outputs (recognised by rows that are non-negative and sum to one); or (N,)
+                finite confidences, larger = more trusted.
+            target: (N,) class indices for logits; for confidences the errors, bool or 0/1.
+
+        Raises:
+            ValueError: shapes that do not match, NaN or ``+inf``, errors other than 0 and 1.
+        """
+        if preds.ndim not in (1, 2) or target.shape != preds.shape[:1]:
+            raise ValueError(
+                "preds must be (N, K) logits or (N,) confidences and target (N,), "
+                f"got {tuple(preds.shape)} and {tuple(target.shape)}"
+            )
+        if self.ignore_index is not None and preds.ndim == 2:
+            kept = target != self.ignore_index
+            preds, target = preds[kept], target[kept]
+        if not len(preds):
+            return
+        if preds.ndim == 2:
+            confidence = self.score(_as_logits(preds.detach()))
+            errors = preds.argmax(dim=1) != target
+        else:
+            confidence = preds.detach() if preds.device.type == "mps" else preds.detach().double()
+            if not bool(confidence.isfinite().all()):
+                raise ValueError(
+                    f"preds: confidence of row {int((~confidence.isfinite()).int().argmax())} is not finite"
+                )
+            if not bool(((target == 0) | (target == 1)).all()):
+                raise ValueError("target must be errors, 0 or 1, where preds are confidences")
+            errors = target
+        self.confidence.append(confidence)
+        # gloo gathers no bool.
+        self.errors.append(errors.to(torch.uint8))
+
+    def compute(self) -> Tensor:
+        """The metric of all samples, float64 scalar; nan with a warning for none."""
+        if not len(self.confidence):
+            return self._scalar(np.zeros(0), np.zeros(0, bool))
+        confidence, errors = dim_zero_cat(self.confidence), dim_zero_cat(self.errors)
+        return self._scalar(confidence.cpu().numpy(), errors.cpu().numpy().astype(bool))
+
+    def _scalar(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> Tensor:
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.tensor(self._value(confidence, errors), dtype=dtype, device=self.device)
+
+    def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
+        raise NotImplementedError
+
+
+class AURC(_SelectiveMetric):
+    """Area under the risk-coverage curve; see :func:`unsmooth.metrics.aurc`. In [0, 1], lower is better.
+
+    Args:
+        score: confidence of logits; MSP unless a fitted score (:func:`unsmooth.scores.fit_score`) is given.
+        ignore_index: target whose samples are left out.
+        kwargs: as for every torchmetrics metric.
+
+    Example:
+        >>> metric = AURC()
+        >>> metric.update(torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([0, 1, 0, 1]))
+        >>> round(float(metric.compute()), 4)
+        0.3333
+    """
+
+    higher_is_better = False
+
+    def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
+        return aurc(confidence, errors)
+
+
+class AUGRC(_SelectiveMetric):
+    """Area under the generalized-risk-coverage curve; see :func:`unsmooth.metrics.augrc`. In [0, 1/2], lower is better.
+
+    Args:
+        score: confidence of logits; MSP unless a fitted score is given.
+        ignore_index: target whose samples are left out.
+        kwargs: as for every torchmetrics metric.
+
+    Example:
+        >>> metric = AUGRC()
+        >>> metric.update(torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([0, 1, 0, 1]))
+        >>> float(metric.compute())
+        0.1875
+    """
+
+    higher_is_better = False
+
+    def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
+        return augrc(confidence, errors)
+
+
+class CoverageAtRisk(_SelectiveMetric):
+    """Largest coverage of a threshold with selective risk at most `risk`; see
+    :func:`unsmooth.metrics.coverage_at_risk`. In [0, 1], higher is better.
+
+    Args:
+        risk: target selective risk in [0, 1].
+        score: confidence of logits; MSP unless a fitted score is given.
+        ignore_index: target whose samples are left out.
+        kwargs: as for every torchmetrics metric.
+
+    Example:
+        >>> metric = CoverageAtRisk(risk=0.25)
+        >>> metric.update(torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([1, 0, 0, 0]))
+        >>> float(metric.compute())
+        1.0
+    """
+
+    higher_is_better = True
+
+    def __init__(
+        self,
+        *,
+        risk: float,
+        score: Callable[[Tensor], Tensor] | None = None,
+        ignore_index: int | None = None,
+        **kwargs: Any,  # noqa: ANN401 - torchmetrics' own arguments
+    ) -> None:
+        super().__init__(score=score, ignore_index=ignore_index, **kwargs)
+        self.risk = as_fraction(risk, "risk")
+
+    def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
+        return coverage_at_risk(confidence, errors, risk=self.risk)
+
+
+def _as_logits(preds: Tensor) -> Tensor:
+    """Logits as they are, softmax outputs as their logarithms; a zero counts as the smallest positive number."""
+    values = preds if preds.dtype == torch.float64 else preds.float()
+    # 0.01 covers softmax outputs in half precision; logits of a batch that satisfy this in every row do not occur.
+    if bool((values >= 0).all()) and bool(((values.sum(dim=1) - 1).abs() < 0.01).all()):
+        return values.clamp(min=torch.finfo(values.dtype).tiny).log()
+    return values

@@ -1,0 +1,256 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from unsmooth.cli import app
+from unsmooth.metrics import aurc
+from unsmooth.scores import max_logit_pnorm, msp
+from unsmooth.selective import SelectiveClassifier
+
+QUICK = ["--score", "max_logit_pnorm", "--replicates", "20"]
+
+
+def logits_of(count, classes=5, seed=0):
+    generator = np.random.default_rng(seed)
+    targets = generator.integers(0, classes, count)
+    return (generator.normal(size=(count, classes)) + 2 * np.eye(classes)[targets]).astype(np.float32), targets
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    logits, targets = logits_of(400)
+    np.savez("good.npz", logits=logits, targets=targets)
+    np.save("l.npy", logits)
+    np.save("t.npy", targets)
+    torch.save({"logits": torch.from_numpy(logits), "labels": torch.from_numpy(targets)}, "good.pt")
+    table = pd.DataFrame(logits, columns=list("abcde")).assign(label=targets)
+    table.to_csv("good.csv", index=False)
+    table.to_parquet("good.parquet")
+    return tmp_path
+
+
+def run(*arguments, **options):
+    result = CliRunner().invoke(app, [*map(str, arguments)], **options)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.mark.parametrize("name", ["good.npz", "good.pt", "good.csv", "good.parquet"])
+def test_every_format_gives_the_same_diagnosis(folder, name):
+    found = json.loads(run("diagnose", name, *QUICK, "--json", "-").stdout)["diagnoses"][0]
+    expected = json.loads(run("diagnose", "l.npy", "--targets", "t.npy", *QUICK, "--json", "-").stdout)["diagnoses"][0]
+
+    assert found["aurc"] == expected["aurc"]
+    assert found["findings"] == expected["findings"]
+
+
+def test_diagnose_writes_every_report(folder):
+    outputs = ["--json", "o/r.json", "--html", "o/r.html", "--save", "o/c.json", "--plot", "o/r.png"]
+    result = run("diagnose", "good.npz", *QUICK, *outputs)
+
+    assert result.exit_code == 0
+    assert sorted(os.listdir("o")) == ["c.json", "r.html", "r.json", "r.png"]
+    assert SelectiveClassifier.load("o/c.json").n_features_in_ == 5
+    assert "Recommended score" in result.stdout
+
+
+def test_several_files_are_compared(folder):
+    result = run("diagnose", "good.npz", "good.csv", *QUICK)
+
+    assert result.exit_code == 0
+    assert "Comparison" in result.stdout
+    assert result.stdout.count("The classifier errs") == 2
+
+
+def test_validation_file_leaves_all_of_the_file_to_test(folder):
+    result = run("diagnose", "good.npz", "--val", "good.csv", *QUICK, "--json", "-")
+
+    assert json.loads(result.stdout)["diagnoses"][0]["rows"] == {"fit": 200, "certify": 200, "test": 400}
+
+
+def test_softmax_outputs_give_the_diagnosis_of_the_logits(folder):
+    logits, targets = logits_of(400)
+    np.savez("probs.npz", probs=torch.from_numpy(logits).double().softmax(1).numpy(), targets=targets)
+    result = run("diagnose", "probs.npz", *QUICK, "--json", "-")
+    logits_result = run("diagnose", "good.npz", *QUICK, "--json", "-")
+    found, expected = (json.loads(r.stdout)["diagnoses"][0] for r in (result, logits_result))
+
+    assert "softmax outputs" in result.stderr
+    assert found["from_probabilities"]
+    assert found["aurc"]["point"] == pytest.approx(expected["aurc"]["point"], rel=1e-6)
+
+
+def bad_files():
+    logits, targets = logits_of(20)
+    nan = logits.copy()
+    nan[7, 1] = np.nan
+    return {
+        "nan.npz": ({"logits": nan, "targets": targets}, "row 7"),
+        "range.npz": ({"logits": logits, "targets": targets + 1}, "outside"),
+        "short.npz": ({"logits": logits, "targets": targets[1:]}, "20 rows of logits but 19"),
+        "lone.npz": ({"logits": logits}, "no targets"),
+        "cube.npz": ({"logits": logits.reshape(4, 5, 5), "targets": targets[:4]}, r"\(N, K\)|shape"),
+        "tiny.npz": ({"logits": logits[:2], "targets": targets[:2]}, "at least 4 samples"),
+        "rounded.npz": ({"probs": np.full((20, 5), 0.2).round(1), "targets": targets}, "rounded to 1 decimals"),
+        "zeros.npz": ({"probs": np.eye(5)[targets], "targets": targets}, "probability of zero"),
+    }
+
+
+@pytest.mark.parametrize("name", bad_files())
+def test_bad_input_is_one_line_naming_the_file(folder, name):
+    arrays, reason = bad_files()[name]
+    np.savez(name, **arrays)
+    result = run("diagnose", name, *QUICK)
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert name in result.stderr
+    assert pytest.raises(AssertionError, match=reason).matches(AssertionError(result.stderr))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("junk.npz", b"hello"), ("empty.csv", b""), ("x.txt", b"1"), ("z.pt", b"PK")]
+)
+def test_foreign_files_are_one_line(folder, name, content):
+    (folder / name).write_bytes(content)
+    result = run("diagnose", name)
+
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert result.stderr.startswith(f"error: {name}: ")
+
+
+@pytest.mark.parametrize("path", ["missing.npz", ".", "/"])
+def test_missing_files_and_folders_are_one_line(folder, path):
+    result = run("diagnose", path)
+
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+def test_error_names_the_validation_file(folder):
+    logits, targets = logits_of(20, classes=4)
+    np.savez("four.npz", logits=logits, targets=targets)
+
+    assert run("diagnose", "good.npz", "--val", "four.npz").stderr.startswith("error: four.npz: expected 5 classes")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["diagnose"],
+        ["nonsense"],
+        ["diagnose", "good.npz", "--target-risk", "2"],
+        ["diagnose", "good.npz", "--delta", "0"],
+        ["diagnose", "good.npz", "--score", "nope"],
+        ["diagnose", "good.npz", "good.csv", "--val", "good.npz"],
+        ["diagnose", "good.npz", "good.csv", "--save", "c.json"],
+        ["diagnose", "good.npz", "--plot", "c.doc"],
+        ["score", "good.npz", "--score", "nope"],
+        ["score", "good.npz", "--score", "knn"],
+        ["score", "good.npz", "--score", "msp", "--p", "5"],
+        ["score", "good.npz", "--p", "five"],
+        ["score", "good.npz", "--p", "5", "--val", "good.csv"],
+        ["score", "good.npz", "-o", "c.doc"],
+    ],
+)
+def test_wrong_usage_exits_with_2(folder, arguments):
+    assert run(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npz", "parquet"])
+def test_score_writes_what_metrics_reads(folder, suffix):
+    assert run("score", "good.npz", "--p", "3", "-o", f"s.{suffix}").exit_code == 0
+    found = json.loads(run("metrics", f"s.{suffix}", "--json", "--replicates", "10").stdout)
+    logits, targets = logits_of(400)
+
+    expected = aurc(max_logit_pnorm(logits, p=3), logits.argmax(1) != targets)
+    assert found["metrics"]["aurc"]["value"] == expected
+    assert found["metrics"]["aurc"]["low"] < expected < found["metrics"]["aurc"]["high"]
+
+
+def test_score_and_metrics_work_in_a_pipe(folder):
+    scored = run("score", "good.npz", "--score", "msp")
+    metrics = run("metrics", "-", "--json", "--replicates", "0", input=scored.stdout)
+    logits, targets = logits_of(400)
+
+    found = json.loads(metrics.stdout)["metrics"]["aurc"]["value"]
+    assert found == aurc(msp(logits), logits.argmax(1) != targets)
+
+
+def test_saved_classifier_scores_new_logits(folder):
+    run("diagnose", "good.npz", *QUICK, "--target-risk", "0.2", "--save", "c.json")
+    assert run("score", "good.npz", "--classifier", "c.json", "-o", "s.csv").exit_code == 0
+    written = pd.read_csv("s.csv")
+
+    assert (written["prediction"] == SelectiveClassifier.load("c.json").predict(logits_of(400)[0])).all()
+    assert (written["prediction"] == -1).any()
+
+
+def test_score_fits_on_the_validation_file(folder):
+    result = run("score", "good.npz", "--val", "good.csv", "-o", "s.csv")
+
+    assert result.exit_code == 0
+    assert "max_logit_pnorm" in result.stderr
+
+
+def test_score_refuses_what_softmax_forgot(folder):
+    logits, targets = logits_of(50)
+    np.savez("probs.npz", probs=torch.from_numpy(logits).double().softmax(1).numpy(), targets=targets)
+    result = run("score", "probs.npz", "--score", "max_logit")
+
+    assert result.exit_code == 1
+    assert "mean of the logits" in result.stderr
+
+
+def test_pnorm_of_two_classes_is_refused_with_the_reason(folder):
+    logits, targets = logits_of(50, classes=2)
+    np.savez("two.npz", logits=logits, targets=targets)
+    result = run("score", "two.npz")
+
+    assert result.exit_code == 1
+    assert "K = 2" in result.stderr
+
+
+def test_metrics_of_all_correct_are_nan_without_a_warning(folder):
+    pd.DataFrame({"confidence": [0.1, 0.2], "error": [0, 0]}).to_csv("right.csv", index=False)
+    found = json.loads(run("metrics", "right.csv", "--json").stdout)["metrics"]
+
+    assert found["aurc"]["value"] == 0
+    assert found["failure_auroc"] == {"value": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a,b\n1,2\n", "'confidence' and 'error'"),
+        ("confidence,error\n", "no rows"),
+        ("confidence,error\n0.1,2\n", "errors must be"),
+        ("confidence,error\nnan,1\n", "confidence must be finite"),
+    ],
+)
+def test_bad_confidences_are_one_line(text, reason):
+    result = run("metrics", "-", input=text)
+
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert reason in result.stderr
+
+
+def test_help_teaches_with_an_example(folder):
+    for command in ("diagnose", "score", "metrics"):
+        assert f"unsmooth {command}" in run(command, "--help").stdout
+    assert "msp_temperature" in run("score", "--list").stdout
+    assert run("--version").stdout.startswith("unsmooth ")
+
+
+def test_help_starts_without_torch():
+    code = "import sys, unsmooth.cli; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

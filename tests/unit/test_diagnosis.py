@@ -1,0 +1,206 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from unsmooth.diagnosis import NLL_TEMPERATURE, diagnose, label_of
+from unsmooth.probabilities import check_probabilities
+from unsmooth.scores import FittedScore, fit_score, max_logit_pnorm, msp
+from unsmooth.smoothing import smoothing_signature
+
+FEW = ["max_logit_pnorm", "logit_margin"]
+
+
+def cross_entropy_like(count, classes=10, seed=0):
+    """Logits whose softmax is the true posterior, so that errors depend on nothing else."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(count, classes)) * generator.uniform(0.5, 4, (count, 1))
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True)) * generator.uniform(0, 1, (count, 1))
+    targets = (np.log(-np.log(generator.uniform(size=(count, classes)))) * -1 + logits).argmax(axis=1)
+    return logits, targets
+
+
+def smoothed_like(count, classes=10, seed=0):
+    """Soft logits whose wrong predictions keep a larger maximum logit, over two classes that stand out together."""
+    logits, targets = cross_entropy_like(count, classes, seed)
+    wrong = logits.argmax(axis=1) != targets
+    logits = 0.4 * (logits - logits.mean(axis=1, keepdims=True))
+    others = logits < np.sort(logits, axis=1)[:, -2:-1]
+    return logits - 0.8 * (others & wrong[:, None]), targets
+
+
+@pytest.fixture(scope="module")
+def diagnosis():
+    logits, targets = smoothed_like(6000)
+    return diagnose(logits, targets, scores=[*FEW, "msp_temperature", NLL_TEMPERATURE], replicates=200)
+
+
+def signature_of(logits, targets):
+    half = len(logits) // 2
+    fitted = fit_score("msp_temperature", logits[:half], targets[:half], objective="nll", fallback=False)
+    return smoothing_signature(logits[half:], targets[half:], temperature=fitted.params.get("temperature"))
+
+
+def test_posterior_logits_show_no_sign_of_smoothing():
+    found = [signature_of(*cross_entropy_like(3000, seed=seed)) for seed in range(40)]
+
+    assert sum(signature.verdict == "smoothed" for signature in found) <= 1
+    assert sum(signature.max_logit_shift.low > 0 for signature in found) <= 4
+    assert sum(signature.max_logit_shift.low <= 0 <= signature.max_logit_shift.high for signature in found) >= 34
+
+
+def test_suppressed_maximum_is_recognised_as_smoothing():
+    for seed in range(5):
+        signature = signature_of(*smoothed_like(4000, seed=seed))
+
+        assert signature.verdict == "smoothed"
+        assert signature.calibration_gap.high < 0
+
+
+def test_a_mere_temperature_is_not_called_smoothing():
+    found = []
+    for seed in range(20):
+        logits, targets = cross_entropy_like(4000, seed=seed)
+        found.append(signature_of(logits / 2, targets))
+
+    assert sum(signature.verdict == "smoothed" for signature in found) <= 2
+    assert all(signature.calibration_gap.high < 0 for signature in found)
+
+
+def test_signature_ignores_what_softmax_forgets():
+    logits, targets = smoothed_like(1000)
+    shifted = logits + np.random.default_rng(1).normal(size=(1000, 1))
+
+    assert signature_of(shifted, targets).max_logit_shift.point == pytest.approx(
+        signature_of(logits, targets).max_logit_shift.point, abs=1e-6
+    )
+
+
+def test_two_classes_leave_the_signature_unclear():
+    logits, targets = cross_entropy_like(500, classes=2)
+
+    assert "two classes" in signature_of(logits, targets).reason
+
+
+def test_parts_of_the_data_never_overlap_and_add_up(diagnosis):
+    assert diagnosis.rows == {"fit": 1500, "certify": 1500, "test": 3000}
+
+
+def test_smoothed_logits_are_diagnosed_and_repaired(diagnosis):
+    assert diagnosis.signature.verdict == "smoothed"
+    assert diagnosis.repaired
+    assert diagnosis.result(diagnosis.recommended.name).change.high < 0
+
+
+def test_findings_quote_the_numbers(diagnosis):
+    text = " ".join(diagnosis.findings())
+
+    assert f"{100 * diagnosis.error.point:.1f} %" in text
+    assert f"{100 * diagnosis.repaired_aurc.point:.2f} %" in text
+    assert label_of(diagnosis.recommended) in text
+
+
+def test_holm_never_lowers_a_p_value(diagnosis):
+    for result in diagnosis.scores:
+        assert result.adjusted_p >= min(result.change.p_value, 1)
+
+
+def test_diagnosis_is_json_without_nan(diagnosis):
+    content = json.loads(json.dumps(diagnosis.to_dict(), allow_nan=False))
+
+    assert content["recommended"]["name"] == diagnosis.recommended.name
+    assert {entry["score"] for entry in content["scores"]} == {"msp", *FEW, "msp_temperature", NLL_TEMPERATURE}
+
+
+def test_classifier_holds_the_recommended_score_and_threshold(diagnosis):
+    assert diagnosis.classifier.score_name == diagnosis.recommended.name
+    assert diagnosis.classifier.threshold_ == diagnosis.after.certificate.threshold
+
+
+def test_same_seed_gives_the_same_diagnosis():
+    logits, targets = cross_entropy_like(300)
+    first, second = (diagnose(logits, targets, scores=FEW, replicates=20, seed=3).to_dict() for _ in range(2))
+
+    assert first == second
+
+
+def test_validation_data_leave_every_sample_to_test():
+    logits, targets = cross_entropy_like(200)
+    held = cross_entropy_like(100, seed=1)
+    result = diagnose(logits, targets, val_logits=held[0], val_targets=held[1], scores=FEW, replicates=20)
+
+    assert result.rows == {"fit": 50, "certify": 50, "test": 200}
+
+
+def test_two_classes_fall_back_to_msp_with_the_reason():
+    logits, targets = cross_entropy_like(400, classes=2)
+    result = diagnose(logits, targets, scores=FEW, replicates=20)
+
+    assert not result.aurc_by_p
+    assert "K = 2" in result.left_out["max_logit_pnorm"]
+
+
+@pytest.mark.parametrize("count", [4, 5, 9])
+def test_tiny_data_are_honestly_infeasible(count):
+    logits, targets = cross_entropy_like(count)
+    result = diagnose(logits, targets, scores=FEW, replicates=20)
+
+    assert not result.after.certificate.feasible
+    assert "infeasible" in result.findings()[-1]
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_all_correct_and_all_wrong_keep_msp(wrong):
+    logits, _ = cross_entropy_like(200)
+    targets = (logits.argmax(axis=1) + wrong) % 10
+    result = diagnose(logits, targets, scores=FEW, replicates=20)
+
+    assert result.recommended.name == "msp"
+    assert result.error.point == wrong
+
+
+def test_too_few_samples_and_other_classes_are_refused():
+    logits, targets = cross_entropy_like(8)
+    with pytest.raises(ValueError, match="at least 4 samples"):
+        diagnose(logits[:3], targets[:3])
+    with pytest.raises(ValueError, match="must have 10 classes, got 9"):
+        diagnose(logits, targets, val_logits=logits[:, :9], val_targets=targets % 9)
+    with pytest.raises(ValueError, match="scores must be among"):
+        diagnose(logits, targets, scores=["nonsense"])
+
+
+def test_probabilities_give_the_pnorm_of_the_logits():
+    logits, _ = cross_entropy_like(500)
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs /= probs.sum(axis=1, keepdims=True)
+    recovered = check_probabilities(probs.astype(np.float32))
+
+    assert max_logit_pnorm(recovered, p=5) == pytest.approx(max_logit_pnorm(logits, p=5), rel=1e-4)
+    assert msp(recovered) == pytest.approx(msp(logits), rel=1e-4)
+
+
+def test_probabilities_leave_out_what_depends_on_the_mean():
+    logits, targets = cross_entropy_like(200)
+    result = diagnose(logits, targets, from_probabilities=True, scores=["max_logit", "energy"], replicates=20)
+
+    assert set(result.left_out) == {"max_logit", "energy"}
+
+
+@pytest.mark.parametrize(
+    ("probs", "reason"),
+    [
+        (np.array([[1.0, 0.0], [0.5, 0.5]]), "probability of zero"),
+        (np.array([[0.97, 0.02, 0.01], [0.5, 0.25, 0.25]]), "rounded to 2 decimals"),
+        (np.array([[1 - 2**-23, 2**-23], [0.5, 0.5]], np.float16), "probability of zero|half precision"),
+    ],
+)
+def test_coarse_probabilities_are_refused_with_the_reason(probs, reason):
+    probs = np.maximum(probs, np.float16(2**-24)) if probs.dtype == np.float16 else probs
+    with pytest.raises(ValueError, match=reason):
+        check_probabilities(probs)
+
+
+def test_label_shows_parameters_but_not_centring():
+    assert label_of(FittedScore("msp_temperature", {"temperature": 0.5})) == "MSP with temperature (temperature = 0.5)"
+    assert label_of(FittedScore("max_logit_pnorm", {"p": math.inf, "centring": "mean"})) == "p-norm (p = inf)"

@@ -1,0 +1,157 @@
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from unsmooth.metrics import UndefinedMetricWarning, augrc, aurc, coverage_at_risk
+from unsmooth.monitors import AUGRC, AURC, CoverageAtRisk
+from unsmooth.scores import FittedScore, max_logit_pnorm, msp
+
+METRICS = [
+    (AURC, {}, aurc, {}),
+    (AUGRC, {}, augrc, {}),
+    (CoverageAtRisk, {"risk": 0.1}, coverage_at_risk, {"risk": 0.1}),
+]
+
+
+def batches(count=4, size=50, classes=5):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(count):
+        targets = torch.randint(classes, (size,), generator=generator)
+        yield torch.randn(size, classes, generator=generator) + 2 * torch.eye(classes)[targets], targets
+
+
+def whole():
+    logits, targets = (torch.cat(parts) for parts in zip(*batches(), strict=True))
+    return logits, targets, (logits.argmax(1) != targets).numpy()
+
+
+@pytest.mark.parametrize(("metric", "arguments", "function", "options"), METRICS)
+def test_batches_give_the_metric_of_all_samples(metric, arguments, function, options):
+    monitor = metric(**arguments)
+    for logits, targets in batches():
+        monitor.update(logits, targets)
+    logits, _, errors = whole()
+
+    assert float(monitor.compute()) == function(msp(logits), errors, **options)
+
+
+@pytest.mark.parametrize(("metric", "arguments", "function", "options"), METRICS)
+def test_confidences_and_errors_are_taken_as_they_are(metric, arguments, function, options):
+    confidence, errors = np.random.default_rng(0).random(100), np.random.default_rng(1).random(100) < 0.2
+    monitor = metric(**arguments)
+    monitor.update(torch.from_numpy(confidence), torch.from_numpy(errors))
+
+    assert float(monitor.compute()) == function(confidence, errors, **options)
+
+
+def test_softmax_outputs_count_as_their_logits():
+    logits, targets, errors = whole()
+    monitor = AURC()
+    monitor.update(logits.softmax(1), targets)
+
+    assert float(monitor.compute()) == pytest.approx(aurc(msp(logits), errors), rel=1e-4)
+
+
+def test_saturated_softmax_outputs_are_ties_not_failures():
+    monitor = AURC()
+    monitor.update(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
+
+    assert float(monitor.compute()) == 0.5
+
+
+def test_another_score_ranks_the_samples():
+    logits, targets, errors = whole()
+    monitor = AURC(score=FittedScore("max_logit_pnorm", {"p": 4}))
+    monitor.update(logits, targets)
+
+    assert float(monitor.compute()) == aurc(max_logit_pnorm(logits, p=4), errors)
+
+
+def test_ignored_targets_are_left_out():
+    logits, targets, errors = whole()
+    kept = torch.arange(len(targets)) % 3 > 0
+    monitor = AURC(ignore_index=-100)
+    monitor.update(logits, torch.where(kept, targets, -100))
+
+    assert float(monitor.compute()) == aurc(msp(logits)[kept], errors[kept.numpy()])
+
+
+def test_reset_forgets_and_forward_returns_the_batch():
+    logits, targets, errors = whole()
+    monitor = AURC()
+    monitor.update(logits.flip(1), targets)
+    monitor.reset()
+
+    assert float(monitor(logits, targets)) == aurc(msp(logits), errors)
+    assert float(monitor.compute()) == aurc(msp(logits), errors)
+
+
+def test_no_samples_are_nan_with_a_warning():
+    monitor = AURC()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The ``compute`` method of metric", UserWarning)
+        with pytest.warns(UndefinedMetricWarning):
+            value = monitor.compute()
+
+    assert value.isnan()
+
+
+def test_empty_batches_change_nothing():
+    logits, targets, errors = whole()
+    monitor = AURC()
+    monitor.update(logits[:0], targets[:0])
+    monitor.update(logits, targets)
+
+    assert float(monitor.compute()) == aurc(msp(logits), errors)
+
+
+@pytest.mark.parametrize(
+    ("preds", "target", "reason"),
+    [
+        (torch.zeros(3, 2, 2), torch.zeros(3), "must be"),
+        (torch.zeros(3, 2), torch.zeros(4), "must be"),
+        (torch.tensor([0.1, torch.nan]), torch.tensor([0, 1]), "row 1 is not finite"),
+        (torch.tensor([0.1, 0.2]), torch.tensor([0, 2]), "0 or 1"),
+        (torch.tensor([[0.1, torch.nan]]), torch.tensor([0]), "row 0"),
+    ],
+)
+def test_bad_batches_are_refused(preds, target, reason):
+    with pytest.raises(ValueError, match=reason):
+        AURC().update(preds, target)
+
+
+def test_risk_outside_the_unit_interval_is_refused():
+    with pytest.raises(ValueError, match="risk must be in"):
+        CoverageAtRisk(risk=5)
+
+
+def report_of_one_process(rank, folder):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    monitors = [metric(**arguments) for metric, arguments, _, _ in METRICS]
+    # Uneven: the first process has one batch, the second has the others.
+    for number, (logits, targets) in enumerate(batches()):
+        if (number > 0) == rank:
+            for monitor in monitors:
+                monitor.update(logits, targets)
+    print(json.dumps([float(monitor.compute()) for monitor in monitors]))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
+def test_two_processes_agree_with_one(tmp_path):
+    commands = [[sys.executable, __file__, str(rank), str(tmp_path)] for rank in (0, 1)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    found = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
+    logits, _, errors = whole()
+    expected = [function(msp(logits), errors, **options) for _, _, function, options in METRICS]
+
+    assert found == [expected, expected]
+
+
+if __name__ == "__main__":
+    report_of_one_process(int(sys.argv[1]), sys.argv[2])

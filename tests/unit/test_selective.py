@@ -1,0 +1,269 @@
+import json
+import math
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import unsmooth
+from unsmooth.metrics import certified_threshold
+from unsmooth.scores import REGISTRY, FittedScore, available_scores, fit_score
+from unsmooth.selective import InfeasibleRiskWarning, SelectiveClassifier, SelectiveHead, split_rows
+
+PARAMS = {
+    "msp_temperature": {"temperature": 1.7},
+    "max_logit_pnorm": {"p": 5, "centring": "mean"},
+    "msp_pnorm": {"p": 3, "temperature": 0.1},
+    "bk": {"alpha": 1.0, "beta": 0.5},
+    "ets": {"temperature": 2.0, "weight": 0.3},
+    "hts": {"weight": -0.4, "bias": 0.5},
+}
+
+
+def data(count, classes=6, seed=0):
+    generator = np.random.default_rng(seed)
+    targets = generator.integers(0, classes, count)
+    return generator.normal(size=(count, classes)).astype(np.float32) + 3 * np.eye(classes, dtype="f4")[
+        targets
+    ], targets
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return SelectiveClassifier(max_risk=0.05, delta=0.1).fit(*data(1500))
+
+
+def test_import_of_the_package_loads_no_torch():
+    code = "import sys, unsmooth; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert unsmooth.SelectiveClassifier is SelectiveClassifier
+    assert not hasattr(unsmooth, "nonsense")
+
+
+@given(count=st.integers(2, 200), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 5))
+@settings(deadline=None, max_examples=50)
+def test_split_is_a_partition_without_an_empty_part(count, fraction, seed):
+    first, second = split_rows(count, fraction=fraction, seed=seed)
+
+    assert len(first) and len(second)
+    assert sorted([*first, *second]) == list(range(count))
+
+
+def test_score_and_threshold_come_from_disjoint_samples(classifier):
+    logits, targets = data(1500)
+    fitting, certifying = split_rows(1500, fraction=0.5, seed=0)
+    score = fit_score("max_logit_pnorm", logits[fitting], targets[fitting])
+    errors = logits[certifying].argmax(1) != targets[certifying]
+
+    assert classifier.score_ == score
+    assert classifier.certificate_ == certified_threshold(score(logits[certifying]), errors, risk=0.05, delta=0.1)
+
+
+def test_given_parameters_leave_every_sample_to_certify():
+    fitted = SelectiveClassifier(params={"p": 5}).fit(*data(600))
+
+    assert fitted.certificate_.n == 600
+
+
+def test_true_risk_exceeds_the_target_no_more_often_than_delta():
+    population, truth = data(50_000, seed=99)
+    wrong = population.argmax(1) != truth
+    misses = 0
+    for seed in range(60):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InfeasibleRiskWarning)
+            fitted = SelectiveClassifier(max_risk=0.02, delta=0.2).fit(*data(600, seed=seed))
+        accepted = fitted.predict(population) != -1
+        misses += bool(accepted.any()) and bool(wrong[accepted].mean() > 0.02)
+
+    assert misses <= 19  # P(Binomial(60, 0.2) > 19) < 1 %
+
+
+def test_predictions_are_the_argmax_or_minus_one(classifier):
+    logits, _ = data(300, seed=1)
+    predictions = classifier.predict(logits)
+    accepted = classifier.confidence(logits) >= classifier.threshold_
+
+    assert (predictions[accepted] == logits[accepted].argmax(1)).all()
+    assert (predictions[~accepted] == -1).all()
+    assert accepted.any() and not accepted.all()
+
+
+def test_tensors_and_arrays_give_the_same_kind_and_values(classifier):
+    logits, _ = data(50, seed=1)
+
+    assert torch.equal(classifier.predict(torch.from_numpy(logits)), torch.from_numpy(classifier.predict(logits)))
+    assert classifier.predict(logits).dtype == np.int64
+
+
+def test_infeasible_risk_rejects_everything_with_a_warning():
+    with pytest.warns(InfeasibleRiskWarning, match="everything is rejected"):
+        fitted = SelectiveClassifier().fit(*data(20), max_risk=0.001)
+
+    assert fitted.threshold_ == math.inf
+    assert (fitted.predict(data(20)[0]) == -1).all()
+
+
+def test_two_classes_fall_back_to_msp():
+    fitted = SelectiveClassifier(max_risk=0.2).fit(*data(400, classes=2))
+
+    assert fitted.score_.fell_back
+    assert "K = 2" in fitted.score_.reason
+
+
+def test_follows_scikit_learn_conventions(classifier):
+    assert clone(classifier).get_params() == classifier.get_params()
+    assert not hasattr(clone(classifier), "threshold_")
+    assert classifier.set_params(delta=0.1) is classifier
+    with pytest.raises(NotFittedError):
+        clone(classifier).predict(data(5)[0])
+    with pytest.raises(NotFittedError):
+        clone(classifier).to_module()
+
+
+def test_fit_keeps_the_constructor_values():
+    fitted = SelectiveClassifier(params={"p": 5}).fit(*data(500), max_risk=0.1, delta=0.2)
+
+    assert (fitted.max_risk, fitted.delta) == (0.05, 0.05)
+    assert (fitted.certificate_.risk, fitted.certificate_.delta) == (0.1, 0.2)
+
+
+@pytest.mark.parametrize("settings", [{}, {"params": {"p": math.inf}}, {"score_name": "logit_margin", "seed": 3}])
+def test_saved_classifier_comes_back_exactly(tmp_path, settings):
+    fitted = SelectiveClassifier(**settings, max_risk=0.1).fit(*data(800))
+    fitted.save(tmp_path / "c.json")
+    loaded = SelectiveClassifier.load(tmp_path / "c.json")
+    logits, _ = data(100, seed=2)
+
+    assert loaded.get_params() == fitted.get_params()
+    assert (loaded.score_, loaded.certificate_) == (fitted.score_, fitted.certificate_)
+    assert (loaded.predict(logits) == fitted.predict(logits)).all()
+
+
+def test_infeasible_classifier_survives_saving(tmp_path):
+    with pytest.warns(InfeasibleRiskWarning):
+        fitted = SelectiveClassifier().fit(*data(20))
+    fitted.save(tmp_path / "c.json")
+    loaded = SelectiveClassifier.load(tmp_path / "c.json")
+
+    assert loaded.threshold_ == math.inf
+    assert math.isnan(loaded.certificate_.bound)
+
+
+@pytest.mark.parametrize("text", ["", "hello", "[]", "{}", "null", '{"format": "unsmooth.SelectiveClassifier"}'])
+def test_foreign_json_is_refused_naming_the_file(tmp_path, text):
+    (tmp_path / "foreign.json").write_text(text)
+
+    with pytest.raises(ValueError, match=r"foreign\.json: not a saved SelectiveClassifier"):
+        SelectiveClassifier.load(tmp_path / "foreign.json")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("version", 2),
+        ("score", {"name": "nope"}),
+        ("certificate", {}),
+        ("num_classes", "six"),
+        ("params", {"params": None, "surprise": 1}),
+    ],
+)
+def test_corrupt_json_is_refused(tmp_path, classifier, entry, value):
+    classifier.save(tmp_path / "c.json")
+    content = json.loads((tmp_path / "c.json").read_text()) | {entry: value}
+    (tmp_path / "c.json").write_text(json.dumps(content))
+
+    with pytest.raises(ValueError, match="not a saved SelectiveClassifier"):
+        SelectiveClassifier.load(tmp_path / "c.json")
+
+
+def test_bad_input_is_refused(classifier):
+    logits, targets = data(50)
+    with pytest.raises(ValueError, match=r"val_targets must have shape \(50,\)"):
+        SelectiveClassifier().fit(logits, targets[:-1])
+    with pytest.raises(ValueError, match=r"logits must have shape \(N, 6\)"):
+        classifier.predict(logits[:, :5])
+    with pytest.raises(ValueError, match="unknown score"):
+        SelectiveClassifier(score_name="nope").fit(logits, targets)
+    with pytest.raises(ValueError, match="risk must be in"):
+        SelectiveClassifier(params={"p": 5}).fit(logits, targets, max_risk=2)
+
+
+def test_pickled_classifier_predicts_the_same(classifier):
+    logits, _ = data(30, seed=4)
+
+    assert (pickle.loads(pickle.dumps(classifier)).predict(logits) == classifier.predict(logits)).all()
+
+
+def head_of(name, logits):
+    score = FittedScore(name, PARAMS.get(name, dict(REGISTRY[name].defaults)))
+    return SelectiveHead(score, float(score(logits).median())), score
+
+
+@pytest.mark.parametrize("name", available_scores())
+def test_head_equals_the_score(name):
+    logits = torch.from_numpy(data(64)[0])
+    logits[3, 2] = -torch.inf
+    head, score = head_of(name, logits)
+    predictions, confidence = head(logits)
+
+    assert confidence.numpy() == pytest.approx(score(logits).numpy(), rel=1e-6, abs=1e-6)
+    assert torch.equal(predictions, torch.where(confidence >= head.threshold, logits.argmax(1), -1))
+
+
+def test_head_rejects_rows_with_nan():
+    logits = torch.tensor([[3.0, 1.0, 0.0], [torch.nan, 1.0, 0.0], [torch.inf, 1.0, 0.0]])
+    predictions, confidence = SelectiveHead(FittedScore("msp"), threshold=0.0)(logits)
+
+    assert predictions.tolist() == [0, -1, -1]
+    assert confidence.isnan().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("name", ["msp", "max_logit_pnorm", "negative_entropy", "hts"])
+def test_exported_program_equals_the_head(name):
+    logits = torch.from_numpy(data(32)[0])
+    head, _ = head_of(name, logits)
+    program = torch.export.export(head, (logits,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+    fresh = torch.from_numpy(data(7, seed=5)[0])
+
+    for batch in (fresh, fresh[:1]):
+        for exported, direct in zip(program.module()(batch), head(batch), strict=True):
+            assert torch.equal(exported, direct)
+
+
+@pytest.mark.parametrize("name", ["msp_temperature", "max_logit_pnorm"])
+@pytest.mark.filterwarnings("ignore:::torch.onnx", "ignore:::onnxscript", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_onnx_model_equals_the_head(name):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    logits = torch.from_numpy(data(32)[0])
+    head, _ = head_of(name, logits)
+    program = torch.onnx.export(
+        head, (logits,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), verbose=False
+    )
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    fresh = data(200, seed=5)[0]
+
+    for batch in (fresh, fresh[:1]):
+        predictions, confidence = session.run(None, {session.get_inputs()[0].name: batch})
+        expected = head(torch.from_numpy(batch))
+        assert (predictions == expected[0].numpy()).all()
+        assert confidence == pytest.approx(expected[1].numpy(), rel=1e-6)
+
+
+def test_head_works_behind_a_network(classifier):
+    network = torch.nn.Sequential(torch.nn.Linear(4, 6), classifier.to_module())
+    predictions, confidence = network(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))
+
+    assert predictions.shape == confidence.shape == (5,)
+    assert predictions.dtype == torch.int64
+    assert "1.threshold" in network.state_dict()
