@@ -16,6 +16,7 @@ install: .venv/.installed
 
 reproduce: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
+	@mkdir -p results/report
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --report results/report/report.html --quiet all
 
 test: install

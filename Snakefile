@@ -18,6 +18,7 @@ include: "rules/common.smk"
 
 
 if workflow.is_main_process:
+    check_writable("results", "resources")
     warn_of_stale_cells()
 
 

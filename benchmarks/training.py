@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from unsmooth.data.loading import TensorLoader
 from unsmooth.losses import make_loss
 from unsmooth.models.cifar_resnet import CifarResNet
 from unsmooth.specs import Augmentation, OneCycle, Recipe, Sgd
-from unsmooth.training import TensorLoader, train
+from unsmooth.training import train
 
 # name: depth, channels, image size, classes, crop padding, mirror, images on a CPU
 CASES = {

@@ -1,7 +1,7 @@
 # Helpers of the rules; no rule stands here.
 
 import json
-import os
+import tempfile
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -9,6 +9,7 @@ from snakemake.logging import logger
 
 from unsmooth.experiment import IMPORTED, ConfigError, load_experiment, parse_config
 from unsmooth.provenance import canonical_json, code_hash
+from unsmooth.specs import module_file
 
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
@@ -41,7 +42,7 @@ def experiment_path(entry):
 
 
 def load_all():
-    """Check config.yaml, every experiment file and the results folder before the first job."""
+    """Check config.yaml and every experiment file before the first job."""
     try:
         settings = parse_config(config)
         selected = {experiment_path(entry).stem: experiment_path(entry) for entry in settings.experiments}
@@ -51,14 +52,18 @@ def load_all():
         experiments = {name: load_experiment(path) for name, path in (shipped | selected).items()}
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
-    for folder in ("results", "resources"):
+    return settings, experiments, list(selected)
+
+
+def check_writable(*folders):
+    """End before the first job where results could not be kept."""
+    for folder in folders:
         try:
             Path(folder).mkdir(exist_ok=True)
-            (Path(folder) / f".writable-{os.getpid()}").touch()
-            (Path(folder) / f".writable-{os.getpid()}").unlink()
+            with tempfile.TemporaryFile(dir=folder):
+                pass
         except OSError as error:
             raise WorkflowError(f"folder {Path(folder).resolve()} cannot be written: {error.strerror}") from None
-    return settings, experiments, list(selected)
 
 
 SETTINGS, EXPERIMENTS, SELECTED = load_all()
@@ -114,9 +119,16 @@ def cell_keys(wildcards):
     return canonical_json([vars(cell) for cell in cells_of(wildcards)])
 
 
-def code_of(script):
-    """The content hash of a script and of the library modules that it uses; comments and docstrings do not count."""
-    return code_hash(REPOSITORY / "workflow" / "scripts" / f"{script}.py")
+def code_of(script, *targets):
+    """The content hash of a script, of the modules of `targets` ("module:name") and of all that they import.
+
+    Comments and docstrings do not count.
+    """
+    return code_hash(REPOSITORY / "workflow" / "scripts" / f"{script}.py", *map(module_file, targets))
+
+
+def architecture_target(cell):
+    return EXPERIMENTS[cell.experiment].architectures[cell.architecture].target
 
 
 def settings_of(*names):
@@ -163,13 +175,13 @@ def outputs_of(experiment):
 
 def warn_of_stale_cells():
     """Name the trained cells whose code has changed since: training is never rerun for an edit, but never silently."""
-    current = code_of("train")
-    stale = [
-        folder
+    trained = {
+        folder: json.loads(run.read_text()).get("code")
         for folder in CELLS
         for run in [Path(folder) / "run.json"]
-        if run.exists() and json.loads(run.read_text()).get("code") != current
-    ]
+        if run.exists()
+    }
+    stale = [folder for folder, code in trained.items() if code != code_of("train", architecture_target(CELLS[folder]))]
     if stale:
         logger.warning(
             "These cells are older than the training code; delete them, or use --forcerun train, to train them anew:\n"

@@ -13,6 +13,7 @@ rule dump_logits:
     params:
         architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
+        code=lambda wildcards: code_of("dump_logits", architecture_target(cell_of(wildcards))),
     message:
         "dump_logits {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:
@@ -29,7 +30,7 @@ rule import_logits:
     benchmark:
         f"results/benchmarks/import_logits/{IMPORTED_CELL.removeprefix('results/cells/')}/{{split}}.tsv"
     conda:
-        "../envs/report.yaml"
+        "../envs/train.yaml"
     params:
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
         code=code_of("import_logits"),

@@ -7,6 +7,7 @@ are the same cell and rerun nothing.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -32,7 +33,8 @@ __all__ = [
 ]
 
 Model = TypeVar("Model", bound=BaseModel)
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+NAME_PATTERN = r"[a-z][a-z0-9_]*"
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 ScoreName = Literal[
     "msp",
     "msp_temperature",
@@ -62,17 +64,6 @@ class ConfigError(ValueError):
     """The configuration is wrong; the message names the file, the key, the value and what was expected."""
 
 
-class Published(Spec):
-    """A published number, in percent, compared in the tables and never used elsewhere."""
-
-    loss: Name
-    alpha: float | None = None
-    score: ScoreName = "msp"
-    error: float | None = None
-    aurc: float | None = None
-    source: str
-
-
 class Grid(Spec):
     """What every experiment file has: losses with their strengths, and seeds.
 
@@ -80,15 +71,13 @@ class Grid(Spec):
         description: what it is, in a sentence.
         losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
         seeds: one model a seed.
-        published: numbers from the literature to compare with.
     """
 
     trained: ClassVar[bool] = True
 
-    description: str
-    losses: Annotated[dict[Name, Loss], Field(min_length=1)]
-    seeds: Annotated[list[Seed], Field(min_length=1)]
-    published: list[Published] = []
+    description: str = Field(description="what the experiment is, in a sentence")
+    losses: Annotated[dict[Name, Loss], Field(min_length=1, description="name to loss; a key is the default kind")]
+    seeds: Annotated[list[Seed], Field(min_length=1, description="one model a seed")]
 
     @field_validator("architectures", "losses", mode="before", check_fields=False)
     @classmethod
@@ -152,18 +141,25 @@ class Experiment(Grid):
         dataset, architectures, recipe: the same for every loss.
     """
 
-    dataset: Dataset
-    architectures: Annotated[dict[Name, Architecture], Field(min_length=1)]
-    recipe: Recipe
+    dataset: Dataset = Field(description="what is classified")
+    architectures: Annotated[
+        dict[Name, Architecture], Field(min_length=1, description="name to network; a key is the default kind")
+    ]
+    recipe: Recipe = Field(description="how every cell is trained")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
+        if IMPORTED in self.architectures:
+            raise ValueError(f"an architecture cannot be called {IMPORTED!r}, the name of logits from elsewhere")
         for name, architecture in self.architectures.items():
             if architecture.inputs != self.dataset.inputs:
                 raise ValueError(
                     f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
                     f"{self.dataset.inputs}"
                 )
+        steps = self.recipe.epochs * -(-self.dataset.num_train // self.recipe.batch_size)
+        if self.recipe.warmup is not None and (self.recipe.warmup.steps or 0) >= steps:
+            raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
         augmentation = self.recipe.augmentation
         if self.dataset.inputs != "images" and (augmentation.crop_padding or augmentation.flip):
             raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
@@ -210,15 +206,15 @@ class LogitsExperiment(Grid):
 
     trained: ClassVar[bool] = False
 
-    logits: str
-    train: bool = False
+    logits: str = Field(description="path with the placeholders {split}, {loss}, {alpha} and {seed}")
+    train: bool = Field(False, description="whether there are logits of the training split")
 
     @model_validator(mode="after")
     def _one_file_each(self) -> Self:
         cells = self.cells("experiment")
         try:
             paths = {self.path(cell, split) for cell in cells for split in self.splits}
-        except (KeyError, IndexError, ValueError):
+        except (AttributeError, LookupError, ValueError):
             raise ValueError(
                 f"logits may contain {{split}}, {{loss}}, {{alpha}} and {{seed}} only, got {self.logits!r}"
             ) from None
@@ -262,11 +258,6 @@ class Cell:
             f"{self.loss}_alpha-{format_number(self.alpha)}/seed-{self.seed}"
         )
 
-    @property
-    def wildcards(self) -> dict[str, str]:
-        """Return the cell as the text that stands in paths."""
-        return {key: str(value) for key, value in vars(self).items()} | {"alpha": format_number(self.alpha)}
-
 
 class Evaluation(Spec):
     """What is measured on the test split."""
@@ -300,12 +291,12 @@ class ExtraGradientFigure(Spec):
 
 
 class Figures(Spec):
-    """Settings of the figures; editing one redraws that figure only."""
+    """Settings of the figures; editing one redraws the figures it concerns."""
 
-    width: PositiveFloat = Field(7.0, description="inches; two columns of a page")
-    risk_coverage: RiskCoverageFigure = RiskCoverageFigure()
-    max_logit: MaxLogitFigure = MaxLogitFigure()
-    extra_gradient: ExtraGradientFigure = ExtraGradientFigure()
+    width: PositiveFloat = Field(7.0, description="inches, of the figures that span two columns")
+    risk_coverage: RiskCoverageFigure = Field(RiskCoverageFigure(), description="risk-coverage curves")
+    max_logit: MaxLogitFigure = Field(MaxLogitFigure(), description="max logit given max probability")
+    extra_gradient: ExtraGradientFigure = Field(ExtraGradientFigure(), description="gradient added by smoothing")
 
 
 class Config(Spec):
@@ -313,8 +304,8 @@ class Config(Spec):
 
     experiments: Annotated[list[str], Field(min_length=1, description="names in experiments/, or paths of YAML files")]
     scores: Annotated[list[ScoreName], Field(min_length=1, description="confidence scores")]
-    evaluation: Evaluation = Evaluation()
-    figures: Figures = Figures()
+    evaluation: Evaluation = Field(Evaluation(), description="what is measured on the test split")
+    figures: Figures = Field(Figures(), description="settings of the figures")
 
     @field_validator("scores")
     @classmethod
@@ -341,6 +332,8 @@ def load_experiment(path: Path) -> Experiment | LogitsExperiment:
     Raises:
         ConfigError: the file is missing or not YAML, or a key, type or range is wrong.
     """
+    if not re.fullmatch(NAME_PATTERN, path.stem):
+        raise ConfigError(f"experiment file {path} must be named in lower-case letters, digits and _, from a letter on")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

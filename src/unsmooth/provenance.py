@@ -20,18 +20,19 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def code_hash(source: str | Path) -> str:
-    """Return a fingerprint of a Python file and of every module of this package that it imports, directly or not.
+def code_hash(*sources: str | Path) -> str:
+    """Return a fingerprint of Python files and of every module of this package that they import, directly or not.
 
-    Comments, docstrings and formatting do not count: only what changes the syntax tree does.
+    Comments, docstrings and formatting do not count: only what changes the syntax tree does. Modules that are named in
+    text ("module:name") are not seen; pass their files too.
 
     Args:
-        source: a script that imports from `unsmooth`.
+        sources: Python files, such as a script that imports from `unsmooth`.
 
     Returns:
         The first 16 hexadecimal digits of a SHA-256.
     """
-    pending, reached = [Path(source).resolve()], set()
+    pending, reached = [Path(source).resolve() for source in sources], set()
     while pending:
         path = pending.pop()
         if path not in reached:
@@ -79,7 +80,7 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def _tree_digest(path: Path) -> str:
-    return hashlib.sha256(ast.dump(_tree(path)).encode()).hexdigest()
+    return hashlib.sha256(ast.unparse(_tree(path)).encode()).hexdigest()
 
 
 def _imported_modules(path: Path) -> Iterator[Path]:
@@ -91,7 +92,7 @@ def _imported_modules(path: Path) -> Iterator[Path]:
             names = [alias.name for alias in node.names]
         for name in names:
             parts = name.split(".")
-            # Every parent package runs its __init__ too.
-            for depth in range(1, len(parts) + 1) if parts[0] == "unsmooth" else ():
+            # Every parent package runs its __init__ too, but that of the whole library only names things.
+            for depth in range(2, len(parts) + 1) if parts[0] == "unsmooth" else ():
                 base = PACKAGE.joinpath(*parts[1:depth])
                 yield from (file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file())

@@ -6,9 +6,10 @@ imports torch. To add a dataset, an architecture or a loss, add its class and pu
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "AdamW",
@@ -25,6 +26,7 @@ __all__ = [
     "Sgd",
     "Spec",
     "Warmup",
+    "module_file",
     "resolve",
 ]
 
@@ -47,6 +49,11 @@ def resolve(target: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def module_file(target: str) -> Path:
+    """Return the file of the module that "module:name" names, without importing it."""
+    return Path(__file__).parents[1].joinpath(*target.split(":")[0].split(".")).with_suffix(".py")
+
+
 # Datasets ------------------------------------------------------------------------------------------------------------
 
 
@@ -57,7 +64,7 @@ class Glyphs(Spec):
     embedded: ClassVar[bool] = True
     inputs: ClassVar[str] = "images"
 
-    kind: Literal["glyphs"] = "glyphs"
+    kind: Literal["glyphs"] = Field("glyphs", description="selects this form")
     num_train: PositiveInt = Field(5000, description="training images")
     num_val: PositiveInt = Field(5000, description="images on which p, temperature and other scores are fitted")
     num_test: PositiveInt = Field(15000, description="images that only measure")
@@ -74,7 +81,7 @@ class Gaussians(Spec):
     embedded: ClassVar[bool] = True
     inputs: ClassVar[str] = "vectors"
 
-    kind: Literal["gaussians"] = "gaussians"
+    kind: Literal["gaussians"] = Field("gaussians", description="selects this form")
     num_train: PositiveInt = Field(4000, description="training points")
     num_val: PositiveInt = Field(4000, description="points on which scores are fitted")
     num_test: PositiveInt = Field(40000, description="points that only measure")
@@ -94,9 +101,16 @@ class CifarResNetSpec(Spec):
     target: ClassVar[str] = "unsmooth.models.cifar_resnet:CifarResNet"
     inputs: ClassVar[str] = "images"
 
-    kind: Literal["cifar_resnet"] = "cifar_resnet"
+    kind: Literal["cifar_resnet"] = Field("cifar_resnet", description="selects this form")
     depth: Annotated[int, Field(ge=8)] = Field(20, description="6n + 2 layers")
     width: PositiveInt = Field(16, description="channels of the first stage")
+
+    @field_validator("depth")
+    @classmethod
+    def _whole_blocks(cls, depth: int) -> int:
+        if depth % 6 != 2:
+            raise ValueError(f"must be 6n + 2 (8, 14, 20, ...), got {depth}")
+        return depth
 
 
 class MlpSpec(Spec):
@@ -105,7 +119,7 @@ class MlpSpec(Spec):
     target: ClassVar[str] = "unsmooth.models.mlp:Mlp"
     inputs: ClassVar[str] = "vectors"
 
-    kind: Literal["mlp"] = "mlp"
+    kind: Literal["mlp"] = Field("mlp", description="selects this form")
     hidden: list[PositiveInt] = Field([64, 64], description="widths of the hidden layers")
 
 
@@ -117,13 +131,13 @@ Architecture = Annotated[CifarResNetSpec | MlpSpec, Field(discriminator="kind")]
 class CrossEntropy(Spec):
     """Plain cross-entropy; it has no strength."""
 
-    kind: Literal["ce"] = "ce"
+    kind: Literal["ce"] = Field("ce", description="selects this form")
 
 
 class LabelSmoothing(Spec):
     """Cross-entropy with smoothed targets; a negative alpha sharpens (negative label smoothing)."""
 
-    kind: Literal["ls"] = "ls"
+    kind: Literal["ls"] = Field("ls", description="selects this form")
     alpha: Annotated[list[Annotated[float, Field(ge=-1, lt=1)]], Field(min_length=1)] = Field(
         description="weights of the uniform distribution, the grid axis"
     )
@@ -137,32 +151,34 @@ Loss = Annotated[CrossEntropy | LabelSmoothing, Field(discriminator="kind")]
 class Sgd(Spec):
     """Stochastic gradient descent with momentum."""
 
-    kind: Literal["sgd"] = "sgd"
+    kind: Literal["sgd"] = Field("sgd", description="selects this form")
     lr: PositiveFloat = Field(description="peak learning rate")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    nesterov: bool = False
-    weight_decay: NonNegativeFloat = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="share of the last step kept")
+    nesterov: bool = Field(False, description="look-ahead momentum")
+    weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty on every weight")
 
 
 class AdamW(Spec):
     """Adam with decoupled weight decay."""
 
-    kind: Literal["adamw"] = "adamw"
+    kind: Literal["adamw"] = Field("adamw", description="selects this form")
     lr: PositiveFloat = Field(description="peak learning rate")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    weight_decay: NonNegativeFloat = 0.01
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.999), description="decay of the first and second moments"
+    )
+    weight_decay: NonNegativeFloat = Field(0.01, description="decoupled decay of every weight")
 
 
 class Constant(Spec):
     """One learning rate throughout."""
 
-    kind: Literal["constant"] = "constant"
+    kind: Literal["constant"] = Field("constant", description="selects this form")
 
 
 class Cosine(Spec):
     """Half a cosine from the peak to `final` times the peak."""
 
-    kind: Literal["cosine"] = "cosine"
+    kind: Literal["cosine"] = Field("cosine", description="selects this form")
     unit: Literal["step", "epoch"] = Field("step", description="how often the rate changes")
     final: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="last rate over peak rate")
 
@@ -170,17 +186,17 @@ class Cosine(Spec):
 class MultiStep(Spec):
     """Multiply the rate by `factor` at each milestone."""
 
-    kind: Literal["multistep"] = "multistep"
+    kind: Literal["multistep"] = Field("multistep", description="selects this form")
     milestones: Annotated[list[PositiveInt], Field(min_length=1)] = Field(description="epochs, counted from 0")
-    factor: Fraction = 0.1
+    factor: Fraction = Field(0.1, description="rate after a milestone over rate before it")
 
 
 class OneCycle(Spec):
     """Rise to the peak, then anneal to nearly zero (Smith & Topin, 2019); it warms up by itself."""
 
-    kind: Literal["one_cycle"] = "one_cycle"
+    kind: Literal["one_cycle"] = Field("one_cycle", description="selects this form")
     rise: Fraction = Field(0.25, description="share of the steps before the peak")
-    anneal: Literal["linear", "cosine"] = "cosine"
+    anneal: Literal["linear", "cosine"] = Field("cosine", description="shape of rise and fall")
     initial: Fraction = Field(0.04, description="first rate over peak rate")
     final: Fraction = Field(0.0001, description="last rate over peak rate")
 
@@ -188,8 +204,8 @@ class OneCycle(Spec):
 class Warmup(Spec):
     """Linear rise to the peak before the schedule starts, over `epochs` or over `steps`."""
 
-    epochs: PositiveInt | None = None
-    steps: PositiveInt | None = None
+    epochs: PositiveInt | None = Field(None, description="length in epochs; this or steps")
+    steps: PositiveInt | None = Field(None, description="length in steps; this or epochs")
     initial: Fraction = Field(0.0001, description="first rate over peak rate")
 
     @model_validator(mode="after")
@@ -202,8 +218,8 @@ class Warmup(Spec):
 class GradientClip(Spec):
     """Bound the gradient: its global L2 norm, or each element."""
 
-    kind: Literal["norm", "value"] = "norm"
-    limit: PositiveFloat
+    kind: Literal["norm", "value"] = Field("norm", description="bound the global L2 norm, or each element")
+    limit: PositiveFloat = Field(description="largest norm, or largest absolute value")
 
 
 class Augmentation(Spec):
@@ -216,19 +232,21 @@ class Augmentation(Spec):
 class Recipe(Spec):
     """How a cell is trained; the same for every loss of an experiment."""
 
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    optimizer: Annotated[Sgd | AdamW, Field(discriminator="kind")]
-    schedule: Annotated[Constant | Cosine | MultiStep | OneCycle, Field(discriminator="kind")] = Constant()
-    warmup: Warmup | None = None
-    gradient_clip: GradientClip | None = None
-    augmentation: Augmentation = Augmentation()
+    epochs: PositiveInt = Field(description="passes over the training split")
+    batch_size: PositiveInt = Field(description="samples a step; the last, partial batch is kept")
+    optimizer: Annotated[Sgd | AdamW, Field(discriminator="kind", description="how weights move")]
+    schedule: Annotated[Constant | Cosine | MultiStep | OneCycle, Field(discriminator="kind")] = Field(
+        Constant(), description="learning rate over training"
+    )
+    warmup: Warmup | None = Field(None, description="linear rise before the schedule")
+    gradient_clip: GradientClip | None = Field(None, description="bound on the gradient of a step")
+    augmentation: Augmentation = Field(Augmentation(), description="random changes to training images")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type of the training forward")
     channels_last: bool = Field(False, description="memory format of images; faster on tensor cores and with bf16")
     compile: bool = Field(False, description="torch.compile the model")
 
     @model_validator(mode="after")
-    def _warmup_fits_schedule(self) -> Self:
+    def _schedule_fits_training(self) -> Self:
         if self.warmup is not None:
             if self.schedule.kind == "one_cycle":
                 raise ValueError("schedule one_cycle warms up by itself: remove warmup, or set rise")
@@ -236,4 +254,8 @@ class Recipe(Spec):
                 raise ValueError("a schedule that changes by the epoch needs its warmup in epochs")
             if self.warmup.epochs is not None and self.warmup.epochs >= self.epochs:
                 raise ValueError(f"warmup must be shorter than the {self.epochs} epochs, got {self.warmup.epochs}")
+        if self.schedule.kind == "multistep" and max(self.schedule.milestones) >= self.epochs:
+            raise ValueError(
+                f"milestones must lie before the {self.epochs} epochs' end, got {self.schedule.milestones}"
+            )
         return self

@@ -23,7 +23,7 @@ from torch.optim import lr_scheduler as schedules
 from unsmooth.files import atomic_path
 from unsmooth.specs import Recipe
 
-__all__ = ["Loader", "NonFiniteLossError", "TensorLoader", "TrainingResult", "make_schedule", "train"]
+__all__ = ["Loader", "NonFiniteLossError", "TrainingResult", "make_schedule", "train"]
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 FINITE_CHECK_STEPS = 50  # reading a loss waits for the device, so losses are looked at this often
@@ -53,7 +53,7 @@ class TrainingResult:
     """What a finished training has to report.
 
     Attributes:
-        history: one row an epoch: epoch (from 1), lr at its end, mean training loss, training accuracy in [0, 1].
+        history: one row an epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1].
         seconds: time spent in training steps, over all interruptions.
         samples: training samples processed in that time.
     """
@@ -61,88 +61,6 @@ class TrainingResult:
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     samples: int = 0
-
-
-class TensorLoader:
-    """Small images or vectors that live on the device as one tensor, augmented by the batch.
-
-    Args:
-        inputs: (N, C, H, W) uint8 images, or (N, D) floating-point vectors.
-        targets: (N,) int64.
-        batch_size: samples a batch; the last, partial batch is kept.
-        mean, std: normalisation by channel on the [0, 1] scale; empty for none.
-        crop_padding: black pixels added on each side before a random crop; images only.
-        flip: mirror each image with probability 1/2; images only.
-        device: where the data lives.
-    """
-
-    def __init__(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        *,
-        batch_size: int,
-        mean: list[float],
-        std: list[float],
-        crop_padding: int = 0,
-        flip: bool = False,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.batch_size, self.crop_padding, self.flip = batch_size, crop_padding, flip
-        self.targets = targets.to(device)
-        self.is_image = inputs.ndim == 4
-        if self.is_image:
-            self.height, self.width = inputs.shape[2:]
-            inputs = nn.functional.pad(inputs, [crop_padding] * 4).permute(0, 2, 3, 1)  # (N, H + 2p, W + 2p, C)
-        elif crop_padding or flip:
-            raise ValueError(f"augmentation needs images (N, C, H, W), got inputs {tuple(inputs.shape)}")
-        self.inputs = inputs.contiguous().to(device)
-        scale = 255 if inputs.dtype == torch.uint8 else 1
-        self.mean = torch.tensor(mean, device=device) * scale
-        self.std = torch.tensor(std, device=device) * scale
-
-    def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
-        return -(-len(self.targets) // self.batch_size)
-
-    def epoch(
-        self, generator: torch.Generator, *, start: int, resume: Tensor | None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield shuffled, augmented batches; images are (B, C, H, W) in channels-last memory order."""
-        order = torch.randperm(len(self.targets), generator=generator)
-        if resume is not None:
-            generator.set_state(resume)
-        for indices in order.split(self.batch_size)[start:]:
-            device_indices = indices.to(self.inputs.device)
-            yield self._augmented(device_indices, generator), self.targets[device_indices]
-
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield all batches once, in order and without augmentation."""
-        p = self.crop_padding
-        inputs = self.inputs[:, p : p + self.height, p : p + self.width] if self.is_image else self.inputs
-        for batch, targets in zip(inputs.split(self.batch_size), self.targets.split(self.batch_size), strict=True):
-            yield self._normalised(batch), targets
-
-    def _augmented(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        if not (self.is_image and (self.crop_padding or self.flip)):
-            return self._normalised(self.inputs[indices])
-        count, device = len(indices), indices.device
-
-        def draw(high: int) -> Tensor:
-            return torch.randint(high, (count, 1), generator=generator).to(device, non_blocking=True)
-
-        rows = draw(2 * self.crop_padding + 1) + torch.arange(self.height, device=device)  # (B, H)
-        columns = torch.arange(self.width, device=device).expand(count, -1)
-        if self.flip:
-            columns = torch.where(draw(2).bool(), columns.flip(1), columns)
-        columns = columns + draw(2 * self.crop_padding + 1)  # (B, W)
-        return self._normalised(self.inputs[indices[:, None, None], rows[:, :, None], columns[:, None, :]])
-
-    def _normalised(self, inputs: Tensor) -> Tensor:
-        inputs = inputs.float()
-        if self.mean.numel():
-            inputs = inputs.sub_(self.mean).div_(self.std) if self.is_image else (inputs - self.mean) / self.std
-        return inputs.permute(0, 3, 1, 2) if self.is_image else inputs
 
 
 def train(
@@ -202,7 +120,7 @@ def train(
             state |= {"position": position, "random": _random_states(generator, device), "result": vars(result)}
             _write_checkpoint(checkpoint, state | {"fingerprint": fingerprint})
 
-    if checkpoint is not None and (state := _read_checkpoint(checkpoint, fingerprint, device, log)) is not None:
+    if checkpoint is not None and (state := _read_checkpoint(checkpoint, fingerprint, log)) is not None:
         for name, part in parts.items():
             part.load_state_dict(state[name])
         result = TrainingResult(**state["result"])
@@ -226,6 +144,7 @@ def train(
             started = logged = time.perf_counter()
             earlier = seen
             for inputs, targets in loader.epoch(generator, start=step, resume=resume):
+                lr = optimizer.param_groups[0]["lr"]
                 with torch.autocast(device.type, AUTOCAST[recipe.precision], enabled=recipe.precision != "fp32"):
                     logits = forward(inputs)
                 logits = logits.float()
@@ -245,7 +164,8 @@ def train(
                 correct = (logits.detach().argmax(dim=1) == targets).sum()
                 totals += torch.stack([losses[-1].double() * len(targets), correct.double()])
                 seen += len(targets)
-                if len(losses) == FINITE_CHECK_STEPS or step == len(loader) or terminated():
+                stop = terminated()
+                if len(losses) == FINITE_CHECK_STEPS or step == len(loader) or stop:
                     _check_finite(losses, epoch, step)
                     losses.clear()
                 now = time.perf_counter()
@@ -253,7 +173,7 @@ def train(
                     logged = now
                     rate = (seen - earlier) / (now - started)
                     log(f"epoch {epoch + 1}/{recipe.epochs}  step {step}/{len(loader)}  {rate:,.0f} images/s")
-                if terminated() and step < len(loader):
+                if stop and step < len(loader):
                     result.seconds += time.perf_counter() - started
                     result.samples += seen - earlier
                     save()
@@ -266,16 +186,16 @@ def train(
             seconds = time.perf_counter() - started
             result.seconds += seconds
             result.samples += seen - earlier
-            lr = optimizer.param_groups[0]["lr"]
             result.history.append({"epoch": epoch + 1, "lr": lr, "loss": mean_loss, "accuracy": accuracy})
             rate, left = (seen - earlier) / seconds, (recipe.epochs - epoch - 1) * result.seconds / (epoch + 1)
-            log(
+            line = (
                 f"epoch {epoch + 1}/{recipe.epochs}  loss {mean_loss:.4f}  accuracy {100 * accuracy:.2f} %  "
                 f"{rate:,.0f} images/s  {left:.0f} s left"
             )
             epoch, step, seen = epoch + 1, 0, 0
             totals.zero_()
             save()
+            log(line)
             if terminated() and epoch < recipe.epochs:
                 log(f"SIGTERM: saved epoch {epoch}; a rerun goes on from here")
                 raise SystemExit(128 + signal.SIGTERM)
@@ -369,9 +289,7 @@ def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         file.write(content)
 
 
-def _read_checkpoint(
-    path: Path, fingerprint: str, device: torch.device, log: Callable[[str], None]
-) -> dict[str, Any] | None:
+def _read_checkpoint(path: Path, fingerprint: str, log: Callable[[str], None]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     content = path.read_bytes()

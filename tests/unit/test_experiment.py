@@ -128,6 +128,14 @@ def test_dataset_folder_names_what_is_not_default(write):
         ("recipe.optimizer.lr", "fast", "recipe.optimizer.lr: must be a valid number"),
         ("recipe.warmup", {}, "recipe.warmup: give the length either in epochs or in steps"),
         ("recipe.warmup", {"epochs": 2}, "warmup must be shorter than the 2 epochs, got 2"),
+        ("recipe.warmup", {"steps": 1000}, "warmup must be shorter than the 1000 steps, got 1000"),
+        (
+            "recipe.schedule",
+            {"kind": "multistep", "milestones": [1, 2]},
+            "milestones must lie before the 2 epochs' end",
+        ),
+        ("architectures.resnet8.depth", 10, "architectures.resnet8.depth: must be 6n \\+ 2"),
+        ("architectures", {"imported": {"kind": "mlp"}}, "an architecture cannot be called 'imported'"),
         ("recipe.precision", "fp8", "recipe.precision: must be 'fp32', 'bf16' or 'fp16', got 'fp8'"),
     ],
 )
@@ -145,8 +153,11 @@ def test_missing_malformed_and_empty_files_are_named(tmp_path, write):
         load_experiment(write("a: [1\nb: 2"))
     with pytest.raises(ConfigError, match="expected a mapping of keys to values, got NoneType"):
         load_experiment(write(""))
+    (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
-        load_experiment(tmp_path)
+        load_experiment(tmp_path / "folder.yaml")
+    with pytest.raises(ConfigError, match="Test-1.yaml must be named in lower-case letters"):
+        load_experiment(tmp_path / "Test-1.yaml")
 
 
 def test_warmup_and_schedule_must_fit_each_other():
@@ -204,6 +215,7 @@ def test_logits_from_elsewhere_are_a_grid_of_files(write):
     ("change", "message"),
     [
         ({"logits": "dumps/{loss}-{split}.npz"}, "logits must name 8 different files, .* names 4"),
+        ({"logits": "dumps/{loss.x}-{split}.npz"}, "logits may contain {split}, {loss}, {alpha} and {seed} only"),
         ({"logits": "dumps/{model}-{split}.npz"}, "logits may contain {split}, {loss}, {alpha} and {seed} only"),
         ({"recipe": {}}, "unknown key 'recipe'"),
     ],
@@ -211,3 +223,18 @@ def test_logits_from_elsewhere_are_a_grid_of_files(write):
 def test_mistakes_in_logits_paths_are_named(write, change, message):
     with pytest.raises(ConfigError, match=message):
         load_experiment(write(LOGITS | change))
+
+
+@pytest.mark.parametrize("file", ["config", "experiment"])
+def test_every_key_of_the_schemas_is_described(pytestconfig, file):
+    schema = yaml.safe_load((pytestconfig.rootpath / "workflow" / "schemas" / f"{file}.schema.yaml").read_text())
+    tables = [schema, *schema.get("$defs", {}).values()]
+
+    missing = [
+        f"{table.get('title')}.{key}"
+        for table in tables
+        for key, value in table.get("properties", {}).items()
+        if "description" not in value
+    ]
+
+    assert missing == []

@@ -4,6 +4,7 @@ import pytest
 
 from unsmooth import provenance
 from unsmooth.provenance import code_hash, git_commit, versions
+from unsmooth.specs import module_file
 
 
 @pytest.fixture
@@ -48,6 +49,20 @@ def test_code_that_is_used_directly_or_not_counts(package, file, text):
     (folder / file).write_text(text)
 
     assert current() != before
+
+
+def test_metrics_do_not_decide_weights_but_the_architecture_does(pytestconfig):
+    train = pytestconfig.rootpath / "workflow" / "scripts" / "train.py"
+    reached, pending = set(), [train]
+    while pending:
+        path = pending.pop()
+        if path not in reached:
+            reached.add(path)
+            pending += provenance._imported_modules(path)
+
+    assert {"training.py", "losses.py", "loading.py"} <= {path.name for path in reached}
+    assert not any(path.parent.name in ("metrics", "scores") for path in reached)
+    assert code_hash(train) != code_hash(train, module_file("unsmooth.models.mlp:Mlp"))
 
 
 def test_commit_is_a_hash_or_unknown(monkeypatch, tmp_path):

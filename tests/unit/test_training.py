@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from unsmooth.data.loading import TensorLoader
 from unsmooth.losses import make_loss
 from unsmooth.models.cifar_resnet import CifarResNet
 from unsmooth.specs import AdamW, Cosine, GradientClip, MultiStep, OneCycle, Recipe, Sgd, Warmup
-from unsmooth.training import NonFiniteLossError, TensorLoader, make_schedule, train
+from unsmooth.training import NonFiniteLossError, make_schedule, train
 
 SCHEDULES = json.loads((Path(__file__).parent / "data" / "lr_schedules.json").read_text())
 
@@ -73,15 +74,30 @@ class StoppingLoss(nn.Module):
         return self.inner(logits, targets)
 
 
-@pytest.mark.parametrize("net", [DropoutNet, CifarResNet])
-@pytest.mark.parametrize("stop_at", [1, 5, 6, 9, 15])
-def test_killed_and_resumed_training_is_bit_identical(tmp_path, net, stop_at):
-    expected, uninterrupted = run(make_net(net))
+RESUMED = [
+    (DropoutNet, RECIPE),
+    (CifarResNet, RECIPE),
+    *(
+        (DropoutNet, Recipe(epochs=3, batch_size=16, **settings))
+        for settings in (
+            {"optimizer": AdamW(lr=0.01), "schedule": Cosine(), "warmup": Warmup(steps=7)},
+            {"optimizer": Sgd(lr=0.05), "schedule": Cosine(unit="epoch"), "warmup": Warmup(epochs=1)},
+            {"optimizer": Sgd(lr=0.05, nesterov=True), "schedule": MultiStep(milestones=[1, 2])},
+            {"optimizer": Sgd(lr=0.05), "precision": "fp16", "gradient_clip": GradientClip(limit=0.5)},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("net", "recipe"), RESUMED)
+@pytest.mark.parametrize("stop_at", [1, 6, 9, 15])
+def test_killed_and_resumed_training_is_bit_identical(tmp_path, net, recipe, stop_at):
+    expected, uninterrupted = run(make_net(net), recipe)
     checkpoint = tmp_path / "checkpoint.pt"
     with pytest.raises(Stop):
-        run(make_net(net), loss=StoppingLoss(stop_at), checkpoint=checkpoint)
+        run(make_net(net), recipe, loss=StoppingLoss(stop_at), checkpoint=checkpoint)
 
-    resumed, result = run(make_net(net), checkpoint=checkpoint)
+    resumed, result = run(make_net(net), recipe, checkpoint=checkpoint)
 
     assert_same_weights(resumed, expected)
     assert result.history == uninterrupted.history
@@ -284,6 +300,11 @@ def test_images_in_order_are_normalised_and_unaugmented():
 
     torch.testing.assert_close(torch.cat([batch for batch, _ in batches]), (images / 255 - 0.5) / 0.25)
     assert torch.equal(torch.cat([found for _, found in batches]), targets)
+
+
+def test_images_of_other_types_are_refused():
+    with pytest.raises(ValueError, match="images must be uint8, got torch.float32"):
+        TensorLoader(torch.zeros(3, 1, 2, 2), torch.zeros(3).long(), batch_size=1, mean=[], std=[])
 
 
 def test_augmenting_vectors_is_refused():

@@ -1,8 +1,10 @@
 """Mistakes end in one clear message and a non-zero exit, before the first job wherever that is possible."""
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -54,14 +56,14 @@ def test_wrong_configuration_ends_before_any_job(fresh, file, old, new, message)
     output = failure(fresh)
 
     assert message in output
-    assert not (fresh.folder / "resources").exists() or not any((fresh.folder / "resources").iterdir())
+    assert not (fresh.folder / "results" / "logs").exists()
 
 
 @pytest.mark.parametrize("folder", ["results", "resources"])
 def test_unwritable_folder_ends_before_any_job(fresh, folder):
     (fresh.folder / folder).symlink_to("/proc/self")  # nobody can create files there, not even root
 
-    assert f"{folder} cannot be written" in failure(fresh) or "cannot be written" in failure(fresh)
+    assert "cannot be written" in failure(fresh)
 
 
 def test_results_that_are_a_file_end_before_any_job(fresh):
@@ -72,8 +74,14 @@ def test_results_that_are_a_file_end_before_any_job(fresh):
 
 def test_second_workflow_in_the_same_folder_is_refused(workspace):
     workspace.edit("experiments/tiny_glyphs.yaml", "epochs: 3", "epochs: 3000")
-    command = ["snakemake", "--configfile", "tiny.yaml", "--cores", "1"]
-    first = subprocess.Popen(command, cwd=workspace.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "1"],
+        cwd=workspace.folder,
+        env=os.environ | {"PYTHONPATH": str(workspace.folder / "src")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         locks = workspace.folder / ".snakemake" / "locks"
         deadline = time.monotonic() + 60
@@ -83,8 +91,8 @@ def test_second_workflow_in_the_same_folder_is_refused(workspace):
 
         output = failure(workspace)
     finally:
-        first.send_signal(signal.SIGINT)
-        first.wait(60)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
 
     assert "LockException" in output or "cannot be locked" in output
 
@@ -128,20 +136,22 @@ def test_logits_with_another_class_count_stop_the_job(workspace):
 
     output = failure(workspace, f"{CELL}/metrics.csv")
 
-    assert "62" in output and "error: " in output
+    assert "expected 62 classes, found 5" in output
 
 
-def test_nan_logits_stop_the_job_and_name_the_row(workspace):
-    from safetensors.numpy import load_file, save_file
+def test_nan_logits_stop_the_job_and_name_the_row(workspace, monkeypatch):
+    from unsmooth import logits
 
     path = workspace.folder / CELL / "logits" / "test.safetensors"
-    tensors = load_file(path)
-    tensors["logits"][17, 3] = np.nan
-    save_file(tensors, path)
+    file = logits.read_logits(path)
+    broken = file.logits.copy()
+    broken[17, 3] = np.nan
+    monkeypatch.setattr(logits, "validate", lambda *arguments, **settings: None)  # a writer that does not look
+    logits.write_logits(path, broken, file.targets, metadata=file.metadata)
 
     output = failure(workspace, f"{CELL}/metrics.csv")
 
-    assert "error: " in output
+    assert "row 17: logit of class 3 is nan, must be finite" in output
 
 
 def test_changed_arrays_stop_training_with_both_digests(workspace):

@@ -13,6 +13,7 @@ FIGURES = {
     f"draw_pnorm_sweep {GLYPHS}/resnet8",
     f"draw_extra_gradient {GLYPHS}/resnet8",
 }
+UNSCORED = {job for job in FIGURES if job.split()[0] in ("draw_max_logit", "draw_extra_gradient", "draw_pnorm_sweep")}
 TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}"}
 COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
 REDRAWN = FIGURES | TABLES | COLLECTED | {f"write_cost {GLYPHS}"}
@@ -99,10 +100,8 @@ def test_training_hyperparameter_retrains_the_experiment(workspace):
     assert workspace.planned() == chain(*CELLS) | REDRAWN
 
 
-def test_description_and_published_numbers_rerun_nothing(workspace):
-    workspace.edit_experiment(
-        GLYPHS, description="Other words.", published=[{"loss": "ce", "error": 1.0, "source": "nowhere"}]
-    )
+def test_description_reruns_nothing(workspace):
+    workspace.edit_experiment(GLYPHS, description="Other words.")
 
     assert workspace.planned() == set()
 
@@ -128,6 +127,17 @@ def test_metrics_code_reruns_what_uses_it_but_not_training(workspace):
     }
 
 
+def test_architecture_code_dumps_logits_again_and_warns_of_old_weights(workspace):
+    workspace.edit("src/unsmooth/models/mlp.py", "from torch import nn", "from torch import nn\n\nCHANGED = 1")
+    printed = workspace.snakemake("--dry-run").stdout
+
+    assert workspace.planned() == chain(*GAUSSIAN_CELLS, first="dump_logits") | gaussian(REDRAWN) - {
+        "write_cost tiny_gaussians"
+    }
+    assert "results/cells/tiny_gaussians/mlp/ce_alpha-0/seed-0" in printed.split("Building DAG")[0]
+    assert "results/cells/tiny_glyphs" not in printed.split("Building DAG")[0]
+
+
 def test_comment_in_metrics_code_reruns_nothing(workspace):
     workspace.edit("src/unsmooth/metrics/sums.py", "import numpy as np", "# a comment\nimport numpy as np")
 
@@ -140,6 +150,10 @@ def test_comment_in_metrics_code_reruns_nothing(workspace):
         ("results/figures/tiny_glyphs/resnet8/degradation.png", {f"draw_degradation {GLYPHS}/resnet8"}),
         ("results/tables/tiny_glyphs/scores.tex", {f"write_scores {GLYPHS}"}),
         ("results/tables/summary.csv", {"merge_summaries"}),
+        (
+            "results/cells/tiny_glyphs/resnet8/ls_alpha-0.1/seed-0/metrics.csv",
+            {f"evaluate {CELLS[1]}"} | TABLES | COLLECTED | FIGURES - UNSCORED,
+        ),
     ],
 )
 def test_deleted_output_is_made_again_alone(workspace, output, jobs):

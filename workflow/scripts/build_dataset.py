@@ -19,5 +19,5 @@ def build_dataset(options: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
-        torch.set_num_threads(1)
+        torch.set_num_threads(snakemake.threads)
         build_dataset(snakemake.params.dataset, Path(snakemake.output.manifest).parent)

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from unsmooth.data.arrays import load_split, read_manifest
+from unsmooth.data.loading import TensorLoader
 from unsmooth.inference import collect_logits
 from unsmooth.jobs import job_log
 from unsmooth.logits import write_logits
 from unsmooth.models import make_model
 from unsmooth.provenance import versions
-from unsmooth.training import TensorLoader
 
 BATCH_SIZE = 500
 
@@ -44,7 +44,9 @@ def dump_logits(
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
-        torch.set_num_threads(1)
+        torch.set_num_threads(snakemake.threads)
+        # Scores rank small differences of logits: no ten-bit mantissas.
+        torch.backends.cudnn.allow_tf32 = False
         dump_logits(
             json.loads(snakemake.params.architecture),
             json.loads(snakemake.params.cell),

@@ -20,8 +20,10 @@ def evaluate(
     confidences = load_file(scores)
     errors = confidences.pop("errors").astype(bool)
     file = read_logits(logits)
-    params = json.loads(fitted.read_text())["msp_temperature"]["params"]
-    temperatures = {"msp": 1.0, "msp_temperature": params.get("temperature", 1.0)}
+    repaired = json.loads(fitted.read_text())["msp_temperature"]
+    # A score that fell back keeps the parameters that lost.
+    temperature = 1.0 if repaired["fell_back"] else repaired["params"]["temperature"]
+    temperatures = {"msp": 1.0, "msp_temperature": temperature}
     parts = [
         selective_frames(confidences, errors, settings),
         calibration_frames(file.logits, file.targets, temperatures, settings),

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unsmooth.foreign_logits import logits_from_probabilities, read_any
 from unsmooth.jobs import job_log
-from unsmooth.logits import logits_from_probabilities, read_any, write_logits
+from unsmooth.logits import write_logits
 
 
 def import_logits(source: Path, cell: dict[str, Any], output: Path) -> None:

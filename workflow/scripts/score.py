@@ -49,7 +49,7 @@ def sweep_rows(split: str, scored: ScoredLogits, targets: NDArray[np.int64]) -> 
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
-        torch.set_num_threads(1)
+        torch.set_num_threads(snakemake.threads)
         score(
             Path(snakemake.input.val),
             Path(snakemake.input.test),

@@ -36,9 +36,16 @@ SCORE_LABELS = {
     "logit_margin": "Logit margin",
     "softmax_margin": "Softmax margin",
     "negative_gini": "Neg. Gini",
-    "doctor": "DOCTOR",
+    "doctor_alpha": "DOCTOR alpha",
+    "doctor_beta": "DOCTOR beta",
     "gen": "GEN",
+    "softmax_k": "Top-k softmax",
     "msp_pnorm": "MSP with p-norm",
+    "bk": "BK",
+    "ets": "ETS",
+    "hts": "HTS",
+    "lda": "LDA",
+    "j_score": "J",
 }
 
 
@@ -67,6 +74,7 @@ METRICS = {
     "naurc": MetricStyle("NAURC"),
     "augrc": MetricStyle("AUGRC"),
     "failure_auroc": MetricStyle("Failure AUROC", better="↑"),
+    "failure_fpr95": MetricStyle("Failure FPR at 95 % TPR"),
     "coverage_at_risk_1": MetricStyle("Coverage at 1 % risk", better="↑"),
     "coverage_at_risk_5": MetricStyle("Coverage at 5 % risk", better="↑"),
     "risk_at_coverage_10": MetricStyle("Risk at 10 % coverage"),
@@ -82,8 +90,14 @@ DASH, DAGGER = "–", "†"
 
 
 def metric_style(metric: str) -> MetricStyle:
-    """How `metric` is shown; a metric without an entry keeps its name and is shown as a plain number."""
-    return METRICS.get(metric, MetricStyle(metric, unit="", decimals=4, better=""))
+    """How `metric` is shown; one that is neither listed nor an operating point keeps its name, as a plain number."""
+    if metric in METRICS:
+        return METRICS[metric]
+    if metric.startswith("risk_at_coverage_"):
+        return MetricStyle(f"Risk at {metric.removeprefix('risk_at_coverage_')} % coverage")
+    if metric.startswith("coverage_at_risk_"):
+        return MetricStyle(f"Coverage at {metric.removeprefix('coverage_at_risk_')} % risk", better="↑")
+    return MetricStyle(metric, unit="", decimals=4, better="")
 
 
 def loss_label(loss: str, alpha: float) -> str:
