@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from unsmooth.diagnosis import Diagnosis
     from unsmooth.logits import LogitsFile
+    from unsmooth.scores.registry import Score
 
 FORMATS = "safetensors, npz, npy, pt, parquet or csv"
 app = typer.Typer(
@@ -69,6 +70,10 @@ def diagnose(
         typer.Option(help="Validation logits that fit and certify, one per FILE. Without: half of FILE, by seed."),
     ] = None,
     targets: Targets = None,
+    val_targets: Annotated[
+        list[Path] | None,
+        typer.Option(help="Targets of --val in a file of their own, one per FILE.", show_default=False),
+    ] = None,
     target_risk: Annotated[float, typer.Option(help="Error rate allowed among accepted samples, in (0, 1).")] = 0.05,
     delta: Annotated[float, typer.Option(help="Probability that the certified threshold misses it, in (0, 1).")] = 0.05,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write all numbers here; - for stdout.")] = None,
@@ -100,6 +105,9 @@ def diagnose(
 
     _check_one_each(files, val, "--val")
     _check_one_each(files, targets, "--targets")
+    _check_one_each(files, val_targets, "--val-targets")
+    if val_targets and not val:
+        raise typer.BadParameter("needs --val", param_hint="--val-targets")
     for option, value in (("--target-risk", target_risk), ("--delta", delta)):
         if not 0 < value < 1:
             raise typer.BadParameter(f"{value} is not in (0, 1)", param_hint=option)
@@ -115,7 +123,10 @@ def diagnose(
             file, from_probabilities = _read(path, targets[position] if targets else None)
             held, val_path = None, val[position] if val else None
             if val_path is not None:
-                held, _ = _read(val_path, None, num_classes=file.num_classes)
+                held, held_probabilities = _read(
+                    val_path, val_targets[position] if val_targets else None, num_classes=file.num_classes
+                )
+                from_probabilities = from_probabilities or held_probabilities
             with progress_bar(name) as progress:
                 result = run(
                     file.logits,
@@ -148,6 +159,7 @@ def score(
         list[str] | None, typer.Option(help="Any other parameter, as name=value: temperature=1.5.", show_default=False)
     ] = None,
     val: Annotated[Path | None, typer.Option(help="Validation logits that fit the parameters by AURC.")] = None,
+    val_targets: Annotated[Path | None, typer.Option(help="Targets of --val in a file of their own.")] = None,
     classifier: Annotated[
         Path | None, typer.Option(help="A SelectiveClassifier saved by diagnose; predictions are then -1 if rejected.")
     ] = None,
@@ -182,21 +194,29 @@ def score(
     if entry.rows is None:
         needs = ", ".join(sorted(entry.needs))
         raise typer.BadParameter(f"{score_name} needs {needs}, not logits alone", param_hint="--score")
-    for unknown in params.keys() - inspect.signature(getattr(entry.function, "func", entry.function)).parameters:
-        raise typer.BadParameter(f"{score_name} has no parameter {unknown!r}", param_hint="--param")
+    if params:
+        _check_params(entry, params)
+    if val_targets is not None and val is None:
+        raise typer.BadParameter("needs --val", param_hint="--val-targets")
+
+    def check_mean(name: str, from_probabilities: bool) -> None:
+        if from_probabilities and name in SHIFT_DEPENDENT:
+            raise ValueError(f"{name} depends on the mean of the logits, which softmax outputs do not hold")
+
     with _errors_name(file):
         logits, from_probabilities = _read(file, targets)
-        if from_probabilities and classifier is None and score_name in SHIFT_DEPENDENT:
-            raise ValueError(f"{score_name} depends on the mean of the logits, which softmax outputs do not hold")
         predictions = logits.logits.argmax(axis=1)
         if classifier is not None:
             with _errors_name(classifier):
                 fitted = SelectiveClassifier.load(classifier)
+            check_mean("msp" if fitted.score_.fell_back else fitted.score_.name, from_probabilities)
             confidence, shown = fitted.confidence(logits.logits), fitted.predict(logits.logits)
         else:
+            check_mean(score_name, from_probabilities)
             if val is not None:
-                held, _ = _read(val, None, num_classes=logits.num_classes)
-                chosen = fit_score(score_name, held.logits, np.array(held.targets))
+                held, held_probabilities = _read(val, val_targets, num_classes=logits.num_classes)
+                check_mean(score_name, held_probabilities)
+                chosen = fit_score(score_name, held.logits, held.targets)
                 _note(f"{score_name}: {chosen.reason or chosen.params}")
             else:
                 chosen = fit_score(score_name) if not params else FittedScore(score_name, {**entry.defaults, **params})
@@ -238,6 +258,8 @@ def metrics(
     from unsmooth.metrics import bootstrap_replicates, selective_metrics
     from unsmooth.terminal import print_table
 
+    if 0 in coverage:
+        raise typer.BadParameter("0 is not in (0, 1]", param_hint="--coverage")
     with _errors_name(file):
         confidence, errors = _read_confidences(file)
         with _quiet():
@@ -291,7 +313,7 @@ def _read(path: Path, targets: Path | None, *, num_classes: int | None = None) -
     """Logits and whether they were softmax outputs."""
     from dataclasses import replace
 
-    from unsmooth.logits import read_any
+    from unsmooth.foreign_logits import read_any
     from unsmooth.probabilities import check_probabilities
 
     with _errors_name(path):
@@ -304,47 +326,86 @@ def _read(path: Path, targets: Path | None, *, num_classes: int | None = None) -
 
 
 def _read_confidences(path: Path) -> tuple["NDArray[np.floating[Any]]", "NDArray[Any]"]:
-    import numpy as np
-
+    suffix = ".csv" if path == Path("-") else path.suffix
     if path != Path("-") and not path.is_file():
         raise ValueError("no such file")
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in archive.files}
-    elif path.suffix == ".parquet":
-        import pyarrow.parquet as parquet
-
-        table = parquet.read_table(path)
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-    elif path.suffix == ".csv" or path == Path("-"):
-        import pyarrow.csv as csv
-
-        # Without this "nan" would be a missing value and not a number that is refused by row.
-        options = csv.ConvertOptions(null_values=[])
-        table = csv.read_csv(sys.stdin.buffer if path == Path("-") else path, convert_options=options)
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-    else:
-        raise ValueError(f"unknown suffix {path.suffix!r}, expected .csv, .npz or .parquet")
+    if suffix not in _WRITERS:
+        raise ValueError(f"unknown suffix {suffix!r}, expected .csv, .npz or .parquet")
+    try:
+        names, columns = _read_columns(path, suffix)
+    except Exception as error:  # every reader library has its own exceptions for a damaged file
+        raise ValueError(f"cannot be read as {suffix}: {error or type(error).__name__}") from error
     confidence = columns.get("confidence")
     errors = columns.get("error", columns.get("errors"))
     if confidence is None or errors is None:
-        raise ValueError(f"expected columns 'confidence' and 'error', found {', '.join(map(repr, columns)) or 'none'}")
+        raise ValueError(f"expected columns 'confidence' and 'error', found {', '.join(map(repr, names)) or 'none'}")
+    for name, column in (("confidence", confidence), ("error", errors)):
+        if column.ndim != 1 or not (len(column) == 0 or column.dtype.kind in "biuf"):
+            shape = f"dtype {column.dtype} and shape {column.shape}"
+            raise ValueError(f"column {name!r} must hold one number a sample, got {shape}")
     if not len(confidence):
         raise ValueError("no rows; expected at least one sample")
     return confidence, errors
 
 
-def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float]:
-    params = {}
+def _read_columns(path: Path, suffix: str) -> tuple[list[str], dict[str, "NDArray[Any]"]]:
+    """The names of all columns, and those among them that metrics needs."""
+    needed = ("confidence", "error", "errors")
+    if suffix == ".npz":
+        import numpy as np
+
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return list(archive.files), {name: archive[name] for name in needed if name in archive.files}
+    if suffix == ".parquet":
+        import pyarrow.parquet as parquet
+
+        names = parquet.read_schema(path).names
+        table = parquet.read_table(path, columns=[name for name in needed if name in names])
+    else:
+        import pyarrow.csv as csv
+
+        # Without this "nan" would be a missing value and not a number that is refused by row.
+        options = csv.ConvertOptions(null_values=[])
+        table = csv.read_csv(sys.stdin.buffer if path == Path("-") else path, convert_options=options)
+        names = table.column_names
+    return names, {name: table[name].to_numpy() for name in needed if name in table.column_names}
+
+
+def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float | str]:
+    params: dict[str, float | str] = {}
     for text in [*texts, *([] if p is None else [f"p={p}"])]:
         name, _, value = text.partition("=")
+        if name in ("centring", "scale"):
+            params[name] = value
+            continue
         try:
             number = float(value)
         except ValueError:
+            number = math.nan
+        if math.isnan(number):
             hint = "--p" if p is not None and text == f"p={p}" else "--param"
-            raise typer.BadParameter(f"{text!r} is not name=number", param_hint=hint) from None
+            raise typer.BadParameter(f"{text!r} is not name=number", param_hint=hint)
         params[name] = int(number) if number.is_integer() else number
     return params
+
+
+def _check_params(entry: "Score", params: Mapping[str, float | str]) -> None:
+    """Wrong usage unless the score can be called with its defaults and `params`."""
+    fixed = {"logits", *getattr(entry.function, "keywords", {})}
+    known = {name: value for name, value in inspect.signature(entry.function).parameters.items() if name not in fixed}
+    for name, value in params.items():
+        if name not in known:
+            raise typer.BadParameter(f"{entry.name} has no parameter {name!r}", param_hint="--param")
+        choices = get_args(known[name].annotation)
+        if choices and value not in choices:
+            raise typer.BadParameter(f"{name} must be one of {', '.join(choices)}, got {value}", param_hint="--param")
+        if name in ("k", "top") and not isinstance(value, int):
+            raise typer.BadParameter(f"{name} must be an integer, got {value}", param_hint="--param")
+    required = [name for name, value in known.items() if value.default is value.empty and name not in entry.defaults]
+    missing = [name for name in required if name not in params]
+    if missing:
+        raise typer.BadParameter(f"{entry.name} needs {', '.join(missing)} too", param_hint="--param")
 
 
 # Writing

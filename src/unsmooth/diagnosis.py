@@ -140,7 +140,9 @@ class Diagnosis:
                 + ("more than chance." if sure and change.change.point < 0 else "not clear of chance.")
             )
         else:
-            sentences.append("Recommended score: MSP. No other score is better by more than two standard errors.")
+            sentences.append(
+                "Recommended score: MSP. No score with at most one parameter was clearly better on the rows that fit."
+            )
         sentences.append(self._coverage_sentence())
         sentences.append(self._certificate_sentence())
         return sentences

@@ -108,7 +108,8 @@ def risk_coverage_plot(diagnoses: Sequence[Diagnosis]) -> Figure:
 
 
 def _panel_title(diagnosis: Diagnosis) -> str:
-    return f"{diagnosis.name}\n{label_of(diagnosis.recommended)}"
+    name = diagnosis.name.replace("$", r"\$")  # a file name is no mathematics
+    return f"{name}\n{label_of(diagnosis.recommended)}"
 
 
 def _section(diagnosis: Diagnosis, figures: dict[str, go.Figure]) -> str:
@@ -260,6 +261,8 @@ def _windows(diagnosis: Diagnosis) -> go.Figure | None:
     order = np.argsort(confidence, kind="stable")
     centres, larger, smaller = [], [], []
     for window in np.array_split(order, _WINDOWS):
+        if np.ptp(confidence[window]) == 0:
+            continue
         # What is left of the maximum logit beside a line in MSP, so that a half is not simply the surer one.
         line = np.polynomial.Polynomial.fit(confidence[window], diagnosis.max_logits[window], 1)
         rest = diagnosis.max_logits[window] - line(confidence[window])

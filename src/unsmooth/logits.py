@@ -6,16 +6,15 @@ content gives equal bytes. Logits are stored as float32, bfloat16 or float16 and
 
 Every number in a logits file is finite. A class that a network cannot predict has no logit: leave its column out
 instead of writing ``-inf``, or no power sum of the row is defined. Arrays in memory may hold ``-inf`` (see
-:mod:`unsmooth.scores`), and :func:`read_any` lets it through, because other people's dumps contain it.
-
-torch is imported only to read a ``.pt`` file.
+:mod:`unsmooth.scores`), and :func:`unsmooth.foreign_logits.read_any` lets it through, because other people's dumps
+contain it.
 """
 
 import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,10 +30,8 @@ METADATA_KEY = "unsmooth"
 StorageDtype = Literal["float32", "bfloat16", "float16"]
 
 _TAGS = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-_STORED: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "BF16": np.dtype("<u2"), "F16": np.dtype("<f2")}
+STORED_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "BF16": np.dtype("<u2"), "F16": np.dtype("<f2")}
 _CHUNK_ELEMENTS = 1 << 20
-_LOGITS_NAMES = ("logits", "logit", "outputs", "preds", "scores", "probs", "probabilities", "softmax")
-_TARGETS_NAMES = ("targets", "target", "labels", "label", "y", "y_true", "gt")
 
 
 class LogitsFileError(ValueError):
@@ -50,7 +47,8 @@ class LogitsFile:
         targets: (N,) int64, class indices in [0, K).
         metadata: what the writer said about them; empty for a foreign file.
         is_probabilities: the rows are softmax outputs, not logits: non-negative and summing to one. Only
-            :func:`read_any` can return True. Convert with :func:`logits_from_probabilities` before scoring.
+            :func:`unsmooth.foreign_logits.read_any` can return True. Convert with
+            :func:`unsmooth.foreign_logits.logits_from_probabilities` before scoring.
     """
 
     logits: NDArray[np.float32]
@@ -99,9 +97,9 @@ def write_logits(
     path = Path(path)
     if dtype not in _TAGS:
         raise ValueError(f"dtype must be one of {', '.join(_TAGS)}, got {dtype!r}")
-    values = _as_float32(_to_numpy(logits), path)
-    classes = _as_targets(_to_numpy(targets), path)
-    _validate(values, classes, path)
+    values = as_float32(to_numpy(logits), path)
+    classes = as_targets(to_numpy(targets), path)
+    validate(values, classes, path)
     stored = _narrow(values, dtype, path)
     try:
         described = json.dumps(dict(metadata), sort_keys=True, allow_nan=False)
@@ -162,10 +160,10 @@ def read_logits(
         unsmooth.logits.LogitsFileError: ...: expected 10 classes, found 3
     """
     path = Path(path)
-    header, start = _read_header(path)
+    header, start = read_header(path)
     envelope = _read_envelope(header, path)
     raw = np.memmap(path, dtype=np.uint8, mode="r", offset=start)
-    logits_tag, stored = _view(raw, header, "logits", tuple(_STORED), 2, path)
+    logits_tag, stored = _view(raw, header, "logits", tuple(STORED_DTYPES), 2, path)
     _, classes = _view(raw, header, "targets", ("I64",), 1, path)
     if verify:
         described = json.dumps(envelope["metadata"], sort_keys=True, allow_nan=False)
@@ -178,94 +176,16 @@ def read_logits(
         raise LogitsFileError(
             f"{path}: metadata says {envelope['num_classes']} classes, logits have shape {stored.shape}"
         )
-    values = _widen(stored, logits_tag) if logits_tag != "F32" or not mmap else stored
+    values = widen(stored, logits_tag) if logits_tag != "F32" or not mmap else stored
     targets = np.array(classes, dtype=np.int64)
-    _validate(values, targets, path, num_classes=num_classes, look_at_values=verify)
+    validate(values, targets, path, num_classes=num_classes, look_at_values=verify)
     return LogitsFile(values, targets, envelope["metadata"])
-
-
-def read_any(
-    path: str | os.PathLike[str],
-    targets_path: str | os.PathLike[str] | None = None,
-    *,
-    num_classes: int | None = None,
-) -> LogitsFile:
-    """Read logits and targets from whatever a practitioner saved.
-
-    Formats, by suffix: ``.safetensors`` (ours, or any with tensors ``logits`` and ``targets``), ``.npz``, ``.npy``,
-    ``.pt`` / ``.pth`` (``weights_only``), ``.parquet``, ``.csv``. Archives and tables find the two parts by name
-    (``logits``, ``outputs``, ``probs``...; ``targets``, ``labels``, ``y``...). In a table every column but the targets
-    is a class, in order, or one column holds lists. ``.npy`` and bare tensors need ``targets_path``, which may be in
-    any of these formats.
-
-    Args:
-        path: file with logits, or softmax outputs, and possibly targets.
-        targets_path: file with the targets; overrides those in ``path``.
-        num_classes: expected K; None accepts any.
-
-    Returns:
-        The content, with ``is_probabilities`` set for softmax outputs. ``-inf`` (a masked class) is let through where
-        the row has a finite logit left.
-
-    Raises:
-        LogitsFileError: for anything malformed, naming the file and the first bad row.
-    """
-    path = Path(path)
-    metadata: dict[str, Any] = {}
-    if path.suffix == ".safetensors" and _is_ours(path):
-        file = read_logits(path, num_classes=num_classes)
-        found: tuple[Any, Any] = (file.logits, file.targets)
-        metadata = file.metadata
-    else:
-        found = _read_foreign(path)
-    values, classes = found
-    if values is None:
-        raise LogitsFileError(f"{path}: found no logits; expected a name among {', '.join(_LOGITS_NAMES)}")
-    if targets_path is not None:
-        values_beside, classes = _read_foreign(Path(targets_path))
-        classes = values_beside if classes is None else classes
-    if classes is None:
-        raise LogitsFileError(
-            f"{path}: found no targets; expected a name among {', '.join(_TARGETS_NAMES)}, or a separate targets file"
-        )
-    logits = _as_float32(_to_numpy(values), path)
-    targets = _as_targets(_to_numpy(classes), Path(targets_path or path), floats_allowed=True)
-    _validate(logits, targets, path, num_classes=num_classes, masked_allowed=True)
-    return LogitsFile(logits, targets, metadata, is_probabilities=_rows_are_probabilities(logits))
-
-
-def logits_from_probabilities(probs: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Logits whose softmax is ``probs``: their logarithm.
-
-    Softmax forgets the mean of the logits and nothing else, so scores that do not see that mean (MSP, margins, centred
-    p-norm) come out as from the true logits, while ``max_logit`` and ``energy`` do not.
-
-    Args:
-        probs: (N, K), strictly positive, rows summing to one.
-
-    Returns:
-        (N, K) float32.
-
-    Raises:
-        ValueError: a probability is zero: rounding has destroyed the logit, and no score can rank that row.
-
-    Example:
-        >>> logits_from_probabilities(np.array([[0.5, 0.5]]))
-        array([[-0.6931472, -0.6931472]], dtype=float32)
-    """
-    zeros = (probs <= 0).any(axis=1)
-    if zeros.any():
-        raise ValueError(
-            f"probs has {int(zeros.sum())} rows with a probability of zero, the first is row {int(zeros.argmax())}: "
-            "rounding in softmax lost their logits; save the logits, or softmax in float64"
-        )
-    return np.log(np.asarray(probs, dtype=np.float64)).astype(np.float32)
 
 
 # Checks
 
 
-def _validate(
+def validate(
     logits: NDArray[np.float32],
     targets: NDArray[np.int64],
     path: Path,
@@ -315,12 +235,7 @@ def _check_finite(logits: NDArray[np.float32], path: Path, *, masked_allowed: bo
         )
 
 
-def _rows_are_probabilities(logits: NDArray[np.float32]) -> bool:
-    # 0.01 covers softmax outputs saved in half precision; logits that satisfy this in every row do not occur.
-    return bool(logits.min() >= 0) and bool(np.all(np.abs(logits.sum(axis=1, dtype=np.float64) - 1) < 0.01))
-
-
-def _to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
+def to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         # numpy has no bfloat16; every half-precision number is a float32.
@@ -328,7 +243,7 @@ def _to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
     return np.asarray(values)
 
 
-def _as_float32(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
+def as_float32(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
     if values.dtype.kind not in "fiu":
         raise LogitsFileError(f"{path}: logits must be real numbers, got dtype {values.dtype}")
     if values.dtype.kind == "f" and values.dtype.itemsize > 4:
@@ -339,7 +254,7 @@ def _as_float32(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def _as_targets(values: NDArray[Any], path: Path, *, floats_allowed: bool = False) -> NDArray[np.int64]:
+def as_targets(values: NDArray[Any], path: Path, *, floats_allowed: bool = False) -> NDArray[np.int64]:
     if floats_allowed and values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if floats_allowed and values.dtype.kind == "f":
@@ -376,7 +291,7 @@ def _check_fits(overflow: NDArray[np.bool_], values: NDArray[np.float32], dtype:
         raise LogitsFileError(f"{path}: row {row}: logit {values[row, column]} does not fit in {dtype}")
 
 
-def _widen(stored: NDArray[Any], tag: str) -> NDArray[np.float32]:
+def widen(stored: NDArray[Any], tag: str) -> NDArray[np.float32]:
     if tag == "BF16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return np.array(stored, dtype=np.float32)
@@ -390,7 +305,7 @@ def _digest(stored: NDArray[Any], targets: NDArray[np.int64], described: str) ->
     return digest.hexdigest()
 
 
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
     """The header and the offset of the first data byte; safetensors itself judges whether the file is sound."""
     if not path.is_file():
         raise LogitsFileError(f"{path}: no such file")
@@ -431,124 +346,5 @@ def _view(
         raise LogitsFileError(
             f"{path}: tensor {name!r} is {tag} {shape}, expected {' or '.join(tags)} of {ndim} dimensions"
         )
-    dtype = _STORED.get(tag, np.dtype("<i8"))
+    dtype = STORED_DTYPES.get(tag, np.dtype("<i8"))
     return tag, np.frombuffer(raw.data, dtype=dtype, count=(end - begin) // dtype.itemsize, offset=begin).reshape(shape)
-
-
-# Other people's formats
-
-
-def _is_ours(path: Path) -> bool:
-    header, _ = _read_header(path)
-    return METADATA_KEY in header.get("__metadata__", {})
-
-
-def _read_foreign(path: Path) -> tuple[Any, Any]:
-    """(logits or None, targets or None) of a foreign file."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise LogitsFileError(f"{path}: unknown suffix {path.suffix!r}, expected one of {', '.join(_READERS)}")
-    if not path.is_file():
-        raise LogitsFileError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise LogitsFileError(f"{path}: the file is empty")
-    try:
-        return reader(path)
-    except LogitsFileError:
-        raise
-    except Exception as error:  # every reader library has its own exceptions for a damaged file
-        raise LogitsFileError(f"{path}: cannot be read as {path.suffix}: {error}") from error
-
-
-def _pick(parts: Mapping[str, Any]) -> tuple[Any, Any]:
-    by_name = {name.lower(): value for name, value in parts.items()}
-    logits = next((by_name[name] for name in _LOGITS_NAMES if name in by_name), None)
-    targets = next((by_name[name] for name in _TARGETS_NAMES if name in by_name), None)
-    return logits, targets
-
-
-def _read_bare(values: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    """An array without a name is logits if it has two dimensions and more than one column, targets otherwise."""
-    return (values, None) if values.ndim == 2 and values.shape[1] > 1 else (None, values)
-
-
-def _read_safetensors(path: Path) -> tuple[Any, Any]:
-    header, start = _read_header(path)
-    raw = np.memmap(path, dtype=np.uint8, mode="r", offset=start)
-    parts: dict[str, Any] = {}
-    for name, entry in header.items():
-        if name.lower() in _LOGITS_NAMES:
-            tags = (*_STORED, "F64")
-            dtypes: dict[str, np.dtype[Any]] = {**_STORED, "F64": np.dtype("<f8")}
-        elif name.lower() in _TARGETS_NAMES:
-            dtypes = {f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)}
-            tags = tuple(dtypes)
-        else:
-            continue
-        tag = entry["dtype"]
-        if tag not in tags:
-            raise LogitsFileError(f"{path}: tensor {name!r} is {tag}, expected one of {', '.join(tags)}")
-        begin, end = entry["data_offsets"]
-        stored = np.frombuffer(raw[begin:end].tobytes(), dtype=dtypes[tag]).reshape(entry["shape"])
-        parts[name] = _widen(stored, tag) if tag == "BF16" else stored
-    return _pick(parts)
-
-
-def _read_npz(path: Path) -> tuple[Any, Any]:
-    with np.load(path, allow_pickle=False) as archive:
-        return _pick({name: archive[name] for name in archive.files})
-
-
-def _read_npy(path: Path) -> tuple[Any, Any]:
-    return _read_bare(np.load(path, allow_pickle=False))
-
-
-def _read_pt(path: Path) -> tuple[Any, Any]:
-    import torch
-
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(content, torch.Tensor):
-        return _read_bare(content)
-    if isinstance(content, tuple | list) and len(content) == 2:
-        return content[0], content[1]
-    if isinstance(content, dict):
-        return _pick(content)
-    raise LogitsFileError(f"{path}: expected a tensor, a pair or a dict of tensors, got {type(content).__name__}")
-
-
-def _read_table(columns: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
-    _, targets = _pick(columns)
-    classes = {name: values for name, values in columns.items() if name.lower() not in _TARGETS_NAMES}
-    if not classes:
-        return None, targets
-    if len(classes) == 1:
-        (only,) = classes.values()
-        if only.dtype == object:
-            return np.stack([np.asarray(row) for row in only]), targets
-        return (only[:, None], targets) if targets is not None else (None, only)
-    return np.column_stack(list(classes.values())), targets
-
-
-def _read_parquet(path: Path) -> tuple[Any, Any]:
-    import pyarrow.parquet as parquet
-
-    table = parquet.read_table(path)
-    return _read_table({name: table[name].to_numpy() for name in table.column_names})
-
-
-def _read_csv(path: Path) -> tuple[Any, Any]:
-    import pyarrow.csv as csv
-
-    table = csv.read_csv(path)
-    return _read_table({name: table[name].to_numpy() for name in table.column_names})
-
-
-_READERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {
-    ".safetensors": _read_safetensors,
-    ".npz": _read_npz,
-    ".npy": _read_npy,
-    ".pt": _read_pt,
-    ".pth": _read_pt,
-    ".parquet": _read_parquet,
-    ".csv": _read_csv,
-}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.logits import logits_from_probabilities
+from unsmooth.foreign_logits import logits_from_probabilities
 
 __all__ = ["check_probabilities"]
 

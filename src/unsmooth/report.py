@@ -21,7 +21,8 @@ def closing_message(results: Path, experiments: list[str]) -> str:
     costs = costs_by_rule(results / "benchmarks")
     if len(costs):
         shown = costs.to_string(index=False, formatters={"total s": "{:,.1f}".format, "peak MB": "{:,.0f}".format})
-        parts.append("Cost by rule, of all results in this folder (time summed over jobs, largest memory of a job)\n" + shown)
+        heading = "Cost by rule, of all results in this folder (time summed over jobs, largest memory of a job)"
+        parts.append(f"{heading}\n{shown}")
     parts.append(f"Tables: {results}/tables/  figures: {results}/figures/  HTML report: snakemake --report report.html")
     return "\n" + "\n\n".join(parts)
 

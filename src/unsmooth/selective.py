@@ -240,7 +240,7 @@ class SelectiveHead(nn.Module):
 
     It has no data-dependent branch, so ``torch.export`` and ``torch.onnx.export`` take it with a dynamic batch, alone
     or behind a network. A row that :meth:`SelectiveClassifier.predict` refuses (NaN, ``+inf``, one class left) has
-    confidence nan here or is rejected. The confidence may differ in its last digits from
+    confidence nan here and is rejected. The confidence may differ in its last digits from
     :meth:`SelectiveClassifier.confidence`, and by single precision in other runtimes.
 
     Args:
@@ -270,7 +270,8 @@ class SelectiveHead(nn.Module):
         values = logits.detach()
         rows = _TracedRows(values if values.dtype == torch.float64 else values.float())
         confidence = self.formula(rows, **self.params)
-        finite = rows.top.isfinite()
+        # A runner-up of -inf leaves one class, and nothing to rank.
+        finite = rows.top.isfinite() & logits.topk(2, dim=1).values[:, 1].isfinite()
         confidence = torch.where(finite, confidence, torch.nan)
         return torch.where(confidence >= self.threshold, rows.predictions, REJECT), confidence
 

@@ -79,8 +79,11 @@ def smoothing_signature(logits: Floats, targets: NDArray[np.int64], *, temperatu
     if logits.shape[1] == 2:
         reason = "Smoothing cannot be recognised with two classes: their centred logits say no more than MSP does."
         return Signature("unclear", unknown, unknown, gap, reason)
-    if temperature is None or min(errors.sum(), (~errors).sum()) < _FEWEST:
+    if min(errors.sum(), (~errors).sum()) < _FEWEST:
         reason = f"Too few samples to look for smoothing: {_FEWEST} wrong and {_FEWEST} correct predictions are needed."
+        return Signature("unclear", unknown, unknown, gap, reason)
+    if temperature is None:
+        reason = "Smoothing cannot be recognised: the samples that fit leave no temperature that calibrates."
         return Signature("unclear", unknown, unknown, gap, reason)
     largest = centred_maximum(logits)
     at_msp = _shift_at_equal(confidence, largest, errors)

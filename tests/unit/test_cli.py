@@ -159,6 +159,15 @@ def test_error_names_the_validation_file(folder):
         ["score", "good.npz", "--p", "five"],
         ["score", "good.npz", "--p", "5", "--val", "good.csv"],
         ["score", "good.npz", "-o", "c.doc"],
+        ["score", "good.npz", "--score", "hts", "--param", "weight=-1"],
+        ["score", "good.npz", "--score", "ets", "--param", "temperature=2"],
+        ["score", "good.npz", "--param", "logits=1"],
+        ["score", "good.npz", "--score", "softmax_k", "--param", "k=2.5"],
+        ["score", "good.npz", "--score", "doctor_alpha", "--param", "variant=1"],
+        ["score", "good.npz", "--p", "3", "--param", "centring=median"],
+        ["score", "good.npz", "--val-targets", "t.npy"],
+        ["diagnose", "good.npz", "--val-targets", "t.npy"],
+        ["metrics", "good.csv", "--coverage", "0"],
     ],
 )
 def test_wrong_usage_exits_with_2(folder, arguments):
@@ -241,6 +250,71 @@ def test_bad_confidences_are_one_line(text, reason):
 
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
     assert reason in result.stderr
+
+
+def test_text_parameters_reach_the_score(folder):
+    assert run("score", "good.npz", "--p", "3", "--param", "centring=none", "-o", "s.csv").exit_code == 0
+    expected = max_logit_pnorm(logits_of(400)[0], p=3, centring="none")
+
+    assert pd.read_csv("s.csv")["confidence"].to_numpy() == pytest.approx(expected, rel=1e-12)
+
+
+def test_npy_pair_is_a_validation_set(folder):
+    pair = ["--val", "l.npy", "--val-targets", "t.npy"]
+    result = run("diagnose", "good.npz", *pair, *QUICK, "--json", "-")
+
+    assert json.loads(result.stdout)["diagnoses"][0]["rows"] == {"fit": 200, "certify": 200, "test": 400}
+    assert run("score", "good.npz", *pair, "-o", "s.csv").exit_code == 0
+
+
+def save_probabilities(path):
+    logits, targets = logits_of(400)
+    np.savez(path, probs=torch.from_numpy(logits).double().softmax(1).numpy(), targets=targets)
+
+
+def test_classifier_on_the_mean_refuses_softmax_outputs(folder):
+    logits, targets = logits_of(400)
+    SelectiveClassifier(score_name="energy", max_risk=0.3).fit(logits, targets).save("c.json")
+    save_probabilities("probs.npz")
+    result = run("score", "probs.npz", "--classifier", "c.json")
+
+    assert (result.exit_code, "mean of the logits" in result.stderr) == (1, True)
+
+
+def test_softmax_outputs_for_validation_leave_out_what_depends_on_the_mean(folder):
+    save_probabilities("probs.npz")
+    arguments = ["--val", "probs.npz", "--score", "max_logit", "--replicates", "5", "--json", "-"]
+    found = json.loads(run("diagnose", "good.npz", *arguments).stdout)["diagnoses"][0]
+
+    assert set(found["left_out"]) == {"max_logit"}
+
+
+def save_renamed(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
+def save_truncated(path):
+    np.savez(path, confidence=np.zeros(9), error=np.zeros(9))
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("empty.npz", lambda path: path.write_bytes(b"")),
+        ("truncated.npz", save_truncated),
+        ("renamed.npz", save_renamed),
+        ("scalar.npz", lambda path: np.savez(path, confidence=0.5, error=1)),
+        ("nested.parquet", lambda path: pd.DataFrame({"confidence": [[0.1], [0.2]], "error": [0, 1]}).to_parquet(path)),
+    ],
+)
+def test_unreadable_confidences_are_one_line(tmp_path, name, save):
+    save(tmp_path / name)
+    result = run("metrics", tmp_path / name)
+
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert name in result.stderr
 
 
 def test_help_teaches_with_an_example(folder):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,18 @@ def test_all_correct_and_all_wrong_make_a_page(wrong):
 
     assert "</html>" in page([result])
     assert risk_coverage_plot([result]).axes
+
+
+def test_dollars_in_a_name_are_no_mathematics(diagnosis, tmp_path):
+    risk_coverage_plot([replace(diagnosis, name=r"a$\b$_c.npz")]).savefig(tmp_path / "plot.png")
+
+    assert (tmp_path / "plot.png").stat().st_size
+
+
+def test_windows_of_constant_confidence_are_skipped(diagnosis):
+    confidences = diagnosis.confidences | {"msp": np.full(len(diagnosis.errors), 0.5)}
+
+    assert "</html>" in page([replace(diagnosis, confidences=confidences)])
 
 
 def test_page_is_written_whole(diagnosis, tmp_path):

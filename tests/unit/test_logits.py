@@ -12,7 +12,8 @@ import pytest
 import safetensors.numpy
 import torch
 
-from unsmooth.logits import LogitsFileError, logits_from_probabilities, read_any, read_logits, write_logits
+from unsmooth.foreign_logits import logits_from_probabilities, read_any
+from unsmooth.logits import LogitsFileError, read_logits, write_logits
 
 RNG = np.random.default_rng(0)
 LOGITS = (RNG.normal(size=(100, 10)) * 5).astype(np.float32)

@@ -221,11 +221,12 @@ def test_head_equals_the_score(name):
 
 
 def test_head_rejects_rows_with_nan():
-    logits = torch.tensor([[3.0, 1.0, 0.0], [torch.nan, 1.0, 0.0], [torch.inf, 1.0, 0.0]])
+    inf = torch.inf
+    logits = torch.tensor([[3.0, 1.0, 0.0], [torch.nan, 1.0, 0.0], [inf, 1.0, 0.0], [2.0, -inf, -inf]])
     predictions, confidence = SelectiveHead(FittedScore("msp"), threshold=0.0)(logits)
 
-    assert predictions.tolist() == [0, -1, -1]
-    assert confidence.isnan().tolist() == [False, True, True]
+    assert predictions.tolist() == [0, -1, -1, -1]
+    assert confidence.isnan().tolist() == [False, True, True, True]
 
 
 @pytest.mark.parametrize("name", ["msp", "max_logit_pnorm", "negative_entropy", "hts"])

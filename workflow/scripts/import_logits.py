@@ -4,18 +4,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unsmooth.foreign_logits import logits_from_probabilities, read_any
+from unsmooth.foreign_logits import read_any
 from unsmooth.jobs import job_log
-from unsmooth.logits import write_logits
+from unsmooth.logits import LogitsFileError, write_logits
+from unsmooth.probabilities import check_probabilities
 
 
 def import_logits(source: Path, cell: dict[str, Any], output: Path) -> None:
     """Read any supported file and write it as the logits of `cell` on the split that `output` is named after."""
     file = read_any(source)
-    logits = logits_from_probabilities(file.logits) if file.is_probabilities else file.logits
+    logits = file.logits
     if file.is_probabilities:
+        try:
+            logits = check_probabilities(file.logits)
+        except ValueError as error:
+            raise LogitsFileError(f"{source}: {error}") from None
         print(f"{source} holds probabilities: their logarithms are taken as logits")
-    write_logits(output, logits, file.targets, metadata={"cell": cell, "split": output.stem, "source": str(source)})
+    metadata = {"cell": cell, "split": output.stem, "source": str(source), "log_probabilities": file.is_probabilities}
+    write_logits(output, logits, file.targets, metadata=metadata)
     print(f"{source}: {len(logits)} samples, {logits.shape[1]} classes")
 
 

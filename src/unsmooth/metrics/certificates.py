@@ -10,13 +10,14 @@ k0 = n, n/2, n/4, ...; each chain has its share of `delta`, fixed by n alone, an
 whatever the joint distribution of confidence and error: no monotone risk, no continuity.
 
 **Proof.** By a union bound over chains it is enough to treat one chain at its level. Break ties by independent uniform
-numbers, so that positions in the extended order are continuous, and let D(t) = E[(error - risk) 1{position above t}]:
-a continuous function, 0 at the top, and t is bad when D(t) > 0. The bad set is a union of intervals; call their upper
-ends entries b_1 > b_2 > ... and their lower ends exits. D is 0 at every entry and exit, so between two consecutive ones
-the error probability averages exactly `risk`. These points are fixed numbers, not data. Condition on how many samples
-fall between them: the samples of each piece are then independent draws of that piece, and the errors above entry b are
-Binomial(N(b), risk), with N(b) the samples above b. This is where conditioning on the number of acceptances makes the
-binomial exact although that number is random.
+numbers, so that positions in the extended order are continuous, and let D(t) = E[(error - risk) 1{position above t}]: a
+continuous function, 0 at the top, and t is bad when D(t) > 0. The bad set is a union of intervals; call their upper
+ends entries b_1 > b_2 > ... and their lower ends exits (finitely many; otherwise apply the proof to the finitely many
+bad intervals longer than some length and let it shrink: the events grow to the one claimed). D is 0 at every entry and
+exit, so between two consecutive ones the error probability averages exactly `risk`. These points are fixed numbers, not
+data. Condition on how many samples fall between them: the samples of each piece are then independent draws of that
+piece, and the errors above entry b are Binomial(N(b), risk), with N(b) the samples above b. This is where conditioning
+on the number of acceptances makes the binomial exact although that number is random.
 
 1. *The start is good.* Let b be the first entry with N(b) >= k0, a choice made by the counts alone. To certify any bad
 threshold the chain must first pass its test of the samples above b or, when b lies inside a tie, above that tie's end:
@@ -33,9 +34,8 @@ k0-th.
 The cases are told apart by the counts, so the total is at most the level.
 
 Testing all ranks at once by a Bonferroni correction, as SGR does over its binary search, is valid too when its ranks
-are fixed, but pays for every rank; the chain pays only for its start. In simulations with n = 500 and 5,000 it
-mostly accepted more at equal delta. The walk stops at the first failure, so a chain cannot
-cross a region of bad thresholds; the smaller starts cover confidences that are good only near the top.
+are fixed, but pays for every rank; the chain pays only for its start. The walk stops at the first failure, so a chain
+cannot cross a region of bad thresholds; the smaller starts cover confidences that are good only near the top.
 
 References: Geifman and El-Yaniv, NeurIPS 2017 (SGR); Angelopoulos et al., Learn then Test, 2021 (fixed-sequence
 testing); Clopper and Pearson, Biometrika 1934.
@@ -131,7 +131,7 @@ def certified_threshold(
     if best < 0:
         return CertifiedThreshold(math.inf, 0.0, math.nan, math.nan, n, 0, risk, delta, False)
     accepted, failed = int(levels.accepted[best]), int(levels.accepted_errors[best])
-    bound = 1.0 if failed == accepted else float(betaincinv(failed + 1, accepted - failed, 1 - best_level))
+    bound = float(betaincinv(failed + 1, accepted - failed, 1 - best_level))  # a passed test has failed < accepted
     threshold = float(levels.threshold[best])
     return CertifiedThreshold(threshold, accepted / n, failed / accepted, bound, n, accepted, risk, delta, True)
 

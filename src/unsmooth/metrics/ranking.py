@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unsmooth.metrics.inputs import Array, as_errors, as_pair, as_weight, warn_undefined
-from unsmooth.metrics.sums import Floats, harmonic_span, log_span
+from unsmooth.metrics.sums import Floats, harmonic_span, log_span, mean_harmonic_span
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class ErrorRanks:
         size = np.where(self.size > 0, self.size, 1)
         upper = self.above + size
         rest = np.maximum(np.asarray(self.total)[..., None] - upper, 0)
-        weight = 1 - self.above / size * harmonic_span(self.above, size) + harmonic_span(upper, rest)
+        weight = mean_harmonic_span(self.above, size) + harmonic_span(upper, rest)
         return _divide((weight * self.errors).sum(axis=-1), self.total)
 
     def ln_aurc(self) -> float:

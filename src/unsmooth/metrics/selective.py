@@ -149,7 +149,8 @@ def optimal_aurc(
 ) -> float:
     """AURC of the best possible confidence for these errors: every correct sample before every error.
 
-    For 0/1 errors "fd_shifts" means the large-sample formula e + (1 - e) ln(1 - e).
+    For 0/1 errors "fd_shifts" means the large-sample formula e + (1 - e) ln(1 - e); for continuous residuals the
+    trapezoid of the perfect ranking.
 
     Example:
         >>> round(optimal_aurc([0, 1, 0, 1]), 4)
@@ -158,7 +159,7 @@ def optimal_aurc(
     _check_convention(convention)
     residuals = as_errors(errors)
     ranks = rank_errors(np.zeros(len(residuals)), residuals, sample_weight)
-    return finish(_optimal_aurc(ranks, convention), "optimal_aurc", ranks)
+    return finish(_optimal_aurc(ranks, residuals, convention, sample_weight), "optimal_aurc", ranks)
 
 
 def eaurc(
@@ -196,7 +197,7 @@ def eaurc(
     levels = rank_levels(confidence, errors, sample_weight)
     ranks = _with_oracle(levels, errors, sample_weight)
     area = _grouped_aurc(levels) if convention == "fd_shifts" else aurc_of(ranks, convention)
-    return finish(area - _optimal_aurc(ranks, convention), "eaurc", ranks)
+    return finish(area - _optimal_aurc(ranks, errors, convention, sample_weight), "eaurc", ranks)
 
 
 def naurc(
@@ -232,7 +233,8 @@ def naurc(
     levels = rank_levels(confidence, errors, sample_weight)
     ranks = _with_oracle(levels, errors, sample_weight)
     area = _grouped_aurc(levels) if convention == "fd_shifts" else aurc_of(ranks, convention)
-    return finish(normalized_aurc(ranks, area, _optimal_aurc(ranks, convention)), "naurc", ranks)
+    optimum = _optimal_aurc(ranks, errors, convention, sample_weight)
+    return finish(normalized_aurc(ranks, area, optimum), "naurc", ranks)
 
 
 def augrc(
@@ -394,26 +396,29 @@ def _with_oracle(levels: Levels, errors: ArrayLike, sample_weight: ArrayLike | N
 
 
 def aurc_of(ranks: ErrorRanks, convention: Convention) -> Any:  # noqa: ANN401
-    """AURC of ranks in any convention; "fd_shifts" as if no confidences were tied."""
+    """AURC of ranks in any convention but "fd_shifts", which needs the groups without errors too."""
     with np.errstate(divide="ignore", invalid="ignore"):
         half = np.true_divide(0.5, ranks.total)
         if convention == "harmonic":
             return ranks.aurc
         if convention == "paper":
             return ranks.aurc - ranks.error * half
-        if convention == "fd_shifts":
-            return ranks.aurc + (ranks.first_risk() - ranks.error) * half
         if convention == "torch_uncertainty":
             ends = (ranks.first_risk() + ranks.error) * half
             return (ranks.aurc - ends) / (1 - 2 * half) if ranks.total > 1 else math.nan
         return ranks.ln_aurc()
 
 
-def _optimal_aurc(ranks: ErrorRanks, convention: Convention) -> float:
-    if convention == "fd_shifts" and ranks.oracle is None and ranks.total:
-        error = float(ranks.error)
-        return error + (1 - error) * math.log1p(-error) if error < 1 else 1.0
-    return float(aurc_of(ranks.ideal, convention))
+def _optimal_aurc(
+    ranks: ErrorRanks, errors: ArrayLike, convention: Convention, sample_weight: ArrayLike | None
+) -> float:
+    if convention != "fd_shifts":
+        return float(aurc_of(ranks.ideal, convention))
+    if ranks.oracle is not None:
+        residuals = as_errors(errors)
+        return _grouped_aurc(rank_levels(-residuals, residuals, sample_weight))
+    error = float(ranks.error)  # nan without samples
+    return error + (1 - error) * math.log1p(-error) if not error >= 1 else 1.0
 
 
 def normalized_aurc(ranks: ErrorRanks, area: Any, optimum: Any) -> Any:  # noqa: ANN401

@@ -57,6 +57,41 @@ def harmonic_span(start: ArrayLike, length: ArrayLike) -> Floats:
     return total
 
 
+def mean_harmonic_span(start: ArrayLike, length: ArrayLike) -> Floats:
+    """Mean of H_(start+length) - H_(j-1) over the `length` positions j after `start`.
+
+    Equals 1 - start / length * harmonic_span(start, length), which loses all digits when start is far above length:
+    then it is about (length + 1) / (2 start). With r = length / x and t = r / (2 + r),
+
+        1 - log1p(r) / r = t - (1 - t) (t^2 / 3 + t^4 / 5 + t^6 / 7 + ...)
+
+    keeps them, and start = x - 1/2 adds log1p(r) / (2 length) and the small tail.
+
+    Args:
+        start: non-negative, any shape.
+        length: positive, broadcast against `start`.
+
+    Returns:
+        float64 array of the broadcast shape.
+
+    Example:
+        >>> round(float(mean_harmonic_span(1e15, 1)) * (1e15 + 1), 13)  # the position is 1e15 + 1
+        1.0
+    """
+    start_, length_, _, x = _prepare(start, length)
+    r = length_ / x
+    far = (start_ >= _SHIFT) & (r < 0.25)
+    mean = np.asarray(1 - start_ / length_ * harmonic_span(start_, length_))
+    x, r, m = x[far], r[far], length_[far]
+    t = r / (2 + r)
+    series = np.zeros_like(t)
+    for power in range(17, 1, -2):  # t is below 1/9: the first term left out is below 1e-18 t
+        series = t * t * (1 / power + series)
+    tail = (x - 0.5) / m * (_digamma_tail(x + m) - _digamma_tail(x))
+    mean[far] = t - (1 - t) * series + (np.log1p(r) / (2 * m) - tail)
+    return mean
+
+
 def log_span(start: ArrayLike, length: ArrayLike) -> Floats:
     """Sum of ln k over the `length` positions after `start`: ln((start+length)! / start!).
 

@@ -35,6 +35,8 @@ DEFAULT_PS: tuple[float, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, math.inf)
 
 # Logits that a search may exponentiate: a second or two on one core, and a dense grid on small data.
 _BUDGET = 1_000_000_000
+# Results that are copied by columns at a time: 256 MB in double precision.
+_CELLS = 32_000_000
 # The search zooms in around this many of the best grid points, this many times, by this factor.
 _STARTS, _ZOOMS, _ZOOM = 3, 3, 4.0
 
@@ -169,7 +171,8 @@ class _Validation:
     @classmethod
     def of(cls, logits: Tensor | NDArray[Any], targets: Tensor | NDArray[Any]) -> "_Validation":
         values = torch.from_numpy(np.array(logits)) if isinstance(logits, np.ndarray) else logits.detach()
-        classes = torch.as_tensor(np.asarray(targets) if isinstance(targets, np.ndarray) else targets).to(values.device)
+        classes = torch.from_numpy(np.array(targets)) if isinstance(targets, np.ndarray) else targets
+        classes = torch.as_tensor(classes).to(values.device)
         predictions = map_rows(values, lambda rows: rows.predictions)
         if classes.shape != predictions.shape:
             raise ValueError(f"targets must have shape {tuple(predictions.shape)}, got {tuple(classes.shape)}")
@@ -190,8 +193,16 @@ class _Validation:
 
     def aurcs(self, formula: Callable[[Rows], Tensor]) -> NDArray[np.float64]:
         """AURC of each column of a formula with (n, G) results."""
-        table = map_rows(self.logits, formula).double().cpu().numpy()
-        return np.array([aurc(np.ascontiguousarray(column), self.errors) for column in table.T])
+        table = map_rows(self.logits, formula)
+        group = max(_CELLS // len(table), 1)
+        # Whole columns at a time: the table in double precision, and again by columns, would be three of it.
+        return np.array(
+            [
+                aurc(column, self.errors)
+                for start in range(0, table.shape[1], group)
+                for column in table[:, start : start + group].T.double().contiguous().cpu().numpy()
+            ]
+        )
 
     def search(self, axes: Sequence[NDArray[np.float64]], formula: Callable[..., Tensor]) -> list[tuple[Point, float]]:
         """Grid search of AURC, zooming in on the best starts; ``formula(rows, *point)`` is the score. Best first."""
@@ -236,7 +247,8 @@ class _Validation:
             masked = torch.isneginf(chosen)
             if bool(masked.any()):
                 raise ValueError(f"targets: row {start + int(masked.int().argmax())} is of a masked class")
-            weights = torch.exp(gaps * inverse_temperature)
+            # At 1/T = 0 a masked class would be exp(-inf * 0).
+            weights = torch.where(torch.isneginf(gaps), 0.0, torch.exp(gaps * inverse_temperature))
             partition = weights.sum(dim=1)
             mean = (weights * gaps.clamp(min=-1e300)).sum(dim=1) / partition
             total += float((torch.log(partition) - inverse_temperature * chosen).sum())
@@ -245,10 +257,12 @@ class _Validation:
 
 
 def _fit_likelihood(data: _Validation) -> tuple[Params, float]:
+    if data.spread == 0:
+        raise NothingToFit("every row of logits is constant, so no temperature changes the likelihood")
     chosen = data.logits.gather(1, data.targets[:, None])[:, 0]
     if bool((chosen == data.logits.amax(dim=1)).all()):
         raise NothingToFit("every sample is classified correctly, so the likelihood grows without end as T -> 0")
-    if data.spread == 0 or data.nll(0.0)[1] >= 0:
+    if data.nll(0.0)[1] >= 0:
         raise NothingToFit("the true classes' logits are not above the mean, so the likelihood is best as T -> inf")
     low = high = math.log(1 / data.spread)
     while data.nll(math.exp(low))[1] >= 0:

@@ -371,6 +371,15 @@ def test_a_single_sample_is_defined_but_for_torch_uncertainty():
         assert np.isnan(aurc([1], [1], convention="torch_uncertainty"))
 
 
+@pytest.mark.parametrize("convention", metrics.CONVENTIONS)
+def test_perfect_confidence_has_no_excess_over_tied_residuals(convention):
+    residuals = np.array([0, 0, 0.5, 0.5])
+
+    assert eaurc(-residuals, residuals, convention=convention) == pytest.approx(0, abs=1e-15)
+    assert naurc(-residuals, residuals, convention=convention) == pytest.approx(0, abs=1e-15)
+    assert optimal_aurc(residuals, convention=convention) == aurc(-residuals, residuals, convention=convention)
+
+
 def test_continuous_residuals_have_areas_but_nothing_to_detect():
     residuals = [0.1, 0.7, 0.2]
 

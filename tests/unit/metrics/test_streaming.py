@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from unsmooth import metrics
 from unsmooth.metrics import StreamingMetrics, UndefinedMetricWarning
 from unsmooth.metrics.streaming import order_keys, order_values
+from unsmooth.metrics.sums import mean_harmonic_span
 
 RNG = np.random.default_rng(0)
 N = 20_000
@@ -65,15 +68,44 @@ def test_ties_add_no_width_even_when_bits_are_dropped():
     assert high - low < 1e-3
 
 
+@pytest.mark.parametrize("n", [100, 10**5, 10**6])
+def test_bounds_hold_the_value_when_a_bin_of_errors_alone_is_no_tie(n):
+    # Both bounds then agree but for rounding, which weights of about 1 / n must not magnify.
+    confidence = np.concatenate([np.random.default_rng(2).uniform(0.5, 1, n), -1 - 1e-9 * np.arange(20)])
+    errors = np.arange(n + 20) >= n
+    low, high = fill(confidence, errors, 256).bounds()["aurc"]
+    area = metrics.aurc(confidence, errors)
+
+    assert low <= area <= high
+    assert area == pytest.approx(math.fsum((k - n) / k for k in range(n + 1, n + 21)) / (n + 20), rel=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 50, 3000])
+def test_bounds_hold_the_value_when_every_prediction_is_wrong(n):
+    confidence, errors = np.arange(float(n)), np.ones(n, bool)
+    low, high = fill(confidence, errors, 20, 1).bounds()["aurc"]
+
+    assert low <= metrics.aurc(confidence, errors) <= high
+
+
+def test_weight_of_a_late_error_keeps_its_digits():
+    start, length = np.array([20, 1000, 10**9, 10**15])[:, None], np.array([1, 2, 7, 100])
+    steps = [[math.fsum(i / (int(a) + i) for i in range(1, m + 1)) / m for m in length] for a in start[:, 0]]
+
+    np.testing.assert_allclose(mean_harmonic_span(start, length), steps, rtol=1e-14)
+
+
 def test_width_at_a_billion_samples_is_below_a_millionth():
-    # The expected counts of a billion uniform probabilities, half of them errors, in the bins of the default capacity:
-    # 2^17 bins to each factor of two on either side of 1/2 stay within 2^23 bins.
-    edges = np.concatenate([2.0**-k * np.linspace(0.5, 1, 1 << 17, endpoint=False) for k in range(1, 31)])
-    rank = np.unique(np.concatenate([edges, 1 - edges, [0.0, 1.0]]))
-    above, mass = rank[:-1], np.diff(rank)
+    # The expected counts of a billion uniform probabilities, half of them errors, in the bins of the default capacity.
+    first, last = (int(key) for key in order_keys(np.array([1e-9, 1 - 1e-9])))
+    capacity = StreamingMetrics().capacity
+    dropped = next(bits for bits in range(64) if (last >> bits) - (first >> bits) < capacity)
+    keys = np.arange(first >> dropped, (last >> dropped) + 1, dtype=np.uint64) << np.uint64(dropped)
+    edges = np.append(order_values(keys), 1.0)
+    above, mass = 1 - edges[1:], np.diff(edges)
     width = np.sum(np.divide(mass**2, above, out=mass.copy(), where=above > 0)) / 4
 
-    assert len(rank) <= StreamingMetrics().capacity + 1
+    assert len(keys) <= capacity
     assert width < 1e-6
 
 
@@ -157,6 +189,35 @@ def test_a_file_that_is_no_state_is_refused(tmp_path):
     np.savez(tmp_path / "bad.npz", low=keys, high=keys, size=counts, errors=counts, meta=np.array([8, 0, 0]))
     with pytest.raises(ValueError, match="inconsistent"):
         StreamingMetrics.load(tmp_path / "bad.npz")
+
+
+def test_an_unreadable_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "stream.npz"
+    fill(STREAMS["logits"], ERRORS, 500).save(path)
+    whole = path.read_bytes()
+    with np.load(path) as file:
+        arrays = dict(file)
+    plain = tmp_path / "array.npy"
+    np.save(plain, np.zeros(3))
+    damaged = whole[:300] + bytes(200) + whole[500:]
+    for content in (b"", whole[:20], whole[:-30], whole[: len(whole) // 2], damaged, b"a,b\n1,2\n", plain.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"stream\.npz"):
+            StreamingMetrics.load(path)
+    for change in (
+        {"meta": np.array([500.0, 0, 0])},
+        {"meta": np.array([500, 0])},
+        {"meta": np.array([500, -1, 0])},
+        {"meta": np.array([500, 64, 0])},
+        {"meta": np.array([1, 0, 0])},
+        {"low": arrays["low"].astype(float)},
+        {"size": arrays["size"][:-1]},
+        {"errors": arrays["errors"][:, None]},
+        {"low": np.uint64(1)},
+    ):
+        np.savez(path, **{**arrays, **change})
+        with pytest.raises(ValueError, match=r"stream\.npz"):
+            StreamingMetrics.load(path)
 
 
 def test_an_empty_stream_is_nan_with_a_warning():

@@ -235,6 +235,20 @@ def test_target_of_a_masked_class_is_refused() -> None:
         fit_score("msp_temperature", logits, TARGETS, objective="nll")
 
 
+def test_masked_likelihood_without_optimum_falls_back_with_the_reason() -> None:
+    logits = torch.tensor([[1.0, 0.0, -1.0, -math.inf]]).repeat(4, 1)
+    fitted = fit_score("msp_temperature", logits, torch.tensor([2, 2, 2, 0]), objective="nll")
+
+    assert fitted.fell_back and "T -> inf" in (fitted.reason or "")
+
+
+def test_columns_in_groups_give_the_same_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit_score("bk", LOGITS, TARGETS)
+    monkeypatch.setattr("unsmooth.scores.fitting._CELLS", 7 * len(LOGITS))
+
+    assert fit_score("bk", LOGITS, TARGETS) == whole
+
+
 def test_masked_classes_are_fitted_like_absent_ones() -> None:
     masked = torch.cat((LOGITS, torch.full((200, 1), -math.inf)), dim=1)
 
