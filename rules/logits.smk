@@ -8,6 +8,8 @@ rule dump_logits:
         f"results/logs/dump_logits/{CELL.removeprefix('results/cells/')}.log",
     benchmark:
         f"results/benchmarks/dump_logits/{CELL.removeprefix('results/cells/')}.tsv"
+    wildcard_constraints:
+        architecture=rf"(?!{IMPORTED}\b)[a-z][a-z0-9_]*",
     conda:
         "../envs/train.yaml"
     params:
@@ -38,6 +40,3 @@ rule import_logits:
         "import_logits {wildcards.experiment}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}/{wildcards.split}"
     script:
         "../workflow/scripts/import_logits.py"
-
-
-ruleorder: import_logits > dump_logits

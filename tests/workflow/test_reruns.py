@@ -13,7 +13,6 @@ FIGURES = {
     f"draw_pnorm_sweep {GLYPHS}/resnet8",
     f"draw_extra_gradient {GLYPHS}/resnet8",
 }
-UNSCORED = {job for job in FIGURES if job.split()[0] in ("draw_max_logit", "draw_extra_gradient", "draw_pnorm_sweep")}
 TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}"}
 COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
 REDRAWN = FIGURES | TABLES | COLLECTED | {f"write_cost {GLYPHS}"}
@@ -150,16 +149,20 @@ def test_comment_in_metrics_code_reruns_nothing(workspace):
         ("results/figures/tiny_glyphs/resnet8/degradation.png", {f"draw_degradation {GLYPHS}/resnet8"}),
         ("results/tables/tiny_glyphs/scores.tex", {f"write_scores {GLYPHS}"}),
         ("results/tables/summary.csv", {"merge_summaries"}),
-        (
-            "results/cells/tiny_glyphs/resnet8/ls_alpha-0.1/seed-0/metrics.csv",
-            {f"evaluate {CELLS[1]}"} | TABLES | COLLECTED | FIGURES - UNSCORED,
-        ),
     ],
 )
 def test_deleted_output_is_made_again_alone(workspace, output, jobs):
     (workspace.folder / output).unlink()
 
     assert workspace.planned() == jobs
+
+
+def test_deleted_result_of_a_cell_is_made_again_alone_when_asked_for(workspace):
+    metrics = f"results/cells/{CELLS[1]}/metrics.csv"
+    (workspace.folder / metrics).unlink()
+
+    assert workspace.planned(metrics) == {f"evaluate {CELLS[1]}"}
+    assert workspace.planned() == set()  # what was drawn from it is still true
 
 
 def test_touched_arrays_retrain_nothing(workspace):
