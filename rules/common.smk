@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -119,6 +120,7 @@ def cell_keys(wildcards):
     return canonical_json([vars(cell) for cell in cells_of(wildcards)])
 
 
+@cache
 def code_of(script, *targets):
     """The content hash of a script, of the modules of `targets` ("module:name") and of all that they import.
 

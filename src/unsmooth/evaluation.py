@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import logsumexp, softmax
 
 from unsmooth.experiment import Evaluation
 from unsmooth.metrics import (
@@ -18,7 +19,7 @@ from unsmooth.metrics import (
     selective_metrics,
 )
 
-__all__ = ["calibration_frames", "curve_frame", "selective_frames", "softmax"]
+__all__ = ["calibration_frames", "curve_frame", "selective_frames"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -71,7 +72,7 @@ def calibration_frames(
     rows = np.arange(len(targets))
     for name, temperature in temperatures.items():
         scaled = logits.astype(np.float64) / temperature
-        probs = softmax(scaled)
+        probs = softmax(scaled, axis=1)
         top = probs.max(axis=1)
         values[name] = {
             "ece": ece(top, errors, bins=settings.ece_bins),
@@ -79,12 +80,11 @@ def calibration_frames(
             "brier": brier(probs, targets),
         }
         # Each of the three is a function of means over samples, so the replicates of the means give theirs.
-        log_normaliser = scaled.max(axis=1) + np.log(np.exp(scaled - scaled.max(axis=1, keepdims=True)).sum(axis=1))
         squared = np.square(probs).sum(axis=1) - 2 * probs[rows, targets] + 1
         bins = np.clip(np.ceil(top * settings.ece_bins).astype(int) - 1, 0, settings.ece_bins - 1)
         gaps = np.zeros((len(targets), settings.ece_bins))
         gaps[rows, bins] = top - ~errors
-        columns = np.column_stack([log_normaliser - scaled[rows, targets], squared, gaps])
+        columns = np.column_stack([logsumexp(scaled, axis=1) - scaled[rows, targets], squared, gaps])
         means = bootstrap_means(columns, replicates=settings.bootstrap_replicates, seed=settings.bootstrap_seed)
         replicates[name] = {"ece": np.abs(means[:, 2:]).sum(axis=1), "nll": means[:, 0], "brier": means[:, 1]}
     return _metric_frame(values), _replicate_frame(replicates)
@@ -123,12 +123,6 @@ def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], po
             )
         )
     return pd.concat(frames, ignore_index=True)
-
-
-def softmax(logits: Floats) -> Floats:
-    """Return the softmax over the last axis, (N, K) float64, without overflow."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 def _metric_frame(values: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:

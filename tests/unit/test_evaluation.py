@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from unsmooth.evaluation import calibration_frames, curve_frame, selective_frames, softmax
+from unsmooth.evaluation import calibration_frames, curve_frame, selective_frames
 from unsmooth.experiment import Evaluation
 from unsmooth.metrics import aurc, brier, ece, nll
 
@@ -23,7 +24,7 @@ def replicate(frame, score, metric):
 def test_selective_frames_hold_every_score_with_paired_replicates(data):
     logits, targets = data
     errors = logits.argmax(axis=1) != targets
-    confidences = {"a": softmax(logits).max(axis=1), "b": logits.max(axis=1)}
+    confidences = {"a": softmax(logits, axis=1).max(axis=1), "b": logits.max(axis=1)}
 
     values, replicates = selective_frames(confidences, errors, SETTINGS)
 
@@ -44,8 +45,8 @@ def test_calibration_equals_the_metrics_at_the_temperature_and_replicates_surrou
     table = values.set_index(["score", "metric"])["value"]
     scaled = logits.astype(np.float64) / 2
     assert table["msp_temperature", "nll"] == nll(scaled, targets)
-    assert table["msp_temperature", "brier"] == brier(softmax(scaled), targets)
-    assert table["msp", "ece"] == ece(softmax(logits.astype(np.float64)).max(axis=1), errors)
+    assert table["msp_temperature", "brier"] == brier(softmax(scaled, axis=1), targets)
+    assert table["msp", "ece"] == ece(softmax(logits.astype(np.float64), axis=1).max(axis=1), errors)
     for metric in ("nll", "brier", "ece"):
         draws = replicate(replicates, "msp", metric)
         assert draws.min() < table["msp", metric] < draws.max()
@@ -65,7 +66,7 @@ def test_curves_share_one_grid_and_end_at_the_error(data):
     logits, targets = data
     errors = logits.argmax(axis=1) != targets
 
-    frame = curve_frame({"a": softmax(logits).max(axis=1), "constant": np.zeros(400)}, errors, 60)
+    frame = curve_frame({"a": softmax(logits, axis=1).max(axis=1), "constant": np.zeros(400)}, errors, 60)
 
     grids = [group["coverage"].to_numpy() for _, group in frame.groupby("score")]
     assert (grids[0] == grids[1]).all() and len(grids[0]) <= 60 and (np.diff(grids[0]) > 0).all()
@@ -84,5 +85,13 @@ def test_curve_point_is_the_risk_among_the_most_confident():
     assert frame["threshold"].tolist() == [0.9, 0.8, 0.7, 0.6]
 
 
-def test_softmax_survives_large_logits():
-    np.testing.assert_allclose(softmax(np.array([[1e4, 1e4 - 1.0]])), [[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))]])
+def test_calibration_survives_large_logits():
+    logits, targets = np.array([[1e4, 1e4 - 1.0], [-1e4, 1e4]]), np.array([0, 1])
+
+    values, replicates = calibration_frames(logits, targets, {"msp": 1.0}, SETTINGS)
+
+    table = values.set_index("metric")["value"]
+    probs = np.array([[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))], [0.0, 1.0]])
+    assert table["nll"] == pytest.approx(-np.log(probs[[0, 1], targets]).mean())
+    assert table["brier"] == pytest.approx(np.square(probs - np.eye(2)).sum(axis=1).mean())
+    assert np.isfinite(replicates["value"]).all()
