@@ -4,7 +4,6 @@ Exit status 0 is success, 1 bad input with one line on standard error that names
 usage. Results go to standard output, progress and errors to standard error.
 """
 
-import inspect
 import json
 import math
 import re
@@ -12,8 +11,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from unsmooth.diagnosis import Diagnosis
+    from unsmooth.diagnosis import Diagnosis, Progress
     from unsmooth.logits import LogitsFile
-    from unsmooth.scores.registry import Score
 
 FORMATS = "safetensors, npz, npy, pt, parquet or csv"
 app = typer.Typer(
@@ -178,9 +177,10 @@ def score(
     """
     import numpy as np
 
-    from unsmooth.diagnosis import SHIFT_DEPENDENT
-    from unsmooth.scores import FittedScore, find_score, fit_score
-    from unsmooth.selective import SelectiveClassifier
+    from unsmooth.probabilities import depends_on_mean
+    from unsmooth.scores import FittedScore, find_score, fit_score, score_all
+    from unsmooth.selective import REJECT, SelectiveClassifier
+    from unsmooth.terminal import progress_bar
 
     if output is not None and output.suffix not in _WRITERS:
         raise typer.BadParameter(f"{output} must end in {', '.join(_WRITERS)}", param_hint="--output")
@@ -195,35 +195,39 @@ def score(
         needs = ", ".join(sorted(entry.needs))
         raise typer.BadParameter(f"{score_name} needs {needs}, not logits alone", param_hint="--score")
     if params:
-        _check_params(entry, params)
+        try:
+            chosen = FittedScore(score_name, {**entry.defaults, **params})
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--param") from None
     if val_targets is not None and val is None:
         raise typer.BadParameter("needs --val", param_hint="--val-targets")
 
-    def check_mean(name: str, from_probabilities: bool) -> None:
-        if from_probabilities and name in SHIFT_DEPENDENT:
-            raise ValueError(f"{name} depends on the mean of the logits, which softmax outputs do not hold")
-
-    with _errors_name(file):
-        logits, from_probabilities = _read(file, targets)
-        predictions = logits.logits.argmax(axis=1)
+    threshold, num_classes = -math.inf, None
+    if classifier is not None:
+        with _errors_name(classifier):
+            saved = SelectiveClassifier.load(classifier)
+        threshold, num_classes = saved.threshold_, saved.n_features_in_
+    with _errors_name(file), progress_bar(file.name) as progress:
+        logits, from_probabilities = _read(file, targets, num_classes=num_classes)
         if classifier is not None:
-            with _errors_name(classifier):
-                fitted = SelectiveClassifier.load(classifier)
-            check_mean("msp" if fitted.score_.fell_back else fitted.score_.name, from_probabilities)
-            confidence, shown = fitted.confidence(logits.logits), fitted.predict(logits.logits)
-        else:
-            check_mean(score_name, from_probabilities)
-            if val is not None:
-                held, held_probabilities = _read(val, val_targets, num_classes=logits.num_classes)
-                check_mean(score_name, held_probabilities)
-                chosen = fit_score(score_name, held.logits, held.targets)
-                _note(f"{score_name}: {chosen.reason or chosen.params}")
-            else:
-                chosen = fit_score(score_name) if not params else FittedScore(score_name, {**entry.defaults, **params})
-            confidence, shown = chosen(logits.logits), predictions
+            chosen = saved.score_
+        elif val is not None:
+            held, held_probabilities = _read(val, val_targets, num_classes=logits.num_classes)
+            from_probabilities = from_probabilities or held_probabilities
+            progress("fitting", 0, logits.num_samples)
+            chosen = fit_score(score_name, held.logits, held.targets)
+            _note(f"{score_name}: {chosen.reason or chosen.params}")
+        elif not params:
+            chosen = fit_score(score_name)
+        if from_probabilities and not chosen.fell_back and depends_on_mean(chosen.name, chosen.params):
+            raise ValueError(f"{chosen.name} depends on the mean of the logits, which softmax outputs do not hold")
+        scored = score_all(_batches(logits.logits, progress), scores={"confidence": chosen}, ps=())
+        for reason in scored.left_out.values():
+            raise ValueError(reason)
+        confidence, predictions = scored["confidence"], scored.predictions
         columns = {
             "confidence": confidence,
-            "prediction": shown,
+            "prediction": np.where(confidence >= threshold, predictions, REJECT),
             "target": logits.targets,
             "error": (predictions != logits.targets).astype(np.int64),
         }
@@ -256,18 +260,25 @@ def metrics(
     import numpy as np
 
     from unsmooth.metrics import bootstrap_replicates, selective_metrics
-    from unsmooth.terminal import print_table
+    from unsmooth.terminal import print_table, progress_bar
 
     if 0 in coverage:
         raise typer.BadParameter("0 is not in (0, 1]", param_hint="--coverage")
-    with _errors_name(file):
+    with _errors_name(file), progress_bar(file.name) as progress:
         confidence, errors = _read_confidences(file)
         with _quiet():
             values = selective_metrics(confidence, errors, risks=risk, coverages=coverage)
             resampled = {}
             if replicates:
+                progress("bootstrap", 0, replicates)
                 resampled = bootstrap_replicates(
-                    confidence, errors, replicates=replicates, seed=seed, risks=risk, coverages=coverage
+                    confidence,
+                    errors,
+                    replicates=replicates,
+                    seed=seed,
+                    risks=risk,
+                    coverages=coverage,
+                    progress=partial(progress, "bootstrap"),
                 )
     rows: dict[str, dict[str, float | None]] = {}
     for name, value in values.items():
@@ -275,8 +286,8 @@ def metrics(
         draws = resampled.get(name)
         if draws is not None:
             known = draws[~np.isnan(draws)]
-            low, high = np.percentile(known, [2.5, 97.5]) if len(known) and not math.isnan(value) else (None, None)
-            rows[name] |= {"low": low and float(low), "high": high and float(high)}
+            low, high = np.percentile(known, [2.5, 97.5]).tolist() if len(known) and value == value else (None, None)
+            rows[name] |= {"low": low, "high": high}
     if as_json:
         typer.echo(json.dumps({"num_samples": len(confidence), "metrics": rows}, indent=2))
         return
@@ -323,6 +334,14 @@ def _read(path: Path, targets: Path | None, *, num_classes: int | None = None) -
         logits = check_probabilities(file.logits)
     _note(f"{path}: rows are softmax outputs; using their logarithms, which centring makes equal to the logits")
     return replace(file, logits=logits, is_probabilities=False), True
+
+
+def _batches(logits: "NDArray[np.floating[Any]]", progress: "Progress") -> Iterator["NDArray[np.floating[Any]]"]:
+    """The rows in at most a hundred parts, telling how many are on their way."""
+    step = max(1000, len(logits) // 100)
+    for start in range(0, len(logits), step):
+        progress("scoring", start, len(logits))
+        yield logits[start : start + step]
 
 
 def _read_confidences(path: Path) -> tuple["NDArray[np.floating[Any]]", "NDArray[Any]"]:
@@ -388,24 +407,6 @@ def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float | str]
             raise typer.BadParameter(f"{text!r} is not name=number", param_hint=hint)
         params[name] = int(number) if number.is_integer() else number
     return params
-
-
-def _check_params(entry: "Score", params: Mapping[str, float | str]) -> None:
-    """Wrong usage unless the score can be called with its defaults and `params`."""
-    fixed = {"logits", *getattr(entry.function, "keywords", {})}
-    known = {name: value for name, value in inspect.signature(entry.function).parameters.items() if name not in fixed}
-    for name, value in params.items():
-        if name not in known:
-            raise typer.BadParameter(f"{entry.name} has no parameter {name!r}", param_hint="--param")
-        choices = get_args(known[name].annotation)
-        if choices and value not in choices:
-            raise typer.BadParameter(f"{name} must be one of {', '.join(choices)}, got {value}", param_hint="--param")
-        if name in ("k", "top") and not isinstance(value, int):
-            raise typer.BadParameter(f"{name} must be an integer, got {value}", param_hint="--param")
-    required = [name for name, value in known.items() if value.default is value.empty and name not in entry.defaults]
-    missing = [name for name in required if name not in params]
-    if missing:
-        raise typer.BadParameter(f"{entry.name} needs {', '.join(missing)} too", param_hint="--param")
 
 
 # Writing

@@ -18,6 +18,7 @@ from unsmooth.metrics import (
     risk_coverage_curve,
     selective_metrics,
 )
+from unsmooth.metrics.calibration import bin_edges, bin_index
 
 __all__ = ["calibration_frames", "curve_frame", "selective_frames"]
 
@@ -81,9 +82,8 @@ def calibration_frames(
         }
         # Each of the three is a function of means over samples, so the replicates of the means give theirs.
         squared = np.square(probs).sum(axis=1) - 2 * probs[rows, targets] + 1
-        bins = np.clip(np.ceil(top * settings.ece_bins).astype(int) - 1, 0, settings.ece_bins - 1)
         gaps = np.zeros((len(targets), settings.ece_bins))
-        gaps[rows, bins] = top - ~errors
+        gaps[rows, bin_index(top, bin_edges(settings.ece_bins))] = top - ~errors
         columns = np.column_stack([logsumexp(scaled, axis=1) - scaled[rows, targets], squared, gaps])
         means = bootstrap_means(columns, replicates=settings.bootstrap_replicates, seed=settings.bootstrap_seed)
         replicates[name] = {"ece": np.abs(means[:, 2:]).sum(axis=1), "nll": means[:, 0], "brier": means[:, 1]}

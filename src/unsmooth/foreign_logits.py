@@ -24,8 +24,9 @@ from unsmooth.logits import (
     validate,
     widen,
 )
+from unsmooth.probabilities import are_probabilities
 
-__all__ = ["logits_from_probabilities", "read_any"]
+__all__ = ["read_any"]
 
 _LOGITS_NAMES = ("logits", "logit", "outputs", "preds", "scores", "probs", "probabilities", "softmax")
 _TARGETS_NAMES = ("targets", "target", "labels", "label", "y", "y_true", "gt")
@@ -51,8 +52,8 @@ def read_any(
         num_classes: expected K; None accepts any.
 
     Returns:
-        The content, with ``is_probabilities`` set for softmax outputs. ``-inf`` (a masked class) is let through where
-        the row has a finite logit left.
+        The content, with ``is_probabilities`` set for softmax outputs, which stay float64 where they were. ``-inf`` (a
+        masked class) is let through where the row has a finite logit left.
 
     Raises:
         LogitsFileError: for anything malformed, naming the file and the first bad row.
@@ -75,43 +76,14 @@ def read_any(
         raise LogitsFileError(
             f"{path}: found no targets; expected a name among {', '.join(_TARGETS_NAMES)}, or a separate targets file"
         )
-    logits = as_float32(to_numpy(values), path)
+    logits = to_numpy(values)
+    # Before narrowing: a float64 probability below 1e-45 has a logarithm, but is zero in float32.
+    is_probabilities = logits.dtype.kind in "fiu" and are_probabilities(logits)
+    if not (is_probabilities and logits.dtype == np.float64):
+        logits = as_float32(logits, path)
     targets = as_targets(to_numpy(classes), Path(targets_path or path), floats_allowed=True)
     validate(logits, targets, path, num_classes=num_classes, masked_allowed=True)
-    return LogitsFile(logits, targets, metadata, is_probabilities=_rows_are_probabilities(logits))
-
-
-def logits_from_probabilities(probs: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Logits whose softmax is ``probs``: their logarithm.
-
-    Softmax forgets the mean of the logits and nothing else, so scores that do not see that mean (MSP, margins, centred
-    p-norm) come out as from the true logits, while ``max_logit`` and ``energy`` do not.
-
-    Args:
-        probs: (N, K), strictly positive, rows summing to one.
-
-    Returns:
-        (N, K) float32.
-
-    Raises:
-        ValueError: a probability is zero: rounding has destroyed the logit, and no score can rank that row.
-
-    Example:
-        >>> logits_from_probabilities(np.array([[0.5, 0.5]]))
-        array([[-0.6931472, -0.6931472]], dtype=float32)
-    """
-    zeros = (probs <= 0).any(axis=1)
-    if zeros.any():
-        raise ValueError(
-            f"probs has {int(zeros.sum())} rows with a probability of zero, the first is row {int(zeros.argmax())}: "
-            "rounding in softmax lost their logits; save the logits, or softmax in float64"
-        )
-    return np.log(np.asarray(probs, dtype=np.float64)).astype(np.float32)
-
-
-def _rows_are_probabilities(logits: NDArray[np.float32]) -> bool:
-    # 0.01 covers softmax outputs saved in half precision; logits that satisfy this in every row do not occur.
-    return bool(logits.min() >= 0) and bool(np.all(np.abs(logits.sum(axis=1, dtype=np.float64) - 1) < 0.01))
+    return LogitsFile(logits, targets, metadata, is_probabilities=is_probabilities)
 
 
 def _is_ours(path: Path) -> bool:

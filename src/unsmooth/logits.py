@@ -43,12 +43,12 @@ class LogitsFile:
     """Logits and targets read from a file.
 
     Attributes:
-        logits: (N, K) float32.
+        logits: (N, K) float32; float64 probabilities of a foreign file stay float64.
         targets: (N,) int64, class indices in [0, K).
         metadata: what the writer said about them; empty for a foreign file.
         is_probabilities: the rows are softmax outputs, not logits: non-negative and summing to one. Only
             :func:`unsmooth.foreign_logits.read_any` can return True. Convert with
-            :func:`unsmooth.foreign_logits.logits_from_probabilities` before scoring.
+            :func:`unsmooth.probabilities.logits_from_probabilities` before scoring.
     """
 
     logits: NDArray[np.float32]

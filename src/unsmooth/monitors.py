@@ -3,7 +3,9 @@
 `update(logits, targets)` takes a batch of logits (N, K) or softmax outputs and class indices (N,), and scores it with
 MSP or a score of your choice; `update(confidence, errors)` takes one-dimensional confidences and errors instead.
 Results equal those of the functions in :mod:`unsmooth.metrics` on all samples together, whatever the batches and
-processes.
+processes, including processes without samples. Softmax outputs count as their logarithms. One that rounded to zero has
+none: MSP lets such rows tie as the surest, every other score refuses them, and a score that depends on the mean of the
+logits refuses softmax outputs altogether.
 
 **Cost.** An update is one pass over the logits and keeps 9 bytes a sample (a float64 confidence and an error) on the
 metric's device. `compute` gathers those bytes from every process once, sorts on the CPU in O(n log n), and caches.
@@ -18,7 +20,7 @@ Example:
     0.2083
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,8 @@ from torchmetrics.utilities import dim_zero_cat
 
 from unsmooth.metrics import augrc, aurc, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction
-from unsmooth.scores import FittedScore
+from unsmooth.probabilities import are_probabilities, depends_on_mean, refuse_zeros
+from unsmooth.scores import REGISTRY, FittedScore
 
 __all__ = ["AUGRC", "AURC", "CoverageAtRisk"]
 
@@ -39,7 +42,8 @@ class _SelectiveMetric(Metric):
     """A metric of (confidence, errors) that keeps them all.
 
     Args:
-        score: confidence of logits; MSP unless a fitted score (:func:`unsmooth.scores.fit_score`) is given.
+        score: confidence of logits, `score(logits)`; MSP unless another, such as a fitted score
+            (:func:`unsmooth.scores.fit_score`), is given.
         ignore_index: target whose samples are left out.
         kwargs: as for every torchmetrics metric, such as `dist_sync_on_step`.
     """
@@ -74,44 +78,73 @@ class _SelectiveMetric(Metric):
             target: (N,) class indices for logits; for confidences the errors, bool or 0/1.
 
         Raises:
-            ValueError: shapes that do not match, NaN or ``+inf``, errors other than 0 and 1.
+            ValueError: shapes that do not match, NaN or ``+inf``, targets that are no class, errors other than 0 and 1,
+                softmax outputs for a score that cannot be had from them.
         """
         if preds.ndim not in (1, 2) or target.shape != preds.shape[:1]:
             raise ValueError(
                 "preds must be (N, K) logits or (N,) confidences and target (N,), "
                 f"got {tuple(preds.shape)} and {tuple(target.shape)}"
             )
+        preds = preds.detach()
         if self.ignore_index is not None and preds.ndim == 2:
             kept = target != self.ignore_index
             preds, target = preds[kept], target[kept]
         if not len(preds):
             return
         if preds.ndim == 2:
-            confidence = self.score(_as_logits(preds.detach()))
+            outside = (target < 0) | (target >= preds.shape[1])
+            if bool(outside.any()):
+                raise ValueError(
+                    f"target must be class indices in 0..{preds.shape[1] - 1}, or ignore_index, got "
+                    f"{int(target[outside][0])}"
+                )
+            confidence = self.score(self._as_logits(preds))
             errors = preds.argmax(dim=1) != target
         else:
-            confidence = preds.detach() if preds.device.type == "mps" else preds.detach().double()
-            if not bool(confidence.isfinite().all()):
-                raise ValueError(
-                    f"preds: confidence of row {int((~confidence.isfinite()).int().argmax())} is not finite"
-                )
+            confidence, errors = preds, target
             if not bool(((target == 0) | (target == 1)).all()):
                 raise ValueError("target must be errors, 0 or 1, where preds are confidences")
-            errors = target
-        self.confidence.append(confidence)
+        finite = confidence.isfinite()
+        if not bool(finite.all()):
+            raise ValueError(f"preds: confidence of row {int((~finite).int().argmax())} is not finite")
+        self.confidence.append(confidence.to(self._float))
         # gloo gathers no bool.
         self.errors.append(errors.to(torch.uint8))
 
+    def sync(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torchmetrics' own arguments
+        """As torchmetrics', which from a process without samples would send a type that the others do not."""
+        if not len(self.confidence):
+            self.confidence = [torch.zeros(0, dtype=self._float, device=self.device)]
+            self.errors = [torch.zeros(0, dtype=torch.uint8, device=self.device)]
+        super().sync(*args, **kwargs)
+
     def compute(self) -> Tensor:
         """The metric of all samples, float64 scalar; nan with a warning for none."""
-        if not len(self.confidence):
-            return self._scalar(np.zeros(0), np.zeros(0, bool))
-        confidence, errors = dim_zero_cat(self.confidence), dim_zero_cat(self.errors)
-        return self._scalar(confidence.cpu().numpy(), errors.cpu().numpy().astype(bool))
+        confidence, errors = np.zeros(0), np.zeros(0, bool)
+        if len(self.confidence):
+            confidence = dim_zero_cat(self.confidence).cpu().numpy()
+            errors = dim_zero_cat(self.errors).cpu().numpy().astype(bool)
+        return torch.tensor(self._value(confidence, errors), dtype=self._float, device=self.device)
 
-    def _scalar(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> Tensor:
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        return torch.tensor(self._value(confidence, errors), dtype=dtype, device=self.device)
+    @property
+    def _float(self) -> torch.dtype:
+        """float64, which Apple's GPUs lack."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
+    def _as_logits(self, preds: Tensor) -> Tensor:
+        """Logits as they are, softmax outputs as their logarithms."""
+        values = preds if preds.dtype == torch.float64 else preds.float()
+        if not are_probabilities(values):
+            return values
+        name, params = _identity(self.score)
+        if depends_on_mean(name, params):
+            raise ValueError(f"{name} depends on the mean of the logits, which softmax outputs do not hold")
+        if name == "msp":
+            # Saturated rows are the surest, and tie.
+            return values.clamp(min=torch.finfo(values.dtype).tiny).log()
+        refuse_zeros(values)
+        return values.log()
 
     def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
         raise NotImplementedError
@@ -121,7 +154,7 @@ class AURC(_SelectiveMetric):
     """Area under the risk-coverage curve; see :func:`unsmooth.metrics.aurc`. In [0, 1], lower is better.
 
     Args:
-        score: confidence of logits; MSP unless a fitted score (:func:`unsmooth.scores.fit_score`) is given.
+        score: confidence of logits; MSP unless another, such as :func:`unsmooth.scores.fit_score` returns, is given.
         ignore_index: target whose samples are left out.
         kwargs: as for every torchmetrics metric.
 
@@ -142,7 +175,7 @@ class AUGRC(_SelectiveMetric):
     """Area under the generalized-risk-coverage curve; see :func:`unsmooth.metrics.augrc`. In [0, 1/2], lower is better.
 
     Args:
-        score: confidence of logits; MSP unless a fitted score is given.
+        score: confidence of logits; MSP unless another is given.
         ignore_index: target whose samples are left out.
         kwargs: as for every torchmetrics metric.
 
@@ -165,7 +198,7 @@ class CoverageAtRisk(_SelectiveMetric):
 
     Args:
         risk: target selective risk in [0, 1].
-        score: confidence of logits; MSP unless a fitted score is given.
+        score: confidence of logits; MSP unless another is given.
         ignore_index: target whose samples are left out.
         kwargs: as for every torchmetrics metric.
 
@@ -193,10 +226,8 @@ class CoverageAtRisk(_SelectiveMetric):
         return coverage_at_risk(confidence, errors, risk=self.risk)
 
 
-def _as_logits(preds: Tensor) -> Tensor:
-    """Logits as they are, softmax outputs as their logarithms; a zero counts as the smallest positive number."""
-    values = preds if preds.dtype == torch.float64 else preds.float()
-    # 0.01 covers softmax outputs in half precision; logits of a batch that satisfy this in every row do not occur.
-    if bool((values >= 0).all()) and bool(((values.sum(dim=1) - 1).abs() < 0.01).all()):
-        return values.clamp(min=torch.finfo(values.dtype).tiny).log()
-    return values
+def _identity(score: Callable[[Tensor], Tensor]) -> tuple[str, Mapping[str, Any]]:
+    """Name in the registry and parameters of a score; ("", {}) for a function that the registry does not know."""
+    if isinstance(score, FittedScore):
+        return ("msp", {}) if score.fell_back else (score.name, score.params)
+    return next((name for name, entry in REGISTRY.items() if entry.function is score), ""), {}

@@ -1,15 +1,82 @@
-"""Logits from saved softmax outputs, where enough digits were saved."""
+"""Softmax outputs in place of logits: recognising them, their logarithms, and what these can and cannot say."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.foreign_logits import logits_from_probabilities
+if TYPE_CHECKING:
+    from torch import Tensor
 
-__all__ = ["check_probabilities"]
+__all__ = [
+    "are_probabilities",
+    "check_probabilities",
+    "depends_on_mean",
+    "logits_from_probabilities",
+    "refuse_zeros",
+]
 
 Floats = NDArray[np.floating[Any]]
+
+
+def are_probabilities(rows: "Tensor | NDArray[Any]") -> bool:
+    """Whether the rows of an (N, K) tensor or array are softmax outputs: none negative, each summing to one.
+
+    Sums may miss one by 0.01, which covers softmax outputs in half precision; logits of which this holds in every row
+    do not occur. False for anything empty or not of two axes.
+
+    Example:
+        >>> are_probabilities(np.array([[0.7, 0.3]])), are_probabilities(np.array([[0.7, -0.3]]))
+        (True, False)
+    """
+    if rows.ndim != 2 or 0 in rows.shape:
+        return False
+    return bool(rows.min() >= 0) and bool((abs(rows.sum(axis=1) - 1) < 0.01).all())  # type: ignore[call-overload]
+
+
+def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
+    """Whether a score sees the mean of the logits, which softmax outputs do not hold.
+
+    Example:
+        >>> depends_on_mean("energy", {}), depends_on_mean("max_logit_pnorm", {"p": 5, "centring": "mean"})
+        (True, False)
+    """
+    return name in ("max_logit", "energy") or params.get("centring") == "none"
+
+
+def refuse_zeros(probs: "Tensor | NDArray[Any]") -> None:
+    """Raise ValueError, naming the first row, where a probability of an (N, K) tensor or array is zero."""
+    zeros: Any = (probs <= 0).any(axis=1)  # type: ignore[call-overload]
+    if zeros.any():
+        remedy = "" if probs.dtype.itemsize >= 8 else ", or softmax in float64"
+        raise ValueError(
+            f"probs has {int(zeros.sum())} rows with a probability of zero, the first is row "
+            f"{int(zeros.nonzero()[0][0])}: rounding in softmax lost their logits; save the logits{remedy}"
+        )
+
+
+def logits_from_probabilities(probs: Floats) -> NDArray[np.float32]:
+    """Logits whose softmax is ``probs``: their logarithm, taken in float64.
+
+    Softmax forgets the mean of the logits and nothing else, so scores that do not see that mean (MSP, margins, centred
+    p-norm) come out as from the true logits, while those of :func:`depends_on_mean` do not.
+
+    Args:
+        probs: (N, K), strictly positive, rows summing to one.
+
+    Returns:
+        (N, K) float32.
+
+    Raises:
+        ValueError: a probability is zero: rounding has destroyed the logit, and no score can rank that row.
+
+    Example:
+        >>> logits_from_probabilities(np.array([[0.5, 0.5]]))
+        array([[-0.6931472, -0.6931472]], dtype=float32)
+    """
+    refuse_zeros(probs)
+    return np.log(np.asarray(probs, dtype=np.float64)).astype(np.float32)
 
 
 def check_probabilities(probs: Floats) -> Floats:

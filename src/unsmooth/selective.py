@@ -11,7 +11,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from unsmooth.files import atomic_path
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
+from unsmooth.metrics.inputs import as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
-from unsmooth.scores.rows import Array, Centring, Rows
+from unsmooth.scores.rows import Array, Centring, Rows, check_shape
 
 __all__ = ["InfeasibleRiskWarning", "SelectiveClassifier", "SelectiveHead", "split_rows"]
 
@@ -143,10 +144,9 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         risk = self.max_risk if max_risk is None else max_risk
         allowed = self.delta if delta is None else delta
         entry = find_score(self.score_name)
-        targets = np.asarray(val_targets.detach().cpu() if isinstance(val_targets, Tensor) else val_targets)
         logits = val_logits.detach() if isinstance(val_logits, Tensor) else torch.from_numpy(np.array(val_logits))
-        if targets.shape != (len(logits),):
-            raise ValueError(f"val_targets must have shape ({len(logits)},), got {targets.shape}")
+        check_shape(logits)
+        targets = as_targets(val_targets, tuple(logits.shape), name="val_targets")
         certify = np.arange(len(targets))
         if self.params is not None:
             score = FittedScore(self.score_name, {**entry.defaults, **self.params})
@@ -257,19 +257,14 @@ class SelectiveHead(nn.Module):
 
     def __init__(self, score: FittedScore, threshold: float) -> None:
         super().__init__()
-        name, params = ("msp", {}) if score.fell_back else (score.name, dict(score.params))
-        entry = find_score(name)
-        if entry.rows is None:
-            raise ValueError(f"{name} needs {', '.join(sorted(entry.needs))}, which a head on logits does not have")
-        self.formula: Callable[..., Tensor] = entry.rows
-        self.params = params
+        self.formula = score.formula
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
 
     def forward(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Class or -1, and confidence."""
         values = logits.detach()
         rows = _TracedRows(values if values.dtype == torch.float64 else values.float())
-        confidence = self.formula(rows, **self.params)
+        confidence = self.formula(rows)
         # A runner-up of -inf leaves one class, and nothing to rank.
         finite = rows.top.isfinite() & logits.topk(2, dim=1).values[:, 1].isfinite()
         confidence = torch.where(finite, confidence, torch.nan)
@@ -284,7 +279,7 @@ class _TracedRows(Rows):
         top, self.predictions = logits.max(dim=1)
         self.top = top.to(self.fine)
         self._gaps = logits - top[:, None]
-        self._tail, self._scratch, self._powers = (torch.empty_like(logits) for _ in range(3))
+        self._tail, self._scratch = torch.empty_like(logits), torch.empty_like(logits)
 
     @cached_property
     def _runner_up(self) -> tuple[Tensor, Tensor]:

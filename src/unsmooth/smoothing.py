@@ -24,7 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unsmooth.metrics import Interval
+from unsmooth.metrics.inputs import as_targets
 from unsmooth.scores import msp, msp_temperature
+from unsmooth.scores.rows import check_shape
 from unsmooth.wording import points, signed
 
 __all__ = ["Signature", "centred_maximum", "smoothing_signature"]
@@ -68,10 +70,14 @@ def smoothing_signature(logits: Floats, targets: NDArray[np.int64], *, temperatu
     Returns:
         Verdict, evidence with 95 % intervals (nan where it cannot be estimated), and the reason.
 
+    Raises:
+        ValueError: no samples, targets that are no class of the logits, or bad logits.
+
     References:
         Xia et al., ICLR 2025, section 4. White, Econometrica 1980 (the interval).
     """
-    errors = logits.argmax(axis=1) != targets
+    check_shape(logits)
+    errors = logits.argmax(axis=1) != as_targets(targets, logits.shape)
     confidence = msp(logits)
     gaps = -np.expm1(-confidence) - ~errors
     gap = _normal_interval(float(gaps.mean()), float(gaps.std() / math.sqrt(len(gaps))))

@@ -1,5 +1,6 @@
 """A diagnosis on a terminal: tables, sentences and a progress bar, plain text in a pipe."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -98,11 +99,12 @@ def _console() -> Console:
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error where that is a terminal."""
+    """A bar on standard error, if that and standard output are terminals: in a pipe the next command has its own."""
     console = Console(stderr=True)
+    shown = sys.stderr.isatty() and sys.stdout.isatty()
     columns = (TextColumn("{task.fields[name]}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(
-        *columns, TextColumn("{task.description}"), console=console, transient=True, disable=not console.is_terminal
+        *columns, TextColumn("{task.description}"), console=console, transient=True, disable=not shown
     ) as bar:
         task = bar.add_task("reading", name=name, total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

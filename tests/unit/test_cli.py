@@ -1,7 +1,9 @@
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -315,6 +317,63 @@ def test_unreadable_confidences_are_one_line(tmp_path, name, save):
 
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
     assert name in result.stderr
+
+
+def shown_on_a_terminal(*arguments):
+    """What `unsmooth` writes where standard output and standard error are a terminal."""
+    ours, theirs = os.openpty()
+    parts = []
+
+    def watch():
+        # A terminal whose last writer has gone is an input/output error.
+        with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as screen:
+            while part := screen.read(4096):
+                parts.append(part)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with (
+        open(theirs, "w") as terminal,
+        contextlib.redirect_stdout(terminal),
+        contextlib.redirect_stderr(terminal),
+    ):
+        app(arguments, standalone_mode=False)
+    watcher.join(timeout=60)
+    return b"".join(parts)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_long_work_shows_its_progress_on_a_terminal_and_nothing_in_a_pipe(folder):
+    score, metrics = ["score", "good.npz", "--p", "3", "-o", "s.csv"], ["metrics", "s.csv", "--replicates", "100"]
+
+    assert b"scoring" in shown_on_a_terminal(*score)
+    assert b"100/100" in shown_on_a_terminal(*metrics)
+    assert run(*score).stderr == run(*metrics).stderr == ""
+
+
+def test_classifier_of_other_classes_names_both(folder):
+    run("diagnose", "good.npz", *QUICK, "--target-risk", "0.2", "--save", "c.json")
+    logits, targets = logits_of(50, classes=4)
+    np.savez("four.npz", logits=logits, targets=targets)
+    result = run("score", "four.npz", "--classifier", "c.json")
+
+    assert result.exit_code == 1
+    assert result.stderr == "error: four.npz: expected 5 classes, found 4\n"
+
+
+def test_bad_logits_are_named_by_their_row_in_the_file(folder):
+    logits, targets = logits_of(400)
+    logits[321, 1:] = -np.inf
+    np.savez("masked.npz", logits=logits, targets=targets)
+
+    assert "row 321" in run("score", "masked.npz", "--score", "msp").stderr
+
+
+def test_centring_off_is_refused_for_softmax_outputs(folder):
+    save_probabilities("probs.npz")
+    result = run("score", "probs.npz", "--p", "3", "--param", "centring=none")
+
+    assert (result.exit_code, "mean of the logits" in result.stderr) == (1, True)
 
 
 def test_help_teaches_with_an_example(folder):

@@ -1,12 +1,15 @@
+import inspect
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from unsmooth.diagnosis import NLL_TEMPERATURE, diagnose, label_of
+from unsmooth.metrics import holm
 from unsmooth.probabilities import check_probabilities
-from unsmooth.scores import FittedScore, fit_score, max_logit_pnorm, msp
+from unsmooth.scores import FittedScore, available_scores, fit_score, max_logit_pnorm, msp
 from unsmooth.smoothing import smoothing_signature
 
 FEW = ["max_logit_pnorm", "logit_margin"]
@@ -106,6 +109,45 @@ def test_holm_never_lowers_a_p_value(diagnosis):
         assert result.adjusted_p >= min(result.change.p_value, 1)
 
 
+def test_recommended_score_is_judged_by_its_own_p_value(diagnosis):
+    name = diagnosis.recommended.name
+
+    def verdict(p, adjusted):
+        scores = [
+            replace(result, change=replace(result.change, p_value=p), adjusted_p=adjusted)
+            if result.score == name
+            else result
+            for result in diagnosis.scores
+        ]
+        return " ".join(replace(diagnosis, scores=tuple(scores)).findings())
+
+    assert "p 0.04): more than chance" in verdict(0.04, 0.7)
+    assert "p 0.06): not clear of chance" in verdict(0.06, 0.06)
+
+
+def test_resamples_too_few_for_any_claim_are_named(diagnosis):
+    few, enough = (" ".join(replace(diagnosis, replicates=count).findings()) for count in (158, 159))
+
+    assert "4 comparisons need at least 159 bootstrap resamples, and there are 158" in few
+    assert "comparisons need" not in enough
+    assert holm([2 / 160] * 4)[0] <= 0.05 < holm([2 / 159] * 4)[0]
+
+
+def test_default_resamples_allow_a_claim_about_every_score():
+    default = inspect.signature(diagnose).parameters["replicates"].default
+
+    assert default >= 40 * len(available_scores()) - 1
+
+
+def test_only_differences_carry_a_p_value(diagnosis):
+    content = diagnosis.to_dict()
+    values = [content["error"], content["aurc"], content["repaired_aurc"], content["signature"]["max_logit_shift"]]
+    values += [content[point]["coverage"] for point in ("before", "after")]
+
+    assert all(value.keys() == {"point", "low", "high"} for value in values)
+    assert all("p_value" in value for value in (content["coverage_gain"], *(s["change"] for s in content["scores"])))
+
+
 def test_diagnosis_is_json_without_nan(diagnosis):
     content = json.loads(json.dumps(diagnosis.to_dict(), allow_nan=False))
 
@@ -164,10 +206,66 @@ def test_too_few_samples_and_other_classes_are_refused():
     logits, targets = cross_entropy_like(8)
     with pytest.raises(ValueError, match="at least 4 samples"):
         diagnose(logits[:3], targets[:3])
-    with pytest.raises(ValueError, match="must have 10 classes, got 9"):
+    with pytest.raises(ValueError, match=r"val_logits must have shape \(M, 10\), got \(8, 9\)"):
         diagnose(logits, targets, val_logits=logits[:, :9], val_targets=targets % 9)
     with pytest.raises(ValueError, match="scores must be among"):
         diagnose(logits, targets, scores=["nonsense"])
+
+
+@pytest.mark.parametrize(
+    ("targets", "reason"),
+    [
+        (np.arange(8) + 3, "targets must be class indices in 0..9, got 10 at row 7"),
+        (np.arange(8) - 1, "targets must be class indices in 0..9, got -1 at row 0"),
+        (np.arange(8) / 2, "targets must be class indices in 0..9, got 0.5 at row 1"),
+        (np.arange(7), "targets has 7 rows but the predictions has 8"),
+        (np.zeros((8, 1), int), r"targets must have 1 axis \(N,\), got shape \(8, 1\)"),
+    ],
+)
+def test_targets_that_fit_no_logits_are_refused(targets, reason):
+    logits, classes = cross_entropy_like(8)
+    with pytest.raises(ValueError, match=f"^{reason}"):
+        diagnose(logits, targets)
+    with pytest.raises(ValueError, match=f"^val_{reason}"):
+        diagnose(logits, classes, val_logits=logits, val_targets=targets)
+
+
+def test_bad_logits_are_refused_and_not_blamed_on_the_scores():
+    logits, targets = cross_entropy_like(100)
+    logits[5, 1] = np.nan
+    with pytest.raises(ValueError, match=r"logits: row \d+ has a logit that is NaN"):
+        diagnose(logits, targets, scores=FEW, replicates=20)
+
+
+@pytest.mark.parametrize("option", ["target_risk", "delta"])
+def test_probabilities_outside_the_unit_interval_are_refused(option):
+    with pytest.raises(ValueError, match=rf"{option} must be in \(0, 1\), got 1"):
+        diagnose(*cross_entropy_like(100), **{option: 1})
+
+
+def test_a_sample_of_a_masked_class_leaves_no_likelihood_but_a_diagnosis():
+    logits, targets = cross_entropy_like(400)
+    logits[np.arange(400), targets] = np.where(np.arange(400) < 20, -np.inf, logits[np.arange(400), targets])
+    result = diagnose(logits, targets, scores=[*FEW, NLL_TEMPERATURE], replicates=20)
+
+    assert "masked class" in result.left_out[NLL_TEMPERATURE]
+    assert "no temperature that calibrates" in result.signature.reason
+
+
+def test_signature_refuses_targets_that_fit_no_logits():
+    logits, targets = cross_entropy_like(50)
+    for wrong in (targets[:, None], targets[1:], targets + 10):
+        with pytest.raises(ValueError, match="targets"):
+            smoothing_signature(logits, wrong, temperature=1.0)
+
+
+def test_no_calibrating_temperature_leaves_the_signature_unclear():
+    signature = smoothing_signature(*cross_entropy_like(500), temperature=None)
+
+    assert signature.verdict == "unclear"
+    assert "no temperature that calibrates" in signature.reason
+    assert math.isnan(signature.max_logit_shift.point) and math.isnan(signature.shift_at_msp.point)
+    assert math.isfinite(signature.calibration_gap.point)
 
 
 def test_probabilities_give_the_pnorm_of_the_logits():

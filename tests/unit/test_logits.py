@@ -11,9 +11,11 @@ import pyarrow.parquet
 import pytest
 import safetensors.numpy
 import torch
+from scipy.special import softmax
 
-from unsmooth.foreign_logits import logits_from_probabilities, read_any
+from unsmooth.foreign_logits import read_any
 from unsmooth.logits import LogitsFileError, read_logits, write_logits
+from unsmooth.probabilities import check_probabilities, logits_from_probabilities
 
 RNG = np.random.default_rng(0)
 LOGITS = (RNG.normal(size=(100, 10)) * 5).astype(np.float32)
@@ -301,6 +303,23 @@ def test_softmax_outputs_are_recognised_and_convert_to_equivalent_logits(tmp_pat
     assert file.is_probabilities
     shift = (LOGITS - logits).mean(axis=1, keepdims=True)
     np.testing.assert_allclose(logits + shift, LOGITS, atol=1e-4)
+
+
+def test_float64_probabilities_that_float32_would_round_away_are_kept(tmp_path: Path) -> None:
+    logits = np.array([[0.0, -200.0, -700.0], [0.0, -1.0, -2.0]])
+    np.savez(tmp_path / "dump.npz", probs=softmax(logits, axis=1), targets=[0, 1])
+
+    file = read_any(tmp_path / "dump.npz")
+    found = check_probabilities(file.logits)
+
+    assert file.is_probabilities
+    np.testing.assert_allclose(found - found[:, :1], logits, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "advice"), [(np.float32, "or softmax in float64"), (np.float64, "save the logits$")])
+def test_advice_for_rounded_away_probabilities_fits_their_type(dtype: type, advice: str) -> None:
+    with pytest.raises(ValueError, match=advice):
+        logits_from_probabilities(np.array([[1, 0]], dtype=dtype))
 
 
 def test_rounded_away_probabilities_are_refused() -> None:

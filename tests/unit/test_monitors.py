@@ -9,7 +9,7 @@ import torch
 
 from unsmooth.metrics import UndefinedMetricWarning, augrc, aurc, coverage_at_risk
 from unsmooth.monitors import AUGRC, AURC, CoverageAtRisk
-from unsmooth.scores import FittedScore, max_logit_pnorm, msp
+from unsmooth.scores import FittedScore, energy, gen, max_logit_pnorm, msp
 
 METRICS = [
     (AURC, {}, aurc, {}),
@@ -62,6 +62,33 @@ def test_saturated_softmax_outputs_are_ties_not_failures():
     monitor.update(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
 
     assert float(monitor.compute()) == 0.5
+
+
+@pytest.mark.parametrize("score", [FittedScore("max_logit_pnorm", {"p": 5}), FittedScore("negative_entropy"), gen])
+def test_rounded_away_probabilities_are_refused_but_by_msp(score):
+    probs, targets = torch.tensor([[0.5, 0.25, 0.25], [0.75, 0.25, 0.0]]), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="1 rows with a probability of zero, the first is row 1"):
+        AURC(score=score).update(probs, targets)
+
+
+@pytest.mark.parametrize("score", [None, msp, FittedScore("msp"), FittedScore("hts", fell_back=True)])
+def test_rounded_away_probabilities_are_the_surest_for_msp(score):
+    monitor = AURC(score=score)
+    monitor.update(torch.tensor([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0], [0.9, 0.1, 0.0]]), torch.tensor([1, 0, 0]))
+
+    assert float(monitor.compute()) == aurc([0, 2, 1], [1, 0, 0])
+
+
+@pytest.mark.parametrize("score", [energy, FittedScore("max_logit_pnorm", {"p": 5, "centring": "none"})])
+def test_softmax_outputs_are_refused_by_what_depends_on_the_mean(score):
+    logits, targets, _ = whole()
+    with pytest.raises(ValueError, match="mean of the logits"):
+        AURC(score=score).update(logits.softmax(1), targets)
+
+
+def test_confidence_that_is_not_finite_is_refused_for_any_score():
+    with pytest.raises(ValueError, match="row 0 is not finite"):
+        AURC(score=lambda logits: logits[:, 0] / 0).update(torch.ones(1, 2), torch.tensor([0]))
 
 
 def test_another_score_ranks_the_samples():
@@ -118,6 +145,8 @@ def test_empty_batches_change_nothing():
         (torch.tensor([0.1, torch.nan]), torch.tensor([0, 1]), "row 1 is not finite"),
         (torch.tensor([0.1, 0.2]), torch.tensor([0, 2]), "0 or 1"),
         (torch.tensor([[0.1, torch.nan]]), torch.tensor([0]), "row 0"),
+        (torch.zeros(2, 3), torch.tensor([0, 3]), "class indices in 0..2, or ignore_index, got 3"),
+        (torch.zeros(2, 3), torch.tensor([-100, 0]), "class indices in 0..2, or ignore_index, got -100"),
     ],
 )
 def test_bad_batches_are_refused(preds, target, reason):
@@ -132,25 +161,32 @@ def test_risk_outside_the_unit_interval_is_refused():
 
 def report_of_one_process(rank, folder):
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    monitors = [metric(**arguments) for metric, arguments, _, _ in METRICS]
-    # Uneven: the first process has one batch, the second has the others.
-    for number, (logits, targets) in enumerate(batches()):
-        if (number > 0) == rank:
+    found = []
+    # The first process has one batch and the second the others; the first has none; neither has any.
+    for mine in ([0], [1, 2, 3])[rank], ([], [0, 1, 2, 3])[rank], []:
+        monitors = [metric(**arguments) for metric, arguments, _, _ in METRICS]
+        for number, (logits, targets) in enumerate(batches()):
             for monitor in monitors:
-                monitor.update(logits, targets)
-    print(json.dumps([float(monitor.compute()) for monitor in monitors]))
+                if number in mine:
+                    monitor.update(logits, targets)
+        found.append([float(monitor.compute()) for monitor in monitors])
+    print(json.dumps(found))
     torch.distributed.destroy_process_group()
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
 def test_two_processes_agree_with_one(tmp_path):
     commands = [[sys.executable, __file__, str(rank), str(tmp_path)] for rank in (0, 1)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    found = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for command in commands
+    ]
+    uneven, lonely, nothing = zip(*(json.loads(run.communicate(timeout=120)[0]) for run in processes), strict=True)
     logits, _, errors = whole()
     expected = [function(msp(logits), errors, **options) for _, _, function, options in METRICS]
 
-    assert found == [expected, expected]
+    assert uneven == (expected, expected)
+    assert lonely == (expected, expected)
+    assert np.isnan(nothing).all()
 
 
 if __name__ == "__main__":

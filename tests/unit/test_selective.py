@@ -188,8 +188,12 @@ def test_corrupt_json_is_refused(tmp_path, classifier, entry, value):
 
 def test_bad_input_is_refused(classifier):
     logits, targets = data(50)
-    with pytest.raises(ValueError, match=r"val_targets must have shape \(50,\)"):
+    with pytest.raises(ValueError, match="val_targets has .* rows but the predictions has 50"):
         SelectiveClassifier().fit(logits, targets[:-1])
+    with pytest.raises(ValueError, match=r"val_targets must be class indices in 0..5, got 9 at row 3"):
+        SelectiveClassifier(params={"p": 5}).fit(logits, np.where(np.arange(50) == 3, 9, targets))
+    with pytest.raises(ValueError, match=r"logits must have shape \(N, K\), got \(50,\)"):
+        SelectiveClassifier().fit(logits[:, 0], targets)
     with pytest.raises(ValueError, match=r"logits must have shape \(N, 6\)"):
         classifier.predict(logits[:, :5])
     with pytest.raises(ValueError, match="unknown score"):

@@ -2,6 +2,10 @@
 
 `confidence` is any score, larger = more trusted; `errors` is 1 where the prediction is wrong. Conventions shared by all
 (ties, weights, undefined values) are stated at the top of `unsmooth.metrics.selective`. Nothing here imports torch.
+
+Metrics take sample weights except where a weight has no clear meaning: `certified_threshold` and `selective_gap_terms`,
+whose guarantees count independent samples; `StreamingMetrics`, whose exact counts are whole; and the MbLS variants,
+which reproduce published code.
 """
 
 from unsmooth.metrics.balanced import balanced_augrc, balanced_aurc, balanced_risk_coverage
@@ -62,7 +66,7 @@ from unsmooth.metrics.selective import (
     sele,
 )
 from unsmooth.metrics.streaming import StreamingMetrics
-from unsmooth.metrics.summary import selective_metrics
+from unsmooth.metrics.summary import SelectiveSummary, selective_metrics, selective_summary
 
 __all__ = [
     "CONVENTIONS",
@@ -72,6 +76,7 @@ __all__ = [
     "Interval",
     "ReliabilityCurve",
     "RiskCoverageCurve",
+    "SelectiveSummary",
     "StreamingMetrics",
     "UndefinedMetricWarning",
     "WorkingPoint",
@@ -122,6 +127,7 @@ __all__ = [
     "selective_gap_area",
     "selective_gap_terms",
     "selective_metrics",
+    "selective_summary",
     "top_label_brier",
     "working_point",
 ]

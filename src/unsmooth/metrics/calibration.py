@@ -2,9 +2,11 @@
 
 Two kinds of input. Top-label metrics take `confidence`, the probability of the predicted class in [0, 1], and `errors`;
 class metrics take `probs` or `logits` (N, K) and `targets`. Bins are (lo, hi], the first one closed at 0, so every
-sample is counted once. Sums are in float64. All values are fractions (nll in nats) and lower is better.
+sample is counted once. Sums are in float64. All values are fractions (nll in nats) and lower is better. A sample weight
+of 2 counts as two copies and 0 as none.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from unsmooth.metrics.inputs import (
     Array,
     as_binary_errors,
     as_finite,
+    as_targets,
     as_weight,
     same_length,
     to_numpy,
@@ -54,6 +57,8 @@ def reliability_curve(
 ) -> ReliabilityCurve:
     """Mean confidence and accuracy in equal-width bins (lo, hi], the first closed at 0.
 
+    confidence_b = (1 / n_b) sum_(i in b) s_i and accuracy_b = (1 / n_b) sum_(i in b) [i is correct].
+
     Args:
         confidence: (N,) probability of the predicted class, in [0, 1].
         errors: (N,) bool or 0/1.
@@ -61,7 +66,7 @@ def reliability_curve(
         sample_weight: (N,) non-negative.
 
     Returns:
-        The curve.
+        The curve; a smaller gap is better.
 
     Raises:
         ValueError: confidence outside [0, 1], errors not 0/1, lengths that differ, or bins below 1.
@@ -75,7 +80,7 @@ def reliability_curve(
         ([0.0, 1.0], [1.0, 2.0])
     """
     probability, correct, weight = as_top_label(confidence, errors, sample_weight)
-    return bin_means(probability, correct, weight, np.linspace(0.0, 1.0, as_bin_count(bins) + 1))
+    return bin_means(probability, correct, weight, bin_edges(bins))
 
 
 def ece(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None) -> float:
@@ -100,45 +105,64 @@ def ece(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weig
         >>> round(ece([0.2, 0.9, 0.8], [1, 0, 0], bins=2), 4)  # (0.2 + 2 * 0.15) / 3
         0.1667
     """
-    curve = reliability_curve(confidence, errors, bins=bins, sample_weight=sample_weight)
-    return weighted_gap(curve, "ece")
+    return _over_bins(confidence, errors, bins, sample_weight, "ece", weighted_gap)
 
 
 def mce(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None) -> float:
-    """Maximum calibration error: the largest gap over the bins that hold samples; arguments as `ece`.
+    """Maximum calibration error: max_b |mean confidence_b - accuracy_b| over the bins that hold samples.
+
+    Arguments and errors raised as `ece`.
+
+    Returns:
+        Fraction in [0, 1], lower is better; nan with a warning for no samples.
 
     References:
-        Naeini, Cooper and Hauskrecht, AAAI 2015.
+        Naeini, Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017, section 2.
 
     Example:
         >>> round(mce([0.2, 0.9, 0.8], [1, 0, 0], bins=2), 4)
         0.2
     """
-    curve = reliability_curve(confidence, errors, bins=bins, sample_weight=sample_weight)
-    if not curve.weight.any():
-        return warn_undefined("mce", "there are no samples")
-    return float(np.nanmax(curve.gap))
+    return _over_bins(confidence, errors, bins, sample_weight, "mce", lambda curve: np.nanmax(curve.gap))
 
 
 def average_calibration_error(
     confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Mean gap over the bins that hold samples, each bin counting once; arguments as `ece`.
+    """Mean gap, (1 / B+) sum_b |mean confidence_b - accuracy_b|, over the B+ bins that hold samples.
+
+    Each bin counts once, however few samples it holds. Arguments and errors raised as `ece`.
+
+    Returns:
+        Fraction in [0, 1], lower is better; nan with a warning for no samples.
+
+    References:
+        Neumann, Zisserman and Vedaldi, Relaxed Softmax, NeurIPS 2018 workshop on machine learning for intelligent
+        transportation systems.
 
     Example:
         >>> round(average_calibration_error([0.2, 0.9, 0.8], [1, 0, 0], bins=2), 4)  # (0.2 + 0.15) / 2
         0.175
     """
-    curve = reliability_curve(confidence, errors, bins=bins, sample_weight=sample_weight)
-    if not curve.weight.any():
-        return warn_undefined("average_calibration_error", "there are no samples")
-    return float(np.nanmean(curve.gap))
+    return _over_bins(
+        confidence,
+        errors,
+        bins,
+        sample_weight,
+        "average_calibration_error",
+        lambda curve: np.nanmean(curve.gap),
+    )
 
 
 def rms_calibration_error(
     confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Root mean square gap, sqrt(sum_b (n_b / n) gap_b^2); arguments as `ece`.
+    """Root mean square gap, sqrt(sum_b (n_b / n) (mean confidence_b - accuracy_b)^2).
+
+    Arguments and errors raised as `ece`.
+
+    Returns:
+        Fraction in [0, 1], lower is better; nan with a warning for no samples.
 
     References:
         Kumar, Liang and Ma, Verified Uncertainty Calibration, NeurIPS 2019.
@@ -147,16 +171,20 @@ def rms_calibration_error(
         >>> round(rms_calibration_error([0.2, 0.9, 0.8], [1, 0, 0], bins=2), 4)
         0.1683
     """
-    curve = reliability_curve(confidence, errors, bins=bins, sample_weight=sample_weight)
-    if not curve.weight.any():
-        return warn_undefined("rms_calibration_error", "there are no samples")
-    return float(np.sqrt(np.nansum(curve.weight * curve.gap**2) / curve.weight.sum()))
+    return _over_bins(
+        confidence,
+        errors,
+        bins,
+        sample_weight,
+        "rms_calibration_error",
+        lambda curve: np.sqrt(np.nansum(curve.weight * curve.gap**2) / curve.weight.sum()),
+    )
 
 
 def adaptive_ece(
     confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Calibration error over bins of equal numbers of samples, cut by rank.
+    """Calibration error over bins of equal numbers of samples, cut by rank: (1/n) sum_b |sum_b confidence - correct|.
 
     The first n mod B bins hold one sample more (all hold total / B with fractional weights). A tie that a cut crosses
     lends each side its mean error, so the value does not depend on sample order.
@@ -180,15 +208,15 @@ def adaptive_ece(
         >>> round(adaptive_ece([0.6, 0.7, 0.8, 0.9], [1, 0, 0, 0], bins=2), 4)  # |1.3 - 1| / 4 + |1.7 - 2| / 4
         0.15
     """
+    count = len(bin_edges(bins)) - 1
     probability, correct, weight = as_top_label(confidence, errors, sample_weight)
     levels = rank_levels(probability, ~correct, weight)
-    count = as_bin_count(bins)
     if not len(levels.size):
         return warn_undefined("adaptive_ece", "there are no samples")
     # From the least confident on: excess(k) is confidence minus correct summed over the first k samples.
-    size, errors_ = levels.size[::-1], levels.errors[::-1]
+    size, failed = levels.size[::-1], levels.errors[::-1]
     position = np.concatenate([[0.0], np.cumsum(size)])
-    excess = np.concatenate([[0.0], np.cumsum(levels.threshold[::-1].astype(np.float64) * size - (size - errors_))])
+    excess = np.concatenate([[0.0], np.cumsum(levels.threshold[::-1].astype(np.float64) * size - (size - failed))])
     total = position[-1]
     cuts = np.arange(count + 1) * (total / count)
     if size.dtype.kind != "f":
@@ -196,13 +224,18 @@ def adaptive_ece(
     return float(np.abs(np.diff(np.interp(cuts, position, excess))).sum() / total)
 
 
-def classwise_ece(probs: ArrayLike, targets: ArrayLike, *, bins: int = 15) -> float:
+def classwise_ece(
+    probs: ArrayLike, targets: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
+) -> float:
     """Calibration error of each class's probability against "is this class", averaged over all K classes.
+
+    (1/K) sum_k sum_b (n_bk / n) |mean p_k in bin b - frequency of class k in bin b|, n_bk the samples with p_k in b.
 
     Args:
         probs: (N, K) probabilities in [0, 1].
         targets: (N,) class indices in 0..K-1.
         bins: number of equal-width bins.
+        sample_weight: (N,) non-negative.
 
     Returns:
         Fraction in [0, 1], lower is better; nan with a warning for no samples.
@@ -218,24 +251,27 @@ def classwise_ece(probs: ArrayLike, targets: ArrayLike, *, bins: int = 15) -> fl
         0.25
     """
     probability = as_probs(probs)
-    labels = as_targets(targets, *probability.shape)
-    if not len(labels):
+    classes = as_targets(targets, probability.shape)
+    weight = as_weight(sample_weight, len(classes), "targets")
+    if not _total(classes, weight):
         return warn_undefined("classwise_ece", "there are no samples")
-    edges = np.linspace(0.0, 1.0, as_bin_count(bins) + 1)
-    gaps = [
-        weighted_gap(bin_means(probability[:, k], labels == k, None, edges), "classwise_ece")
-        for k in range(probability.shape[1])
-    ]
-    return float(np.mean(gaps))
+    edges = bin_edges(bins)
+    curves = (bin_means(probability[:, k], classes == k, weight, edges) for k in range(probability.shape[1]))
+    return float(np.mean([weighted_gap(curve) for curve in curves]))
 
 
-def binary_ece(probs: ArrayLike, targets: ArrayLike, *, bins: int = 15) -> float:
+def binary_ece(
+    probs: ArrayLike, targets: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
+) -> float:
     """Calibration error of the probability of the positive class against 0/1 targets, without taking the top label.
+
+    sum_b (n_b / n) |mean p_b - frequency of class 1 in bin b|.
 
     Args:
         probs: (N,) probability of class 1, in [0, 1].
         targets: (N,) 0 or 1.
         bins: number of equal-width bins.
+        sample_weight: (N,) non-negative.
 
     Returns:
         Fraction in [0, 1], lower is better; nan with a warning for no samples.
@@ -243,22 +279,26 @@ def binary_ece(probs: ArrayLike, targets: ArrayLike, *, bins: int = 15) -> float
     Raises:
         ValueError: probabilities outside [0, 1], targets not 0/1, lengths that differ.
 
+    References:
+        Naeini, Cooper and Hauskrecht, AAAI 2015.
+
     Example:
         >>> binary_ece([0.25, 0.75], [0, 1], bins=2)
         0.25
     """
-    probability, labels = _binary(probs, targets)
-    return weighted_gap(
-        bin_means(probability, labels, None, np.linspace(0.0, 1.0, as_bin_count(bins) + 1)), "binary_ece"
-    )
+    probability, positive, weight = _binary(probs, targets, sample_weight)
+    if not _total(positive, weight):
+        return warn_undefined("binary_ece", "there are no samples")
+    return float(weighted_gap(bin_means(probability, positive, weight, bin_edges(bins))))
 
 
-def brier(probs: ArrayLike, targets: ArrayLike) -> float:
+def brier(probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Brier score: mean over samples of sum_k (p_k - [k == target])^2.
 
     Args:
         probs: (N, K) probabilities in [0, 1].
         targets: (N,) class indices in 0..K-1.
+        sample_weight: (N,) non-negative.
 
     Returns:
         Score in [0, 2], lower is better; nan with a warning for no samples.
@@ -274,34 +314,40 @@ def brier(probs: ArrayLike, targets: ArrayLike) -> float:
         0.3125
     """
     probability = as_probs(probs)
-    labels = as_targets(targets, *probability.shape)
-    if not len(labels):
-        return warn_undefined("brier", "there are no samples")
-    total = 0.0
-    for rows in _row_blocks(probability):
-        block = probability[rows].astype(np.float64)
-        chosen = np.take_along_axis(block, labels[rows, None], axis=1)
-        total += float(np.square(block).sum() + (1 - 2 * chosen).sum())
-    return total / len(labels)
+    classes = as_targets(targets, probability.shape)
+    losses = _row_losses(probability, classes, lambda p, chosen: np.square(p).sum(axis=1) + 1 - 2 * chosen)
+    return _mean(losses, as_weight(sample_weight, len(classes), "targets"), "brier")
 
 
-def binary_brier(probs: ArrayLike, targets: ArrayLike) -> float:
-    """Brier score of the positive class: mean (p - target)^2; arguments as `binary_ece`.
+def binary_brier(probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """Brier score of the positive class: mean (p - target)^2, half of `brier` on the two columns 1 - p and p.
 
-    Half of `brier` on the two columns 1 - p and p.
+    Arguments and errors raised as `binary_ece`.
+
+    Returns:
+        Score in [0, 1], lower is better; nan with a warning for no samples.
+
+    References:
+        Brier, Verification of Forecasts Expressed in Terms of Probability, 1950.
 
     Example:
         >>> binary_brier([0.75, 0.5], [1, 0])
         0.15625
     """
-    probability, labels = _binary(probs, targets)
-    if not len(labels):
-        return warn_undefined("binary_brier", "there are no samples")
-    return float(np.mean(np.square(probability.astype(np.float64) - labels)))
+    probability, positive, weight = _binary(probs, targets, sample_weight)
+    return _mean(np.square(probability.astype(np.float64) - positive), weight, "binary_brier")
 
 
 def top_label_brier(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Brier score of the confidence as a forecast of being correct: mean (confidence - correct)^2; arguments as `ece`.
+    """Brier score of the confidence as a forecast of being correct: mean (confidence - correct)^2.
+
+    Arguments and errors raised as `ece`.
+
+    Returns:
+        Score in [0, 1], lower is better; nan with a warning for no samples.
+
+    References:
+        Brier, Verification of Forecasts Expressed in Terms of Probability, 1950.
 
     Example:
         >>> top_label_brier([0.75, 0.5], [0, 1])
@@ -314,7 +360,10 @@ def top_label_brier(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: 
 def fail_nll(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Log loss of the confidence as a forecast of being correct.
 
-    -mean(c ln(s + 1e-7) + (1 - c) ln(1 - s + 1e-7)), c = 1 for correct; arguments as `ece`. In nats, lower is better.
+    -mean(c ln(s + 1e-7) + (1 - c) ln(1 - s + 1e-7)), c = 1 for correct. Arguments and errors raised as `ece`.
+
+    Returns:
+        Nats, lower is better; nan with a warning for no samples.
 
     References:
         Jaeger et al., A Call to Reflect on Evaluation Practices for Failure Detection, ICLR 2023.
@@ -328,18 +377,22 @@ def fail_nll(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLi
     return _mean(-np.log(stated + 1e-7), weight, "fail_nll")
 
 
-def nll(logits: ArrayLike, targets: ArrayLike) -> float:
+def nll(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Negative log-likelihood: mean of logsumexp(logits) - logit of the target, in the log domain throughout.
 
     Args:
         logits: (N, K) real; -inf marks an excluded class.
         targets: (N,) class indices in 0..K-1.
+        sample_weight: (N,) non-negative.
 
     Returns:
         Nats, lower is better; inf when a target class is excluded; nan with a warning for no samples.
 
     Raises:
         ValueError: nan or +inf logits, a row of only -inf, targets out of range, lengths that differ.
+
+    References:
+        Good, Rational Decisions, Journal of the Royal Statistical Society B, 1952 (the logarithmic score).
 
     Example:
         >>> round(nll([[0.0, 0.0], [1000.0, 0.0]], [1, 0]), 4)  # (ln 2 + 0) / 2
@@ -348,29 +401,22 @@ def nll(logits: ArrayLike, targets: ArrayLike) -> float:
     values = to_numpy(logits, "logits")
     if values.ndim != 2:
         raise ValueError(f"logits must have 2 axes (N, K), got shape {values.shape}")
-    labels = as_targets(targets, *values.shape)
-    if not len(labels):
-        return warn_undefined("nll", "there are no samples")
-    total = 0.0
-    for rows in _row_blocks(values):
-        block = values[rows].astype(np.float64)
-        largest = block.max(axis=1)
-        if not np.isfinite(largest).all():
-            row = int(np.flatnonzero(~np.isfinite(largest))[0])
-            raise ValueError(
-                f"logits must be finite or -inf for some classes, got {block[row]} at row {rows.start + row}"
-            )
-        chosen = np.take_along_axis(block, labels[rows, None], axis=1)[:, 0]
-        total += float(np.sum(logsumexp(block, axis=1) - chosen))
-    return total / len(labels)
+    classes = as_targets(targets, values.shape)
+    bad = ~np.isfinite(values.max(axis=1))
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"logits must be finite or -inf for some classes, got {values[row]} at row {row}")
+    losses = _row_losses(values, classes, lambda z, chosen: logsumexp(z, axis=1) - chosen)
+    return _mean(losses, as_weight(sample_weight, len(classes), "targets"), "nll")
 
 
-def binary_nll(logits: ArrayLike, targets: ArrayLike) -> float:
+def binary_nll(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Negative log-likelihood of one logit per sample: mean of ln(1 + exp(-z)) for target 1, ln(1 + exp(z)) for 0.
 
     Args:
         logits: (N,) finite log-odds of class 1.
         targets: (N,) 0 or 1.
+        sample_weight: (N,) non-negative.
 
     Returns:
         Nats, lower is better; nan with a warning for no samples.
@@ -378,28 +424,35 @@ def binary_nll(logits: ArrayLike, targets: ArrayLike) -> float:
     Raises:
         ValueError: non-finite logits, targets not 0/1, lengths that differ.
 
+    References:
+        Good, Rational Decisions, Journal of the Royal Statistical Society B, 1952 (the logarithmic score).
+
     Example:
         >>> round(binary_nll([0.0, 1000.0], [0, 1]), 4)
         0.3466
     """
     values = as_finite(logits, "logits").astype(np.float64)
-    labels = as_binary_errors(targets, "targets")
-    same_length(labels, "targets", len(values), "logits")
-    if not len(labels):
-        return warn_undefined("binary_nll", "there are no samples")
-    return float(np.mean(np.logaddexp(0.0, np.where(labels, -values, values))))
+    positive = as_binary_errors(targets, "targets")
+    same_length(positive, "targets", len(values), "logits")
+    losses = np.logaddexp(0.0, np.where(positive, -values, values))
+    return _mean(losses, as_weight(sample_weight, len(values), "logits"), "binary_nll")
 
 
-def bin_means(
-    probability: Array, correct: NDArray[np.bool_], weight: Array | None, edges: Array, *, first_open: bool = False
-) -> ReliabilityCurve:
-    """Means per bin (edges[b], edges[b + 1]]; the first bin takes its lower edge too unless `first_open`."""
-    count = len(edges) - 1
-    index = np.searchsorted(edges, probability, side="left") - 1
-    if first_open:
-        inside = (index >= 0) & (index < count)
-        probability, correct, index = probability[inside], correct[inside], index[inside]
-    index = np.clip(index, 0, count - 1)
+def bin_edges(bins: int) -> Floats:
+    """(bins + 1,) edges of equal-width bins of [0, 1]."""
+    if bins < 1 or bins != int(bins):
+        raise ValueError(f"bins must be a whole number of at least 1, got {bins}")
+    return np.linspace(0.0, 1.0, int(bins) + 1)
+
+
+def bin_index(probability: Array, edges: Array) -> NDArray[np.int64]:
+    """(N,) index b of the bin (edges[b], edges[b + 1]] of each probability; the first bin takes its lower edge too."""
+    return np.clip(np.searchsorted(edges, probability, side="left") - 1, 0, len(edges) - 2)
+
+
+def bin_means(probability: Array, correct: NDArray[np.bool_], weight: Array | None, edges: Array) -> ReliabilityCurve:
+    """Means in the bins of `bin_index`."""
+    count, index = len(edges) - 1, bin_index(probability, edges)
     unit = np.ones(len(index)) if weight is None else weight.astype(np.float64)
     mass = np.bincount(index, unit, minlength=count)
     with np.errstate(invalid="ignore"):
@@ -408,29 +461,50 @@ def bin_means(
     return ReliabilityCurve(edges.astype(np.float64), mass, mean, accuracy)
 
 
-def weighted_gap(curve: ReliabilityCurve, name: str, total: float | None = None) -> float:
-    total = curve.weight.sum() if total is None else total
-    if not total:
-        return warn_undefined(name, "there are no samples")
-    return float(np.nansum(curve.weight * curve.gap) / total)
+def weighted_gap(curve: ReliabilityCurve) -> Any:  # noqa: ANN401
+    """Mean gap over the samples of a curve that holds some."""
+    return np.nansum(curve.weight * curve.gap) / curve.weight.sum()
+
+
+def _over_bins(
+    confidence: ArrayLike,
+    errors: ArrayLike,
+    bins: int,
+    sample_weight: ArrayLike | None,
+    name: str,
+    summary: Callable[[ReliabilityCurve], Any],
+) -> float:
+    """`summary` of the reliability curve; nan with a warning for no samples."""
+    curve = reliability_curve(confidence, errors, bins=bins, sample_weight=sample_weight)
+    return float(summary(curve)) if curve.weight.any() else warn_undefined(name, "there are no samples")
+
+
+def _row_losses(values: Array, classes: NDArray[np.int64], loss: Callable[[Floats, Floats], Floats]) -> Floats:
+    """(N,) `loss(rows, the target's entry of each)`, with the rows (n, K) in float64, a block at a time."""
+    losses = np.empty(len(values))
+    for rows in _row_blocks(values):
+        block = values[rows].astype(np.float64)
+        losses[rows] = loss(block, np.take_along_axis(block, classes[rows, None], axis=1)[:, 0])
+    return losses
+
+
+def _total(values: Array, weight: Array | None) -> Any:  # noqa: ANN401
+    return len(values) if weight is None else weight.sum()
 
 
 def _mean(values: Floats, weight: Array | None, name: str) -> float:
-    total = len(values) if weight is None else weight.sum()
+    total = _total(values, weight)
     if not total:
         return warn_undefined(name, "there are no samples")
-    return float((values if weight is None else values * weight).sum() / total)
+    if weight is None:
+        return float(values.sum() / total)
+    counted = weight > 0  # an infinite loss of weight 0 is no sample
+    return float((values[counted] * weight[counted]).sum() / total)
 
 
 def _row_blocks(values: Array) -> list[slice]:
     step = max(1, _CHUNK_CELLS // max(1, values.shape[1]))
     return [slice(start, start + step) for start in range(0, len(values), step)]
-
-
-def as_bin_count(bins: int) -> int:
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
-    return int(bins)
 
 
 def _check_unit(values: Array, name: str) -> Array:
@@ -450,25 +524,14 @@ def as_top_label(
     return probability, ~failed, as_weight(sample_weight, len(probability))
 
 
-def _binary(probs: ArrayLike, targets: ArrayLike) -> tuple[Array, NDArray[np.bool_]]:
+def _binary(
+    probs: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[Array, NDArray[np.bool_], Array | None]:
     probability = _check_unit(as_finite(probs, "probs"), "probs")
-    labels = as_binary_errors(targets, "targets")
-    same_length(labels, "targets", len(probability), "probs")
-    return probability, labels
+    positive = as_binary_errors(targets, "targets")
+    same_length(positive, "targets", len(probability), "probs")
+    return probability, positive, as_weight(sample_weight, len(probability), "probs")
 
 
 def as_probs(probs: Any) -> Array:  # noqa: ANN401
     return _check_unit(as_finite(probs, "probs", ndim=2), "probs")
-
-
-def as_targets(targets: Any, rows: int, classes: int) -> NDArray[np.int64]:  # noqa: ANN401
-    labels = to_numpy(targets, "targets")
-    if labels.ndim != 1:
-        raise ValueError(f"targets must have 1 axis (N,), got shape {labels.shape}")
-    same_length(labels, "targets", rows, "the predictions")
-    indices = labels.astype(np.int64)
-    bad = (indices != labels) | (indices < 0) | (indices >= classes)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"targets must be class indices in 0..{classes - 1}, got {labels[row]} at row {row}")
-    return indices

@@ -5,21 +5,19 @@ Use `unsmooth.metrics.calibration` for anything else.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from unsmooth.metrics.calibration import (
-    as_bin_count,
-    as_probs,
-    as_targets,
-    as_top_label,
-    bin_means,
-    weighted_gap,
-)
-from unsmooth.metrics.inputs import warn_undefined
+from unsmooth.metrics.calibration import as_probs, as_top_label, bin_edges, bin_means
+from unsmooth.metrics.inputs import Array, as_targets, warn_undefined
 
 
 def ece_mbls(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15) -> float:
-    """ECE as MbLS computes it: float32 edges, and a confidence of exactly 0 falls in no bin; arguments as `ece`.
+    """`ece`, sum_b (n_b / n) |mean confidence_b - accuracy_b|, as MbLS computes it.
+
+    Edges are float32, and a confidence of exactly 0 falls in no bin. Arguments and errors raised as `ece`.
+
+    Returns:
+        Fraction in [0, 1], lower is better; nan with a warning for no samples.
 
     References:
         Liu et al., The Devil is in the Margin, CVPR 2022, released evaluation code.
@@ -29,47 +27,60 @@ def ece_mbls(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15) -> flo
         0.1667
     """
     probability, correct, _ = as_top_label(confidence, errors, None)
-    edges = np.linspace(0, 1, as_bin_count(bins) + 1, dtype=np.float32)
-    return weighted_gap(bin_means(probability, correct, None, edges, first_open=True), "ece_mbls", len(correct))
+    if not len(correct):
+        return warn_undefined("ece_mbls", "there are no samples")
+    return _gap(probability, correct, bin_edges(bins).astype(np.float32))
 
 
 def adaptive_ece_mbls(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15) -> float:
-    """Adaptive ECE as MbLS computes it, defects included; use `adaptive_ece` for anything but parity.
+    """`adaptive_ece`, sum_b (n_b / n) |mean confidence_b - accuracy_b|, as MbLS computes it, defects included.
 
     Edges interpolate the sorted confidences at ranks j N / B; bins are (lo, hi], so the samples of lowest confidence
-    are never counted, and when all confidences are equal the value is 0. Arguments as `ece`.
+    are never counted, and when all confidences are equal the value is 0. Arguments and errors raised as `ece`.
+
+    Returns:
+        Fraction in [0, 1], lower is better; nan with a warning for no samples.
 
     References:
-        Liu et al., CVPR 2022, released evaluation code.
+        Liu et al., The Devil is in the Margin, CVPR 2022, released evaluation code.
 
     Example:
         >>> adaptive_ece_mbls([1.0, 1.0], [0, 1])  # equal confidences: nothing is counted
         0.0
     """
     probability, correct, _ = as_top_label(confidence, errors, None)
-    count = as_bin_count(bins)
+    ranks = bin_edges(bins) * len(correct)
     if not len(correct):
         return warn_undefined("adaptive_ece_mbls", "there are no samples")
-    n = len(correct)
-    edges = np.interp(np.linspace(0, n, count + 1), np.arange(n), np.sort(probability))
-    return weighted_gap(bin_means(probability, correct, None, edges, first_open=True), "adaptive_ece_mbls", n)
+    return _gap(probability, correct, np.interp(ranks, np.arange(len(correct)), np.sort(probability)))
 
 
 def classwise_ece_mbls(probs: ArrayLike, targets: ArrayLike, *, bins: int = 15) -> float:
-    """Classwise ECE as MbLS computes it: averaged over the classes up to the largest target only; arguments as
-    `classwise_ece`.
+    """`classwise_ece` as MbLS computes it: the mean over the classes 0, 1, ... up to the largest target only.
+
+    (1/K') sum_(k < K') sum_b (n_bk / n) |mean p_k in bin b - frequency of class k in bin b|, K' = max target + 1.
+    Arguments and errors raised as `classwise_ece`.
+
+    Returns:
+        Fraction in [0, 1], lower is better; nan with a warning for no samples.
 
     References:
-        Liu et al., CVPR 2022, released evaluation code.
+        Liu et al., The Devil is in the Margin, CVPR 2022, released evaluation code.
 
     Example:
         >>> round(classwise_ece_mbls([[0.9, 0.1], [0.6, 0.4]], [0, 0], bins=1), 4)  # class 1 is left out
         0.25
     """
     probability = as_probs(probs)
-    labels = as_targets(targets, *probability.shape)
-    if not len(labels):
+    classes = as_targets(targets, probability.shape)
+    if not len(classes):
         return warn_undefined("classwise_ece_mbls", "there are no samples")
-    edges = np.linspace(0, 1, as_bin_count(bins) + 1, dtype=np.float32)
-    curves = (bin_means(probability[:, k], labels == k, None, edges, first_open=True) for k in range(labels.max() + 1))
-    return float(np.mean([weighted_gap(curve, "classwise_ece_mbls", len(labels)) for curve in curves]))
+    edges = bin_edges(bins).astype(np.float32)
+    return float(np.mean([_gap(probability[:, k], classes == k, edges) for k in range(classes.max() + 1)]))
+
+
+def _gap(probability: Array, correct: NDArray[np.bool_], edges: Array) -> float:
+    """Gap summed over bins that are all (lo, hi], over all samples: those outside count as no gap."""
+    inside = (probability > edges[0]) & (probability <= edges[-1])
+    curve = bin_means(probability[inside], correct[inside], None, edges)
+    return float(np.nansum(curve.weight * curve.gap) / len(correct))

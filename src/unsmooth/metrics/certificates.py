@@ -90,9 +90,10 @@ def certified_threshold(
 ) -> CertifiedThreshold:
     """Threshold whose true selective risk is at most `risk` with probability at least 1 - `delta` over the data drawn.
 
-    Exact binomial tests in fixed sequence from several starts; procedure and proof are at the top of this module. The
-    samples must be independent draws of what the threshold will meet, and must not have trained or tuned the
-    confidence.
+    P(R(threshold) <= risk) >= 1 - delta, R(t) = P(error | confidence >= t). Exact binomial tests in fixed sequence from
+    several starts; procedure and proof are at the top of this module. The samples must be independent draws of what the
+    threshold will meet, and must not have trained or tuned the confidence. There are no sample weights: the number of
+    errors among k weighted samples is not binomial, so the guarantee would be lost.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -101,8 +102,8 @@ def certified_threshold(
         delta: probability of failure allowed, in (0, 1).
 
     Returns:
-        The threshold that accepts most, or an infeasible result (threshold inf, coverage 0): too few samples, or too
-        many errors among the most confident.
+        The threshold that accepts most (more coverage is better), or an infeasible result (threshold inf, coverage 0):
+        too few samples, or too many errors among the most confident.
 
     Raises:
         ValueError: risk or delta outside (0, 1), errors not 0/1, or bad data.

@@ -16,6 +16,8 @@ from unsmooth.metrics.ranking import finish, rank_errors, rank_levels
 def failure_auroc(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Probability that a correct sample is more confident than a wrong one, ties counting one half.
 
+    AUROC = (1 / (C E)) sum_(i correct, j wrong) ([s_i > s_j] + [s_i = s_j] / 2), C correct and E wrong samples.
+
     Args:
         confidence: (N,) finite scores, larger = more trusted.
         errors: (N,) bool or 0/1.
@@ -43,6 +45,8 @@ def failure_fpr95(
 ) -> float:
     """Share of errors accepted by the strictest threshold that accepts at least 95 % of the correct samples.
 
+    FPR = min over thresholds t of errors(t) / E with correct(t) / C >= 0.95, C correct and E wrong samples.
+
     Args:
         confidence: (N,) finite scores, larger = more trusted.
         errors: (N,) bool or 0/1.
@@ -55,6 +59,9 @@ def failure_fpr95(
     Raises:
         ValueError: errors that are not 0/1, or arguments out of range.
 
+    References:
+        Corbière et al., Addressing Failure Prediction by Learning Model Confidence, NeurIPS 2019, section 4.
+
     Example:
         >>> failure_fpr95([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
         0.5
@@ -65,7 +72,9 @@ def failure_fpr95(
 
 
 def ap_errors(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Average precision of detecting errors by low confidence: sum over thresholds of precision * gain in recall.
+    """Average precision of detecting errors by low confidence.
+
+    AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, rejecting confidence <= t to find errors.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -77,6 +86,9 @@ def ap_errors(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayL
 
     Raises:
         ValueError: errors that are not 0/1, or bad data.
+
+    References:
+        Hendrycks and Gimpel, ICLR 2017, section 2; Corbière et al., NeurIPS 2019, section 4.
 
     Example:
         >>> round(ap_errors([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 4)
@@ -92,6 +104,8 @@ def ap_errors(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayL
 def ap_successes(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Average precision of detecting correct predictions by high confidence.
 
+    AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, accepting confidence >= t.
+
     Args:
         confidence: (N,) finite scores, larger = more trusted.
         errors: (N,) bool or 0/1.
@@ -102,6 +116,9 @@ def ap_successes(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: Arr
 
     Raises:
         ValueError: errors that are not 0/1, or bad data.
+
+    References:
+        Hendrycks and Gimpel, ICLR 2017, section 2; Corbière et al., NeurIPS 2019, section 4.
 
     Example:
         >>> round(ap_successes([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 4)

@@ -101,17 +101,31 @@ def as_binary_errors(errors: Any, name: str = "errors") -> NDArray[np.bool_]:  #
     return array
 
 
-def as_weight(sample_weight: Any, length: int) -> Array | None:  # noqa: ANN401
+def as_weight(sample_weight: Any, length: int, reference: str = "confidence") -> Array | None:  # noqa: ANN401
     """Return weights as int64 when all are whole numbers, as float64 otherwise; None stays None."""
     if sample_weight is None:
         return None
     weight = as_finite(sample_weight, "sample_weight").astype(np.float64)
-    same_length(weight, "sample_weight", length, "confidence")
+    same_length(weight, "sample_weight", length, reference)
     if (weight < 0).any():
         row = _first_bad_row(weight < 0)
         raise ValueError(f"sample_weight must not be negative, got {weight[row]} at row {row}")
-    whole = weight.astype(np.int64)
-    return whole if (whole == weight).all() else weight
+    whole = weight.max(initial=0) <= 2**53 and (weight == np.floor(weight)).all()
+    return weight.astype(np.int64) if whole else weight
+
+
+def as_targets(targets: Any, shape: tuple[int, ...], name: str = "targets") -> NDArray[np.int64]:  # noqa: ANN401
+    """Return `targets` as int64 class indices (N,) that fit predictions of `shape` (N, K)."""
+    rows, classes = shape
+    array = to_numpy(targets, name)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have 1 axis (N,), got shape {array.shape}")
+    same_length(array, name, rows, "the predictions")
+    bad = ~((array >= 0) & (array < classes) & (array == np.floor(array)))
+    if bad.any():
+        row = _first_bad_row(bad)
+        raise ValueError(f"{name} must be class indices in 0..{classes - 1}, got {array[row]} at row {row}")
+    return array.astype(np.int64)
 
 
 def same_length(array: Array, name: str, length: int, reference: str) -> None:

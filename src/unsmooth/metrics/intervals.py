@@ -4,17 +4,21 @@ A bootstrap resample of n samples is a vector of n multinomial counts. The confi
 then needs only the running sums of its counts in that order, in blocks of bounded memory. The counts depend on
 `(seed, n)` and the replicate's number alone and belong to samples by their original index: two calls on the same test
 set with different confidences or errors use the same resamples, so their replicates are paired.
+
+With sample weights a resample draws samples, not weight: a sample drawn twice enters with twice its weight. A sample of
+weight 2 is therefore one draw, while two copies are two: the point is the same, the interval of the copies is narrower.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unsmooth.metrics.inputs import Array, as_finite, as_pair, same_length
+from unsmooth.metrics.inputs import Array, as_finite, as_pair, as_weight, same_length
 from unsmooth.metrics.ranking import ErrorRanks, group_starts
 from unsmooth.metrics.summary import metric_functions, selective_metrics
 from unsmooth.metrics.sums import Floats
@@ -32,12 +36,14 @@ def bootstrap_replicates(
     seed: int = 0,
     risks: Sequence[float] = (0.01, 0.05),
     coverages: Sequence[float] = (0.1, 0.2, 0.5, 0.8),
+    sample_weight: ArrayLike | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Floats]:
     """Bootstrap replicates of every selective metric, from one sort.
 
     Replicate b re-weights the samples by multinomial counts that depend on `(seed, N, b)` only, so calls on the same
-    test set with another confidence or other errors are paired replicate by replicate. Each replicate equals
-    `selective_metrics` of the resampled data.
+    test set with another confidence or other errors are paired replicate by replicate. Replicate b of a metric =
+    `selective_metrics` of the data with sample i taken m_bi times, m_b multinomial.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -47,9 +53,12 @@ def bootstrap_replicates(
         seed: seed of the resamples.
         risks: target risks, as in `selective_metrics`.
         coverages: coverages, as in `selective_metrics`.
+        sample_weight: (N,) non-negative; each draw of a sample carries its weight.
+        progress: called as ``progress(done, replicates)`` after each block of replicates.
 
     Returns:
-        One (B,) float64 array per metric; nan where a resample leaves the metric undefined (and everywhere for N = 0).
+        One (B,) float64 array per metric, better in the direction of the metric; nan where a resample leaves the metric
+        undefined (and everywhere for N = 0).
 
     Raises:
         ValueError: unknown metric name, `replicates` below 1, or bad data.
@@ -70,10 +79,11 @@ def bootstrap_replicates(
         if name not in functions:
             raise ValueError(f"metrics must be among {', '.join(functions)}, got {name!r}")
     scores, residuals = as_pair(confidence, errors)
+    weight = as_weight(sample_weight, len(scores))
     values = {name: np.full(replicates, np.nan) for name in names}
     if not len(scores):
         return values
-    resampler = _Resampler(scores, residuals)
+    resampler = _Resampler(scores, residuals, weight)
     done = 0
     for counts in _count_blocks(seed, len(scores), replicates):
         ranks = resampler.ranks(counts)
@@ -81,22 +91,32 @@ def bootstrap_replicates(
         for name in names:
             values[name][block] = functions[name](ranks)
         done = block.stop
+        progress(done, replicates)
     return values
 
 
-def bootstrap_means(values: ArrayLike, *, replicates: int = 1000, seed: int = 0) -> Floats:
+def bootstrap_means(
+    values: ArrayLike, *, replicates: int = 1000, seed: int = 0, sample_weight: ArrayLike | None = None
+) -> Floats:
     """Bootstrap replicates of means over samples, under the same resamples as `bootstrap_replicates`.
+
+    Replicate b is sum_i m_bi w_i v_i / sum_i m_bi w_i, m_bi how often resample b draws sample i, w_i its weight.
 
     Args:
         values: (N, M) finite, one row a sample.
         replicates: number of resamples B, at least 1.
         seed: seed of the resamples.
+        sample_weight: (N,) non-negative.
 
     Returns:
-        (B, M) float64: the mean of each column in each resample.
+        (B, M) float64: the mean of each column in each resample, better in the direction of the values; nan for a
+        resample without weight.
 
     Raises:
-        ValueError: `replicates` below 1, or values that are not a finite (N, M) array with N >= 1.
+        ValueError: `replicates` below 1, values that are not a finite (N, M) array with N >= 1, or bad weights.
+
+    References:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 6.
 
     Example:
         >>> bootstrap_means([[1.0, 2.0], [1.0, 4.0]], replicates=3)[:, 0].tolist()
@@ -107,8 +127,13 @@ def bootstrap_means(values: ArrayLike, *, replicates: int = 1000, seed: int = 0)
     columns = as_finite(values, "values", ndim=2).astype(np.float64)
     if not len(columns):
         raise ValueError("values must have at least one row, got none")
-    blocks = [counts @ columns for counts in _count_blocks(seed, len(columns), replicates)]
-    return np.concatenate(blocks) / len(columns)
+    weight = as_weight(sample_weight, len(columns), "values")
+    unit = np.ones(len(columns)) if weight is None else weight.astype(np.float64)
+    # The last column sums the weights.
+    terms = np.column_stack([columns * unit[:, None], unit])
+    sums = np.concatenate([counts @ terms for counts in _count_blocks(seed, len(columns), replicates)])
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums[:, :-1] / sums[:, -1:])
 
 
 @dataclass(frozen=True)
@@ -135,8 +160,11 @@ def bootstrap(
     replicates: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    sample_weight: ArrayLike | None = None,
 ) -> Interval:
     """Percentile bootstrap interval of one selective metric.
+
+    low = quantile (1 - level) / 2 and high = quantile (1 + level) / 2 of the replicates.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -145,10 +173,11 @@ def bootstrap(
         replicates: number of resamples.
         seed: seed of the resamples; equal seeds pair calls on the same test set.
         level: probability covered, in (0, 1).
+        sample_weight: (N,) non-negative; each draw of a sample carries its weight.
 
     Returns:
-        Point and limits as fractions. Replicates where the metric is undefined are left out; all nan with a warning
-        when the metric is undefined on the data.
+        Point and limits as fractions, better in the direction of the metric. Replicates where the metric is undefined
+        are left out; all nan with a warning when the metric is undefined on the data.
 
     Raises:
         ValueError: unknown metric, arguments out of range, or bad data.
@@ -164,9 +193,16 @@ def bootstrap(
     _check_level(level)
     risks, coverages = _targets(metric)
     values = bootstrap_replicates(
-        confidence, errors, metrics=[metric], replicates=replicates, seed=seed, risks=risks, coverages=coverages
+        confidence,
+        errors,
+        metrics=[metric],
+        replicates=replicates,
+        seed=seed,
+        risks=risks,
+        coverages=coverages,
+        sample_weight=sample_weight,
     )[metric]
-    point = selective_metrics(confidence, errors, risks=risks, coverages=coverages)[metric]
+    point = selective_metrics(confidence, errors, risks=risks, coverages=coverages, sample_weight=sample_weight)[metric]
     return Interval(point, *_percentiles(point, values, level))
 
 
@@ -180,11 +216,12 @@ def paired_bootstrap(
     replicates: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    sample_weight: ArrayLike | None = None,
 ) -> Interval:
     """Bootstrap interval and p-value of metric(a) - metric(b) on the same test samples.
 
-    Both use the same resamples, so what makes a test set easy or hard cancels. The p-value is
-    2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (B + 1), at most 1.
+    Both use the same resamples, so what makes a test set easy or hard cancels. With d the replicates' differences,
+    p = 2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (B + 1), at most 1.
 
     Args:
         confidence_a, errors_a: (N,) first model or score, as in `bootstrap`.
@@ -193,9 +230,11 @@ def paired_bootstrap(
         replicates: number of resamples B.
         seed: seed of the resamples.
         level: probability covered, in (0, 1).
+        sample_weight: (N,) non-negative, of the samples that both share.
 
     Returns:
-        Difference, limits and p-value; all nan with a warning when a metric is undefined on the data.
+        Difference, limits and p-value: a is better where a metric that is better when lower has them below 0; all nan
+        with a warning when a metric is undefined on the data.
 
     Raises:
         ValueError: lengths that differ, unknown metric, arguments out of range, or bad data.
@@ -214,18 +253,34 @@ def paired_bootstrap(
     a, b = as_pair(confidence_a, errors_a), as_pair(confidence_b, errors_b)
     same_length(b[0], "confidence_b", len(a[0]), "confidence_a")
     for scores, residuals in (a, b):
-        points.append(selective_metrics(scores, residuals, risks=risks, coverages=coverages)[metric])
-        values = bootstrap_replicates(
-            scores, residuals, metrics=[metric], replicates=replicates, seed=seed, risks=risks, coverages=coverages
+        values = selective_metrics(scores, residuals, risks=risks, coverages=coverages, sample_weight=sample_weight)
+        points.append(values[metric])
+        draws = bootstrap_replicates(
+            scores,
+            residuals,
+            metrics=[metric],
+            replicates=replicates,
+            seed=seed,
+            risks=risks,
+            coverages=coverages,
+            sample_weight=sample_weight,
         )
-        replicated.append(values[metric])
+        replicated.append(draws[metric])
     point, difference = points[0] - points[1], replicated[0] - replicated[1]
     low, high = _percentiles(point, difference, level)
     difference = difference[~np.isnan(difference)]
-    if math.isnan(point):
-        return Interval(point, low, high, math.nan)
-    extreme = min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0)) + 1
-    return Interval(point, low, high, min(1.0, 2 * extreme / (len(difference) + 1)))
+    return Interval(point, low, high, math.nan if math.isnan(point) else p_value(difference))
+
+
+def p_value(differences: NDArray[np.floating[Any]]) -> float:
+    """Two-sided bootstrap p-value of no difference: 2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (B + 1), at most 1.
+
+    Example:
+        >>> p_value(np.array([0.1, 0.3, 0.2]))  # the smallest that three replicates allow
+        0.5
+    """
+    extreme = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0)) + 1
+    return float(min(1.0, 2 * extreme / (len(differences) + 1)))
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -238,7 +293,7 @@ def holm(p_values: ArrayLike) -> Floats:
         p_values: (m,) in [0, 1].
 
     Returns:
-        (m,) adjusted p-values in the order given.
+        (m,) adjusted p-values in the order given; lower is stronger evidence of a difference.
 
     Raises:
         ValueError: values outside [0, 1] or not finite.
@@ -292,7 +347,7 @@ def _percentiles(point: float, values: Floats, level: float) -> tuple[float, flo
 class _Plan:
     """Positions of the tie groups that hold errors, in one confidence order."""
 
-    def __init__(self, scores: Array, residuals: Array) -> None:
+    def __init__(self, scores: Array, residuals: Array, weight: Array | None) -> None:
         self.order = np.argsort(scores)[::-1]
         ordered = residuals[self.order].astype(np.float64)
         starts = group_starts(scores[self.order])
@@ -304,37 +359,46 @@ class _Plan:
         self.failed = np.flatnonzero(ordered > 0)
         self.residual = None if residuals.dtype == bool else ordered[self.failed]
         self.failed_starts = np.searchsorted(self.failed, self.starts)
+        self.weight = None if weight is None else weight[self.order]
 
     def ranks(self, counts: NDArray[np.uint8]) -> tuple[Array, Array, Array]:
         """(b, g) arrays: samples above, tied at and errors in each group, for counts (b, n)."""
         ordered = np.take(counts, self.order, axis=1)
-        running = np.zeros((len(ordered), ordered.shape[1] + 1), np.int32)
-        np.cumsum(ordered, axis=1, dtype=np.int32, out=running[:, 1:])
+        if self.weight is not None:
+            ordered = ordered * self.weight
+        kind = np.int32 if self.weight is None else self.weight.dtype
+        running = np.zeros((len(ordered), ordered.shape[1] + 1), kind)
+        np.cumsum(ordered, axis=1, dtype=kind, out=running[:, 1:])
         above = np.take(running, self.starts, axis=1)
         size = np.take(running, self.ends, axis=1) - above
         if self.whole or not len(self.failed):
             return above, size, size
         failed = np.take(ordered, self.failed, axis=1)
-        mass = failed.astype(np.int32) if self.residual is None else failed * self.residual
+        mass = failed.astype(kind) if self.residual is None else failed * self.residual
         return above, size, np.add.reduceat(mass, self.failed_starts, axis=1)
 
 
 class _Resampler:
     """Turns blocks of counts into ranks, for one confidence."""
 
-    def __init__(self, scores: Array, residuals: Array) -> None:
-        self.plan = _Plan(scores, residuals)
-        self.oracle = None if residuals.dtype == bool else _Plan(-residuals, residuals)
-        n = len(scores)
-        self.total = np.int64(n)
-        harmonic = np.cumsum(1.0 / np.arange(1, n + 1))
-        self.tail_sums = np.concatenate([[0.0], np.cumsum(harmonic[-1] - np.append(0.0, harmonic[:-1]))])
+    def __init__(self, scores: Array, residuals: Array, weight: Array | None) -> None:
+        self.plan = _Plan(scores, residuals, weight)
+        self.oracle = None if residuals.dtype == bool else _Plan(-residuals, residuals, weight)
+        self.weight = weight
+        self.tail_sums = None if weight is not None else _tail_sums(len(scores))
 
     def ranks(self, counts: NDArray[np.uint8]) -> ErrorRanks:
+        total = np.int64(counts.shape[1]) if self.weight is None else counts @ self.weight
         oracle = None
         if self.oracle is not None:
-            oracle = ErrorRanks(self.total, *self.oracle.ranks(counts), tail_sums=self.tail_sums)
-        return ErrorRanks(self.total, *self.plan.ranks(counts), oracle=oracle, tail_sums=self.tail_sums)
+            oracle = ErrorRanks(total, *self.oracle.ranks(counts), tail_sums=self.tail_sums)
+        return ErrorRanks(total, *self.plan.ranks(counts), oracle=oracle, tail_sums=self.tail_sums)
+
+
+def _tail_sums(n: int) -> NDArray[np.longdouble]:
+    """The table that `ErrorRanks` takes, summed from its small end."""
+    weights = np.cumsum(1 / np.arange(n, 0, -1, dtype=np.longdouble))
+    return np.concatenate([[0], np.cumsum(weights)])[::-1]
 
 
 def _draw_counts(generator: np.random.Generator, n: int, replicates: int) -> NDArray[np.uint8]:

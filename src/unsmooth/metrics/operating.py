@@ -52,7 +52,7 @@ def coverage_at_risk(
 def sac(confidence: ArrayLike, errors: ArrayLike, *, accuracy: float, sample_weight: ArrayLike | None = None) -> float:
     """Selective accuracy constraint: largest coverage of a threshold with selective accuracy at least `accuracy`.
 
-    Coverage in [0, 1], higher is better; 0 when no threshold qualifies. Ties as in `coverage_at_risk`.
+    SAC = max over thresholds t of n(t) / n with 1 - errors(t) / n(t) >= accuracy. Ties as in `coverage_at_risk`.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -61,7 +61,7 @@ def sac(confidence: ArrayLike, errors: ArrayLike, *, accuracy: float, sample_wei
         sample_weight: (N,) non-negative.
 
     Returns:
-        Coverage, nan with a warning for no samples.
+        Coverage in [0, 1], higher is better; 0 when no threshold qualifies; nan with a warning for no samples.
 
     Raises:
         ValueError: accuracy outside [0, 1], or bad data.
@@ -81,7 +81,7 @@ def sac(confidence: ArrayLike, errors: ArrayLike, *, accuracy: float, sample_wei
 def risk_at_coverage(
     confidence: ArrayLike, errors: ArrayLike, *, coverage: float, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Selective risk of the `ceil(n * coverage)` most confident samples.
+    """Selective risk of the k = ceil(n * coverage) most confident samples, (1/k) sum_(j <= k) r_j.
 
     When that cuts a tie, the part of the tie accepted holds the tie's mean error: the expectation over its random
     orders.
@@ -97,6 +97,9 @@ def risk_at_coverage(
 
     Raises:
         ValueError: coverage outside (0, 1], or bad data.
+
+    References:
+        Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, NeurIPS 2017, section 2.
 
     Example:
         >>> risk_at_coverage([0.9, 0.8, 0.8, 0.6], [0, 1, 0, 0], coverage=0.5)  # half an error among two
@@ -126,8 +129,9 @@ def working_point(
 ) -> WorkingPoint:
     """Best threshold for a largest allowed risk or a smallest allowed coverage, measured on the data given.
 
-    `risk` takes the largest coverage with at most that risk; `coverage` the smallest risk with at least that coverage
-    (the larger coverage among equal risks). It promises nothing for new data: see `certified_threshold`.
+    `risk` takes max n(t) / n with errors(t) / n(t) <= risk over the thresholds t; `coverage` takes min errors(t) / n(t)
+    with n(t) / n >= coverage (the larger coverage among equal risks). It promises nothing for new data: see
+    `certified_threshold`.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -137,7 +141,8 @@ def working_point(
         sample_weight: (N,) non-negative.
 
     Returns:
-        The working point; coverage 0, risk nan and threshold inf when no threshold qualifies.
+        The working point, more coverage and less risk is better; coverage 0, risk nan and threshold inf when no
+        threshold qualifies.
 
     Raises:
         ValueError: both or neither target given, out of range, or bad data.
@@ -182,7 +187,7 @@ def selective_gap(
         sample_weight: (N,) non-negative.
 
     Returns:
-        Gap in [0, 1], 0 is a perfect ranking; nan with a warning for no samples.
+        Gap in [0, 1], lower is better, 0 is a perfect ranking; nan with a warning for no samples.
 
     Raises:
         ValueError: coverage outside (0, 1], or bad data.
@@ -200,9 +205,13 @@ def selective_gap(
 
 
 def selective_gap_area(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Mean of the selective gap over all n coverages k / n; lower is better.
+    """Mean of the selective gap over all n coverages, (1/n) sum_k gap(k / n).
 
-    For 0/1 errors the perfect ranking of the gap is the optimum of `eaurc`, so the area equals `eaurc`.
+    For 0/1 errors the perfect ranking of the gap is the optimum of `eaurc`, so the area equals `eaurc`. Arguments and
+    errors raised as `aurc`.
+
+    Returns:
+        Fraction, 0 is a perfect ranking, lower is better; nan with a warning for no samples.
 
     References:
         Rabanser and Papernot, NeurIPS 2025, section 3.
@@ -237,7 +246,7 @@ class GapTerms:
 
 
 def selective_gap_terms(confidence: ArrayLike, errors: ArrayLike, *, coverage: float, delta: float = 0.05) -> GapTerms:
-    """Split the selective gap at one coverage into what the curve can tell apart; see `GapTerms`.
+    """Split the selective gap at one coverage into what the curve can tell apart: gap = threshold choice + ranking.
 
     Of the five terms of the paper (Bayes noise, approximation, ranking, statistical, slack) only the statistical one is
     computable from confidences and errors alone; slack (shift, optimisation) is not.
@@ -246,7 +255,8 @@ def selective_gap_terms(confidence: ArrayLike, errors: ArrayLike, *, coverage: f
         confidence: (N,) finite scores, larger = more trusted.
         errors: (N,) bool or 0/1.
         coverage: in (0, 1].
-        delta: probability in (0, 1) that the Hoeffding bound of the statistical term fails.
+        delta: probability in (0, 1) that the Hoeffding bound of the statistical term fails. That bound counts samples,
+            so there are no sample weights.
 
     Returns:
         The terms, fractions, lower is better; all nan with a warning for no samples.

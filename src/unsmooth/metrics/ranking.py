@@ -61,8 +61,10 @@ class Levels:
     def error_ranks(self, oracle: "ErrorRanks | None" = None) -> "ErrorRanks":
         """Keep the groups that hold errors."""
         held = self.errors > 0
-        total = self.accepted[-1] if len(self.size) else np.int64(0)
-        return ErrorRanks(total, (self.accepted - self.size)[held], self.size[held], self.errors[held], oracle=oracle)
+        upper = np.cumsum(self.size)  # not cached: as large as the data
+        total = upper[-1] if len(upper) else np.int64(0)
+        size = self.size[held]
+        return ErrorRanks(total, upper[held] - size, size, self.errors[held], oracle=oracle)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,8 @@ class ErrorRanks:
         errors: (..., g) errors in the group.
         oracle: ranks under the best possible confidence; None when the errors are 0/1 (then they are a single last
             group).
-        tail_sums: table of sum_(j<=k) (H_n - H_(j-1)) for k = 0..n, which replaces the closed form where n is common.
+        tail_sums: table of sum_(j>k) (H_n - H_(j-1)) for k = 0..n in extended precision, which replaces the closed form
+            where n is common. A difference of two entries keeps its digits: both are small where the weights are.
     """
 
     total: Any
@@ -84,7 +87,7 @@ class ErrorRanks:
     size: Array
     errors: Array
     oracle: "ErrorRanks | None" = None
-    tail_sums: Floats | None = None
+    tail_sums: NDArray[np.longdouble] | None = None
 
     @cached_property
     def before(self) -> Array:
@@ -95,6 +98,14 @@ class ErrorRanks:
     def error_count(self) -> Any:  # noqa: ANN401
         """(...) total errors."""
         return self.errors.sum(axis=-1)
+
+    @cached_property
+    def correct_count(self) -> Any:  # noqa: ANN401
+        """(...) total correct; what rounding leaves of fractional weights when all are wrong does not count."""
+        correct = np.asarray(self.total - self.error_count)
+        if correct.dtype.kind == "f":
+            correct = np.where(correct > 1e-12 * np.asarray(self.total), correct, 0.0)
+        return correct[()]
 
     @cached_property
     def _upper(self) -> Array:
@@ -135,7 +146,7 @@ class ErrorRanks:
     def aurc(self) -> Any:  # noqa: ANN401
         """(...) mean over positions k of the selective risk R_k: each error weighs H_n - H_(j-1) at position j."""
         if self.tail_sums is not None:
-            area = self.tail_sums[self._upper] - self.tail_sums[self.above]
+            area = (self.tail_sums[self.above] - self.tail_sums[self._upper]).astype(np.float64)
             share = area * (self.errors / np.maximum(self.size, 1))
             return _divide(share.sum(axis=-1), self.total)
         size = np.where(self.size > 0, self.size, 1)
@@ -161,7 +172,7 @@ class ErrorRanks:
         if self.oracle is not None:
             return self._undefined()
         correct_above = self.above - self.before + (self.size - self.errors) / 2
-        pairs = self.error_count * np.asarray(self.total - self.error_count, np.float64)
+        pairs = self.error_count * np.asarray(self.correct_count, np.float64)
         return _divide((correct_above * self.errors).sum(axis=-1), pairs)
 
     def fpr_at_tpr(self, tpr: float) -> Any:  # noqa: ANN401
@@ -170,7 +181,7 @@ class ErrorRanks:
             return self._undefined()
         # Between two error groups the errors stay and the correct samples grow, so each run's end is its best
         # threshold.
-        correct = np.asarray(self.total - self.error_count)
+        correct = np.asarray(self.correct_count)
         too_few = _divide(self.above - self.before, correct[..., None]) < tpr
         accepted = self._at(self.before, np.count_nonzero(too_few, axis=-1), self.error_count)
         return np.where(correct > 0, _divide(accepted, self.error_count), np.nan)
@@ -183,7 +194,7 @@ class ErrorRanks:
 
     def coverage_at_accuracy(self, accuracy: float) -> float:
         """Largest coverage of a threshold whose selective accuracy is at least `accuracy`; 0 when there is none."""
-        correct = np.append(self.above - self.before, self.total - self.error_count)
+        correct = np.append(self.above - self.before, self.correct_count)
         accepted = np.append(self.above, self.total)
         return float(_divide(np.where(_divide(correct, accepted) >= accuracy, accepted, 0).max(), self.total))
 
@@ -215,7 +226,7 @@ def undefined_reason(ranks: ErrorRanks) -> str:
         return "there are no samples"
     if not ranks.error_count:
         return "every prediction is correct"
-    if ranks.error_count == ranks.total:
+    if not ranks.correct_count:
         return "every prediction is wrong"
     if ranks.oracle is not None:
         return "the errors are continuous residuals"
@@ -245,9 +256,9 @@ def _divide(a: Any, b: Any) -> Any:  # noqa: ANN401
 
 def group_starts(ordered: Array) -> NDArray[np.int64]:
     """Index of the first member of each run of equal values."""
-    if not len(ordered):
-        return np.zeros(0, np.int64)
-    return np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
+    first = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return np.flatnonzero(first)
 
 
 def rank_levels(confidence: ArrayLike, errors: ArrayLike, sample_weight: ArrayLike | None = None) -> Levels:
@@ -256,12 +267,7 @@ def rank_levels(confidence: ArrayLike, errors: ArrayLike, sample_weight: ArrayLi
     weight = as_weight(sample_weight, len(scores))
     binary = residuals.dtype == bool
     if binary and weight is None:
-        ordered = np.sort(scores)
-        starts = group_starts(ordered)
-        size = np.diff(starts, append=len(ordered))
-        failed = np.sort(scores[residuals])
-        held = np.diff(np.searchsorted(failed, ordered[starts]), append=len(failed))
-        return Levels(ordered[starts][::-1], size[::-1], held[::-1], binary)
+        return _binary_levels(scores, residuals)
     order = np.argsort(scores)[::-1]
     if weight is not None:
         order = order[weight[order] > 0]
@@ -272,6 +278,20 @@ def rank_levels(confidence: ArrayLike, errors: ArrayLike, sample_weight: ArrayLi
         return Levels(scores[order], weight[order], mass[order], binary)
     size, held = np.add.reduceat(weight[order], starts), np.add.reduceat(mass[order], starts)
     return Levels(scores[order][starts], size, held, binary)
+
+
+def _binary_levels(scores: Array, errors: NDArray[np.bool_]) -> Levels:
+    """Levels of 0/1 errors without weights: no index array, and few temporaries as large as the data."""
+    ordered = np.sort(scores)
+    starts = group_starts(ordered)
+    threshold = ordered[starts]
+    del ordered
+    size = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=size[:-1])
+    size[-1:] = len(scores) - starts[-1:]
+    del starts
+    held = np.bincount(np.searchsorted(threshold, np.sort(scores[errors])), minlength=len(threshold))
+    return Levels(threshold[::-1], size[::-1], held[::-1], binary=True)
 
 
 def rank_errors(confidence: ArrayLike, errors: ArrayLike, sample_weight: ArrayLike | None = None) -> ErrorRanks:

@@ -46,7 +46,9 @@ class RiskCoverageCurve:
 def risk_coverage_curve(
     confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> RiskCoverageCurve:
-    """Risk-coverage curve with one point per distinct confidence.
+    """Risk-coverage curve with one point per distinct confidence t.
+
+    coverage(t) = n(t) / n and selective risk(t) = errors(t) / n(t), n(t) the samples with confidence at least t.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -54,7 +56,7 @@ def risk_coverage_curve(
         sample_weight: (N,) non-negative, or None for 1 each.
 
     Returns:
-        The curve; all arrays are empty for empty input.
+        The curve, risks lower is better; all arrays are empty for empty input.
 
     Raises:
         ValueError: non-finite confidence, errors outside [0, 1], lengths that differ.
@@ -72,12 +74,15 @@ def risk_coverage_curve(
 
 def curve_of(levels: Levels) -> RiskCoverageCurve:
     """Risk-coverage curve of confidences already sorted."""
-    accepted = levels.accepted.astype(np.float64)
-    total = accepted[-1:]
+    coverage = np.cumsum(levels.size, dtype=np.float64)
+    generalized = np.cumsum(levels.errors, dtype=np.float64)
+    selective = generalized / coverage
+    total = coverage[-1:].copy()
+    # In place: each array is as large as the data.
     return RiskCoverageCurve(
-        coverage=accepted / total,
-        selective_risk=levels.accepted_errors / accepted,
-        generalized_risk=levels.accepted_errors / total,
+        coverage=np.divide(coverage, total, out=coverage),
+        selective_risk=selective,
+        generalized_risk=np.divide(generalized, total, out=generalized),
         threshold=levels.threshold,
     )
 
@@ -132,7 +137,16 @@ def aurc(
 def aurc_conventions(
     confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> dict[Convention, float]:
-    """AURC in every convention of `aurc`, from one sort.
+    """AURC in every convention of `aurc`, from one sort: "paper" = "harmonic" - error / (2n), and so on.
+
+    Arguments and errors raised as `aurc`.
+
+    Returns:
+        Convention -> area as a fraction, lower is better; nan with a warning where undefined.
+
+    References:
+        As `aurc`: Geifman, Uziel and El-Yaniv, ICLR 2019; Zhou et al., ICML 2025, section 4; Traub et al., NeurIPS
+        2024.
 
     Example:
         >>> {name: round(area, 3) for name, area in aurc_conventions([4, 3, 2, 1], [0, 1, 0, 1]).items()}
@@ -149,8 +163,15 @@ def optimal_aurc(
 ) -> float:
     """AURC of the best possible confidence for these errors: every correct sample before every error.
 
-    For 0/1 errors "fd_shifts" means the large-sample formula e + (1 - e) ln(1 - e); for continuous residuals the
-    trapezoid of the perfect ranking.
+    With E errors among n samples, "harmonic" = (1/n) sum_(k > n - E) (k - n + E) / k. For 0/1 errors "fd_shifts" means
+    the large-sample formula e + (1 - e) ln(1 - e), e = E / n; for continuous residuals the trapezoid of the perfect
+    ranking. Arguments and errors raised as `aurc`.
+
+    Returns:
+        Area as a fraction, the least that `aurc` can be: lower is better; nan with a warning for no samples.
+
+    References:
+        Geifman, Uziel and El-Yaniv, Bias-Reduced Uncertainty Estimation, ICLR 2019, section 3.
 
     Example:
         >>> round(optimal_aurc([0, 1, 0, 1]), 4)
@@ -169,7 +190,7 @@ def eaurc(
     convention: Convention = "harmonic",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Excess AURC: AURC minus the AURC of the best possible confidence for the same errors.
+    """Excess AURC = `aurc` - `optimal_aurc`, the AURC of the best possible confidence for the same errors.
 
     "harmonic" and "paper" give the same number. In "fd_shifts" the optimum for 0/1 errors is e + (1 - e) ln(1 - e),
     so small samples can be slightly negative.
@@ -207,7 +228,7 @@ def naurc(
     convention: Convention = "harmonic",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Normalized AURC: (AURC - optimal AURC) / (error - optimal AURC).
+    """Normalized AURC = (AURC - optimal AURC) / (error - optimal AURC).
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -246,8 +267,8 @@ def augrc(
 ) -> float:
     """Area under the generalized-risk-coverage curve.
 
-    Trapezoid of coverage * selective risk over coverage, from (0, 0); with acc the accuracy it equals
-    (1 - failure_auroc) * acc * (1 - acc) + (1 - acc)^2 / 2 exactly, ties included.
+    Trapezoid of coverage * selective risk over coverage, from (0, 0); with acc the accuracy
+    AUGRC = (1 - failure_auroc) * acc * (1 - acc) + (1 - acc)^2 / 2 exactly, ties included.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -280,7 +301,15 @@ def augrc(
 
 
 def eaugrc(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Excess AUGRC: AUGRC minus that of the best possible confidence (error^2 / 2 for 0/1 errors); lower is better.
+    """Excess AUGRC = AUGRC minus that of the best possible confidence, error^2 / 2 for 0/1 errors.
+
+    Arguments and errors raised as `aurc`.
+
+    Returns:
+        Fraction, 0 is ideal, lower is better; nan with a warning for no samples.
+
+    References:
+        Traub et al., NeurIPS 2024, eq. 7, less its optimum, as Geifman, Uziel and El-Yaniv (ICLR 2019) do for AURC.
 
     Example:
         >>> eaugrc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
@@ -293,7 +322,10 @@ def eaugrc(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike
 def sele(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """SELE loss: (1/n) sum_j r_j rank_j / n, rank 1 being the least confident (mean rank in ties).
 
-    Equals augrc + error / (2n). Fraction, lower is better.
+    SELE = augrc + error / (2n). Arguments and errors raised as `aurc`.
+
+    Returns:
+        Fraction, lower is better; nan with a warning for no samples.
 
     References:
         Franc, Prusa and Voracek, Optimal Strategies for Reject Option Classifiers, JMLR 2023, section 4.
@@ -316,8 +348,9 @@ def partial_aurc(
 ) -> float:
     """Integral of the selective risk over a range of coverage, not divided by the width of the range.
 
-    The accepted errors E(c) are linear between curve points, so the risk E(c) / c is a hyperbola, integrated exactly:
-    per piece, slope * (c2 - c1) + intercept * ln(c2 / c1). Over (0, 1) it is an AURC too, within O(1/n) of "harmonic".
+    The accepted errors E(c) are linear between curve points, so the risk R(c) = E(c) / c is a hyperbola, integrated
+    exactly: per piece, slope * (c2 - c1) + intercept * ln(c2 / c1). Over (0, 1) it is an AURC too, within O(1/n) of
+    "harmonic".
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -357,7 +390,7 @@ def achievable_aurc(
     """AURC of the best threshold rules: thresholds that another pair of thresholds beats are skipped.
 
     The accepted errors E(c) are replaced by their lower convex hull, reached by mixing two thresholds at random, and
-    E(c) / c is integrated exactly. The hull comes from isotonic regression of the errors on the rank.
+    R(c) = E(c) / c is integrated exactly. The hull comes from isotonic regression of the errors on the rank.
 
     Args:
         confidence: (N,) finite scores, larger = more trusted.
@@ -425,7 +458,7 @@ def normalized_aurc(ranks: ErrorRanks, area: Any, optimum: Any) -> Any:  # noqa:
     """(area - optimum) / (error - optimum), nan where all are correct or all are wrong."""
     with np.errstate(divide="ignore", invalid="ignore"):
         # Rounding must not turn 0 / 0 into a number.
-        certain = (ranks.error_count == 0) | (ranks.error_count == ranks.total)
+        certain = (ranks.error_count == 0) | (ranks.correct_count == 0)
         return np.where(certain, np.nan, np.true_divide(area - optimum, ranks.error - optimum))[()]
 
 

@@ -96,6 +96,36 @@ def test_whole_weights_count_as_copies(metric):
     )
 
 
+@pytest.mark.parametrize("metric", [classwise_ece, brier, nll, binary_ece, binary_brier, binary_nll])
+def test_whole_weights_count_as_copies_of_class_metrics(metric):
+    logits, probs, targets = make_data(n=30, classes=3 if metric in (classwise_ece, brier, nll) else 2)
+    values = logits if metric in (nll, binary_nll) else probs
+    values = values if metric in (classwise_ece, brier, nll) else values[:, 1]
+    weights = np.random.default_rng(2).integers(0, 4, 30)
+    copies = np.repeat(np.arange(30), weights)
+
+    assert metric(values, targets, sample_weight=weights) == pytest.approx(
+        metric(values[copies], targets[copies]), rel=1e-12
+    )
+    assert metric(values, targets, sample_weight=0.3 * weights) == pytest.approx(
+        metric(values[copies], targets[copies]), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("metric", [classwise_ece, brier, nll])
+def test_weights_of_zero_alone_are_no_samples(metric):
+    with pytest.warns(UndefinedMetricWarning, match=f"{metric.__name__} .* no samples"):
+        assert np.isnan(metric([[0.5, 0.5]], [0], sample_weight=[0]))
+
+
+def test_an_infinite_loss_of_weight_zero_does_not_count():
+    assert nll([[0.0, -np.inf], [0.0, 0.0]], [1, 0], sample_weight=[0, 1]) == pytest.approx(np.log(2))
+
+
+def test_huge_weights_stay_fractions():
+    assert ece([0.25, 0.75], [1, 0], sample_weight=[1e300, 1e300]) == 0.25
+
+
 def test_proper_scores_agree_with_scikit_learn():
     logits, probs, targets = make_data()
 
@@ -154,7 +184,10 @@ def test_no_samples_is_nan_with_a_warning():
     ("call", "message"),
     [
         (lambda: ece([0.5, 1.5], [0, 0]), r"confidence must be in \[0, 1\], got 1.5 at row 1"),
-        (lambda: ece([0.5], [0], bins=0), "bins must be at least 1, got 0"),
+        (lambda: ece([0.5], [0], bins=0), "bins must be a whole number of at least 1, got 0"),
+        (lambda: adaptive_ece([0.5], [0], bins=2.5), "bins must be a whole number of at least 1, got 2.5"),
+        (lambda: brier([[0.5, 0.5]], [np.nan]), "targets must be class indices"),
+        (lambda: brier([[0.5, 0.5]], [0], sample_weight=[1, 1]), "sample_weight has 2 rows but targets has 1"),
         (lambda: ece([0.5], [0.5]), "errors must be bool or 0/1"),
         (lambda: brier([[0.5, 0.5]], [2]), r"targets must be class indices in 0..1, got 2 at row 0"),
         (lambda: brier([[0.5, 0.5]], [0.5]), "targets must be class indices"),

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,63 @@ def test_each_replicate_equals_the_metrics_of_the_resampled_data(levels, continu
             expected = selective_metrics(confidence[rows], errors[rows])
         actual = {name: series[replicate] for name, series in values.items()}
         assert actual == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("scale", [1, 0.3])
+@pytest.mark.parametrize("levels", [None, 7])
+def test_each_weighted_replicate_equals_the_weighted_metrics_of_the_resampled_data(levels, scale):
+    confidence, errors = make_data(levels=levels)
+    weight = scale * np.random.default_rng(2).integers(0, 5, len(errors))
+    values = bootstrap_replicates(confidence, errors, replicates=8, sample_weight=weight)
+
+    for replicate, rows in enumerate(resamples(len(errors), 8)):
+        expected = selective_metrics(confidence[rows], errors[rows], sample_weight=weight[rows])
+        assert {name: series[replicate] for name, series in values.items()} == pytest.approx(expected, abs=1e-12)
+
+
+def test_equal_weights_change_no_interval():
+    data = make_data()
+    plain = bootstrap(*data, replicates=50), paired_bootstrap(*data, -data[0], data[1], replicates=50)
+    weight = np.full(250, 0.7)
+    weighted = (
+        bootstrap(*data, replicates=50, sample_weight=weight),
+        paired_bootstrap(*data, -data[0], data[1], replicates=50, sample_weight=weight),
+    )
+
+    for one, other in zip(plain, weighted, strict=True):
+        # Fractional weights have no whole positions, so their areas differ by O(1/n).
+        assert [one.point, one.low, one.high] == pytest.approx([other.point, other.low, other.high], abs=0.01)
+        assert one.p_value == other.p_value
+
+
+def test_weighted_means_share_the_resamples():
+    confidence, errors = make_data()
+    weight = np.random.default_rng(2).random(250)
+    error = bootstrap_replicates(confidence, errors, metrics=["error"], replicates=20, sample_weight=weight)["error"]
+    means = bootstrap_means(errors[:, None], replicates=20, sample_weight=weight)
+
+    np.testing.assert_allclose(means[:, 0], error, rtol=1e-12)
+
+
+def test_replicates_of_late_errors_keep_their_digits():
+    n = 50_000
+    errors = np.arange(n) < 2  # the least confident two, which weigh about 1 / n
+    values = bootstrap_replicates(np.arange(n), errors, metrics=["aurc"], replicates=6)["aurc"]
+
+    for replicate, rows in enumerate(resamples(n, 6)):
+        wrong, tied = (rows < 2).sum(), (rows == 0).sum()
+        weights = [math.fsum(1 / k for k in range(j, n + 1)) for j in range(n - wrong + 1, n + 1)]
+        assert len(weights) == wrong >= tied
+        assert values[replicate] == pytest.approx(math.fsum(weights) / n, rel=1e-12)
+
+
+def test_progress_ends_at_the_number_of_replicates(monkeypatch):
+    monkeypatch.setattr(intervals, "_BLOCK_CELLS", 1000)
+    seen = []
+    bootstrap_replicates(*make_data(), replicates=30, progress=lambda done, total: seen.append((done, total)))
+
+    assert seen[-1] == (30, 30)
+    assert len(seen) == 8
 
 
 def test_every_resample_has_n_samples():

@@ -1,3 +1,5 @@
+import dataclasses
+import warnings
 from itertools import permutations
 
 import numpy as np
@@ -36,6 +38,7 @@ from unsmooth.metrics import (
     selective_gap_area,
     selective_gap_terms,
     selective_metrics,
+    selective_summary,
     working_point,
 )
 
@@ -285,6 +288,34 @@ def test_balanced_risk_agrees_with_a_loop_over_thresholds_and_classes():
     assert coverage[-1] == 1
 
 
+@settings(max_examples=30, deadline=None)
+@given(data=tied_data(), weights=st.lists(st.integers(0, 3), min_size=7, max_size=7), scale=st.sampled_from([1, 0.3]))
+def test_whole_weights_count_as_copies_of_balanced_metrics(data, weights, scale):
+    confidence, errors = data
+    targets, weights = np.arange(len(errors)) % 3, np.array(weights[: len(errors)])
+    copies = np.repeat(np.arange(len(errors)), weights)
+    if not len(copies):
+        return
+    copied = confidence[copies], errors[copies], targets[copies]
+
+    for metric in (balanced_aurc, balanced_augrc):
+        value = metric(confidence, errors, targets, sample_weight=scale * weights)
+        assert value == pytest.approx(metric(*copied), abs=1e-12)
+    for actual, expected in zip(
+        balanced_risk_coverage(confidence, errors, targets, sample_weight=scale * weights),
+        balanced_risk_coverage(*copied),
+        strict=True,
+    ):
+        np.testing.assert_allclose(actual, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("targets", [[[0], [1]], [0]])
+def test_bad_targets_of_balanced_metrics_are_refused(targets):
+    for metric in (balanced_risk_coverage, balanced_aurc, balanced_augrc):
+        with pytest.raises(ValueError, match=r"targets (must have 1 axis \(N,\)|has 1 rows but confidence has 2)"):
+            metric([1, 2], [0, 1], targets)
+
+
 def test_balanced_areas_equal_plain_ones_when_classes_are_equal_copies():
     rng = np.random.default_rng(3)
     confidence, errors = rng.random(40), rng.random(40) < 0.3
@@ -340,6 +371,38 @@ def test_selective_metrics_equals_the_single_functions():
         "risk_at_coverage_50": risk_at_coverage(confidence, errors, coverage=0.5),
     }
     assert all(type(value) is float for value in values.values())
+
+
+@pytest.mark.parametrize("kind", [bool, float])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_summary_equals_the_metrics_and_the_curve(kind, weighted):
+    rng = np.random.default_rng(5)
+    confidence, errors = rng.integers(0, 40, 200), (rng.random(200) if kind is float else rng.random(200) < 0.2)
+    weight = rng.random(200) if weighted else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        summary = selective_summary(confidence, errors, sample_weight=weight)
+        values = selective_metrics(confidence, errors, sample_weight=weight)
+    curve = risk_coverage_curve(confidence, errors, sample_weight=weight)
+
+    assert summary.metrics == pytest.approx(values, abs=1e-15, nan_ok=True)
+    for field in dataclasses.fields(curve):
+        np.testing.assert_array_equal(getattr(summary.curve, field.name), getattr(curve, field.name))
+
+
+def test_summary_of_no_samples_is_nan_and_empty():
+    with pytest.warns(UndefinedMetricWarning, match="no samples"):
+        summary = selective_summary([], [])
+
+    assert all(np.isnan(value) for value in summary.metrics.values())
+    assert len(summary.curve.coverage) == 0
+
+
+@pytest.mark.parametrize("name", ["naurc", "failure_auroc", "failure_fpr95"])
+def test_rounding_of_weights_makes_nothing_correct(name):
+    weight = np.random.default_rng(0).random(1000) / 3
+    with pytest.warns(UndefinedMetricWarning, match="every prediction is wrong"):
+        assert np.isnan(REGISTRY[name](np.arange(1000), np.ones(1000), sample_weight=weight))
 
 
 @pytest.mark.parametrize("name", REGISTRY)

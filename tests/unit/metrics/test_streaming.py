@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from unsmooth import metrics
 from unsmooth.metrics import StreamingMetrics, UndefinedMetricWarning
@@ -95,18 +96,65 @@ def test_weight_of_a_late_error_keeps_its_digits():
     np.testing.assert_allclose(mean_harmonic_span(start, length), steps, rtol=1e-14)
 
 
-def test_width_at_a_billion_samples_is_below_a_millionth():
-    # The expected counts of a billion uniform probabilities, half of them errors, in the bins of the default capacity.
-    first, last = (int(key) for key in order_keys(np.array([1e-9, 1 - 1e-9])))
-    capacity = StreamingMetrics().capacity
-    dropped = next(bits for bits in range(64) if (last >> bits) - (first >> bits) < capacity)
-    keys = np.arange(first >> dropped, (last >> dropped) + 1, dtype=np.uint64) << np.uint64(dropped)
-    edges = np.append(order_values(keys), 1.0)
-    above, mass = 1 - edges[1:], np.diff(edges)
-    width = np.sum(np.divide(mass**2, above, out=mass.copy(), where=above > 0)) / 4
+# Share of confidences of at least 1 - rest; of the last distribution half are exactly 1.
+BILLIONS = {
+    "uniform": lambda rest: rest,
+    "two thirds within 1e-7 of 1": lambda rest: norm.sf((-np.log(np.maximum(rest, 2.0**-54)) - 20) / 10) / norm.sf(-2),
+    "half of them saturated": lambda rest: 0.5 + 0.5 * rest,
+}
 
-    assert len(keys) <= capacity
-    assert width < 1e-6
+
+def expected_stream(share_above, count, capacity):
+    """A stream in the state that `count` samples of a distribution on (0, 1] lead to, half of them errors."""
+    dropped = 50
+    first, last = (int(key) >> dropped for key in order_keys(np.array([1e-9, 1.0])))
+    keys = np.arange(first, last + 1, dtype=np.uint64) << np.uint64(dropped)
+    while True:
+        edges = order_values(keys), order_values(keys + np.uint64(1 << dropped))
+        above = (np.where(edge > 1, 0, np.rint(count * share_above(1 - edge))).astype(np.int64) for edge in edges)
+        size = np.subtract(*above)
+        held = size > 0
+        # A bin splits in at most two, so that many occupied bins drop no more bits than this.
+        if 2 * np.count_nonzero(held) > capacity:
+            break
+        dropped -= 1
+        keys = np.column_stack([keys[held], keys[held] + np.uint64(1 << dropped)]).ravel()
+    # Between 1/2 and 1 floats are 2^-53 apart: a bin no wider holds one value, a tie, as does the last.
+    width = np.uint64((1 << dropped) - 1) * ((np.subtract(*edges[::-1]) > 2.0**-53) & (edges[0] < 1))
+    stream = StreamingMetrics(capacity)
+    stream._bins = keys[held], (keys + width)[held], size[held], size[held] // 2
+    stream._dropped = dropped
+    return stream
+
+
+@pytest.mark.parametrize("name", BILLIONS)
+def test_width_at_a_billion_samples_is_below_a_millionth(name):
+    stream = expected_stream(BILLIONS[name], 10**9, StreamingMetrics().capacity)
+    low, high = stream._ranks(-1).aurc, stream._ranks(1).aurc
+
+    assert stream.count == pytest.approx(10**9, abs=2)
+    assert 1e-9 < high - low < 1e-6
+
+
+def test_expected_state_has_the_width_of_a_sampled_one():
+    confidence, errors = np.random.default_rng(3).random(300_000), np.random.default_rng(4).random(300_000) < 0.5
+    sampled, expected = fill(confidence, errors, 1 << 12), expected_stream(BILLIONS["uniform"], 300_000, 1 << 12)
+    widths = [np.diff(stream.bounds()["aurc"])[0] for stream in (sampled, expected)]
+
+    assert widths[0] == pytest.approx(widths[1], rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["five decimals", "float32 saturated"])
+def test_heavy_ties_doubled_to_a_billion_have_no_width(name):
+    rng = np.random.default_rng(5)
+    spread = rng.random(1_000_000) if name == "five decimals" else -np.expm1(-np.abs(rng.normal(20, 10, 1_000_000)))
+    confidence = np.round(spread, 5) if name == "five decimals" else spread.astype(np.float32)
+    stream = fill(confidence, rng.random(1_000_000) < 0.3, StreamingMetrics().capacity)
+    for _ in range(10):
+        stream.merge(stream)
+
+    assert stream.count == 1_000_000 << 10
+    assert all(high - low < 1e-11 for low, high in stream.bounds().values())
 
 
 def test_dropped_bits_shrink_the_width_as_stated():
