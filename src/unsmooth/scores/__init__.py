@@ -8,7 +8,8 @@ naming the row.
 - One score: :func:`msp`, :func:`max_logit_pnorm` and the other functions.
 - All at once, in one pass: :func:`score_all`.
 - Parameters from validation data: :func:`fit_score`.
-- What exists and what it needs: :data:`REGISTRY`, :func:`available_scores`.
+- From penultimate features too: classes such as :class:`Mahalanobis`, fitted on training data, then called.
+- What exists and what it needs: :data:`REGISTRY`, :func:`available_scores`; ``REGISTRY[name].usage`` says what to call.
 """
 
 from unsmooth.scores.feature_scores import (

@@ -1,6 +1,7 @@
 """Fit a score's parameters on validation data, by the area under the risk-coverage curve or by likelihood.
 
-Everything is deterministic and free of scale: logits times ten give temperatures times ten. Where AURC is the
+Everything is deterministic, and free of scale where the score is: logits times ten give temperatures times ten.
+(``bk``, ``ets`` and ``hts`` look at the softmax of the logits as they are, and so at their scale.) Where AURC is the
 objective the search is over a grid and then, finer and finer, around its best point, because AURC is a step function
 with many local minima; p has few values, so its search is exhaustive. The likelihood of a temperature is convex in
 1/T, and its minimum is the root of the derivative. A fitted score that does not beat MSP on the same data falls back
@@ -11,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from unsmooth.scores.logit_scores import msp
 from unsmooth.scores.peers import ets_combination, hts_log_odds
 from unsmooth.scores.pnorm import pnorm_log_odds
 from unsmooth.scores.registry import find_score
-from unsmooth.scores.rows import Array, Centring, Rows, check_norm, map_rows
+from unsmooth.scores.rows import Array, Centring, Formula, Rows, map_rows
 
 Objective = Literal["aurc", "nll"]
 Params = dict[str, Any]
@@ -54,6 +55,9 @@ class FittedScore:
         fell_back: whether calls use MSP instead.
         reason: why it fell back.
         num_samples: size of the validation data.
+
+    Raises:
+        ValueError: a score that is unknown or needs more than logits, or a parameter unknown, missing or out of range.
     """
 
     name: str
@@ -65,9 +69,23 @@ class FittedScore:
     reason: str | None = None
     num_samples: int = 0
 
+    def __post_init__(self) -> None:
+        entry = find_score(self.name)
+        if not self.fell_back:
+            entry.formula(self.params)
+
     def __call__(self, logits: Array) -> Array:
         """Confidence of (N, K) logits, (N,) float64; tensor in, tensor out, array in, array out."""
         return msp(logits) if self.fell_back else find_score(self.name).function(logits, **self.params)
+
+    @property
+    def formula(self) -> Formula:
+        """The score of a block of rows."""
+        return find_score("msp").formula({}) if self.fell_back else find_score(self.name).formula(self.params)
+
+    def refusal(self, num_classes: int) -> str | None:
+        """Why the score ranks nothing for so many classes; None where it does."""
+        return None if self.fell_back else find_score(self.name).refusal(num_classes, self.params)
 
     def to_json(self) -> str:
         """JSON text; :meth:`from_json` returns an equal object."""
@@ -81,11 +99,9 @@ class FittedScore:
         try:
             content = json.loads(text)
             content["params"] = {key: math.inf if value == "inf" else value for key, value in content["params"].items()}
-            fitted = cls(**content)
+            return cls(**content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a fitted score: {error!r} in {text[:80]!r}") from error
-        find_score(fitted.name)
-        return fitted
+            raise ValueError(f"not a fitted score: {error} in {text[:80]!r}") from error
 
 
 def fit_score(
@@ -105,7 +121,8 @@ def fit_score(
     released code).
 
     Args:
-        name: score of logits in the registry.
+        name: score of logits in the registry. Scores of features have statistics of training data instead of
+            parameters, and classes of their own that compute them: ``Mahalanobis.fit(features, targets)`` and so on.
         logits: (N, K) validation logits, never the data that is evaluated later; None for the default.
         targets: (N,) class indices in [0, K).
         objective: ``"aurc"``, or ``"nll"`` for ``msp_temperature``.
@@ -118,7 +135,8 @@ def fit_score(
         likelihoods without a finite optimum fall back to MSP with the reason.
 
     Raises:
-        ValueError: unknown name, a score without that objective or without default, mismatched or bad data.
+        ValueError: unknown name, a score of features, a score without that objective or without default, ps or centring
+            out of range, mismatched or bad data.
 
     Example:
         >>> fit_score("max_logit_pnorm").params
@@ -129,14 +147,13 @@ def fit_score(
         2.232
     """
     entry = find_score(name)
-    if entry.rows is None:
-        raise ValueError(f"{name} needs {', '.join(sorted(entry.needs))}, which fit_score does not take")
+    # A score that needs more than logits is refused by FittedScore, with what to call instead.
+    if entry.rows is None or (logits is None and targets is None and entry.has_default):
+        return FittedScore(name, dict(entry.defaults))
     if logits is None or targets is None:
         if logits is not None or targets is not None:
             raise ValueError("logits and targets must be given together")
-        if not entry.has_default:
-            raise ValueError(f"{name} has no default for {', '.join(entry.fitted)}; fit it on validation data")
-        return FittedScore(name, dict(entry.defaults))
+        raise ValueError(f"{name} has no default for {', '.join(entry.fitted)}; fit it on validation data")
     if objective not in ("aurc", "nll") or (objective == "nll" and name != "msp_temperature"):
         raise ValueError(f"objective of {name} must be 'aurc' (or 'nll' for msp_temperature), got {objective!r}")
     data = _Validation.of(logits, targets)
@@ -166,7 +183,6 @@ class _Validation:
     logits: Tensor
     targets: Tensor
     errors: NDArray[np.bool_]
-    spread: float
 
     @classmethod
     def of(cls, logits: Tensor | NDArray[Any], targets: Tensor | NDArray[Any]) -> "_Validation":
@@ -182,10 +198,15 @@ class _Validation:
         if bool(outside.any()):
             row = int(outside.int().argmax())
             raise ValueError(f"targets: row {row}: {int(classes[row])} is outside [0, {values.shape[1]})")
-        finite = torch.isfinite(values)
-        centred = torch.where(finite, values - values.amax(dim=1, keepdim=True), torch.nan).double()
-        spread = float((centred - centred.nanmean(dim=1, keepdim=True)).square().nanmean().sqrt())
-        return cls(values, classes.long(), (predictions != classes).cpu().numpy(), spread)
+        return cls(values, classes.long(), (predictions != classes).cpu().numpy())
+
+    @cached_property
+    def spread(self) -> float:
+        """Root mean square distance of the logits from their row's mean, masked classes left out."""
+        norms = map_rows(self.logits, lambda rows: rows.norms([2], "mean")[1][:, 0])
+        count = map_rows(self.logits, lambda rows: torch.isfinite(rows.logits).sum(dim=1)).sum()
+        largest = norms.amax()  # divided out, so that no square overflows
+        return float(largest * ((norms / largest).square().sum() / count).sqrt()) if largest > 0 else 0.0
 
     def aurc(self, confidence: Tensor) -> float:
         """AURC of (N,) confidences on these data."""
@@ -285,16 +306,12 @@ def _fit_p(data: _Validation, ps: Sequence[float], centring: Centring) -> tuple[
 def _usable(data: _Validation, ps: Sequence[float], centring: Centring) -> list[float]:
     if not ps:
         raise ValueError("ps must name at least one norm order")
-    usable, refused = [], ""
-    for p in ps:
-        try:
-            check_norm(p, data.logits.shape[1], centring)
-            usable.append(p)
-        except ValueError as error:
-            refused = str(error)
+    num_classes = data.logits.shape[1]
+    refusals = {p: FittedScore("max_logit_pnorm", {"p": p, "centring": centring}).refusal(num_classes) for p in ps}
+    usable = [p for p in ps if refusals[p] is None]
     # With two classes only p = 0 is left, which is a logit margin and no repair.
-    if data.logits.shape[1] == 2 and centring != "none" or not usable:
-        raise NothingToFit(refused)
+    if num_classes == 2 and centring != "none" or not usable:
+        raise NothingToFit(next(filter(None, refusals.values()), "p = 0 is no repair for K = 2"))
     return usable
 
 

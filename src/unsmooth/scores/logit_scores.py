@@ -5,6 +5,7 @@ breaks those ties at random. With ``scale="log"``, the default, they return minu
 strictly increasing function of the textbook value, which ``scale="natural"`` returns.
 """
 
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -327,10 +328,7 @@ def gen(logits: Array, *, gamma: float = 0.1, top: int = 100, scale: Scale = "lo
         >>> gen(torch.tensor([[0.0, 0.0]]), gamma=0.5, scale="natural")
         tensor([-1.], dtype=torch.float64)
     """
-    if not 0 < gamma <= 1:
-        raise ValueError(f"gamma must be in (0, 1], got {gamma}")
-    if top < 2:
-        raise ValueError(f"top must be at least 2 classes, got {top}")
+    check_gen(gamma, top)
     return map_rows(logits, lambda rows: gen_of(rows, gamma=gamma, top=top, scale=scale))
 
 
@@ -339,6 +337,14 @@ def gen_of(rows: Rows, *, gamma: float = 0.1, top: int = 100, scale: Scale = "lo
     # p = u q for the other classes, so u^gamma factors out of the sum.
     bracket = power(sigmoid(rows.log_odds), gamma) + rows.others_powers(gamma, top - 1)
     return negated(gamma * rows.log_uncertainty + torch.log(bracket), scale)
+
+
+def check_gen(gamma: float = 0.1, top: int = 100) -> None:
+    """Raise ValueError for parameters out of range."""
+    if not 0 < gamma <= 1:
+        raise ValueError(f"gamma must be in (0, 1], got {gamma}")
+    if not (isinstance(top, Integral) and top >= 2):
+        raise ValueError(f"top must be a whole number of at least 2 classes, got {top}")
 
 
 def softmax_k(logits: Array, *, k: int, scale: Scale = "log") -> Array:
@@ -364,12 +370,17 @@ def softmax_k(logits: Array, *, k: int, scale: Scale = "log") -> Array:
         >>> softmax_k(torch.tensor([[0.0, 0.0, 0.0]]), k=2, scale="natural")
         tensor([0.5000], dtype=torch.float64)
     """
-    if k < 2:
-        raise ValueError(f"k must be at least 2 classes, got {k}")
+    check_k(k)
     return map_rows(logits, lambda rows: msp_of(rows.log_odds_among(k), scale))
 
 
-def check_temperature(temperature: float) -> None:
+def check_k(k: int) -> None:
+    """Raise ValueError unless k is a whole number of at least 2."""
+    if not (isinstance(k, Integral) and k >= 2):
+        raise ValueError(f"k must be a whole number of at least 2 classes, got {k}")
+
+
+def check_temperature(temperature: float = 1.0) -> None:
     """Raise ValueError unless the temperature is positive and finite."""
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be positive and finite, got {temperature}")

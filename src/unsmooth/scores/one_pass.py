@@ -1,8 +1,8 @@
 """Every score and every p in one pass over the logits."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.logits import LogitsFile
-from unsmooth.scores.fitting import DEFAULT_PS, FittedScore
-from unsmooth.scores.registry import REGISTRY, find_score
-from unsmooth.scores.rows import Centring, Formula, Rows, check_norm, map_blocks
+from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score
+from unsmooth.scores.registry import REGISTRY
+from unsmooth.scores.rows import Centring, Rows, map_blocks
 
 Source = Tensor | NDArray[Any] | LogitsFile | Iterable[Tensor | NDArray[Any]]
 
@@ -89,49 +89,39 @@ def score_all(
         >>> scored.predictions
         array([0, 1])
     """
-    wanted = _formulas(scores)
-    names = [pnorm_name(p) for p in ps]
-    if len({*wanted, *names}) < len(wanted) + len(names):
-        raise ValueError(f"scores must have different names, got {[*wanted, *names]}; pass a mapping to rename")
-    checks = {name: check for name, (check, _) in wanted.items()}
-    checks |= {name: partial(check_norm, p=p, centring=centring) for name, p in zip(names, ps, strict=True)}
+    wanted = _wanted(scores)
+    orders = {pnorm_name(p): FittedScore("max_logit_pnorm", {"p": p, "centring": centring}) for p in ps}
+    if len({*wanted, *orders}) < len(wanted) + len(ps):
+        names = [*wanted, *map(pnorm_name, ps)]
+        raise ValueError(f"scores must have different names, got {names}; pass a mapping to rename")
+    everything = wanted | orders
+    formulas = {name: fitted.formula for name, fitted in wanted.items()}
 
     @cache
     def refused(num_classes: int) -> dict[str, str]:
-        return {name: reason for name, check in checks.items() if (reason := _refusal(check, num_classes))}
+        return {name: reason for name, fitted in everything.items() if (reason := fitted.refusal(num_classes))}
 
-    def score(rows: Rows) -> tuple[dict[str, Tensor], Tensor, int]:
+    def score(rows: Rows) -> tuple[Tensor, Tensor, int]:
         left_out = refused(rows.num_classes)
-        block = {name: formula(rows) for name, (_, formula) in wanted.items() if name not in left_out}
-        kept = {name: p for name, p in zip(names, ps, strict=True) if name not in left_out}
+        columns = [formula(rows) for name, formula in formulas.items() if name not in left_out]
+        kept = [fitted.params["p"] for name, fitted in orders.items() if name not in left_out]
         if kept:
-            block |= zip(kept, rows.normalised_maximum(list(kept.values()), centring).unbind(dim=1), strict=True)
-        trimmed = {name: values[: rows.count] for name, values in block.items()}
-        return trimmed, rows.predictions[: rows.count], rows.num_classes
+            columns += rows.normalised_maximum(kept, centring).unbind(dim=1)
+        table = torch.stack(columns) if columns else rows.top.new_empty(0, len(rows.top))  # (S, n)
+        return table[:, : rows.count], rows.predictions[: rows.count], rows.num_classes
 
     blocks = list(map_blocks(logits.logits if isinstance(logits, LogitsFile) else logits, score, chunk))
     if not blocks:
         raise ValueError("logits must have at least one row, got N = 0")
-    return ScoredLogits(
-        {name: torch.cat([block[name] for block, _, _ in blocks]).double().cpu().numpy() for name in blocks[0][0]},
-        torch.cat([predictions for _, predictions, _ in blocks]).cpu().numpy(),
-        refused(blocks[0][2]),
-    )
+    tables, predictions, (num_classes, *_) = zip(*blocks, strict=True)
+    left_out = refused(num_classes)
+    table = torch.cat(tables, dim=1).cpu().double().numpy()
+    kept = [name for name in everything if name not in left_out]
+    return ScoredLogits(dict(zip(kept, table, strict=True)), torch.cat(predictions).cpu().numpy(), left_out)
 
 
-def _refusal(check: Callable[..., None] | None, num_classes: int) -> str | None:
-    try:
-        if check is not None:
-            check(num_classes=num_classes)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def _formulas(
-    scores: Iterable[str | FittedScore] | Mapping[str, str | FittedScore] | None,
-) -> dict[str, tuple[Callable[..., None] | None, Formula]]:
-    """For each result name: a check that raises for a class count without that score, and the formula of a block."""
+def _wanted(scores: Iterable[str | FittedScore] | Mapping[str, str | FittedScore] | None) -> dict[str, FittedScore]:
+    """The score of each result name."""
     if scores is None:
         scores = [name for name, entry in REGISTRY.items() if entry.rows and not entry.fitted]
     if isinstance(scores, str):
@@ -141,23 +131,8 @@ def _formulas(
         raise ValueError(
             f"scores must have different names, got {[name for name, _ in items]}; pass a mapping to rename"
         )
-    return {name: _formula(score) for name, score in items}
+    return {name: fit_score(score) if isinstance(score, str) else score for name, score in items}
 
 
 def _name(score: str | FittedScore) -> str:
     return score if isinstance(score, str) else score.name
-
-
-def _formula(score: str | FittedScore) -> tuple[Callable[..., None] | None, Formula]:
-    if isinstance(score, FittedScore):
-        name, params = ("msp", {}) if score.fell_back else (score.name, dict(score.params))
-        entry = find_score(name)
-    else:
-        entry = find_score(score)
-        params = dict(entry.defaults)
-        if entry.rows is not None and not entry.has_default:
-            raise ValueError(f"{score} needs {', '.join(entry.fitted)}; pass what fit_score returns")
-    if entry.rows is None:
-        raise ValueError(f"{entry.name} needs {', '.join(sorted(entry.needs))}, not logits alone")
-    check = None if entry.check is None else partial(entry.check, **params)
-    return check, partial(entry.rows, **params)

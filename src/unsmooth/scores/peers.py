@@ -49,7 +49,7 @@ def bk(logits: Array, *, alpha: float = 1.0, beta: float = 0.5, scale: Scale = "
         >>> bk(torch.tensor([[0.0, 0.0]]), alpha=1.0, beta=0.5, scale="natural")
         tensor([0.2500], dtype=torch.float64)
     """
-    _check_bk(alpha, beta)
+    check_bk(alpha, beta)
     return map_rows(logits, lambda rows: bk_of(rows, alpha=alpha, beta=beta, scale=scale))
 
 
@@ -61,7 +61,8 @@ def bk_of(rows: Rows, *, alpha: float, beta: float, scale: Scale = "log") -> Ten
     return alpha * sigmoid(rows.log_odds) - beta * rows.log_uncertainty.exp() * rows.runner_up_share
 
 
-def _check_bk(alpha: float, beta: float) -> None:
+def check_bk(alpha: float = 1.0, beta: float = 0.5) -> None:
+    """Raise ValueError for weights out of range."""
     if not 0 < alpha < float("inf"):
         raise ValueError(f"alpha must be positive and finite, got {alpha}")
     if not -alpha < beta < float("inf"):
@@ -93,10 +94,15 @@ def ets(logits: Array, *, temperature: float, weight: float, scale: Scale = "log
         >>> ets(torch.tensor([[2.0, 0.0]]), temperature=2.0, weight=1.0, scale="natural")
         tensor([0.7311], dtype=torch.float64)
     """
+    check_ets(temperature, weight)
+    return map_rows(logits, lambda rows: ets_of(rows, temperature=temperature, weight=weight, scale=scale))
+
+
+def check_ets(temperature: float, weight: float) -> None:
+    """Raise ValueError for parameters out of range."""
     check_temperature(temperature)
     if not 0 <= weight <= 1:
         raise ValueError(f"weight must be in [0, 1], got {weight}")
-    return map_rows(logits, lambda rows: ets_of(rows, temperature=temperature, weight=weight, scale=scale))
 
 
 def ets_of(rows: Rows, *, temperature: float, weight: float, scale: Scale = "log") -> Tensor:
@@ -109,10 +115,11 @@ def ets_combination(tempered: Tensor, plain: Tensor, weight: float, scale: Scale
     """ETS from the log-odds of the prediction with and without temperature."""
     if scale == "natural":
         return weight * sigmoid(tempered) + (1 - weight) * sigmoid(plain)
-    # -log(w u_T + (1 - w) u), with the smaller exponent factored out.
-    tempered, plain = softplus(tempered), softplus(plain)
+    # -log(w u_T + (1 - w) u), with the smaller exponent factored out; a weight of zero is an exponent of infinity.
+    tempered = softplus(tempered) - (math.log(weight) if weight else -math.inf)
+    plain = softplus(plain) - (math.log1p(-weight) if weight < 1 else -math.inf)
     least = torch.minimum(tempered, plain)
-    return least - torch.log(weight * torch.exp(least - tempered) + (1 - weight) * torch.exp(least - plain))
+    return least - torch.log(torch.exp(least - tempered) + torch.exp(least - plain))
 
 
 def hts(logits: Array, *, weight: float, bias: float, scale: Scale = "log") -> Array:
@@ -122,6 +129,8 @@ def hts(logits: Array, *, weight: float, bias: float, scale: Scale = "log") -> A
 
     The logarithm's argument is as in the released code of Cattelan & Silva; the original method puts w log(H / log K)
     inside the exponential. w <= 0 is defined for every row.
+
+    Not free of scale: logits times c have another entropy, so their order changes, and no other w and b restores it.
 
     Args:
         logits: (N, K) floating point, K >= 2.
@@ -142,10 +151,14 @@ def hts(logits: Array, *, weight: float, bias: float, scale: Scale = "log") -> A
         >>> hts(torch.tensor([[2.0, 0.0, 0.0]]), weight=0.0, bias=0.541324855, scale="natural").round(decimals=3)
         tensor([0.7870], dtype=torch.float64)
     """
+    check_hts(weight, bias)
+    return map_rows(logits, lambda rows: hts_of(rows, weight=weight, bias=bias, scale=scale))
+
+
+def check_hts(weight: float, bias: float) -> None:
+    """Raise ValueError for parameters out of range."""
     if not (abs(weight) < float("inf") and abs(bias) < 700):
         raise ValueError(f"weight must be finite and bias in (-700, 700), got {weight} and {bias}")
-    check_scale(scale)
-    return map_rows(logits, lambda rows: hts_of(rows, weight=weight, bias=bias, scale=scale))
 
 
 def hts_of(rows: Rows, *, weight: float, bias: float, scale: Scale = "log") -> Tensor:

@@ -15,6 +15,7 @@ A row's result depends on that row alone: not on the rows beside it, nor on how 
 ``-inf`` is a masked class: probability zero, and absent from means and norms.
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +36,7 @@ Source = Tensor | NDArray[Any] | Iterable[Tensor | NDArray[Any]]
 Formula = Callable[["Rows"], Tensor]
 
 # Elements of a block: large enough that Python's share of each operation and the threads' waiting for each other are
-# small, small enough that four float32 work arrays stay in a shared cache (measured: half the time of 1 << 18).
+# small, small enough that three float32 work arrays stay in a shared cache (measured: half the time of 1 << 18).
 _CPU_ELEMENTS = 3 << 18
 _GPU_ELEMENTS = 1 << 24
 _LARGEST_PRODUCT = 64
@@ -55,7 +56,7 @@ class Rows:
 
     Args:
         logits: (n, K) float32 or float64, n >= 2, K >= 2; read, never written.
-        work: (4, n, K) of the same dtype and device; overwritten.
+        work: (3, n, K) of the same dtype and device; overwritten.
         first_row: index of the block's first row in the whole, for messages.
         count: how many of the rows are wanted; results have this many entries. None wants all.
 
@@ -67,7 +68,7 @@ class Rows:
         self.logits = logits
         self.count = len(logits) if count is None else count
         self.first_row = first_row
-        self._gaps, self._tail, self._scratch, self._powers = work
+        self._gaps, self._tail, self._scratch = work
         # float64 is missing on Apple's GPUs.
         self.fine = torch.float32 if logits.device.type == "mps" else torch.float64
         top, self.predictions = _maximum(logits)
@@ -86,6 +87,15 @@ class Rows:
             raise ValueError(f"logits: row {self.first_row + int(bad.int().argmax())} {what}")
 
     @cached_property
+    def _lowest(self) -> Tensor:
+        """Smallest z - z_(1) of each row, ``-inf`` where a class is masked."""
+        return self._gaps.amin(dim=1)
+
+    @cached_property
+    def _least(self) -> float:
+        return float(self._lowest.amin())
+
+    @cached_property
     def _runner_up(self) -> tuple[Tensor, Tensor]:
         """z_(2) - z_(1) in the element precision, and the (n, 2) columns of the two largest logits."""
         column = self.predictions[:, None]
@@ -98,21 +108,24 @@ class Rows:
     @cached_property
     def margin(self) -> Tensor:
         """z_(1) - z_(2), subtracted in float64."""
-        columns = self._runner_up[1]
-        pair = self.logits.gather(1, columns).to(self.fine)
-        return pair[:, 0] - pair[:, 1]
+        second = self._runner_up[1][:, 1:]
+        return self.top - self.logits.gather(1, second)[:, 0].to(self.fine)
 
     def _exponentials(self, out: Tensor, inverse_temperature: Tensor | float) -> Tensor:
         """exp((z - z_(2)) / T) of the third-largest logit and below, zero at the two largest."""
         second_gap, columns = self._runner_up
-        torch.sub(self._gaps, second_gap[:, None], out=out)
+        # Zero at the two largest first, because exp of the margin may overflow.
+        torch.sub(self._gaps, second_gap[:, None], out=out).scatter_(1, columns, 0.0)
+        largest = inverse_temperature
         if isinstance(inverse_temperature, Tensor):
             out.mul_(inverse_temperature.to(out.dtype)[:, None])
+            largest = float(inverse_temperature.amax())
         elif inverse_temperature != 1.0:
             out.mul_(inverse_temperature)
-        # The floor keeps exp out of the slow subnormal numbers; what it adds is lost beside the runner-up's 1. The
-        # ceiling is for the largest logit, which is replaced by zero below.
-        out.clamp_(-87.0 if out.dtype == torch.float32 else -700.0, 0.0)
+        # The floor keeps exp out of the slow subnormal numbers; what it adds is lost beside the runner-up's 1.
+        floor = -87.0 if out.dtype == torch.float32 else -700.0
+        if self._least * largest < floor:
+            out.clamp_(min=floor)
         if out.device.type == "cpu":
             np.exp(out.numpy(), out=out.numpy())  # in half of torch's time
         else:
@@ -193,20 +206,23 @@ class Rows:
 
     def _magnitudes(self, centring: Centring) -> tuple[Tensor, Tensor, Tensor]:
         """|z - centre| / scale (n, K), the centred maximum (n,), and the scale (n,), 0 for a constant row."""
+        # In the place of the weights, which are computed anew if asked for again: fewer work arrays stay in cache.
+        self.__dict__.pop("_weights", None)
         values, masked = self._gaps, None
-        lowest = values.amin(dim=1)
-        if bool(torch.isneginf(lowest).any()):
-            masked = torch.isneginf(values)
+        lowest = self._lowest
+        if self._least == -math.inf:
+            masked = torch.isneginf(self.logits)
+            self.refuse((torch.isneginf(values) & ~masked).any(dim=1), f"spans more than {values.dtype} can hold")
             self.refuse((~masked).sum(dim=1) < 2, _LONE_CLASS)
             values = values.masked_fill(masked, 0.0)
             lowest = values.amin(dim=1)
         if centring == "none":
             # The logits themselves: adding the maximum back to the gaps would round them.
-            top, centred = self.top, self._powers.copy_(self.logits)
+            top, centred = self.top, self._tail.copy_(self.logits)
         else:
             count = self.num_classes if masked is None else (~masked).sum(dim=1)
-            centre = lowest if centring == "min" else values.sum(dim=1) / count
-            top, centred = -centre.to(self.fine), torch.sub(values, centre[:, None], out=self._powers)
+            centre = lowest if centring == "min" else self._mean(values, count)
+            top, centred = -centre.to(self.fine), torch.sub(values, centre[:, None], out=self._tail)
         if masked is not None:
             centred.masked_fill_(masked, 0.0)
         centred.abs_()
@@ -215,6 +231,15 @@ class Rows:
         scale = scale.masked_fill(lowest == 0, 0.0)
         centred.div_(scale.masked_fill(scale == 0, 1.0)[:, None])
         return centred, top, scale.to(self.fine)
+
+    def _mean(self, values: Tensor, count: Tensor | int) -> Tensor:
+        """Sum of each row over ``count``."""
+        mean = values.sum(dim=1) / count
+        if -self._least > torch.finfo(values.dtype).max / self.num_classes:
+            # Where the sum overflows, the mean does not.
+            divided = (values.T / count).T.sum(dim=1)
+            mean = torch.where(torch.isinf(mean), divided, mean)
+        return mean
 
     def normalised_maximum(self, ps: Sequence[float], centring: Centring) -> Tensor:
         """(n, P): the centred maximum over ||z - centre||_p; a constant row gets the least value, 0 or -1."""
@@ -281,12 +306,16 @@ def power(x: Tensor, exponent: float | Tensor) -> Tensor:
     return torch.exp(torch.log(x) * exponent)
 
 
-def check_norm(p: float, num_classes: int, centring: str) -> None:
-    """Raise ValueError for a norm order or centring that does not exist or ranks nothing."""
+def check_norm(p: float, centring: str = "mean") -> None:
+    """Raise ValueError for a norm order or centring that does not exist."""
     if not p >= 0:
         raise ValueError(f"p must be at least 0, got {p}")
     if centring not in ("mean", "none", "min"):
         raise ValueError(f"centring must be 'mean', 'none' or 'min', got {centring!r}")
+
+
+def check_ranking(num_classes: int, p: float, centring: str = "mean") -> None:
+    """Raise ValueError for a p-norm that ranks nothing."""
     if p == 0 and centring == "none":
         raise ValueError("p = 0 without centring is max_logit over the number of non-zero logits; use max_logit")
     if num_classes == 2 and p > 0 and centring != "none":
@@ -322,7 +351,7 @@ def map_blocks(source: Source, formula: Callable[["Rows"], Result], chunk: int |
     def apply(piece: _Piece) -> Result:
         block, work = piece.block, getattr(space, "work", None)
         if work is None or work.shape[1] < len(block) or work.dtype != block.dtype or work.device != block.device:
-            work = space.work = torch.empty((4, *block.shape), dtype=block.dtype, device=block.device)
+            work = space.work = torch.empty((3, *block.shape), dtype=block.dtype, device=block.device)
         return formula(Rows(block, work[:, : len(block)], piece.first_row, piece.wanted))
 
     threads = torch.get_num_threads()

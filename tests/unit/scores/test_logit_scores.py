@@ -292,6 +292,28 @@ def test_pnorm_neither_overflows_nor_vanishes(p: float, magnitude: float) -> Non
     )
 
 
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_confidence_is_finite_up_to_where_the_spread_overflows(name: str, dtype: torch.dtype) -> None:
+    logits = random_logits(scale=1.0)
+    logits *= torch.finfo(dtype).max / 2.001 / logits.abs().amax()
+
+    assert torch.isfinite(ALL[name](logits.to(dtype))).all()
+
+
+def test_row_that_spans_more_than_its_type_is_named() -> None:
+    logits = torch.tensor([[1.0, 2.0, 3.0], [3e38, -3e38, 1e38]])
+
+    with pytest.raises(ValueError, match="row 1 spans more than torch.float32 can hold"):
+        scores.max_logit_pnorm(logits, p=3)
+
+
+def test_order_by_hts_follows_the_scale_of_the_logits() -> None:
+    one, ten = (scores.hts(LOGITS * factor, weight=-0.2, bias=0.3) for factor in (1, 10))
+
+    assert (ranks(one) != ranks(ten)).any()
+
+
 # Constant rows and small K
 
 

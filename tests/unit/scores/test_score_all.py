@@ -109,12 +109,58 @@ def test_arrays_files_and_iterators_give_the_same_bits(tmp_path: Path) -> None:
     assert same(score_all(batch.numpy() for batch in logits.split([1, 250, 250])), expected)
 
 
-def test_input_is_not_changed() -> None:
-    logits = logits_of()
-    before = logits.clone()
-    score_all(logits)
+STORED = {
+    "contiguous": lambda logits, path: logits.copy(),
+    "fortran": lambda logits, path: np.asfortranarray(logits),
+    "strided": lambda logits, path: np.repeat(np.repeat(logits, 2, axis=0), 3, axis=1)[::2, ::3],
+    "reversed": lambda logits, path: logits[::-1, ::-1].copy()[::-1, ::-1],
+    "read_only": lambda logits, path: np.frombuffer(logits.tobytes(), logits.dtype).reshape(logits.shape),
+    "mapped": lambda logits, path: np.load(path, mmap_mode="r"),
+    "mapped_writable": lambda logits, path: np.load(path, mmap_mode="r+"),
+    "big_endian": lambda logits, path: logits.astype(logits.dtype.newbyteorder(">")),
+}
 
-    assert torch.equal(logits, before)
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("stored", STORED)
+def test_storage_changes_no_bit_and_is_not_written(stored: str, dtype: type, tmp_path: Path) -> None:
+    logits = logits_of(dtype=torch.float64).numpy().astype(dtype)
+    np.save(tmp_path / "logits.npy", logits)
+    array = STORED[stored](logits, tmp_path / "logits.npy")
+    scores = {name: name for name in UNFITTED} | FITTED
+
+    expected = score_all(logits, scores=scores)
+    for source, chunk in ((array, None), (array, 70), ((array[i : i + 83] for i in range(0, len(array), 83)), 50)):
+        assert same(score_all(source, scores=scores, chunk=chunk), expected)
+
+    assert (array == logits).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_scored_as_float32(dtype: torch.dtype) -> None:
+    half = logits_of().to(dtype)
+
+    for source in (half, half.T.contiguous().T, iter(half.split(83))):
+        assert same(score_all(source, chunk=30), score_all(half.float()))
+
+
+def test_tensor_of_any_layout_is_not_changed() -> None:
+    for logits in (logits_of(), logits_of().T.contiguous().T, logits_of()[::2, ::3], logits_of().requires_grad_()):
+        before = logits.detach().clone()
+        score_all(logits)
+
+        assert torch.equal(logits.detach(), before)
+
+
+@pytest.mark.parametrize("spread", [1e-30, 3.0, 40.0, 300.0, 1e30])
+def test_rows_of_other_spread_change_no_bit(spread: float) -> None:
+    logits = logits_of()
+    alone = score_all(logits)
+
+    together = score_all(torch.cat((logits, logits_of(7) * spread)))
+
+    for name in alone:
+        assert (together[name][: len(logits)] == alone[name]).all()
 
 
 def test_two_classes_leave_out_the_degenerate_scores_with_the_reason() -> None:
@@ -151,14 +197,50 @@ def test_bad_row_is_named_by_its_place_in_the_whole() -> None:
         ({"scores": "msp"}, "collection of names"),
         ({"scores": ["msp", "msp"]}, "different names"),
         ({"ps": [1, 1]}, "different names"),
-        ({"scores": ["msp_temperature"]}, "needs temperature; pass what fit_score returns"),
-        ({"scores": ["knn"]}, "needs features, training"),
+        ({"scores": ["msp_temperature"]}, "no default for temperature; fit it on validation data"),
+        ({"scores": ["knn"]}, r"needs features, training.*NearestNeighbours.fit\(features, k\) on training data"),
+        ({"scores": ["rl_geo_m"]}, r"needs last_layer, logits.*unsmooth.scores.rl_geo_m\(logits, weight, bias\)"),
+        ({"ps": [2, -1]}, "p must be at least 0, got -1"),
+        ({"ps": [2, float("nan")]}, "p must be at least 0, got nan"),
+        ({"centring": "median"}, "centring must be"),
         ({"chunk": 0}, "chunk must be"),
     ],
 )
 def test_bad_request_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         score_all(logits_of(10), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("max_logit_pnorm", {"p": -1}, "p must be at least 0, got -1"),
+        ("max_logit_pnorm", {"p": 2, "centring": "median"}, "centring must be"),
+        ("max_logit_pnorm", {}, "max_logit_pnorm: missing a required argument: 'p'"),
+        ("msp", {"p": 2}, "msp: got an unexpected keyword argument 'p'"),
+        ("msp_temperature", {"temperature": 0.0}, "temperature must be positive and finite, got 0.0"),
+        ("msp_pnorm", {"p": 2, "temperature": INF}, "temperature must be positive and finite, got inf"),
+        ("energy", {"temperature": -1.0}, "temperature must be positive"),
+        ("gen", {"gamma": 1.5}, r"gamma must be in \(0, 1\], got 1.5"),
+        ("gen", {"top": 2.5}, "top must be a whole number of at least 2 classes, got 2.5"),
+        ("softmax_k", {"k": 1}, "k must be a whole number of at least 2 classes, got 1"),
+        ("bk", {"alpha": 0.0, "beta": 1.0}, "alpha must be positive"),
+        ("ets", {"temperature": 1.0, "weight": 2.0}, r"weight must be in \[0, 1\], got 2.0"),
+        ("hts", {"weight": INF, "bias": 0.0}, "weight must be finite"),
+        ("knn", {"k": 3}, "needs features, training"),
+        ("nope", {}, "unknown score 'nope'"),
+    ],
+)
+def test_fitted_score_with_bad_parameters_does_not_exist(name: str, params: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FittedScore(name, params)
+
+
+@pytest.mark.parametrize("name", sorted(set(UNFITTED) - {"max_logit", "logit_margin", "energy", "doctor_alpha"}))
+def test_scale_is_a_parameter_of_the_one_pass_too(name: str) -> None:
+    natural = FittedScore(name, {**REGISTRY[name].defaults, "scale": "natural"})
+
+    assert (score_all(logits_of(), scores=[natural], ps=[])[name] == natural(logits_of()).numpy()).all()
 
 
 def test_batches_with_other_class_counts_are_refused() -> None:
