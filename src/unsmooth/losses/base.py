@@ -1,0 +1,129 @@
+"""What every loss shares: shapes, ignored positions, precision and reduction."""
+
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Batch", "ClassificationLoss", "Reduction"]
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+class Batch:
+    r"""Logits with their targets, either class indices or distributions.
+
+    Args:
+        logits: (N, K, \*) floating point; half precision is computed in float32.
+        targets: (N, \*) class indices, or (N, K, \*) distributions.
+        ignore_index: class index of positions to leave out.
+
+    Attributes:
+        logits: (N, K, \*) float32 or float64.
+        targets: (N, \*) int64 with 0 at ignored positions, or (N, K, \*).
+        kept: (N, \*) bool, False at ignored positions.
+
+    Raises:
+        ValueError: shapes that do not fit, or targets of another kind.
+    """
+
+    def __init__(self, logits: Tensor, targets: Tensor, ignore_index: int) -> None:
+        if logits.ndim < 2 or not logits.is_floating_point():
+            raise ValueError(f"logits must be floating point (N, K, *), got {logits.dtype} {tuple(logits.shape)}")
+        positions = logits.shape[:1] + logits.shape[2:]
+        self.logits = logits if logits.dtype == torch.float64 else logits.float()
+        self.dense = targets.shape == logits.shape and targets.is_floating_point()
+        if self.dense:
+            self.targets = targets.to(self.logits.dtype)
+            self.kept = torch.ones(positions, dtype=torch.bool, device=logits.device)
+        elif targets.shape == positions and not (targets.is_floating_point() or targets.dtype == torch.bool):
+            self.kept = targets != ignore_index
+            self.targets = targets.long().where(self.kept, 0)
+        else:
+            raise ValueError(
+                f"targets must have shape {tuple(positions)} (indices) or {tuple(logits.shape)} (distributions), "
+                f"got {tuple(targets.shape)} {targets.dtype}"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """Return K."""
+        return self.logits.shape[1]
+
+    @property
+    def mass(self) -> Tensor | float:
+        """Return the sum of each target distribution, 1 for indices."""
+        return self.targets.sum(dim=1) if self.dense else 1.0
+
+    def at_target(self, values: Tensor) -> Tensor:
+        r"""Return the expectation of `values` (N, K, \*) under the target, (N, \*)."""
+        if self.dense:
+            return (self.targets * values).sum(dim=1)
+        return values.gather(1, self.targets.unsqueeze(1)).squeeze(1)
+
+    def one_hot(self) -> Tensor:
+        r"""Return the targets as distributions, (N, K, \*)."""
+        if self.dense:
+            return self.targets
+        return torch.zeros_like(self.logits).scatter_(1, self.targets.unsqueeze(1), 1.0)
+
+    def cross_entropy(self) -> Tensor:
+        r"""Return :math:`-\sum_k t_k \log \pi_k` by position, (N, \*)."""
+        if self.dense:
+            return self.mass * self.logits.logsumexp(dim=1) - self.at_target(self.logits)
+        return nn.functional.cross_entropy(self.logits, self.targets, reduction="none")
+
+
+class ClassificationLoss(nn.Module):
+    r"""A loss that is a value at every position, summed or averaged over the positions kept.
+
+    Args:
+        alpha: strength, described by each loss.
+        ignore_index: positions with this class index count neither in the sum nor in the mean.
+        reduction: "mean" over the kept positions, "sum", or "none" (0 at ignored positions).
+
+    Shape:
+        logits (N, K, \*) floating point; targets (N, \*) integers or (N, K, \*) distributions.
+        Returns a scalar, or (N, \*) for "none"; lower is better. With no position kept, mean and sum are 0.
+
+    Raises:
+        ValueError: a strength out of range, an unknown reduction, or shapes that do not fit.
+    """
+
+    def __init__(self, alpha: float, *, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
+        super().__init__()
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+        self.alpha = alpha
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Prepare for `epoch` of `epochs`, counted from 0; losses whose strength follows a schedule set it here."""
+
+    def end_epoch(self) -> None:
+        """Learn from the epoch that has ended; most losses have nothing to learn."""
+
+    @abstractmethod
+    def values(self, batch: Batch) -> Tensor:
+        r"""Return the loss at every position, (N, \*); what it says at ignored positions is not used."""
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of `logits` (N, K, *) against `targets`."""
+        batch = Batch(logits, targets, self.ignore_index)
+        values = self.values(batch).where(batch.kept, 0)
+        if self.reduction == "none":
+            return values
+        return values.sum() if self.reduction == "sum" else values.sum() / batch.kept.sum().clamp(min=1)
+
+    def extra_repr(self) -> str:
+        """Show the settings in the module's text."""
+        return f"alpha={self.alpha}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+
+
+def check_non_negative(value: float, name: str) -> float:
+    """Return a finite `value` of at least 0, or raise ValueError naming it."""
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be finite and at least 0, got {value}")
+    return value

@@ -1,0 +1,32 @@
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+from unsmooth.data.download import DIGEST
+from unsmooth.data.sources import SOURCES
+from unsmooth.specs import Dataset, resolve
+
+
+def test_reading_the_sources_imports_no_library():
+    program = "import sys, unsmooth.data.sources; print({'torch', 'requests', 'numpy', 'tqdm'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_every_source_is_complete(source):
+    assert SOURCES[source.name] is source and source.layout
+    for archive in source.archives:
+        assert DIGEST.fullmatch(archive.digest)
+        assert (archive.url is None) == (source.terms is not None)
+        assert archive.url is None or archive.url.startswith("https://") and archive.url.endswith("/" + archive.file)
+    assert len(source.archives) == 1 if source.unpack is None else callable(resolve(source.unpack))
+
+
+def test_every_dataset_names_known_sources():
+    datasets = get_args(get_args(Dataset)[0])
+
+    assert {name for dataset in datasets for name in dataset.sources} == set(SOURCES)
