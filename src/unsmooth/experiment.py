@@ -6,18 +6,19 @@ workflow needs to know about its cell comes from here as canonical JSON, so that
 are the same cell and rerun nothing.
 """
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from unsmooth.specs import Architecture, Dataset, Fraction, Loss, PositiveFloat, PositiveInt, Recipe, Seed, Spec
+from unsmooth.config_errors import ConfigError, suggestion, validated
+from unsmooth.specs import Architecture, Augmentation, Dataset, Loss, Recipe
+from unsmooth.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
 
 __all__ = [
     "HEADLINE_SCORES",
@@ -25,14 +26,15 @@ __all__ = [
     "Cell",
     "Config",
     "ConfigError",
+    "Deviation",
     "Experiment",
     "LogitsExperiment",
+    "Published",
     "format_number",
     "load_experiment",
     "parse_config",
 ]
 
-Model = TypeVar("Model", bound=BaseModel)
 NAME_PATTERN = r"[a-z][a-z0-9_]*"
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 ScoreName = Literal[
@@ -58,10 +60,6 @@ ScoreName = Literal[
 ]
 IMPORTED = "imported"  # the architecture of logits that were not trained here
 HEADLINE_SCORES = ("msp", "msp_temperature", "max_logit_pnorm")  # the baseline and the two repairs
-
-
-class ConfigError(ValueError):
-    """The configuration is wrong; the message names the file, the key, the value and what was expected."""
 
 
 class Grid(Spec):
@@ -134,11 +132,35 @@ class Grid(Spec):
         ]
 
 
+class Deviation(Spec):
+    """Where an experiment departs from the released code on purpose."""
+
+    what: str = Field(description="what is done here")
+    why: str = Field(description="what the released code does, and why that is not repeated")
+    as_released: dict[str, Any] | None = Field(
+        None, description="keys of this file with the released values, laid over it where as_released is true"
+    )
+
+
+class Published(Spec):
+    """A published result of one loss, compared in the scorecard and used nowhere else."""
+
+    loss: Name = Field(description="key of the loss")
+    alpha: float = Field(0.0, description="its strength")
+    score: ScoreName = Field("msp", description="confidence score")
+    error: Annotated[float, Field(ge=0, le=100)] = Field(description="percent")
+    aurc: Annotated[float, Field(ge=0, le=100)] = Field(description="percent, in the paper's convention")
+    source: str = Field(description="where it is published, and on which samples")
+
+
 class Experiment(Grid):
     """An experiment that trains: what on what, and how.
 
     Attributes:
         dataset, architectures, recipe: the same for every loss.
+        published: results to compare with.
+        deviations: departures from the released code.
+        as_released: whether the deviations that can be switched back are.
     """
 
     dataset: Dataset = Field(description="what is classified")
@@ -146,6 +168,18 @@ class Experiment(Grid):
         dict[Name, Architecture], Field(min_length=1, description="name to network; a key is the default kind")
     ]
     recipe: Recipe = Field(description="how every cell is trained")
+    published: list[Published] = Field([], description="published results, compared in the scorecard")
+    deviations: list[Deviation] = Field([], description="departures from the released code, told in the scorecard")
+    as_released: bool = Field(False, description="switch the deviations back that can be")
+
+    @model_validator(mode="after")
+    def _published_results_are_of_cells(self) -> Self:
+        for result in self.published:
+            if result.loss not in self.losses or result.alpha not in self.alphas(result.loss):
+                raise ValueError(
+                    f"published: there is no loss {result.loss!r} with alpha {format_number(result.alpha)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -157,12 +191,20 @@ class Experiment(Grid):
                     f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
                     f"{self.dataset.inputs}"
                 )
-        steps = self.recipe.epochs * -(-self.dataset.num_train // self.recipe.batch_size)
-        if self.recipe.warmup is not None and (self.recipe.warmup.steps or 0) >= steps:
-            raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
+        num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
+        if self.recipe.warmup is not None and num_train is not None:
+            steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
+            if (self.recipe.warmup.steps or 0) >= steps:
+                raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
         augmentation = self.recipe.augmentation
-        if self.dataset.inputs != "images" and (augmentation.crop_padding or augmentation.flip):
+        if self.dataset.inputs != "images" and augmentation != Augmentation():
             raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+        other = "crop_padding" if self.dataset.files else "resized_crop"
+        if getattr(augmentation, other):
+            raise ValueError(
+                f"augmentation {other} is for {'images in memory' if self.dataset.files else 'image files'}, "
+                f"dataset {self.dataset.kind!r} holds {'image files' if self.dataset.files else 'images in memory'}"
+            )
         return self
 
     @property
@@ -270,6 +312,18 @@ class Evaluation(Spec):
     curve_points: Annotated[int, Field(ge=10)] = Field(500, description="points kept of each risk-coverage curve")
 
 
+class Downloads(Spec):
+    """Where archives come from; never what they must contain, which their checksums say."""
+
+    mirrors: dict[str, str] = Field(
+        {}, description="beginning of a URL to what replaces it; the original is tried last"
+    )
+    folders: dict[str, str] = Field({}, description="source to a local folder with its archives, or unpacked")
+    checksums: dict[str, Annotated[str, StringConstraints(pattern="^(md5|sha256):[0-9a-f]+$")]] = Field(
+        {}, description="archive to its digest, where a mirror packed it anew: md5:... or sha256:..."
+    )
+
+
 class RiskCoverageFigure(Spec):
     """Risk-coverage curves."""
 
@@ -305,6 +359,7 @@ class Config(Spec):
     experiments: Annotated[list[str], Field(min_length=1, description="names in experiments/, or paths of YAML files")]
     scores: Annotated[list[ScoreName], Field(min_length=1, description="confidence scores")]
     evaluation: Evaluation = Field(Evaluation(), description="what is measured on the test split")
+    downloads: Downloads = Field(Downloads(), description="where archives come from")
     figures: Figures = Field(Figures(), description="settings of the figures")
 
     @field_validator("scores")
@@ -323,7 +378,7 @@ def parse_config(data: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: with one line for each fault.
     """
-    return _validate(Config, data, "config")
+    return validated(Config, data, "config")
 
 
 def load_experiment(path: Path) -> Experiment | LogitsExperiment:
@@ -338,7 +393,7 @@ def load_experiment(path: Path) -> Experiment | LogitsExperiment:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise ConfigError(f"experiment file {path} does not exist{_suggest(path.stem, known)}") from None
+        raise ConfigError(f"experiment file {path} does not exist{suggestion(path.stem, known)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"experiment file {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
@@ -346,8 +401,8 @@ def load_experiment(path: Path) -> Experiment | LogitsExperiment:
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"experiment file {path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
     if isinstance(data, Mapping) and "logits" in data:
-        return _validate(LogitsExperiment, data, str(path))
-    return _validate(Experiment, data, str(path))
+        return validated(LogitsExperiment, data, str(path))
+    return validated(Experiment, _switched_back(data), str(path))
 
 
 def format_number(value: float) -> str:
@@ -363,62 +418,24 @@ def format_number(value: float) -> str:
     return "0" if text == "-0" else text
 
 
+def _switched_back(data: Any) -> Any:
+    """Return an experiment file with the released values in the place of ours, where it asks for them."""
+    if isinstance(data, Mapping) and data.get("as_released") is True and isinstance(data.get("deviations"), list):
+        for deviation in data["deviations"]:
+            if isinstance(deviation, Mapping) and isinstance(deviation.get("as_released"), Mapping):
+                data = _laid_over(data, deviation["as_released"])
+    return data
+
+
+def _laid_over(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` with the values of `changes`, mapping by mapping."""
+    return {**data} | {
+        key: _laid_over(data[key], value)
+        if isinstance(value, Mapping) and isinstance(data.get(key), Mapping)
+        else value
+        for key, value in changes.items()
+    }
+
+
 def _text(value: object) -> str:
     return format_number(value) if isinstance(value, float) else str(value)
-
-
-def _validate(model: type[Model], data: Any, source: str) -> Model:
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{source}: expected a mapping of keys to values, got {type(data).__name__}")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        faults = [_describe(dict(fault), data) for fault in error.errors()]
-        raise ConfigError("\n".join(f"{source}: {fault}" for fault in faults)) from None
-
-
-def _describe(fault: dict[str, Any], data: Any) -> str:
-    """Say which key is wrong, what came and what was expected."""
-    where = _location(fault["loc"], data, fault["type"])
-    message = fault["msg"].removeprefix("Value error, ")
-    message = (message[:1].lower() + message[1:]).replace("input should", "must")
-    match fault["type"]:
-        case "extra_forbidden":
-            key = str(fault["loc"][-1])
-            return f"unknown key {where!r}{_suggest(key, sorted(set(_known_keys()) - {key}))}"
-        case "missing":
-            return f"key {where!r} is missing"
-        case "too_short":
-            return f"{where}: must not be empty"
-        case "union_tag_invalid":
-            expected, came = fault["ctx"]["expected_tags"], fault["ctx"]["tag"]
-            return f"{where}: unknown kind {came!r}, expected one of {expected}"
-        case "value_error":
-            return f"{where}: {message}" if where else message
-        case _:
-            return f"{where}: {message}, got {fault['input']!r}"
-
-
-def _location(parts: tuple[Any, ...], data: Any, fault_type: str) -> str:
-    """Join the parts that the YAML file contains; pydantic also lists the tags of unions, which it does not."""
-    kept: list[str] = []
-    for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        if isinstance(data, Mapping) and part in data or isinstance(data, list) and isinstance(part, int):
-            kept, data = [*kept, str(part)], data[part]
-        elif last and fault_type == "missing":
-            kept = [*kept, str(part)]
-    return ".".join(kept)
-
-
-def _known_keys() -> Iterator[str]:
-    pending: list[type[BaseModel]] = [Spec]
-    while pending:
-        model = pending.pop()
-        pending += model.__subclasses__()
-        yield from model.model_fields
-
-
-def _suggest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if len(known) < 12 else ""

@@ -238,3 +238,96 @@ def test_every_key_of_the_schemas_is_described(pytestconfig, file):
     ]
 
     assert missing == []
+
+
+def released(**changes):
+    deviations = [
+        {"what": "Less noise.", "why": "It was noisy.", "as_released": {"dataset": {"noise": 0.5}}},
+        {"what": "Three seeds.", "why": "There was one."},
+    ]
+    return EXPERIMENT | {"deviations": deviations} | changes
+
+
+def test_released_values_are_laid_over_the_file_on_request(write):
+    ours = load_experiment(write(released()))
+    theirs = load_experiment(write(released(as_released=True)))
+
+    assert (ours.dataset_id, theirs.dataset_id) == ("glyphs", "glyphs_noise-0.5")
+    assert ours.recipe == theirs.recipe and ours.architectures == theirs.architectures
+    assert [entry.as_released is not None for entry in theirs.deviations] == [True, False]
+
+
+def test_a_released_value_is_checked_like_any_other(write):
+    wrong = [{"what": "x", "why": "y", "as_released": {"dataset": {"noise": -1}}}]
+    with pytest.raises(ConfigError, match="dataset.noise: must be greater than or equal to 0"):
+        load_experiment(write(released(deviations=wrong, as_released=True)))
+
+
+def test_every_shipped_experiment_can_be_run_as_released(pytestconfig, write):
+    switched = 0
+    for path in (pytestconfig.rootpath / "experiments").glob("*.yaml"):
+        data = yaml.safe_load(path.read_text())
+        theirs = load_experiment(write(data | {"as_released": True}))
+        ours = load_experiment(path)
+        keys = [key for entry in ours.deviations if entry.as_released for key in entry.as_released]
+        changed = theirs.dataset != ours.dataset or theirs.architectures != ours.architectures
+        assert changed == bool(keys)
+        switched += changed
+    assert switched >= 5
+
+
+PUBLISHED = {"loss": "ls", "alpha": 0.3, "error": 10, "aurc": 2, "source": "print"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "focal"}, "published: there is no loss 'focal' with alpha 0.3"),
+        ({"alpha": 0.2}, "published: there is no loss 'ls' with alpha 0.2"),
+        ({"error": 101}, "published.0.error: must be less than or equal to 100, got 101"),
+        ({"score": "magic"}, "published.0.score: must be 'msp'"),
+    ],
+)
+def test_published_results_must_be_of_cells_of_the_experiment(write, change, message):
+    load_experiment(write(EXPERIMENT | {"published": [PUBLISHED]}))
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(write(EXPERIMENT | {"published": [PUBLISHED | change]}))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "augmentation", "message"),
+    [
+        (
+            "glyphs",
+            {"resized_crop": True},
+            "augmentation resized_crop is for image files, dataset 'glyphs' holds images",
+        ),
+        (
+            "imagenet",
+            {"crop_padding": 4},
+            "augmentation crop_padding is for images in memory, dataset 'imagenet' holds",
+        ),
+        ("online_shoppers", {"flip": True}, "augmentation needs images, dataset 'online_shoppers' holds vectors"),
+    ],
+)
+def test_augmentation_must_fit_the_data(write, dataset, augmentation, message):
+    architecture = {"mlp": {}} if dataset == "online_shoppers" else {"cifar_resnet": {}}
+    data = changed("recipe.augmentation", augmentation) | {
+        "dataset": {"kind": dataset},
+        "architectures": architecture,
+    }
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(write(data))
+
+
+@pytest.mark.parametrize(
+    ("downloads", "message"),
+    [
+        ({"checksums": {"a.zip": "abc"}}, "downloads.checksums.a.zip: must match pattern"),
+        ({"mirror": {}}, "unknown key 'downloads.mirror'; did you mean 'mirrors'"),
+    ],
+)
+def test_mistakes_in_downloads_are_named(pytestconfig, downloads, message):
+    data = yaml.safe_load((pytestconfig.rootpath / "config.yaml").read_text())
+    with pytest.raises(ConfigError, match=message):
+        parse_config(data | {"downloads": downloads})

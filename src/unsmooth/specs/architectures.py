@@ -1,0 +1,121 @@
+"""Architectures that an experiment can name."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from unsmooth.specs.base import PositiveInt, Spec
+
+__all__ = [
+    "Architecture",
+    "CifarResNetSpec",
+    "DenseNetSpec",
+    "LstmSpec",
+    "MlpSpec",
+    "TabularMlpSpec",
+    "TimmSpec",
+    "TorchvisionSpec",
+]
+
+
+class CifarResNetSpec(Spec):
+    """Residual network for small images (He et al., CVPR 2016, section 4.2)."""
+
+    target: ClassVar[str] = "unsmooth.models.cifar_resnet:CifarResNet"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["cifar_resnet"] = Field("cifar_resnet", description="selects this form")
+    depth: Annotated[int, Field(ge=8)] = Field(20, description="6n + 2 layers")
+    width: PositiveInt = Field(16, description="channels of the first stage")
+
+    @field_validator("depth")
+    @classmethod
+    def _whole_blocks(cls, depth: int) -> int:
+        if depth % 6 != 2:
+            raise ValueError(f"must be 6n + 2 (8, 14, 20, ...), got {depth}")
+        return depth
+
+
+class MlpSpec(Spec):
+    """Fully connected ReLU network."""
+
+    target: ClassVar[str] = "unsmooth.models.mlp:Mlp"
+    inputs: ClassVar[str] = "vectors"
+
+    kind: Literal["mlp"] = Field("mlp", description="selects this form")
+    hidden: list[PositiveInt] = Field([64, 64], description="widths of the hidden layers")
+
+
+class TabularMlpSpec(Spec):
+    """Fully connected ReLU network whose widths are multiples of the number of features."""
+
+    target: ClassVar[str] = "unsmooth.models.mlp:TabularMlp"
+    inputs: ClassVar[str] = "vectors"
+
+    kind: Literal["tabular_mlp"] = Field("tabular_mlp", description="selects this form")
+    multiples: list[PositiveInt] = Field([4, 2], description="widths of the hidden layers over the number of features")
+    single_logit: bool = Field(True, description="two classes from one output z, as the logits (-z/2, z/2)")
+
+
+class DenseNetSpec(Spec):
+    """DenseNet-BC for small images (Huang et al., CVPR 2017, section 4)."""
+
+    target: ClassVar[str] = "unsmooth.models.densenet:DenseNet"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["densenet"] = Field("densenet", description="selects this form")
+    depth: Annotated[int, Field(ge=10)] = Field(100, description="6n + 4 layers")
+    growth: PositiveInt = Field(12, description="channels that each layer adds")
+
+    @field_validator("depth")
+    @classmethod
+    def _whole_blocks(cls, depth: int) -> int:
+        if depth % 6 != 4:
+            raise ValueError(f"must be 6n + 4 (10, 16, ..., 100), got {depth}")
+        return depth
+
+
+class TorchvisionSpec(Spec):
+    """A classifier of torchvision by name, with fresh weights."""
+
+    target: ClassVar[str] = "unsmooth.models.libraries:torchvision_model"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["torchvision"] = Field("torchvision", description="selects this form")
+    name: str = Field(description="torchvision's name, such as resnet50")
+    initialisation: Literal["torchvision", "torch"] = Field(
+        "torchvision", description="the library's own, or the defaults of torch's layers"
+    )
+
+
+class TimmSpec(Spec):
+    """A classifier of timm by name, with fresh weights."""
+
+    target: ClassVar[str] = "unsmooth.models.libraries:timm_model"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["timm"] = Field("timm", description="selects this form")
+    name: str = Field(description="timm's name, such as vit_small_patch16_224")
+    drop_rate: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="dropout before the classifier")
+
+
+class LstmSpec(Spec):
+    """LSTM over frozen token vectors, then a multi-layer perceptron."""
+
+    target: ClassVar[str] = "unsmooth.models.lstm:Lstm"
+    inputs: ClassVar[str] = "tokens"
+
+    kind: Literal["lstm"] = Field("lstm", description="selects this form")
+    hidden_size: PositiveInt = Field(256, description="width of the LSTM")
+    head: list[PositiveInt] = Field([256, 128], description="widths of the layers after it")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="before each of them")
+    read: Literal["last_token", "last_step"] = Field(
+        "last_token", description="output handed on: of the last word, or of the last position, padding included"
+    )
+    single_logit: bool = Field(False, description="two classes from one output z, as the logits (-z/2, z/2)")
+
+
+Architecture = Annotated[
+    CifarResNetSpec | DenseNetSpec | TorchvisionSpec | TimmSpec | MlpSpec | TabularMlpSpec | LstmSpec,
+    Field(discriminator="kind"),
+]

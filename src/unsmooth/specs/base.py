@@ -1,0 +1,20 @@
+"""What every part of the configuration is: strict, unchanging, with numbers in range."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Fraction", "NonNegativeFloat", "PositiveFloat", "PositiveInt", "Seed", "Spec", "Strengths"]
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Strengths = Annotated[list[NonNegativeFloat], Field(min_length=1)]
+
+
+class Spec(BaseModel):
+    """A part of the configuration: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

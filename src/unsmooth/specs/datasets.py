@@ -1,0 +1,177 @@
+"""Datasets that an experiment can name."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from unsmooth.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec
+
+__all__ = [
+    "BankMarketing",
+    "Cifar10",
+    "Cifar100",
+    "Dataset",
+    "Gaussians",
+    "Glyphs",
+    "ImageNet",
+    "Imdb",
+    "MarkovText",
+    "OnlineShoppers",
+]
+
+
+class Glyphs(Spec):
+    """62 characters in the fonts of matplotlib, small noisy grey images, drawn locally."""
+
+    target: ClassVar[str] = "unsmooth.data.glyphs:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["glyphs"] = Field("glyphs", description="selects this form")
+    num_train: PositiveInt = Field(5000, description="training images")
+    num_val: PositiveInt = Field(5000, description="images on which p, temperature and other scores are fitted")
+    num_test: PositiveInt = Field(15000, description="images that only measure")
+    image_size: Annotated[int, Field(ge=8, le=64)] = Field(16, description="height and width, pixels")
+    noise: NonNegativeFloat = Field(0.09, description="standard deviation of the pixel noise, grey scale 0 to 1")
+    distortion: NonNegativeFloat = Field(0.85, description="size of the random affine map; 1 is up to 20 degrees")
+    seed: Seed = Field(0, description="seed of the images")
+
+
+class Gaussians(Spec):
+    """Overlapping Gaussian classes in a plane, whose posterior P(class | input) is known exactly."""
+
+    target: ClassVar[str] = "unsmooth.data.gaussians:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "vectors"
+
+    kind: Literal["gaussians"] = Field("gaussians", description="selects this form")
+    num_train: PositiveInt = Field(4000, description="training points")
+    num_val: PositiveInt = Field(4000, description="points on which scores are fitted")
+    num_test: PositiveInt = Field(40000, description="points that only measure")
+    num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, means on a circle")
+    spread: PositiveFloat = Field(0.45, description="standard deviation of a class; neighbouring means lie 1 apart")
+    seed: Seed = Field(0, description="seed of the points")
+
+
+class MarkovText(Spec):
+    """Token sequences, each from the Markov chain of its class, drawn locally; the miniature of a text task."""
+
+    target: ClassVar[str] = "unsmooth.data.markov_text:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "tokens"
+
+    kind: Literal["markov_text"] = Field("markov_text", description="selects this form")
+    num_train: PositiveInt = Field(4000, description="training sequences")
+    num_val: PositiveInt = Field(4000, description="sequences on which scores are fitted")
+    num_test: PositiveInt = Field(20000, description="sequences that only measure")
+    num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, one Markov chain each")
+    vocabulary: Annotated[int, Field(ge=2)] = Field(12, description="different tokens")
+    max_tokens: Annotated[int, Field(ge=4)] = Field(24, description="length to which sequences are padded")
+    embedding_size: PositiveInt = Field(32, description="length of the frozen vector of a token")
+    similarity: Annotated[float, Field(ge=0, lt=1)] = Field(0.35, description="share of the chain that classes share")
+    seed: Seed = Field(0, description="seed of the sequences")
+
+
+class Cifar10(Spec):
+    """CIFAR-10 (Krizhevsky, 2009): 32 x 32 colour photographs of 10 classes."""
+
+    target: ClassVar[str] = "unsmooth.data.cifar:build_cifar10"
+    embedded: ClassVar[bool] = False
+    files: ClassVar[bool] = False
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("cifar10",)
+
+    kind: Literal["cifar10"] = Field("cifar10", description="selects this form")
+    num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
+    split_seed: Seed = Field(0, description="seed of the choice of held-out images")
+    constants: Literal["cifar10", "cifar100"] = Field("cifar10", description="whose mean and deviation normalise")
+
+
+class Cifar100(Spec):
+    """CIFAR-100 (Krizhevsky, 2009): 32 x 32 colour photographs of 100 classes."""
+
+    target: ClassVar[str] = "unsmooth.data.cifar:build_cifar100"
+    embedded: ClassVar[bool] = False
+    files: ClassVar[bool] = False
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("cifar100",)
+
+    kind: Literal["cifar100"] = Field("cifar100", description="selects this form")
+    num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
+    split_seed: Seed = Field(0, description="seed of the choice of held-out images")
+
+
+class ImageNet(Spec):
+    """ImageNet-1k (ILSVRC 2012); the archives come from the user, who must have accepted their terms."""
+
+    target: ClassVar[str] = "unsmooth.data.imagenet:index"
+    embedded: ClassVar[bool] = False
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("imagenet",)
+
+    kind: Literal["imagenet"] = Field("imagenet", description="selects this form")
+    num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
+    num_train_logits: PositiveInt = Field(50000, description="training images whose logits are kept, seeded choice")
+    split_seed: Seed = Field(0, description="seed of the permutation that divides the validation images")
+    image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
+    resize: PositiveInt = Field(256, description="shorter side before the centre crop at test time, pixels")
+    resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
+
+
+class Imdb(Spec):
+    """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
+
+    target: ClassVar[str] = "unsmooth.data.imdb:build"
+    embedded: ClassVar[bool] = False
+    files: ClassVar[bool] = False
+    inputs: ClassVar[str] = "tokens"
+    sources: ClassVar[tuple[str, ...]] = ("imdb", "glove_840b_300d", "punkt_tab")
+
+    kind: Literal["imdb"] = Field("imdb", description="selects this form")
+    num_val: PositiveInt = Field(5000, description="of the 25,000 test reviews, those that fit scores")
+    split_seed: Seed = Field(0, description="seed of the choice of those reviews")
+    max_tokens: PositiveInt = Field(256, description="length to which reviews are cut or padded")
+
+
+class BankMarketing(Spec):
+    """Bank Marketing (Moro et al., 2014): does a client subscribe a deposit after a call."""
+
+    target: ClassVar[str] = "unsmooth.data.tabular:build_bank_marketing"
+    embedded: ClassVar[bool] = False
+    files: ClassVar[bool] = False
+    inputs: ClassVar[str] = "vectors"
+    sources: ClassVar[tuple[str, ...]] = ("bank_marketing",)
+
+    kind: Literal["bank_marketing"] = Field("bank_marketing", description="selects this form")
+    num_val: PositiveInt = Field(5000, description="of the released test rows, those that fit scores")
+    split_seed: Seed = Field(0, description="seed of the choice of those rows")
+    statistics: Literal["train", "all"] = Field("train", description="rows whose mean and deviation standardise")
+    contact: Literal["one_hot", "constant"] = Field("one_hot", description="the column contact: kept, or lost to 0")
+
+
+class OnlineShoppers(Spec):
+    """Online Shoppers Purchasing Intention (Sakar et al., 2019): does a visit end in a purchase."""
+
+    target: ClassVar[str] = "unsmooth.data.tabular:build_online_shoppers"
+    embedded: ClassVar[bool] = False
+    files: ClassVar[bool] = False
+    inputs: ClassVar[str] = "vectors"
+    sources: ClassVar[tuple[str, ...]] = ("online_shoppers",)
+
+    kind: Literal["online_shoppers"] = Field("online_shoppers", description="selects this form")
+    num_val: PositiveInt = Field(2000, description="of the released test rows, those that fit scores")
+    split_seed: Seed = Field(0, description="seed of the choice of those rows")
+    statistics: Literal["train", "all"] = Field("train", description="rows whose mean and deviation standardise")
+
+
+Dataset = Annotated[
+    Glyphs | Gaussians | MarkovText | Cifar10 | Cifar100 | ImageNet | Imdb | BankMarketing | OnlineShoppers,
+    Field(discriminator="kind"),
+]
