@@ -1,23 +1,32 @@
-"""Build one dataset of the workflow."""
+"""Build one dataset of the workflow, drawn locally or from downloads."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from pydantic import TypeAdapter
 
+from unsmooth.data.download import source_root
 from unsmooth.jobs import job_log
 from unsmooth.specs import Dataset, resolve
 
 
-def build_dataset(options: str, folder: Path) -> None:
-    """Build the dataset described by JSON `options` into `folder`, which is named after it."""
+def build_dataset(options: str, folder: Path, downloads: Mapping[str, Path]) -> None:
+    """Build the dataset described by JSON `options` into `folder`, which is named after it, from its `downloads`."""
     spec = TypeAdapter(Dataset).validate_python(json.loads(options))
-    manifest = resolve(spec.target)(folder, dataset=folder.name, **spec.model_dump(exclude={"kind"}))
+    settings = spec.model_dump(exclude={"kind"})
+    if spec.sources:
+        settings["sources"] = {name: source_root(downloads[name].parent) for name in spec.sources}
+    manifest = resolve(spec.target)(folder, dataset=folder.name, **settings)
     print(f"{manifest.dataset}: {len(manifest.classes)} classes, {manifest.sizes}, sha256 {manifest.sha256}")
 
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
-        build_dataset(snakemake.params.dataset, Path(snakemake.output.manifest).parent)
+        build_dataset(
+            snakemake.params.dataset,
+            Path(snakemake.output.manifest).parent,
+            {name: Path(path) for name, path in snakemake.input.items()},
+        )

@@ -7,6 +7,7 @@ copying a large file retrains nothing; the arrays are checked against the manife
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -16,10 +17,21 @@ from torch import Tensor
 
 from unsmooth.files import atomic_path, sha256_of
 
-__all__ = ["ARRAYS", "MANIFEST", "DatasetError", "Manifest", "Split", "load_split", "read_manifest", "write_dataset"]
+__all__ = [
+    "ARRAYS",
+    "MANIFEST",
+    "DatasetError",
+    "Manifest",
+    "Split",
+    "load_embedding",
+    "load_split",
+    "read_manifest",
+    "write_dataset",
+]
 
 ARRAYS = "data.safetensors"
 MANIFEST = "manifest.json"
+OPTIONAL = ("posterior", "indices")  # tensors that a split may lack
 
 
 class DatasetError(ValueError):
@@ -31,14 +43,17 @@ class Split:
     """One split of a dataset.
 
     Attributes:
-        inputs: (N, \\*) what the model takes, before normalisation; images are uint8 (N, C, H, W).
+        inputs: (N, \\*) what the model takes, before normalisation; images are uint8 (N, C, H, W), token sequences
+            int32 (N, T) rows of the embedding table.
         targets: (N,) int64 class indices.
         posterior: (N, K) float64 exact P(class | input) where the dataset knows it, else None.
+        indices: (N,) int64 positions in the set that was divided to make this split; None where none was.
     """
 
     inputs: Tensor
     targets: Tensor
     posterior: Tensor | None = None
+    indices: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -71,14 +86,22 @@ def write_dataset(
     classes: list[str],
     mean: list[float],
     std: list[float],
+    embedding: Tensor | None = None,
 ) -> Manifest:
-    """Write the splits and their manifest to `folder`, each file whole or not at all."""
-    arrays = {}
+    """Write the splits and their manifest to `folder`, each file whole or not at all.
+
+    Args:
+        folder: where both files go.
+        splits: by name, all with inputs of one shape.
+        dataset, classes, mean, std: see `Manifest`.
+        embedding: (V, D) float32 frozen vectors of the tokens; row 0 is padding, row 1 any unknown token.
+
+    Returns:
+        The manifest.
+    """
+    arrays = {} if embedding is None else {"embedding": embedding.contiguous()}
     for name, split in splits.items():
-        arrays[f"{name}.inputs"] = split.inputs.contiguous()
-        arrays[f"{name}.targets"] = split.targets.contiguous()
-        if split.posterior is not None:
-            arrays[f"{name}.posterior"] = split.posterior.contiguous()
+        arrays |= {f"{name}.{key}": tensor.contiguous() for key, tensor in vars(split).items() if tensor is not None}
     with atomic_path(folder / ARRAYS) as temporary:
         save_file(arrays, temporary)
         digest = sha256_of(temporary)
@@ -97,17 +120,18 @@ def write_dataset(
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest in `folder`.
+    """Read the manifest in `folder`; a kind of dataset that says more in it has a reader of its own.
 
     Raises:
         DatasetError: there is none, or it is not a manifest.
     """
     path = folder / MANIFEST
     try:
-        return Manifest(**json.loads(path.read_text()))
+        content = json.loads(path.read_text())
+        return Manifest(**{name: content[name] for name in Manifest.__dataclass_fields__})
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist: build the dataset first") from None
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path} is not a dataset manifest: {error}") from None
 
 
@@ -118,21 +142,44 @@ def load_split(folder: Path, split: str) -> Split:
         DatasetError: the arrays are missing or differ from the manifest, or there is no such split.
     """
     manifest = read_manifest(folder)
-    path = folder / ARRAYS
     if split not in manifest.sizes:
         raise DatasetError(f"{folder} has no split {split!r}; it has {', '.join(manifest.sizes)}")
-    if not path.exists():
-        raise DatasetError(f"{path} does not exist, but {MANIFEST} does: delete {MANIFEST} to rebuild the dataset")
-    if (digest := sha256_of(path)) != manifest.sha256:
+    tensors = _read_tensors(folder, manifest, [f"{split}.{key}" for key in ("inputs", "targets", *OPTIONAL)])
+    return Split(
+        inputs=tensors[f"{split}.inputs"],
+        targets=tensors[f"{split}.targets"].to(torch.int64),
+        **{key: tensors.get(f"{split}.{key}") for key in OPTIONAL},
+    )
+
+
+def load_embedding(folder: Path) -> Tensor | None:
+    """Read the embedding table, (V, D) float32, after the same check; None where the inputs are not tokens.
+
+    Raises:
+        DatasetError: the arrays are missing or differ from the manifest.
+    """
+    return _read_tensors(folder, read_manifest(folder), ["embedding"]).get("embedding")
+
+
+def _read_tensors(folder: Path, manifest: Manifest, keys: list[str]) -> dict[str, Tensor]:
+    """Return those of the tensors that the arrays file has, after checking it against the manifest."""
+    path = folder / ARRAYS
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        raise DatasetError(
+            f"{path} does not exist, but {MANIFEST} does: delete {MANIFEST} to rebuild the dataset"
+        ) from None
+    if (digest := _digest(path, state.st_ino, state.st_size, state.st_ctime_ns)) != manifest.sha256:
         raise DatasetError(f"{path} has SHA-256 {digest}, expected {manifest.sha256}: delete {MANIFEST} to rebuild it")
     try:
         with safe_open(path, framework="pt") as file:
-            keys = set(file.keys())
-            posterior = f"{split}.posterior"
-            return Split(
-                inputs=file.get_tensor(f"{split}.inputs"),
-                targets=file.get_tensor(f"{split}.targets").to(torch.int64),
-                posterior=file.get_tensor(posterior) if posterior in keys else None,
-            )
+            return {key: file.get_tensor(key) for key in set(keys) & set(file.keys())}
     except SafetensorError as error:
         raise DatasetError(f"{path} is not a safetensors file: {error}") from None
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, inode: int, size: int, changed_ns: int) -> str:
+    """Return the SHA-256 of a file; read once while it does not change, since a process reads several splits."""
+    return sha256_of(path)

@@ -1,8 +1,9 @@
-"""Multi-layer perceptron for vectors."""
+"""Multi-layer perceptrons for vectors, and the single output that stands for two classes."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-__all__ = ["Mlp"]
+__all__ = ["Mlp", "PairedLogits", "TabularMlp"]
 
 
 class Mlp(nn.Sequential):
@@ -12,13 +13,68 @@ class Mlp(nn.Sequential):
         in_features: length D of an input vector.
         hidden: widths of the hidden layers, in order.
         num_classes: K.
+        dropout: probability of dropping an input of a hidden layer; the last layer has none.
+        single_logit: end in one output and `PairedLogits`.
 
     Shape:
         (N, D) floating point to logits (N, K).
+
+    Raises:
+        ValueError: `single_logit` with other than two classes.
     """
 
-    def __init__(self, *, in_features: int, hidden: list[int], num_classes: int) -> None:
+    def __init__(
+        self,
+        *,
+        in_features: int,
+        hidden: list[int],
+        num_classes: int,
+        dropout: float = 0.0,
+        single_logit: bool = False,
+    ) -> None:
+        if single_logit and num_classes != 2:
+            raise ValueError(f"single_logit needs a dataset of 2 classes, got {num_classes}")
         layers: list[nn.Module] = []
         for features_in, features_out in zip([in_features, *hidden], hidden, strict=False):
+            if dropout:
+                layers.append(nn.Dropout(dropout))
             layers += [nn.Linear(features_in, features_out), nn.ReLU(inplace=True)]
-        super().__init__(*layers, nn.Linear(hidden[-1] if hidden else in_features, num_classes))
+        layers.append(nn.Linear(hidden[-1] if hidden else in_features, 1 if single_logit else num_classes))
+        super().__init__(*layers, *([PairedLogits()] if single_logit else []))
+
+
+class TabularMlp(Mlp):
+    """Fully connected ReLU network whose widths are multiples of the number of features.
+
+    Args:
+        in_features: number of features D.
+        multiples: widths of the hidden layers over D.
+        num_classes, single_logit: see `Mlp`.
+
+    Shape:
+        (N, D) floating point to logits (N, K); 12 D² + 8 D + 1 parameters with multiples 4, 2 and a single logit.
+    """
+
+    def __init__(self, *, in_features: int, multiples: list[int], num_classes: int, single_logit: bool) -> None:
+        super().__init__(
+            in_features=in_features,
+            hidden=[multiple * in_features for multiple in multiples],
+            num_classes=num_classes,
+            single_logit=single_logit,
+        )
+
+
+class PairedLogits(nn.Module):
+    r"""Two logits :math:`(-z/2, z/2)` from one output z, so that their softmax is :math:`(1 - \sigma(z), \sigma(z))`.
+
+    Cross-entropy of the pair with smoothing alpha is binary cross-entropy of z with target
+    :math:`t (1 - \alpha) + \alpha / 2`.
+
+    Example:
+        >>> PairedLogits()(torch.tensor([[3.0]]))
+        tensor([[-1.5000,  1.5000]])
+    """
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Return logits (N, 2) of outputs (N, 1)."""
+        return torch.cat([-outputs, outputs], dim=1) / 2

@@ -1,0 +1,381 @@
+"""Fetch the published datasets: resumed, verified, unpacked, and recorded last of all.
+
+A fetched source is a folder with the dataset as its publisher lays it out, and `source.json`, whose presence means
+that all of it is there.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
+from unsmooth.data.extract import extract
+from unsmooth.data.sources import SOURCES, Source
+from unsmooth.files import atomic_path
+from unsmooth.specs import resolve
+
+__all__ = ["RECORD", "DownloadError", "SourceError", "download", "fetch_source", "source_root"]
+
+RECORD = "source.json"
+CHUNK = 1 << 20  # bytes
+TIMEOUT_S = (10, 60)  # to connect, and between two pieces of the answer
+RETRIES = 5  # of a request that gets no answer or a server's error
+DROPS = 10  # transfers that may break off before an address is given up
+BACKOFF_S = 0.5  # before the second retry; doubled each time
+LONGEST_PAUSE_S = 60.0
+LOG_INTERVAL_S = 30.0
+DIGEST = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+
+
+class DownloadError(RuntimeError):
+    """A file could not be fetched, or what came is not what was published."""
+
+
+class SourceError(ValueError):
+    """A source is unknown, or what the user provides of it is missing or different."""
+
+
+def fetch_source(
+    name: str,
+    folder: Path,
+    *,
+    mirrors: Mapping[str, str] | None = None,
+    checksums: Mapping[str, str] | None = None,
+    local: str | Path | None = None,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Make `folder` hold a source, verified and unpacked, and write `source.json` there last.
+
+    Archives that are fetched are kept in `folder`/archives. A source that is there already is left as it is.
+
+    Args:
+        name: a key of `SOURCES`.
+        folder: where the source goes.
+        mirrors: beginning of a URL: what replaces it; tried in this order, the original last.
+        checksums: digest ("md5:..." or "sha256:...") by archive name, where an archive is not the published one.
+        local: a folder of the user's, which is only read: with the archives, or with the unpacked dataset, which is
+            then used where it lies. Nothing is downloaded when it is given.
+        log: receives a line now and then.
+
+    Raises:
+        SourceError: there is no such source; it must be provided and is not; what is provided differs.
+        DownloadError: no address gave the right file.
+        ExtractionError: an archive cannot be unpacked.
+    """
+    if name not in SOURCES:
+        raise SourceError(f"there is no source {name!r}; there are {', '.join(SOURCES)}")
+    source = _with_checksums(SOURCES[name], checksums or {})
+    provided = None if local is None else Path(local).expanduser().absolute()
+    if _is_fetched(source, folder, provided):
+        return
+    if provided is not None and _has_layout(source, provided):
+        log(f"{name}: used where it lies, in {provided}")
+        _write_record(folder, {"name": name, "archives": [], "root": str(provided)})
+        return
+    paths = _provided_archives(source, provided, log)
+    for archive in source.archives:
+        if archive.file not in paths:
+            assert archive.url is not None
+            paths[archive.file] = folder / "archives" / archive.file
+            download(archive.url, paths[archive.file], archive.digest, mirrors=mirrors, log=log)
+    log(f"{name}: unpacking {', '.join(paths)}")
+    (folder / RECORD).unlink(missing_ok=True)
+    _unpack(source, paths, folder)
+    archives = [
+        {"file": each.file, "url": each.url, "bytes": paths[each.file].stat().st_size, "digest": each.digest}
+        for each in source.archives
+    ]
+    _write_record(folder, {"name": name, "archives": archives})
+
+
+def source_root(folder: Path) -> Path:
+    """Return the data root of a fetched source: `folder` itself, or where the user keeps the unpacked dataset.
+
+    Raises:
+        SourceError: the source has not been fetched.
+    """
+    try:
+        return Path(json.loads((folder / RECORD).read_text()).get("root", folder))
+    except FileNotFoundError:
+        raise SourceError(f"{folder / RECORD} does not exist: fetch the source first") from None
+
+
+def download(
+    url: str,
+    path: Path,
+    digest: str,
+    *,
+    mirrors: Mapping[str, str] | None = None,
+    log: Callable[[str], None] = print,
+    backoff_s: float = BACKOFF_S,
+) -> None:
+    """Fetch a file; it appears at `path` only when its digest is right, and is not fetched again then.
+
+    A transfer that breaks off leaves `path`.part, from which the next one, of this process or a later one, goes on
+    unless the file has changed on the server.
+
+    Args:
+        url: its address.
+        path: where it goes.
+        digest: "md5:..." or "sha256:..." of its content.
+        mirrors: beginning of a URL: what replaces it; tried in this order, the original last.
+        log: receives a line now and then; on a terminal there is a progress bar instead.
+        backoff_s: pause before a second retry, doubled each time.
+
+    Raises:
+        DownloadError: no address gave a file with that digest; the message says what each gave instead.
+    """
+    if path.exists() and _digest(path, digest) == digest:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failures = []
+    with requests.Session() as session:
+        retry = Retry(RETRIES, backoff_factor=backoff_s, status_forcelist=[429, 500, 502, 503, 504])
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
+        addresses = _addresses(url, mirrors or {})
+        while addresses:
+            part = _Part(path, addresses.pop(0))
+            old, _ = part.resumable()
+            try:
+                _receive_all(session, part, log, backoff_s)
+            except (requests.RequestException, HTTPError) as error:
+                failures.append(f"{part.address}: {error}")
+                continue
+            if (found := _digest(part.path, digest)) == digest:
+                part.finish()
+                return
+            part.discard()
+            failures.append(f"{part.address}: its digest is {found}, expected {digest}")
+            log(failures[-1])
+            if old:  # the fault may be in what an earlier process left: once more, from the beginning
+                addresses.insert(0, part.address)
+    raise DownloadError("\n  ".join([f"{path.name} could not be downloaded:", *failures]))
+
+
+class _Part:
+    """The part of a file that has arrived, beside it, with the address and the version that it is a part of."""
+
+    def __init__(self, target: Path, address: str) -> None:
+        self.address, self.target = address, target
+        self.path = target.with_name(f"{target.name}.part")
+        self._note = target.with_name(f"{target.name}.part.json")
+
+    def resumable(self) -> tuple[int, str]:
+        """Return how many bytes are there and the version they belong to; 0 where they cannot be added to."""
+        try:
+            note = json.loads(self._note.read_text())
+            if note["address"] == self.address and note["version"]:
+                return self.path.stat().st_size, note["version"]
+        except (OSError, ValueError, KeyError):
+            pass
+        return 0, ""
+
+    def begin(self, version: str) -> None:
+        """Start an empty part of this version of the file."""
+        self.discard()
+        self.path.touch()
+        self._note.write_text(json.dumps({"address": self.address, "version": version}))
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        with atomic_path(self.target) as temporary:
+            self.path.replace(temporary)
+        self._note.unlink()
+
+
+def _receive_all(session: requests.Session, part: _Part, log: Callable[[str], None], backoff_s: float) -> None:
+    """Receive a file, going on where a transfer breaks off."""
+    for drop in range(DROPS):
+        try:
+            return _receive(session, part, log)
+        except HTTPError:  # in the middle of the content; requests wraps those before it
+            log(f"{part.address}: broke off after {part.path.stat().st_size:,} bytes, going on")
+            time.sleep(min(backoff_s * 2**drop, LONGEST_PAUSE_S))
+    return _receive(session, part, log)
+
+
+def _receive(session: requests.Session, part: _Part, log: Callable[[str], None]) -> None:
+    """Receive what is missing of a file, or all of it where the server cannot go on or has another version."""
+    start, version = part.resumable()
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers |= {"Range": f"bytes={start}-", "If-Range": version}
+    with session.get(part.address, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+        content_range = response.headers.get("Content-Range", "")
+        if start and response.status_code == 416 and content_range == f"bytes */{start}":
+            return  # nothing is missing
+        resumed = response.status_code == 206 and content_range.startswith(f"bytes {start}-")
+        if start and not resumed and response.status_code in (206, 416):
+            part.discard()  # more than the server has, or another piece than asked for
+            return _receive(session, part, log)
+        response.raise_for_status()
+        if not resumed:
+            start = 0
+            part.begin(_version(response.headers))
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        with part.path.open("ab") as file, _progress(part.target.name, start, total, log) as bar:
+            # The raw stream: a server that labels a .tar.gz as encoded must not have it decoded.
+            for chunk in response.raw.stream(CHUNK, decode_content=False):
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _version(headers: Mapping[str, str]) -> str:
+    """Return what If-Range takes: a strong entity tag, else the date of the last change, else nothing."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _addresses(url: str, mirrors: Mapping[str, str]) -> list[str]:
+    replaced = [new + url[len(old) :] for old, new in mirrors.items() if url.startswith(old)]
+    return list(dict.fromkeys([*replaced, url]))
+
+
+@contextmanager
+def _progress(name: str, start: int, total: int | None, log: Callable[[str], None]) -> Iterator["tqdm[Any]"]:
+    """A progress bar on a terminal; elsewhere the same as a line of the log now and then."""
+    settings: dict[str, Any] = {"desc": name, "initial": start, "total": total, "unit": "B", "unit_scale": True}
+    if not sys.stderr.isatty():
+        every = {"mininterval": LOG_INTERVAL_S, "maxinterval": LOG_INTERVAL_S}
+        settings |= every | {
+            "file": _LogLines(log),
+            "bar_format": "{desc}: {n_fmt} of {total_fmt}B, {rate_fmt}, {remaining} left",
+        }
+    with tqdm(**settings) as bar:
+        yield bar
+
+
+class _LogLines:
+    """The file that tqdm writes to where there is no terminal."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            self._log(text.strip())
+
+    def flush(self) -> None:
+        pass
+
+
+def _digest(path: Path, like: str) -> str:
+    """Return the digest of a file by the algorithm of the digest `like`."""
+    algorithm = like.partition(":")[0]
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+    return f"{algorithm}:{found.hexdigest()}"
+
+
+def _with_checksums(source: Source, checksums: Mapping[str, str]) -> Source:
+    for file, digest in checksums.items():
+        if not DIGEST.fullmatch(digest):
+            raise SourceError(
+                f"checksum of {file} must be md5: or sha256: and lower hexadecimal digits, got {digest!r}"
+            )
+    archives = (replace(archive, digest=checksums.get(archive.file, archive.digest)) for archive in source.archives)
+    return replace(source, archives=tuple(archives))
+
+
+def _is_fetched(source: Source, folder: Path, provided: Path | None) -> bool:
+    """Whether `folder` holds the source from archives of these digests, or points to where it is provided."""
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        digests = {archive["file"]: archive["digest"] for archive in record["archives"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if "root" in record:
+        return record["root"] == str(provided) and _has_layout(source, Path(record["root"]))
+    wanted = {archive.file: archive.digest for archive in source.archives}
+    return digests == wanted and _has_layout(source, folder)
+
+
+def _has_layout(source: Source, root: Path) -> bool:
+    return all((root / path).exists() for path in source.layout)
+
+
+def _provided_archives(source: Source, provided: Path | None, log: Callable[[str], None]) -> dict[str, Path]:
+    """Return the user's archives, verified; none where the source may be downloaded.
+
+    Raises:
+        SourceError: archives are missing or have another digest.
+    """
+    if provided is None and source.terms is None:
+        return {}
+    paths = {} if provided is None else {archive.file: provided / archive.file for archive in source.archives}
+    if not paths or not all(path.is_file() for path in paths.values()):
+        raise SourceError(_what_to_provide(source, provided))
+    for archive in source.archives:
+        log(f"{source.name}: verifying {paths[archive.file]}")
+        if (found := _digest(paths[archive.file], archive.digest)) != archive.digest:
+            raise SourceError(f"{paths[archive.file]}: its digest is {found}, expected {archive.digest}")
+    return paths
+
+
+def _what_to_provide(source: Source, provided: Path | None) -> str:
+    """Say which files are needed, where, and what is there."""
+    lines = [f"{source.name} must be provided."] + ([source.terms] if source.terms else [])
+    lines += [f"Name a folder of yours (downloads.folders.{source.name} in config.yaml) with these archives:"]
+    lines += [f"  {archive.file}  ({archive.digest})" for archive in source.archives]
+    lines += [f"or with the unpacked dataset: {', '.join(source.layout)}"]
+    if provided is None:
+        return "\n".join([*lines, "No folder is named."])
+    if not provided.is_dir():
+        return "\n".join([*lines, f"{provided} is not a folder."])
+    there = sorted(path.name for path in provided.iterdir())
+    wanted = [*(archive.file for archive in source.archives), *source.layout]
+    found = [name for name in wanted if (provided / name).exists()]
+    others = [name for name in there if name not in found]
+    lines += [f"{provided} has {', '.join(found) or 'none of them'}."]
+    if others:
+        more = f" and {len(others) - 10} more" if len(others) > 10 else ""
+        lines += [f"It also has {', '.join(others[:10])}{more}."]
+    return "\n".join(lines)
+
+
+def _unpack(source: Source, paths: dict[str, Path], folder: Path) -> None:
+    """Unpack the archives and move what belongs to the dataset into `folder`."""
+    staging = folder / "unpacked"
+    shutil.rmtree(staging, ignore_errors=True)
+    if source.unpack is None:
+        [archive] = source.archives
+        extract(paths[archive.file], staging, inner=archive.inner)
+    else:
+        resolve(source.unpack)(paths, staging)
+    if not _has_layout(source, staging):
+        missing = [path for path in source.layout if not (staging / path).exists()]
+        raise SourceError(f"{', '.join(paths)}: unpacked, but without {', '.join(missing)}")
+    for name in {Path(path).parts[0] for path in source.layout}:
+        _remove(folder / name)
+        (staging / name).rename(folder / name)
+    shutil.rmtree(staging)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    with atomic_path(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")

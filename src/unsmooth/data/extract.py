@@ -1,0 +1,247 @@
+"""Archives unpacked without trusting them.
+
+Only plain files with relative names are taken, in folders below the one asked for; links, devices and names that lead
+elsewhere end the extraction. Size, number of members and compression ratio are limited by what is read, whatever the
+headers promise. Owners, permissions and times in the archive are ignored.
+"""
+
+import gzip
+import lzma
+import os
+import shutil
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any, Protocol
+
+__all__ = ["ExtractionError", "Limits", "Stream", "extract", "members", "new_folder", "tar_members", "write_member"]
+
+CHUNK = 1 << 20  # bytes
+SMALL = 1 << 20  # bytes that any archive may unpack to, whatever its ratio
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    OverflowError,
+    NotImplementedError,  # a compression method that zipfile does not know
+    ValueError,
+)
+
+
+class ExtractionError(ValueError):
+    """An archive is damaged, or holds something that is not unpacked."""
+
+
+class Stream(Protocol):
+    """What a member is read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much an archive may unpack to.
+
+    Attributes:
+        total_bytes: size of everything together.
+        members: number of files and folders.
+        ratio: unpacked over packed size.
+    """
+
+    total_bytes: int = 1 << 39
+    members: int = 2_000_000
+    ratio: float = 100.0
+
+
+def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Limits | None = None) -> None:
+    """Unpack a tar, tar.gz or zip file into the new `folder`, which appears whole or not at all.
+
+    Args:
+        archive: the file; its kind is read from its first bytes.
+        folder: must not exist.
+        inner: unpack this archive inside `archive` instead of what lies beside it.
+        limits: None for the default.
+
+    Raises:
+        ExtractionError: the archive is damaged, exceeds the limits, or holds anything but files and folders below its
+            own; the message names archive and member.
+    """
+    with new_folder(folder) as temporary:
+        if inner is None:
+            for path, stream in members(archive, limits):
+                write_member(temporary, path, stream, archive.name)
+            return
+        for path, stream in members(archive, limits):
+            if path == PurePosixPath(inner):
+                write_member(temporary, path, stream, archive.name)
+        packed = temporary / inner
+        if not packed.exists():
+            raise ExtractionError(f"{archive.name} has no member {inner}")
+        for path, stream in members(packed, limits):
+            write_member(temporary, path, stream, inner)
+        packed.unlink()
+
+
+def members(archive: Path, limits: Limits | None = None) -> Iterator[tuple[PurePosixPath, Stream]]:
+    """Yield path and content of every file in a tar, tar.gz or zip file; the content is read before the next one.
+
+    Raises:
+        ExtractionError: as `extract`.
+    """
+    limits = limits or Limits()
+    name = archive.name
+    spend = _meter(name, archive.stat().st_size, limits)
+    with archive.open("rb") as file:
+        magic = file.read(2)
+        file.seek(0)
+        if magic == b"PK":
+            yield from _zip_members(file, name, limits, spend)
+        elif magic == b"\x1f\x8b":
+            with gzip.open(file) as unzipped:
+                yield from tar_members(_Reader(unzipped, name, spend), name, limits)
+        else:
+            yield from tar_members(_Reader(file, name, spend), name, limits)
+
+
+def tar_members(stream: Stream, name: str, limits: Limits | None = None) -> Iterator[tuple[PurePosixPath, Stream]]:
+    """Yield path and content of every file in a tar read from `stream`, such as a tar inside a tar.
+
+    Args:
+        stream: the tar, not compressed.
+        name: what errors call it.
+        limits: its number of members; size is for whoever opened the stream.
+
+    Raises:
+        ExtractionError: as `extract`.
+    """
+    limits = limits or Limits()
+    source: Any = stream  # tarfile asks for a file, but only reads
+    with _reading(name), tarfile.open(fileobj=source, mode="r|", bufsize=CHUNK) as archive:
+        for count, member in enumerate(archive, start=1):
+            _check_count(count, name, limits)
+            path = _checked_path(member.name, name)
+            if member.isdir():
+                continue
+            if not member.isreg() or member.issparse():
+                raise ExtractionError(f"{name}: {member.name!r} is neither a plain file nor a folder")
+            content = archive.extractfile(member)
+            assert content is not None
+            yield path, _Reader(content, name, lambda count: None)
+
+
+def write_member(folder: Path, path: PurePosixPath, stream: Stream, name: str) -> None:
+    """Write the content of a member of the archive `name` to `folder` / `path`, which must be new.
+
+    Raises:
+        ExtractionError: the file exists or cannot be written.
+    """
+    target = folder / path
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            while chunk := stream.read(CHUNK):
+                file.write(chunk)
+    except OSError as error:
+        raise ExtractionError(f"{name}: {str(path)!r} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder` that takes its name when the block succeeds.
+
+    What a killed run left of it is removed; when the block raises, nothing remains.
+
+    Raises:
+        FileExistsError: `folder` exists.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already")
+    temporary = folder.with_name(f".{folder.name}-unfinished")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.sync()  # one flush for all files: a crash must not leave empty ones behind a name that says whole
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+class _Reader:
+    """A stream that reports how much was read of it, and damage as an `ExtractionError`."""
+
+    def __init__(self, stream: Stream | IO[bytes], name: str, spend: Callable[[int], None]) -> None:
+        self._stream, self._name, self._spend = stream, name, spend
+
+    def read(self, size: int = -1, /) -> bytes:
+        with _reading(self._name):
+            chunk = self._stream.read(size)
+        self._spend(len(chunk))
+        return chunk
+
+
+def _zip_members(
+    file: IO[bytes], name: str, limits: Limits, spend: Callable[[int], None]
+) -> Iterator[tuple[PurePosixPath, Stream]]:
+    with _reading(name), zipfile.ZipFile(file) as archive:
+        _check_count(len(archive.infolist()), name, limits)
+        for member in archive.infolist():
+            path = _checked_path(member.filename, name)
+            if member.is_dir():
+                continue
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG):  # 0: written by a system without file types
+                raise ExtractionError(f"{name}: {member.filename!r} is neither a plain file nor a folder")
+            if member.flag_bits & 1:
+                raise ExtractionError(f"{name}: {member.filename!r} is encrypted")
+            with archive.open(member) as content:
+                yield path, _Reader(content, name, spend)
+
+
+def _meter(name: str, packed: int, limits: Limits) -> Callable[[int], None]:
+    """Return a function that is told of every byte read, and raises when they are too many."""
+    limit = min(limits.total_bytes, max(SMALL, int(limits.ratio * packed)))
+    total = 0
+
+    def spend(count: int) -> None:
+        nonlocal total
+        total += count
+        if total > limit:
+            raise ExtractionError(f"{name} has {packed:,} bytes and unpacks to more than {limit:,}, the limit")
+
+    return spend
+
+
+def _check_count(count: int, name: str, limits: Limits) -> None:
+    if count > limits.members:
+        raise ExtractionError(f"{name} has more than {limits.members:,} members, the limit")
+
+
+def _checked_path(member: str, name: str) -> PurePosixPath:
+    """Refuse what would lead out of the folder here or on Windows."""
+    path = PureWindowsPath(member)
+    if path.anchor or ".." in path.parts or "\0" in member:
+        raise ExtractionError(f"{name}: {member!r} is not a path below the folder it is unpacked to")
+    return PurePosixPath(member)
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ExtractionError:
+        raise
+    except DAMAGE as error:
+        raise ExtractionError(f"{name} is damaged: {str(error) or type(error).__name__}") from None

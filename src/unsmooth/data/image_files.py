@@ -1,0 +1,385 @@
+"""Datasets of image files too large for one tensor: a table of paths and targets, and batches decoded on the way.
+
+What is done to a training image is a function of (a number drawn for the epoch, its index), so that batches do not
+depend on how many processes decode them, nor on how many train.
+"""
+
+import json
+import math
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from unsmooth.data.arrays import MANIFEST, DatasetError, Manifest
+from unsmooth.files import atomic_path, sha256_of
+
+__all__ = [
+    "IMAGES",
+    "ImageFiles",
+    "ImageFilesLoader",
+    "ImageManifest",
+    "image_files_loader",
+    "read_image_files",
+    "write_image_files",
+]
+
+IMAGES = "images.csv"
+CROP_AREA = (0.08, 1.0)  # share of the image, Szegedy et al., CVPR 2015
+CROP_RATIO = (3 / 4, 4 / 3)  # width over height
+CROP_TRIES = 10
+
+Request = tuple[NDArray[np.int64], int | None]  # indices of a batch, and the epoch's number; None: no augmentation
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class ImageManifest(Manifest):
+    """What a prepared dataset of image files holds; `sha256` is that of the table.
+
+    Attributes:
+        root: folder of the images; a relative one is relative to the manifest's.
+        image_size: side of the square that the model sees, pixels.
+        resize: shorter side before the centre crop at test time, pixels.
+        resize_dtype: pixels while resizing: "uint8", rounded and clamped, or "float32", which overshoots.
+    """
+
+    root: str
+    image_size: int
+    resize: int
+    resize_dtype: str
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """A prepared dataset of image files.
+
+    Attributes:
+        manifest: how they are read.
+        root: their folder.
+        paths: by split, (N,) paths relative to the root, encoded as bytes in one block that processes share.
+        targets: by split, (N,) int64 class indices.
+    """
+
+    manifest: ImageManifest
+    root: Path
+    paths: dict[str, NDArray[np.bytes_]]
+    targets: dict[str, Tensor]
+
+
+def write_image_files(
+    folder: Path,
+    splits: Mapping[str, Sequence[tuple[str, int]]],
+    *,
+    dataset: str,
+    classes: list[str],
+    mean: list[float],
+    std: list[float],
+    root: Path,
+    image_size: int,
+    resize: int,
+    resize_dtype: str,
+) -> ImageManifest:
+    """Write the table of image files and its manifest to `folder`, each file whole or not at all.
+
+    Args:
+        folder: where both files go.
+        splits: by name, (path relative to the root, class index) of each image.
+        dataset, classes, mean, std: see `Manifest`.
+        root, image_size, resize, resize_dtype: see `ImageManifest`.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DatasetError: the crop is larger than the resized image.
+    """
+    if image_size > resize:
+        raise DatasetError(f"resize must be at least image_size, {image_size}, to crop from, got {resize}")
+    table = pd.DataFrame(
+        [(split, path, target) for split, images in splits.items() for path, target in images],
+        columns=["split", "path", "target"],
+    )
+    with atomic_path(folder / IMAGES) as temporary:
+        table.to_csv(temporary, index=False)
+        digest = sha256_of(temporary)
+    manifest = ImageManifest(
+        dataset=dataset,
+        classes=classes,
+        input_shape=[3, image_size, image_size],
+        mean=mean,
+        std=std,
+        sizes={split: len(images) for split, images in splits.items()},
+        sha256=digest,
+        root=str(root) if root.is_absolute() else os.path.relpath(root, folder),
+        image_size=image_size,
+        resize=resize,
+        resize_dtype=resize_dtype,
+    )
+    with atomic_path(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
+    return manifest
+
+
+def read_image_files(folder: Path) -> ImageFiles:
+    """Read the table of image files, after checking it against the manifest's SHA-256.
+
+    Raises:
+        DatasetError: the manifest or the table is missing, malformed or damaged, or the images' folder is missing.
+    """
+    try:
+        manifest = ImageManifest(**json.loads((folder / MANIFEST).read_text()))
+    except FileNotFoundError:
+        raise DatasetError(f"{folder / MANIFEST} does not exist: build the dataset first") from None
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{folder / MANIFEST} is not a manifest of image files: {error}") from None
+    path = folder / IMAGES
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist, but {MANIFEST} does: delete {MANIFEST} to rebuild the dataset")
+    if (digest := sha256_of(path)) != manifest.sha256:
+        raise DatasetError(f"{path} has SHA-256 {digest}, expected {manifest.sha256}: delete {MANIFEST} to rebuild it")
+    root = folder / manifest.root
+    if not root.is_dir():
+        raise DatasetError(f"{root}, the folder of the images of {manifest.dataset}, does not exist")
+    table = pd.read_csv(path, dtype={"split": str, "path": str, "target": np.int64}, keep_default_na=False)
+    paths, targets = {}, {}
+    for split in manifest.sizes:
+        rows = table[table["split"] == split]
+        paths[split] = np.array([os.fsencode(name) for name in rows["path"]], dtype=np.bytes_)
+        targets[split] = torch.tensor(rows["target"].to_numpy())
+    return ImageFiles(manifest, root, paths, targets)
+
+
+def image_files_loader(
+    folder: Path,
+    split: str,
+    *,
+    batch_size: int,
+    resized_crop: bool = False,
+    flip: bool = False,
+    crop_padding: int = 0,
+    workers: int = 0,
+    shards: int = 1,
+    rank: int = 0,
+    world_size: int = 1,
+    device: torch.device | str = "cpu",
+) -> "ImageFilesLoader":
+    """Return the batches of one split of the prepared dataset in `folder`; arguments as of `ImageFilesLoader`.
+
+    Raises:
+        DatasetError: the dataset is missing or damaged, has no such split, or `crop_padding` is asked for, which is
+            for small images in arrays.
+    """
+    images = read_image_files(folder)
+    if split not in images.paths:
+        raise DatasetError(f"{folder} has no split {split!r}; it has {', '.join(images.paths)}")
+    if crop_padding:
+        raise DatasetError(f"{folder}: crop_padding needs a dataset in one tensor; image files take resized_crop")
+    return ImageFilesLoader(
+        images,
+        split,
+        batch_size=batch_size,
+        resized_crop=resized_crop,
+        flip=flip,
+        workers=workers,
+        shards=shards,
+        rank=rank,
+        world_size=world_size,
+        device=device,
+    )
+
+
+class ImageFilesLoader:
+    """Batches of image files, decoded by worker processes ahead of time and normalised on the device.
+
+    Args:
+        images: the dataset.
+        split: which part of it.
+        batch_size: samples a step; the last, partial batch is kept.
+        resized_crop: in training, cut out 8 to 100 % of the area with a ratio of 3/4 to 4/3 and resize that.
+        flip: in training, mirror each image with probability 1/2.
+        workers: processes that decode; 0 decodes in this one.
+        shards: parts of a batch, whose sizes differ by one sample at most.
+        rank, world_size: this process and the number of processes; it gets shards rank, rank + world_size, ...
+        device: where batches are wanted.
+    """
+
+    def __init__(
+        self,
+        images: ImageFiles,
+        split: str,
+        *,
+        batch_size: int,
+        resized_crop: bool = False,
+        flip: bool = False,
+        workers: int = 0,
+        shards: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.batch_size, self.shards, self.own = batch_size, shards, slice(rank, None, world_size)
+        self.device = torch.device(device)
+        self.targets = images.targets[split]
+        manifest = images.manifest
+        scale = 255 if manifest.resize_dtype == "uint8" else 1
+        self.mean = torch.tensor(manifest.mean, device=self.device) * scale
+        self.std = torch.tensor(manifest.std, device=self.device) * scale
+        self._requests = _Requests()
+        self._batches = DataLoader(
+            _Decoder(images, split, resized_crop=resized_crop, flip=flip),
+            batch_size=None,  # a request is a batch already
+            sampler=self._requests,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_leave_sigterm_to_parent,
+            generator=torch.Generator(),  # otherwise seeding the workers moves torch's global generator
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self.targets) // self.batch_size)
+
+    def epoch(self, generator: torch.Generator, *, start: int, resume: Tensor | None) -> Iterator[list[Batch]]:
+        """Yield this process's shards of shuffled, augmented batches from batch `start` on.
+
+        Images are (B, 3, S, S) float32 on the device, in channels-last memory order; targets (B,) int64. Everything is
+        drawn before the first batch, so that there is nothing to do for `resume`.
+
+        Raises:
+            DatasetError: an image cannot be decoded.
+        """
+        order = torch.randperm(len(self.targets), generator=generator)
+        draw = int(torch.randint(2**62, (), generator=generator))
+        steps = [batch.tensor_split(self.shards)[self.own] for batch in order.split(self.batch_size)[start:]]
+        batches = self._decoded([(part.numpy(), draw) for parts in steps for part in parts])
+        for parts in steps:
+            yield [next(batches) for _ in parts]
+
+    def in_order(self) -> Iterator[Batch]:
+        """Yield all batches once, in order: resized, centre-cropped, not augmented.
+
+        Raises:
+            DatasetError: an image cannot be decoded.
+        """
+        yield from self._decoded(
+            [(part.numpy(), None) for part in torch.arange(len(self.targets)).split(self.batch_size)]
+        )
+
+    def _decoded(self, requests: list[Request]) -> Iterator[Batch]:
+        self._requests.pending = requests
+        for batch in self._batches:
+            if isinstance(batch, str):
+                raise DatasetError(batch)
+            inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in batch)
+            yield ((inputs.float() - self.mean).div_(self.std)).permute(0, 3, 1, 2), targets
+
+
+class _Requests(Sampler[Request]):
+    """What the decoding processes are asked for next."""
+
+    def __init__(self) -> None:
+        self.pending: list[Request] = []
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.pending)
+
+    def __len__(self) -> int:
+        return len(self.pending)
+
+
+class _Decoder(Dataset[Batch | str]):
+    """Image files of one split as batches of pixels, (B, S, S, 3) uint8, or float32 in about [0, 1].
+
+    Where an image cannot be decoded, the batch is what to say of it: an exception would bring the traceback of the
+    process along.
+    """
+
+    def __init__(self, images: ImageFiles, split: str, *, resized_crop: bool, flip: bool) -> None:
+        self.root, self.paths, self.targets = os.fsencode(images.root), images.paths[split], images.targets[split]
+        self.size, self.resize = images.manifest.image_size, images.manifest.resize
+        self.dtype = torch.uint8 if images.manifest.resize_dtype == "uint8" else torch.float32
+        self.resized_crop, self.flip = resized_crop, flip
+
+    def __getitem__(self, request: Request) -> Batch | str:
+        indices, draw = request
+        pixels = torch.empty(len(indices), self.size, self.size, 3, dtype=self.dtype)
+        for position, index in enumerate(indices):
+            path = os.path.join(self.root, self.paths[index])
+            randomness = None if draw is None else random.Random(f"{draw}/{index}")
+            try:
+                pixels[position] = self._read(path, randomness)
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                return f"{os.fsdecode(path)} cannot be decoded: {error}"
+        return pixels, self.targets[indices]
+
+    def _read(self, path: bytes, randomness: random.Random | None) -> Tensor:
+        """Return one image, (S, S, 3); at random where there is randomness."""
+        with Image.open(path) as image:
+            if randomness is not None and self.resized_crop:
+                # Only the crop is converted to colour and to numbers.
+                crop = image.crop(_random_box(*image.size, randomness))
+                pixels = self._resized(crop, self.size, self.size)
+            else:
+                shorter = min(image.size)
+                width, height = (self.resize * side // shorter for side in image.size)
+                top, left = round((height - self.size) / 2), round((width - self.size) / 2)
+                pixels = self._resized(image, height, width)[top : top + self.size, left : left + self.size]
+        if randomness is not None and self.flip and randomness.random() < 0.5:
+            pixels = pixels.flip(1)
+        return pixels
+
+    def _resized(self, image: Image.Image, height: int, width: int) -> Tensor:
+        pixels = torch.from_numpy(np.array(image.convert("RGB")))
+        if self.dtype == torch.float32:
+            pixels = pixels.float().div_(255)
+        resized = nn.functional.interpolate(
+            pixels.permute(2, 0, 1)[None], size=(height, width), mode="bicubic", antialias=True
+        )
+        return resized[0].permute(1, 2, 0)
+
+
+def _random_box(width: int, height: int, randomness: random.Random) -> tuple[int, int, int, int]:
+    """Draw left, top, right and bottom of a part of an image (Szegedy et al., CVPR 2015).
+
+    Area and ratio are drawn until they fit; after some tries it is the largest centred part whose ratio is allowed.
+    """
+    for _ in range(CROP_TRIES):
+        area = randomness.uniform(*CROP_AREA) * width * height
+        ratio = math.exp(randomness.uniform(*map(math.log, CROP_RATIO)))
+        columns, rows = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < columns <= width and 0 < rows <= height:
+            left, top = randomness.randint(0, width - columns), randomness.randint(0, height - rows)
+            return left, top, left + columns, top + rows
+    columns = min(width, round(height * CROP_RATIO[1]))
+    rows = min(height, round(width / CROP_RATIO[0]))
+    left, top = (width - columns) // 2, (height - rows) // 2
+    return left, top, left + columns, top + rows
+
+
+def _leave_sigterm_to_parent(worker: int) -> None:
+    """Let a worker end at SIGTERM only when its parent sent it.
+
+    A cluster sends SIGTERM to every process of a job; the parent then needs its workers until it has saved.
+    """
+
+    def listen() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=listen, daemon=True).start()

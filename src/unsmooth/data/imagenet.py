@@ -1,0 +1,183 @@
+"""ImageNet-1k (ILSVRC 2012), from the archives of image-net.org or as others have unpacked them.
+
+Unpacked, it is train/<wnid>/*.JPEG and val/<wnid>/*.JPEG, one folder a class, named by its WordNet identifier. Classes
+are numbered in the order of those names, as torchvision does.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from scipy.io import loadmat
+
+from unsmooth.data.arrays import DatasetError
+from unsmooth.data.extract import extract, members, new_folder, tar_members, write_member
+from unsmooth.data.image_files import ImageManifest, write_image_files
+from unsmooth.data.splits import hold_out
+
+__all__ = ["index", "read_devkit", "unpack"]
+
+TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
+VAL_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+SUFFIXES = {".jpeg", ".jpg", ".png"}
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+def index(
+    folder: Path,
+    *,
+    dataset: str,
+    sources: dict[str, Path],
+    num_val: int,
+    num_train_logits: int,
+    split_seed: int,
+    image_size: int,
+    resize: int,
+    resize_dtype: str,
+) -> ImageManifest:
+    """List the images by split in `folder`; they stay where they are.
+
+    The validation images, sorted by class and name, are permuted by a generator seeded with `split_seed`, as in the
+    released experiments: the first `num_val` are "val", which fits scores, the others "test". "train_logits" is a
+    choice of training images made the same way.
+
+    Args:
+        folder: where the table and the manifest go.
+        dataset: canonical identifier, kept in the manifest.
+        sources: "imagenet", the folder that holds train and val.
+        num_val: images of "val".
+        num_train_logits: images of "train_logits".
+        split_seed: seed of both choices.
+        image_size: side of the square that the model sees, pixels.
+        resize: shorter side before the centre crop at test time, pixels.
+        resize_dtype: pixels while resizing, "uint8" or "float32".
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DatasetError: a class has no images or is missing on one side, or there are too few images to divide.
+    """
+    root = sources["imagenet"]
+    train, val = _list_images(root, "train"), _list_images(root, "val")
+    if train.keys() != val.keys():
+        raise DatasetError(f"{root}: train and val differ in the classes {_some(train.keys() ^ val.keys())}")
+    wnids = sorted(train)
+    train_images = [(path, target) for target, wnid in enumerate(wnids) for path in train[wnid]]
+    val_images = [(path, target) for target, wnid in enumerate(wnids) for path in val[wnid]]
+    fitting, measuring = hold_out(len(val_images), num_val, split_seed)
+    with_logits, _ = hold_out(len(train_images), num_train_logits, split_seed)
+    splits = {
+        "train": train_images,
+        "val": [val_images[position] for position in fitting.tolist()],
+        "test": [val_images[position] for position in measuring.tolist()],
+        "train_logits": [train_images[position] for position in with_logits.tolist()],
+    }
+    return write_image_files(
+        folder,
+        splits,
+        dataset=dataset,
+        classes=wnids,
+        mean=MEAN,
+        std=STD,
+        root=root,
+        image_size=image_size,
+        resize=resize,
+        resize_dtype=resize_dtype,
+    )
+
+
+def unpack(archives: Mapping[str, Path], folder: Path) -> None:
+    """Unpack the three archives into the new `folder`: train/<wnid>/*.JPEG and val/<wnid>/*.JPEG.
+
+    Args:
+        archives: paths of the training images (a tar of one tar a class), the validation images and the devkit, by
+            their published names.
+        folder: must not exist; appears whole or not at all.
+
+    Raises:
+        ExtractionError: an archive is damaged or holds what is not unpacked.
+        DatasetError: the archives do not belong together.
+    """
+    classes, truth = read_devkit(archives[DEVKIT])
+    with new_folder(folder) as temporary:
+        missing = set(classes.values())
+        for class_archive, stream in members(archives[TRAIN]):
+            wnid = class_archive.stem
+            if wnid not in missing:
+                raise DatasetError(f"{TRAIN} has {class_archive}, but {DEVKIT} has no such class")
+            for image, content in tar_members(stream, f"{class_archive} in {TRAIN}"):
+                write_member(temporary / "train" / wnid, image, content, str(class_archive))
+            missing.remove(wnid)
+            if len(missing) % 50 == 0:
+                print(f"imagenet: {len(missing)} of {len(classes)} classes of training images left to unpack")
+        if missing:
+            raise DatasetError(f"{TRAIN} lacks classes of {DEVKIT}: {_some(missing)}")
+        count = 0
+        for image, content in members(archives[VAL]):
+            match = VAL_IMAGE.fullmatch(str(image))
+            if match is None or not 1 <= (number := int(match[1])) <= len(truth):
+                raise DatasetError(f"{VAL} has {image}, but {DEVKIT} knows images 1 to {len(truth)}")
+            write_member(temporary / "val" / classes[truth[number - 1]], image, content, VAL)
+            count += 1
+        if count != len(truth):
+            raise DatasetError(f"{VAL} has {count} images, but {DEVKIT} knows the classes of {len(truth)}")
+
+
+def read_devkit(archive: Path) -> tuple[dict[int, str], list[int]]:
+    """Read the classes and the truth about the validation images from the development kit.
+
+    Args:
+        archive: ILSVRC2012_devkit_t12.tar.gz.
+
+    Returns:
+        The WordNet identifier by ILSVRC2012_ID, of the classes alone (synsets without children); and the
+        ILSVRC2012_ID of each validation image, in the order of their names.
+
+    Raises:
+        DatasetError: files are missing or malformed, or the truth names something that is no class.
+        ExtractionError: the archive is damaged.
+    """
+    with TemporaryDirectory() as temporary:
+        data = Path(temporary) / "devkit" / "ILSVRC2012_devkit_t12" / "data"
+        extract(archive, Path(temporary) / "devkit")
+        try:
+            synsets = loadmat(data / "meta.mat", squeeze_me=True)["synsets"]
+            classes = {
+                int(synset["ILSVRC2012_ID"]): str(synset["WNID"])
+                for synset in np.atleast_1d(synsets)
+                if synset["num_children"] == 0
+            }
+            truth = [int(line) for line in (data / "ILSVRC2012_validation_ground_truth.txt").read_text().split()]
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise DatasetError(f"{archive} is not the ILSVRC 2012 development kit: {error}") from None
+    if strangers := sorted(set(truth) - classes.keys()):
+        raise DatasetError(f"{archive}: the truth about validation images names {strangers[0]}, which is no class")
+    return classes, truth
+
+
+def _list_images(root: Path, side: str) -> dict[str, list[str]]:
+    """Return the paths of the images relative to the root, sorted, by the class whose folder they lie in."""
+    try:
+        folders = sorted(path for path in (root / side).iterdir() if path.is_dir())
+    except OSError as error:
+        raise DatasetError(f"{root / side} cannot be listed: {error.strerror}") from None
+    images = {
+        path.name: [
+            f"{side}/{path.name}/{name}"
+            for name in sorted(entry.name for entry in path.iterdir())
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+        ]
+        for path in folders
+    }
+    if empty := [wnid for wnid, paths in images.items() if not paths]:
+        raise DatasetError(f"{root / side} has no images of {_some(empty)}")
+    return images
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few of many names."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:3]) + (f" and {len(ordered) - 3} more" if len(ordered) > 3 else "")

@@ -1,0 +1,166 @@
+"""IMDB film reviews (Maas et al., ACL 2011) as rows of a table of GloVe vectors (Pennington et al., EMNLP 2014).
+
+Words come from NLTK's word tokenizer with its English Punkt model, case and `<br />` kept. Words without a vector, and
+padding, are zero vectors.
+"""
+
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from nltk.tabdata import PunktDecoder
+from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+from tqdm import tqdm
+
+from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
+from unsmooth.data.splits import hold_out
+
+__all__ = ["build", "word_tokenizer"]
+
+CLASSES = ["neg", "pos"]  # also the names of their folders
+DIMENSION = 300  # numbers of a vector in glove.840B.300d.txt
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # rows of the table
+PROGRESS_S = 5.0  # between lines of progress: they go to a log file
+
+
+def build(
+    folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, split_seed: int, max_tokens: int
+) -> Manifest:
+    """Tokenise, divide and write IMDB.
+
+    Inputs are int32 (N, max_tokens) rows of the embedding table: row 0 is padding on the right, row 1 any word without
+    a vector, both zero; from row 2 on come the words of the reviews, in alphabetical order.
+
+    Args:
+        folder: where the arrays and the manifest go.
+        dataset: canonical identifier, kept in the manifest.
+        sources: "imdb", the folder that holds aclImdb; "glove_840b_300d", that of glove.840B.300d.txt; "punkt_tab",
+            that of punkt_tab/english.
+        num_val: test reviews that fit scores; the rest are the test split. All training reviews train.
+        split_seed: seed of their choice.
+        max_tokens: length to which reviews are cut or padded.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DatasetError: a file is missing, or does not hold what it should.
+    """
+    tokenize = word_tokenizer(sources["punkt_tab"] / "punkt_tab" / "english")
+    archive = sources["imdb"] / "aclImdb"
+    paths = {split: [_find_reviews(archive / split / name) for name in CLASSES] for split in ("train", "test")}
+    numbers: dict[str, int] = {}  # of words, from 1 on as they occur
+    tokens = {
+        split: _number_words([path for group in groups for path in group], tokenize, numbers, max_tokens)
+        for split, groups in paths.items()
+    }
+    vectors = _read_vectors(sources["glove_840b_300d"] / "glove.840B.300d.txt", numbers.keys())
+
+    words = sorted(vectors)
+    rows = np.full(len(numbers) + 1, UNKNOWN, dtype=np.int32)
+    rows[0] = PADDING
+    rows[[numbers[word] for word in words]] = np.arange(FIRST_WORD, FIRST_WORD + len(words))
+    embedding = np.zeros((FIRST_WORD + len(words), DIMENSION), dtype=np.float32)
+    embedding[FIRST_WORD:] = [vectors[word] for word in words]
+
+    inputs = {split: torch.from_numpy(rows[numbered]) for split, numbered in tokens.items()}
+    targets = {
+        split: torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(group) for group in groups]))
+        for split, groups in paths.items()
+    }
+    splits = {"train": Split(inputs["train"], targets["train"])}
+    for name, chosen in zip(("val", "test"), hold_out(len(targets["test"]), num_val, split_seed), strict=True):
+        splits[name] = Split(inputs["test"][chosen], targets["test"][chosen], indices=chosen)
+    return write_dataset(
+        folder, splits, dataset=dataset, classes=CLASSES, mean=[], std=[], embedding=torch.from_numpy(embedding)
+    )
+
+
+def word_tokenizer(folder: Path) -> Callable[[str], list[str]]:
+    """Return what NLTK's `word_tokenize` does with the Punkt model in `folder`.
+
+    NLTK itself reads models only from its own data folders, which belong to the user.
+
+    Args:
+        folder: the English model of punkt_tab, four text files.
+
+    Returns:
+        A function from a text to its words.
+
+    Raises:
+        DatasetError: a file of the model is missing or malformed.
+    """
+
+    def lines(name: str) -> io.StringIO:
+        return io.StringIO(_read_text(folder / name))
+
+    decoder, parameters = PunktDecoder(), PunktParameters()
+    try:
+        parameters.collocations = set(decoder.tab2tups(lines("collocations.tab")))
+        parameters.sent_starters = decoder.txt2set(lines("sent_starters.txt"))
+        parameters.abbrev_types = decoder.txt2set(lines("abbrev_types.txt"))
+        parameters.ortho_context = decoder.tab2intdict(lines("ortho_context.tab"))
+    except (IndexError, ValueError) as error:
+        raise DatasetError(f"{folder} is not a model of punkt_tab: {error}") from None
+    sentences, words = PunktSentenceTokenizer(parameters), NLTKWordTokenizer()
+    return lambda text: [word for sentence in sentences.tokenize(text) for word in words.tokenize(sentence)]
+
+
+def _find_reviews(folder: Path) -> list[Path]:
+    if not (reviews := sorted(folder.glob("*.txt"))):
+        raise DatasetError(f"{folder} must hold reviews, *.txt, but there is none")
+    return reviews
+
+
+def _number_words(
+    reviews: list[Path], tokenize: Callable[[str], list[str]], numbers: dict[str, int], max_tokens: int
+) -> npt.NDArray[np.int32]:
+    """Return the first `max_tokens` words of each review as numbers, 0 behind the last; new words join `numbers`."""
+    tokens = np.zeros((len(reviews), max_tokens), dtype=np.int32)
+    for row, path in zip(tokens, tqdm(reviews, desc="tokenise", unit=" reviews", mininterval=PROGRESS_S), strict=True):
+        words = tokenize(_read_text(path))[:max_tokens]
+        row[: len(words)] = [numbers.setdefault(word, len(numbers) + 1) for word in words]
+    return tokens
+
+
+def _read_vectors(path: Path, words: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the vectors of those words that the file has, reading it once, line by line."""
+    wanted = {word.encode() for word in words}
+    vectors: dict[str, npt.NDArray[np.float32]] = {}
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(tqdm(file, desc=path.name, unit=" lines", mininterval=PROGRESS_S), 1):
+                if line[: line.find(b" ")] not in wanted:
+                    continue
+                # From the right: a few entries of this table contain spaces, and begin like another one.
+                word, *values = line.rstrip(b"\n").rsplit(b" ", DIMENSION)
+                if word in wanted:
+                    vectors[word.decode()] = _vector(values, f"{path}, line {number}")
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+    if not vectors:
+        raise DatasetError(f"{path} must hold a word and {DIMENSION} numbers a line, but has no word of the reviews")
+    return vectors
+
+
+def _vector(values: list[bytes], place: str) -> npt.NDArray[np.float32]:
+    try:
+        vector = np.array([float(value) for value in values], dtype=np.float32)
+    except ValueError as error:
+        raise DatasetError(f"{place}: {error}") from None
+    if vector.shape != (DIMENSION,) or not np.isfinite(vector).all():
+        raise DatasetError(f"{place}: expected {DIMENSION} finite numbers, got {len(vector)}")
+    return vector
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None

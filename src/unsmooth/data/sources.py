@@ -1,0 +1,146 @@
+"""Where datasets come from: the one place of addresses and checksums.
+
+Nothing here is fetched or imported; `unsmooth.data.download` does that. Checksums are those that the publishers, or
+the libraries that load the dataset most often, give for the archive.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["SOURCES", "Archive", "Source"]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file to fetch.
+
+    Attributes:
+        file: its name.
+        url: its address; None where it cannot be fetched without a login.
+        digest: "md5:..." or "sha256:..." of the file, hexadecimal.
+        inner: the archive inside this one that holds the data; None where the data lie in this one.
+    """
+
+    file: str
+    url: str | None
+    digest: str
+    inner: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published dataset.
+
+    Attributes:
+        name: its key in `SOURCES`.
+        archives: the files it comes in.
+        layout: paths, relative to the data root, that the unpacked dataset has.
+        terms: for a source behind a login or a licence, how to get its archives; None where anyone may fetch them.
+        unpack: "module:function", called with (paths by archive name, new folder); None extracts the one archive.
+    """
+
+    name: str
+    archives: tuple[Archive, ...]
+    layout: tuple[str, ...]
+    terms: str | None = None
+    unpack: str | None = None
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            name="cifar10",
+            archives=(
+                Archive(
+                    "cifar-10-python.tar.gz",
+                    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                    "md5:c58f30108f718f92721af3b95e74349a",
+                ),
+            ),
+            layout=(
+                *(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)),
+                "cifar-10-batches-py/test_batch",
+                "cifar-10-batches-py/batches.meta",
+            ),
+        ),
+        Source(
+            name="cifar100",
+            archives=(
+                Archive(
+                    "cifar-100-python.tar.gz",
+                    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+                    "md5:eb9058c3a382ffc7106e4002c42a8d85",
+                ),
+            ),
+            layout=("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
+        ),
+        Source(
+            name="imagenet",
+            archives=(
+                Archive("ILSVRC2012_img_train.tar", None, "md5:1d675b47d978889d74fa0da5fadfb00e"),
+                Archive("ILSVRC2012_img_val.tar", None, "md5:29b22e2961454d5413ddabcf34fc5622"),
+                Archive("ILSVRC2012_devkit_t12.tar.gz", None, "md5:fa75699e90414af021442c21a62c3abf"),
+            ),
+            layout=("train", "val"),
+            terms="ImageNet is given out at https://image-net.org to those who log in and accept its terms.",
+            unpack="unsmooth.data.imagenet:unpack",
+        ),
+        Source(
+            name="imdb",
+            archives=(
+                Archive(
+                    "aclImdb_v1.tar.gz",
+                    "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+                    "md5:7c2ac02c03563afcf9b574c7e56c153a",
+                ),
+            ),
+            layout=("aclImdb/train/neg", "aclImdb/train/pos", "aclImdb/test/neg", "aclImdb/test/pos"),
+        ),
+        Source(
+            name="glove_840b_300d",
+            archives=(
+                Archive(
+                    "glove.840B.300d.zip",
+                    "https://nlp.stanford.edu/data/glove.840B.300d.zip",
+                    "md5:2ffafcc9f9ae46fc8c95f32372976137",
+                ),
+            ),
+            layout=("glove.840B.300d.txt",),
+        ),
+        Source(
+            name="punkt_tab",
+            archives=(
+                Archive(
+                    "punkt_tab.zip",
+                    "https://raw.githubusercontent.com/nltk/nltk_data/550b6625bcef1f2abff2ff770a5a0d272c9c6b2a"
+                    "/packages/tokenizers/punkt_tab.zip",
+                    "sha256:e57f64187974277726a3417ca6f181ec5403676c717672eef6a748a7b20e0106",
+                ),
+            ),
+            layout=("punkt_tab/english",),
+        ),
+        Source(
+            name="bank_marketing",
+            archives=(
+                Archive(
+                    "bank+marketing.zip",
+                    "https://archive.ics.uci.edu/static/public/222/bank+marketing.zip",
+                    "md5:3a3c6c4189975ea1f3040dbd60ad106c",
+                    inner="bank-additional.zip",
+                ),
+            ),
+            layout=("bank-additional/bank-additional-full.csv",),
+        ),
+        Source(
+            name="online_shoppers",
+            archives=(
+                Archive(
+                    "online+shoppers+purchasing+intention+dataset.zip",
+                    "https://archive.ics.uci.edu/static/public/468/online+shoppers+purchasing+intention+dataset.zip",
+                    "md5:d835049e5f428f3b8cb8a6e6937f5537",
+                ),
+            ),
+            layout=("online_shoppers_intention.csv",),
+        ),
+    )
+}

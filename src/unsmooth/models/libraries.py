@@ -1,0 +1,80 @@
+"""Classifiers of torchvision and timm by name, with fresh weights; nothing is downloaded."""
+
+from typing import Any, Literal
+
+from torch import nn
+
+from unsmooth.config_errors import suggestion
+
+__all__ = ["UnknownModelError", "timm_model", "torchvision_model"]
+
+# These return auxiliary outputs while training, unless told not to.
+AUXILIARY = {"googlenet", "inception_v3"}
+
+
+class UnknownModelError(ValueError):
+    """The library has no classifier of that name, or it does not take such images."""
+
+
+def torchvision_model(
+    *, name: str, initialisation: Literal["torchvision", "torch"], in_channels: int, num_classes: int
+) -> nn.Module:
+    """Build a classifier of torchvision.
+
+    Args:
+        name: as in `torchvision.models.list_models`; resnet50 has 25,557,032 parameters with K = 1000.
+        initialisation: "torchvision" draws weights as the library does; "torch" redraws those of every layer by the
+            layer's own default, so without kaiming_normal over the fan-out. Parameters outside layers stay.
+        in_channels: 3, the only number of channels that torchvision's classifiers take.
+        num_classes: K.
+
+    Returns:
+        A module from images (N, 3, H, W) to logits (N, K).
+
+    Raises:
+        UnknownModelError: there is no such classifier, or the images do not have 3 channels.
+    """
+    from torchvision import models
+
+    _check_name(name, "torchvision", models.list_models(module=models))
+    if in_channels != 3:
+        raise UnknownModelError(f"torchvision's {name} takes images of 3 channels, got {in_channels}")
+    options = {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
+    model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **options)
+    if initialisation == "torch":
+        for module in model.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+    return model
+
+
+def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+    """Build a classifier of timm.
+
+    Args:
+        name: as in `timm.list_models`; vit_small_patch16_224 has 22,050,664 parameters with K = 1000.
+        drop_rate: timm's option of that name; of a vision transformer, dropout before the classifier only.
+        in_channels: channels of the images.
+        image_size: height and width, pixels; told to models whose weights depend on it.
+        num_classes: K.
+
+    Returns:
+        A module from images (N, in_channels, image_size, image_size) to logits (N, K).
+
+    Raises:
+        UnknownModelError: there is no such classifier.
+    """
+    import timm
+
+    _check_name(name, "timm", timm.list_models())
+    description = timm.get_pretrained_cfg(name)
+    size: dict[str, Any] = {"img_size": image_size} if description and description.fixed_input_size else {}
+    model: nn.Module = timm.create_model(
+        name, pretrained=False, num_classes=num_classes, in_chans=in_channels, drop_rate=drop_rate, **size
+    )
+    return model
+
+
+def _check_name(name: str, library: str, known: list[str]) -> None:
+    if name not in known:
+        raise UnknownModelError(f"{library} has no classifier {name!r}{suggestion(name, known)}")

@@ -1,0 +1,71 @@
+"""LSTM for token sequences: frozen token vectors, one recurrent layer, a multi-layer perceptron."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from unsmooth.models.mlp import Mlp
+
+__all__ = ["Lstm"]
+
+PADDING = 0  # row of the embedding table
+
+
+class Lstm(nn.Module):
+    """LSTM (Hochreiter & Schmidhuber, 1997) over frozen token vectors, then a ReLU network on one of its outputs.
+
+    Args:
+        embedding: (V, D) float32 token vectors; neither trained nor kept in the state dict. Row 0 is padding.
+        hidden_size: width of the LSTM.
+        head: widths of the layers after it.
+        dropout: probability of dropping an input of those layers.
+        read: the output handed on: "last_token", of the last token that is not padding (an empty sequence reads
+            position 0), or "last_step", of the last position, padding included.
+        num_classes: K.
+        single_logit: end in one output and `PairedLogits`.
+
+    Shape:
+        (N, T) integer rows of the table, padded on the right, to logits (N, K); 670,209 parameters with D = 300, width
+        256, head 256, 128 and a single logit.
+
+    Raises:
+        ValueError: `single_logit` with other than two classes.
+    """
+
+    embedding: Tensor
+
+    def __init__(
+        self,
+        *,
+        embedding: Tensor,
+        hidden_size: int,
+        head: list[int],
+        dropout: float,
+        read: Literal["last_token", "last_step"],
+        num_classes: int,
+        single_logit: bool,
+    ) -> None:
+        super().__init__()
+        self.read = read
+        self.register_buffer("embedding", embedding, persistent=False)
+        self.lstm = nn.LSTM(embedding.shape[1], hidden_size, batch_first=True)
+        self.head = Mlp(
+            in_features=hidden_size, hidden=head, num_classes=num_classes, dropout=dropout, single_logit=single_logit
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return logits (N, K)."""
+        outputs, (last, _) = self._recurrent(nn.functional.embedding(tokens, self.embedding))  # (N, T, hidden_size)
+        if self.read == "last_step":
+            return self.head(last[0])
+        # ASSUME padding lies on the right only, so that the number of tokens is the length.
+        positions = ((tokens != PADDING).sum(dim=1) - 1).clamp(min=0)
+        return self.head(outputs[torch.arange(len(tokens), device=tokens.device), positions])
+
+    def _recurrent(self, vectors: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        on_cpu = vectors.device.type == "cpu"
+        if on_cpu and torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.float16:
+            with torch.autocast("cpu", enabled=False):  # processors have no LSTM in fp16
+                return self.lstm(vectors)
+        return self.lstm(vectors)
