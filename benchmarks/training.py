@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from unsmooth.data.loading import TensorLoader
+from unsmooth.data.loading import Shard, TensorLoader
 from unsmooth.losses import make_loss
 from unsmooth.models.cifar_resnet import CifarResNet
 from unsmooth.specs import Augmentation, OneCycle, Recipe, Sgd
@@ -46,9 +46,7 @@ class RepeatedBatch:
     def __len__(self) -> int:
         return self.length
 
-    def epoch(
-        self, generator: torch.Generator, *, start: int, resume: Tensor | None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, generator: torch.Generator, *, start: int, resume: Tensor | None) -> Iterator[list[Shard]]:
         for _ in range(start, self.length):
             yield self.batch
 
@@ -102,7 +100,14 @@ def measure(name: str, device: str, batch_size: int, rounds: int) -> dict[str, f
     )
     augmentation = Augmentation(crop_padding=padding, flip=flip)
     ours = TensorLoader(
-        images, targets, batch_size=batch_size, mean=mean, std=std, device=device, **augmentation.model_dump()
+        images,
+        targets,
+        batch_size=batch_size,
+        mean=mean,
+        std=std,
+        crop_padding=padding,
+        flip=flip,
+        device=device,
     )
     ceiling = RepeatedBatch(ours)
     recipe = Recipe(

@@ -1,28 +1,31 @@
 import hashlib
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from train import train
 
+from unsmooth.cell_training import CellJob
 from unsmooth.data import glyphs
 from unsmooth.data.arrays import read_manifest
 from unsmooth.experiment import Experiment
+from unsmooth.provenance import code_hash
+from unsmooth.specs import module_file
 
-SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train.py"
 PROGRAM = """
 import json, sys, torch
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from train import train_cell
+from unsmooth.cell_training import CellJob, launch
 torch.set_num_threads(1)
-cell = Path(sys.argv[4])
-train_cell(json.loads(sys.argv[2]), Path(sys.argv[3]), cell, cell / "checkpoint.pt", "cpu")
+launch(CellJob(**json.loads(sys.argv[1])), devices=int(sys.argv[2]))
 """
 
 
@@ -65,8 +68,14 @@ def training():
     return experiment.training(experiment.cells("test")[0])
 
 
-def start(training, dataset, cell):
-    command = [sys.executable, "-u", "-c", PROGRAM, str(SCRIPTS), json.dumps(training), str(dataset), str(cell)]
+@pytest.fixture(scope="module")
+def training_in_two(training):
+    return training | {"recipe": training["recipe"] | {"shards": 2, "epochs": 10}}
+
+
+def start(training, dataset, cell, devices=1):
+    job = CellJob(training, str(dataset), str(cell), str(cell / "checkpoint.pt"), code="any", device="cpu")
+    command = [sys.executable, "-u", "-c", PROGRAM, json.dumps(asdict(job)), str(devices)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -131,7 +140,49 @@ def test_cell_records_what_made_it(training, dataset, uninterrupted):
 
     assert {key: run[key] for key in training} == training
     assert run["data_sha256"] == read_manifest(dataset).sha256
-    assert run["device"] == "cpu" and run["images_per_s"] > 0
+    assert run["device"] == "cpu" and run["devices"] == 1 and run["images_per_s"] > 0
     assert list(history.columns) == ["epoch", "lr", "loss", "accuracy"] and len(history) == 25
     assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
     assert run["parameters"] == sum(t.numel() for n, t in weights.items() if n.split(".")[-1] in ("weight", "bias"))
+
+
+def test_script_records_the_code_by_which_the_workflow_finds_stale_cells(training, dataset, tmp_path):
+    short = training | {"recipe": training["recipe"] | {"epochs": 1}}
+
+    train(short, dataset, tmp_path, tmp_path / "checkpoint.pt", threads=4, gpus=8)
+
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["code"] == code_hash(SCRIPT, module_file("unsmooth.models.cifar_resnet:CifarResNet"))
+    assert run["devices"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_processes_save_when_the_one_that_started_them_ends(training_in_two, dataset, tmp_path, number, status):
+    with start(training_in_two, dataset, tmp_path, devices=2) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 1/"):
+                process.send_signal(number)
+                break
+        output = process.stdout.read()  # until the last process has closed it
+    assert process.returncode == status, output
+    assert "SIGTERM: saved epoch" in output
+
+    with start(training_in_two, dataset, tmp_path, devices=2) as process:
+        output, _ = process.communicate(timeout=300)
+
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert process.returncode == 0, output
+    assert output.count("resumed at epoch") == 1 and output.count("epoch 10/10") == 1
+    assert run["devices"] == 2 and len(pd.read_csv(tmp_path / "history.csv")) == 10
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "model.safetensors", "run.json"]
+
+
+@pytest.mark.slow
+def test_error_of_a_process_is_told_by_the_one_that_started_it(training_in_two, tmp_path):
+    with start(training_in_two, tmp_path / "nowhere", tmp_path, devices=2) as process:
+        output, _ = process.communicate(timeout=300)
+
+    assert process.returncode == 1
+    assert "CellTrainingError: process" in output
+    assert f"{tmp_path}/nowhere/manifest.json does not exist: build the dataset first" in output.splitlines()[-1]

@@ -5,13 +5,32 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
-from unsmooth.data.loading import TensorLoader
-from unsmooth.losses import make_loss
+from unsmooth.data.arrays import DatasetError, Split, write_dataset
+from unsmooth.data.image_files import write_image_files
+from unsmooth.data.loading import TensorLoader, evaluation_batches, prepared_embedding, training_loader
+from unsmooth.losses import LabelSmoothing, MarginLabelSmoothing, MaxSuppression, OnlineLabelSmoothing, make_loss
 from unsmooth.models.cifar_resnet import CifarResNet
-from unsmooth.specs import AdamW, Cosine, GradientClip, MultiStep, OneCycle, Recipe, Sgd, Warmup
-from unsmooth.training import NonFiniteLossError, make_schedule, train
+from unsmooth.optimisation import make_schedule, perturbed
+from unsmooth.specs import (
+    Adam,
+    AdamW,
+    Augmentation,
+    Cosine,
+    GradientClip,
+    MultiStep,
+    OneCycle,
+    Recipe,
+    Sam,
+    Sgd,
+    Warmup,
+)
+from unsmooth.training import NonFiniteLossError, train
 
 SCHEDULES = json.loads((Path(__file__).parent / "data" / "lr_schedules.json").read_text())
 
@@ -37,16 +56,22 @@ class DropoutNet(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 3))
 
 
+class LinearNet(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 3))
+
+
 def make_net(kind=DropoutNet):
     torch.manual_seed(0)
-    return kind() if kind is DropoutNet else CifarResNet(depth=8, width=4, in_channels=1, num_classes=3)
+    return CifarResNet(depth=8, width=4, in_channels=1, num_classes=3) if kind is CifarResNet else kind()
 
 
 RECIPE = Recipe(epochs=3, batch_size=16, optimizer=Sgd(lr=0.05, weight_decay=1e-3), schedule=OneCycle())
 
 
 def run(net, recipe=RECIPE, *, loss=None, log=lambda line: None, **settings):
-    result = train(net, loss or make_loss("ls", 0.1), make_loader(), recipe, seed=1, log=log, **settings)
+    loader = make_loader(batch_size=recipe.batch_size, shards=recipe.shards)
+    result = train(net, loss or make_loss("ls", 0.1), loader, recipe, seed=1, log=log, **settings)
     return net.state_dict(), result
 
 
@@ -84,8 +109,10 @@ RESUMED = [
             {"optimizer": Sgd(lr=0.05), "schedule": Cosine(unit="epoch"), "warmup": Warmup(epochs=1)},
             {"optimizer": Sgd(lr=0.05, nesterov=True), "schedule": MultiStep(milestones=[1, 2])},
             {"optimizer": Sgd(lr=0.05), "precision": "fp16", "gradient_clip": GradientClip(limit=0.5)},
+            {"optimizer": Adam(lr=0.01), "shards": 3},
         )
     ),
+    (CifarResNet, Recipe(epochs=3, batch_size=16, optimizer=Sgd(lr=0.05), sam=Sam(rho=0.1), precision="bf16")),
 ]
 
 
@@ -127,6 +154,41 @@ def test_sigterm_saves_the_step_and_the_rerun_goes_on_bit_identically(tmp_path, 
     assert lines[0] == f"resumed at epoch {stop_at // 5 + 1}, step {stop_at % 5 + 1}"
     assert_same_weights(resumed, expected)
     assert result.history == uninterrupted.history
+
+
+LEARNING = {
+    "online_ls": (OnlineLabelSmoothing, {"alpha": 0.5, "num_classes": 3}),
+    "maxsup": (MaxSuppression, {"alpha": 0.1, "last_alpha": 0.5}),
+    "mbls": (MarginLabelSmoothing, {"alpha": 0.1, "margin": 0, "schedule": "multiply", "mu": 2}),
+}
+
+
+@pytest.mark.parametrize("stop_at", [3, 5, 8])
+@pytest.mark.parametrize("kind", LEARNING)
+def test_losses_that_change_over_epochs_resume_bit_identically(tmp_path, kind, stop_at):
+    family, settings = LEARNING[kind]
+    constant = {"online_ls": 0.5, "maxsup": 0.1, "mbls": 0.1}[kind]
+
+    class Terminating(family):
+        calls = 0
+
+        def values(self, batch):
+            self.calls += 1
+            if self.calls == stop_at:
+                signal.raise_signal(signal.SIGTERM)
+            return super().values(batch)
+
+    expected, uninterrupted = run(make_net(), loss=family(**settings))
+    with pytest.raises(SystemExit):
+        run(make_net(), loss=Terminating(**settings), checkpoint=tmp_path / "checkpoint.pt")
+    resumed, result = run(make_net(), loss=family(**settings), checkpoint=tmp_path / "checkpoint.pt")
+
+    assert_same_weights(resumed, expected)
+    assert result.history == uninterrupted.history
+    unchanging = LabelSmoothing(constant) if kind == "online_ls" else MarginLabelSmoothing(constant, margin=0)
+    _, other = run(make_net(), loss=unchanging)
+    assert other.history[0] == pytest.approx(result.history[0])  # the first epoch is that of the first strength
+    assert other.history[1]["loss"] != pytest.approx(result.history[1]["loss"], rel=1e-3)
 
 
 def test_checkpoint_of_another_configuration_is_not_resumed(tmp_path):
@@ -175,12 +237,15 @@ def test_non_finite_loss_stops_with_epoch_and_step():
             self.calls += 1
             return self.inner(logits, targets) * (float("nan") if self.calls == 8 else 1)
 
+    sharded = RECIPE.model_copy(update={"shards": 2})
     with pytest.raises(NonFiniteLossError, match="loss is nan at epoch 2, step 3"):
         run(make_net(), loss=Breaking(0))
+    with pytest.raises(NonFiniteLossError, match="loss is nan at epoch 1, step 4"):
+        run(make_net(), sharded, loss=Breaking(0))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("optimizer", [Sgd(lr=0.1), AdamW(lr=0.01)])
+@pytest.mark.parametrize("optimizer", [Sgd(lr=0.1), Adam(lr=0.01)])
 @pytest.mark.parametrize("clip", [None, GradientClip(limit=1.0), GradientClip(kind="value", limit=0.1)])
 def test_training_learns_with_every_precision_optimizer_and_clipping(precision, optimizer, clip):
     recipe = Recipe(
@@ -204,6 +269,106 @@ def test_norm_clipping_bounds_the_step():
     assert moved == pytest.approx(0.01, rel=1e-4)
 
 
+class InOrder:
+    """A loader of one batch in the order of the samples."""
+
+    def __init__(self, shards=1):
+        generator = torch.Generator().manual_seed(0)
+        self.inputs = torch.randn(20, 4, generator=generator)
+        self.targets = torch.randint(3, (20,), generator=generator)
+        self.shards = list(zip(self.inputs.tensor_split(shards), self.targets.tensor_split(shards), strict=True))
+
+    def __len__(self):
+        return 1
+
+    def epoch(self, generator, *, start, resume):
+        yield self.shards
+
+
+def quiet(net, loader, recipe):
+    return train(net, make_loss("ce"), loader, recipe, seed=0, log=lambda line: None)
+
+
+@pytest.mark.parametrize("shards", [2, 3, 5])
+def test_shards_follow_the_mean_gradient_of_the_batch(shards):
+    settings = {"epochs": 2, "batch_size": 16, "optimizer": Sgd(lr=0.05)}  # the last batch has 6 samples
+    (whole, expected), (sharded, result) = (
+        run(make_net(LinearNet), Recipe(**settings, shards=count)) for count in (1, shards)
+    )
+
+    torch.testing.assert_close(sharded, whole, rtol=1e-5, atol=1e-6)
+    for one, other in zip(result.history, expected.history, strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_every_shard_is_normalised_by_its_own_statistics():
+    loader = InOrder(shards=3)
+    norm = nn.BatchNorm1d(4, momentum=1.0)  # remembers the last batch alone
+    recipe = Recipe(epochs=1, batch_size=20, shards=3, optimizer=Sgd(lr=0.1))
+
+    quiet(nn.Sequential(norm, nn.Linear(4, 3)), loader, recipe)
+
+    torch.testing.assert_close(norm.running_mean, loader.shards[2][0].mean(dim=0))
+    assert norm.num_batches_tracked == 3
+
+
+def sharpness_aware_sgd(weights, loader, *, steps, lr, rho, limit):
+    """The weights (4, 3) of a linear classifier after some steps, with its gradient written out."""
+
+    def gradient(at, inputs, targets):
+        errors = (inputs.double() @ at).softmax(dim=1) - nn.functional.one_hot(targets, 3)
+        return inputs.double().T @ errors / len(inputs)
+
+    velocity = 0
+    for _ in range(steps):
+        mean = 0
+        for shard in loader.shards:
+            ascent = gradient(weights, *shard).clamp(-limit, limit)
+            mean += gradient(weights + rho * ascent / ascent.norm(), *shard) * len(shard[0]) / 20
+        velocity = 0.9 * velocity + mean.clamp(-limit, limit)
+        weights = weights - lr * velocity
+    return weights
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("limit", [0.02, 10.0])
+def test_sharpness_aware_steps_equal_those_written_out(shards, limit):
+    loader, net = InOrder(shards), make_net(lambda: nn.Linear(4, 3, bias=False))
+    first = net.weight.detach().T.clone()
+    clip = GradientClip(kind="value", limit=limit)
+    recipe = Recipe(epochs=5, batch_size=20, shards=shards, optimizer=Sgd(lr=0.3), sam=Sam(rho=0.2), gradient_clip=clip)
+
+    result = quiet(net, loader, recipe)
+
+    expected = sharpness_aware_sgd(first.double(), loader, steps=5, lr=0.3, rho=0.2, limit=limit)
+    torch.testing.assert_close(net.weight.detach().T, expected.float(), rtol=1e-5, atol=1e-6)
+    at_the_weights = nn.functional.cross_entropy(loader.inputs @ first, loader.targets)
+    assert result.history[0]["loss"] == pytest.approx(at_the_weights.item())
+
+
+def test_perturbation_goes_rho_along_the_gradient_and_back_exactly():
+    parameters = [nn.Parameter(torch.tensor([0.1, 0.2])), nn.Parameter(torch.tensor([[0.3]]))]
+    parameters[0].grad, parameters[1].grad = torch.tensor([2.0, 0.0]), torch.tensor([[-1.5]])  # norm 2.5
+    before = copy.deepcopy(parameters)
+
+    with perturbed(parameters, rho=0.5):
+        assert parameters[0].tolist() == pytest.approx([0.5, 0.2])
+        assert parameters[1].item() == pytest.approx(0.0, abs=1e-7)
+
+    assert all(torch.equal(one, other) for one, other in zip(parameters, before, strict=True))
+
+
+def test_sharpness_aware_step_updates_running_statistics_at_the_weights_themselves():
+    net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, momentum=1.0), nn.Linear(4, 3))
+    loader = InOrder()
+    expected = net[0](loader.inputs).mean(dim=0).detach()
+
+    quiet(net, loader, Recipe(epochs=1, batch_size=20, optimizer=Sgd(lr=0.1), sam=Sam(rho=1.0)))
+
+    torch.testing.assert_close(net[1].running_mean, expected)
+    assert net[1].num_batches_tracked == 1
+
+
 def rates(recipe, steps_per_epoch):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=recipe.optimizer.lr)
     schedule, by_epoch = make_schedule(optimizer, recipe, steps_per_epoch)
@@ -216,17 +381,18 @@ def rates(recipe, steps_per_epoch):
 
 
 @pytest.mark.parametrize(
-    ("name", "epochs", "lr", "schedule", "warmup"),
+    ("experiment", "name"),
     [
-        ("resnet50_imagenet", 120, 0.4, Cosine(unit="epoch"), Warmup(epochs=5)),
-        ("vit_imagenet", 300, 3e-3, Cosine(unit="epoch"), Warmup(epochs=15)),
-        ("resnet20_cifar10", 75, 0.1, MultiStep(milestones=[25, 50]), None),
-        ("densenet_cifar100", 300, 0.1, MultiStep(milestones=[150, 225]), None),
+        ("imagenet_resnet50", "resnet50_imagenet"),
+        ("imagenet_vit_s16", "vit_imagenet"),
+        ("cifar10_resnet20", "resnet20_cifar10"),
+        ("cifar100_densenet", "densenet_cifar100"),
     ],
 )
-def test_schedules_equal_the_released_learning_rates(name, epochs, lr, schedule, warmup):
-    recipe = Recipe(epochs=epochs, batch_size=1, optimizer=Sgd(lr=lr), schedule=schedule, warmup=warmup)
-    steps = 1 if schedule.kind == "cosine" else 3
+def test_schedules_equal_the_released_learning_rates(pytestconfig, experiment, name):
+    text = (pytestconfig.rootpath / "experiments" / f"{experiment}.yaml").read_text()
+    recipe = Recipe.model_validate(yaml.safe_load(text)["recipe"])
+    steps = 1 if recipe.schedule.kind == "cosine" else 3
 
     assert rates(recipe, steps)[::steps] == pytest.approx(SCHEDULES[name], rel=1e-6)
 
@@ -257,7 +423,7 @@ def test_loader_shows_every_sample_once_an_epoch_in_an_order_of_the_generator():
     loader = TensorLoader(torch.arange(10.0)[:, None], torch.arange(10), batch_size=4, mean=[], std=[])
     orders = []
     for seed in (0, 0, 1):
-        batches = list(loader.epoch(torch.Generator().manual_seed(seed), start=0, resume=None))
+        batches = [batch for (batch,) in loader.epoch(torch.Generator().manual_seed(seed), start=0, resume=None)]
         assert [len(targets) for _, targets in batches] == [4, 4, 2]
         assert all(torch.equal(inputs[:, 0].long(), targets) for inputs, targets in batches)
         orders.append(torch.cat([targets for _, targets in batches]).tolist())
@@ -270,7 +436,7 @@ def test_augmented_images_are_shifted_or_mirrored_windows_of_the_padded_image():
     images, targets = make_data(count=40)
     loader = TensorLoader(images, targets, batch_size=40, mean=[], std=[], crop_padding=2, flip=True)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(3))
-    (batch, found_targets), *_ = loader.epoch(torch.Generator().manual_seed(3), start=0, resume=None)
+    ((batch, found_targets),), *_ = loader.epoch(torch.Generator().manual_seed(3), start=0, resume=None)
     padded = nn.functional.pad(images, [2] * 4).float()
 
     offsets = set()
@@ -290,6 +456,97 @@ def test_augmented_images_are_shifted_or_mirrored_windows_of_the_padded_image():
     assert len({place[2] for place in offsets}) == 2
     assert len({place[:2] for place in offsets}) > 10
     assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2), st.booleans())
+def test_processes_get_the_shards_of_one_and_the_same_batch(shards, world_size, start, flip):
+    world_size = min(shards, world_size)
+    options = {"batch_size": 20, "flip": flip}
+
+    def epoch(**options):
+        loader, generator = make_loader(**options), torch.Generator().manual_seed(3)
+        return list(loader.epoch(generator, start=start, resume=None))
+
+    whole = epoch(**options)
+    processes = [epoch(**options, shards=shards, rank=rank, world_size=world_size) for rank in range(world_size)]
+
+    for number, ((inputs, targets),) in enumerate(whole):
+        found = [process[number] for process in processes]
+        dealt = [found[shard % world_size][shard // world_size] for shard in range(shards)]
+        assert sum(map(len, found)) == shards
+        assert {len(part) for _, part in dealt} <= {len(targets) // shards, -(-len(targets) // shards)}
+        assert torch.equal(torch.cat([part for part, _ in dealt]), inputs)
+        assert torch.equal(torch.cat([part for _, part in dealt]), targets)
+
+
+def test_tokens_stay_as_they_are():
+    tokens = torch.arange(12, dtype=torch.int32).reshape(4, 3)
+    loader = TensorLoader(tokens, torch.arange(4), batch_size=3, mean=[], std=[])
+
+    (((inputs, targets),), _) = loader.epoch(torch.Generator(), start=0, resume=None)
+
+    assert inputs.dtype == torch.int32 and torch.equal(inputs, tokens[targets])
+    assert torch.equal(torch.cat([inputs for inputs, _ in loader.in_order()]), tokens)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    splits = {"train": Split(*make_data()), "val": Split(*make_data(count=30))}
+    write_dataset(folder, splits, dataset="test", classes=["a", "b", "c"], mean=[0.5], std=[0.25])
+    return folder
+
+
+def test_prepared_arrays_train_and_evaluate(prepared):
+    recipe = Recipe(epochs=1, batch_size=16, shards=2, optimizer=Sgd(lr=0.1), augmentation=Augmentation(crop_padding=1))
+    loader = training_loader(prepared, recipe, device="cpu", rank=1, world_size=2)
+    batches = list(evaluation_batches(prepared, "val", device="cpu", batch_size=20))
+
+    steps = list(loader.epoch(torch.Generator().manual_seed(0), start=0, resume=None))
+    assert [[len(targets) for _, targets in shards] for shards in steps] == [[8], [8], [8], [8], [3]]
+    assert [len(targets) for _, targets in batches] == [20, 10]
+    assert prepared_embedding(prepared) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 33, "shards": 5}, "70 training samples in batches of 33, 4 remain .* too few for 5 shards"),
+        ({"batch_size": 16, "augmentation": Augmentation(resized_crop=True)}, "resized_crop needs a dataset of image"),
+    ],
+)
+def test_recipe_that_does_not_fit_the_dataset_is_refused(prepared, options, message):
+    with pytest.raises(DatasetError, match=message):
+        training_loader(prepared, Recipe(epochs=1, optimizer=Sgd(lr=0.1), **options), device="cpu")
+
+
+def test_prepared_image_files_train_and_evaluate(tmp_path):
+    paths = [f"{number}.png" for number in range(10)]
+    for path, level in zip(paths, range(0, 250, 25), strict=True):
+        Image.new("RGB", (12, 10), (level, level, level)).save(tmp_path / path)
+    splits = {name: list(zip(paths[:count], range(count), strict=True)) for name, count in (("train", 10), ("val", 4))}
+    settings = {"classes": list("abcdefghij"), "mean": [0.0] * 3, "std": [1 / 255] * 3, "root": tmp_path}
+    sizes = {"image_size": 8, "resize": 9, "resize_dtype": "uint8"}
+    write_image_files(tmp_path, splits, dataset="grey", **settings, **sizes)
+    augmentation = Augmentation(resized_crop=True, flip=True)
+    recipe = Recipe(epochs=1, batch_size=6, shards=3, optimizer=Sgd(lr=0.1), augmentation=augmentation)
+
+    loader = training_loader(tmp_path, recipe, device="cpu", rank=1, world_size=2)
+    steps = list(loader.epoch(torch.Generator().manual_seed(0), start=0, resume=None))
+    ((inputs, targets),) = evaluation_batches(tmp_path, "val", device="cpu", batch_size=5)
+
+    assert [[len(found) for _, found in shards] for shards in steps] == [[2], [1]]
+    assert inputs.mean(dim=(1, 2, 3)).tolist() == pytest.approx([0, 25, 50, 75])
+    assert targets.tolist() == [0, 1, 2, 3]
+    assert prepared_embedding(tmp_path) is None
+
+
+def test_process_without_a_shard_is_refused(prepared):
+    recipe = Recipe(epochs=1, batch_size=16, shards=2, optimizer=Sgd(lr=0.1))
+
+    with pytest.raises(ValueError, match="world_size must be at most the 2 shards of a batch, got 3"):
+        training_loader(prepared, recipe, device="cpu", world_size=3)
 
 
 def test_images_in_order_are_normalised_and_unaugmented():

@@ -7,39 +7,46 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from unsmooth.data.arrays import load_split, read_manifest
-from unsmooth.data.loading import TensorLoader
-from unsmooth.inference import collect_logits
+from unsmooth.data.arrays import read_manifest
+from unsmooth.data.loading import evaluation_batches, prepared_embedding
+from unsmooth.inference import collect_logits, inference_batch_size
 from unsmooth.jobs import job_log
 from unsmooth.logits import write_logits
 from unsmooth.models import make_model
 from unsmooth.provenance import versions
 
-BATCH_SIZE = 500
-
 
 def dump_logits(
-    architecture: dict[str, Any], cell: dict[str, Any], dataset: Path, weights: Path, outputs: list[Path], device: str
+    architecture: dict[str, Any],
+    cell: dict[str, Any],
+    dataset: Path,
+    weights: Path,
+    outputs: list[Path],
+    *,
+    device: str,
+    workers: int,
 ) -> None:
-    """Write a logits file for each of `outputs`, which are named after the splits."""
+    """Write a logits file for each of `outputs`, which are named after the splits.
+
+    Of a training split too large to keep all its logits, the dataset names a part: the split train_logits.
+    """
     manifest = read_manifest(dataset)
-    model = make_model(architecture, manifest.input_shape, len(manifest.classes))
+    model = make_model(architecture, manifest.input_shape, len(manifest.classes), prepared_embedding(dataset))
     model.load_state_dict(load_file(weights))
     model.to(device)
     for path in outputs:
-        split = load_split(dataset, path.stem)
-        loader = TensorLoader(
-            split.inputs,
-            split.targets,
-            batch_size=BATCH_SIZE,
-            mean=manifest.mean,
-            std=manifest.std,
+        split = path.stem
+        batches = evaluation_batches(
+            dataset,
+            f"{split}_logits" if f"{split}_logits" in manifest.sizes else split,
             device=device,
+            batch_size=inference_batch_size(manifest.input_shape),
+            workers=workers,
         )
-        logits, targets = collect_logits(model, loader.in_order())
-        metadata = {"cell": cell, "split": path.stem, "versions": versions("unsmooth", "torch")}
+        logits, targets = collect_logits(model, batches)
+        metadata = {"cell": cell, "split": split, "versions": versions("unsmooth", "torch")}
         write_logits(path, logits, targets, metadata=metadata)
-        print(f"{path.stem}: {len(targets)} samples, error {100 * (logits.argmax(1) != targets).double().mean():.2f} %")
+        print(f"{split}: {len(targets)} samples, error {100 * (logits.argmax(1) != targets).double().mean():.2f} %")
 
 
 if __name__ == "__main__":
@@ -53,5 +60,6 @@ if __name__ == "__main__":
             Path(snakemake.input.manifest).parent,
             Path(snakemake.input.model),
             [Path(path) for path in snakemake.output],
-            "cuda" if torch.cuda.is_available() else "cpu",
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            workers=snakemake.threads - 1,
         )
