@@ -1,9 +1,9 @@
-# install: the environment; reproduce: everything from data to figures; test, lint: the checks.
+# install: the environment; reproduce: everything from data to figures; test, smoke, lint: the checks.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install reproduce test lint format schemas lock clean
+.PHONY: install reproduce test smoke lint format schemas lock clean
 
 install: .venv/.installed
 
@@ -22,6 +22,10 @@ reproduce: install
 test: install
 	$(BIN)/pytest
 
+# Every experiment of the paper from download to figures, on miniatures of its dataset from a local server.
+smoke: install
+	$(BIN)/pytest tests/workflow/test_paper_experiments.py
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,7 +38,7 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-# What editors know of config.yaml and experiments/*.yaml; generated from src/unsmooth/{experiment,specs}.py.
+# What editors know of config.yaml and experiments/*.yaml; generated from src/unsmooth/experiment.py and specs/.
 schemas: install
 	$(BIN)/python workflow/scripts/write_schemas.py
 

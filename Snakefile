@@ -1,6 +1,6 @@
 # Label smoothing and selective classification, from dataset to figures, as one DAG:
 #
-#   build_dataset -> train -> dump_logits -> score -> evaluate -> collect -> table_*, figure_*
+#   download -> build_dataset -> train -> dump_logits -> score -> evaluate -> collect -> table_*, figure_*
 #
 # A cell is one trained model: (experiment, architecture, loss, alpha, seed). Its results live in
 #   results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}/
@@ -27,6 +27,7 @@ rule all:
     input:
         [outputs_of(name) for name in SELECTED],
         "results/tables/summary.csv",
+        SCORECARD,
 
 
 rule embedded:
@@ -38,11 +39,18 @@ rule tables:
     input:
         [table_files(table, name) for table in TABLES for name in SELECTED],
         "results/tables/summary.csv",
+        SCORECARD,
 
 
 rule figures:
     input:
         [figure_files(figure, name) for figure in FIGURES for name in SELECTED],
+        SCORECARD,
+
+
+rule scorecard:
+    input:
+        SCORECARD,
 
 
 include: "rules/data.smk"

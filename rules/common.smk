@@ -1,6 +1,7 @@
 # Helpers of the rules; no rule stands here.
 
 import json
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from unsmooth.data.sources import SOURCES
 from unsmooth.experiment import IMPORTED, ConfigError, load_experiment, parse_config
 from unsmooth.provenance import canonical_json, code_hash
 from unsmooth.specs import module_file
@@ -35,6 +37,7 @@ wildcard_constraints:
     seed=r"\d+",
     split="train|val|test",
     dataset=r"[^/]+",
+    source=r"[a-z0-9_]+",
 
 
 def experiment_path(entry):
@@ -69,6 +72,23 @@ def check_writable(*folders):
 
 SETTINGS, EXPERIMENTS, SELECTED = load_all()
 DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.trained}
+COMPARED = {  # what the scorecard tells of an experiment that has a counterpart in print
+    name: {
+        "published": [result.model_dump() for result in found.published],
+        "deviations": [
+            {"what": entry.what, "why": entry.why, "switchable": entry.as_released is not None}
+            for entry in found.deviations
+        ],
+        "as_released": found.as_released,
+    }
+    for name, found in EXPERIMENTS.items()
+    if found.trained and (found.published or found.deviations)
+}
+SCORECARD = (
+    ["results/tables/scorecard.md", "results/figures/scorecard.png"]
+    if any(entry["published"] for entry in COMPARED.values())
+    else []
+)
 CELLS = {cell.folder: cell for name, found in EXPERIMENTS.items() for cell in found.cells(name)}
 
 
@@ -85,12 +105,40 @@ def training_of(wildcards):
     return EXPERIMENTS[cell.experiment].training(cell)
 
 
+def one_of(names):
+    """A wildcard constraint: one of these names, and nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def archives_of(source):
+    """The archives of a source with their digests; config.yaml may give those of a mirror that packed them anew."""
+    digests = SETTINGS.downloads.checksums
+    return {archive.file: digests.get(archive.file, archive.digest) for archive in SOURCES[source].archives}
+
+
+def sources_of(wildcards):
+    """The downloads that a dataset is made from, by name."""
+    return {source: f"resources/sources/{source}/source.json" for source in DATASETS[wildcards.dataset].sources}
+
+
 def dataset_files(wildcards):
-    """Results depend on the manifest; the arrays must exist, but a newer date on them changes nothing."""
-    if not EXPERIMENTS[wildcards.experiment].trained:
+    """Results depend on the manifest; the data must exist, but a newer date on it changes nothing."""
+    found = EXPERIMENTS[wildcards.experiment]
+    if not found.trained:
         return {}
-    folder = f"resources/{EXPERIMENTS[wildcards.experiment].dataset_id}"
-    return {"manifest": f"{folder}/manifest.json", "arrays": ancient(f"{folder}/data.safetensors")}
+    folder = f"resources/{found.dataset_id}"
+    data = "images.csv" if found.dataset.files else "data.safetensors"
+    return {"manifest": f"{folder}/manifest.json", "data": ancient(f"{folder}/{data}")}
+
+
+def decoding_threads(wildcards):
+    """Threads of a job that reads a dataset: one computes, and where it holds image files the others decode them."""
+    return 8 if EXPERIMENTS[wildcards.experiment].dataset.files else 1
+
+
+def shards_of(wildcards):
+    """The devices that a training can use: one for each shard of a batch."""
+    return EXPERIMENTS[wildcards.experiment].recipe.shards
 
 
 def cells_of(wildcards):

@@ -1,4 +1,24 @@
+rule download:
+    output:
+        "resources/sources/{source}/source.json",
+    log:
+        "results/logs/download/{source}.log",
+    benchmark:
+        "results/benchmarks/download/{source}.tsv"
+    conda:
+        "../envs/train.yaml"
+    params:
+        # What must arrive. Where it comes from (downloads.mirrors and .folders) changes no result, so it is no parameter.
+        archives=lambda wildcards: canonical_json(archives_of(wildcards.source)),
+    message:
+        "download {wildcards.source}"
+    script:
+        "../workflow/scripts/download.py"
+
+
 rule build_dataset:
+    input:
+        unpack(sources_of),
     output:
         manifest="resources/{dataset}/manifest.json",
         arrays="resources/{dataset}/data.safetensors",
@@ -6,11 +26,35 @@ rule build_dataset:
         "results/logs/build_dataset/{dataset}.log",
     benchmark:
         "results/benchmarks/build_dataset/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(name for name, found in DATASETS.items() if not found.files),
     conda:
         "../envs/train.yaml"
     params:
         dataset=lambda wildcards: canonical_json(DATASETS[wildcards.dataset].model_dump()),
     message:
         "build_dataset {wildcards.dataset}"
+    script:
+        "../workflow/scripts/build_dataset.py"
+
+
+rule index_dataset:
+    input:
+        unpack(sources_of),
+    output:
+        manifest="resources/{dataset}/manifest.json",
+        images="resources/{dataset}/images.csv",
+    log:
+        "results/logs/index_dataset/{dataset}.log",
+    benchmark:
+        "results/benchmarks/index_dataset/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(name for name, found in DATASETS.items() if found.files),
+    conda:
+        "../envs/train.yaml"
+    params:
+        dataset=lambda wildcards: canonical_json(DATASETS[wildcards.dataset].model_dump()),
+    message:
+        "index_dataset {wildcards.dataset}"
     script:
         "../workflow/scripts/build_dataset.py"

@@ -12,6 +12,7 @@ rule dump_logits:
         architecture=rf"(?!{IMPORTED}\b)[a-z][a-z0-9_]*",
     conda:
         "../envs/train.yaml"
+    threads: decoding_threads
     params:
         architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),

@@ -50,6 +50,42 @@ rule merge_summaries:
         "../workflow/scripts/merge_summaries.py"
 
 
+rule write_scorecard:
+    input:
+        [f"results/tables/{name}/summary.csv" for name in SELECTED if name in COMPARED],
+    output:
+        csv="results/tables/scorecard.csv",
+        md=report(
+            "results/tables/scorecard.md",
+            caption="../workflow/report/scorecard.rst",
+            category="all experiments",
+            labels={"what": "scorecard against published numbers", "kind": "table"},
+        ),
+        tex="results/tables/scorecard.tex",
+        pdf="results/figures/scorecard.pdf",
+        png=report(
+            "results/figures/scorecard.png",
+            caption="../workflow/report/scorecard.rst",
+            category="all experiments",
+            labels={"what": "scorecard against published numbers", "kind": "figure"},
+        ),
+        drawn="results/figures/scorecard.csv",
+    log:
+        "results/logs/write_scorecard/scorecard.log",
+    benchmark:
+        "results/benchmarks/write_scorecard/scorecard.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        experiments=canonical_json(COMPARED),
+        settings=settings_of("figures.width"),
+        code=code_of("write_scorecard"),
+    message:
+        "write_scorecard"
+    script:
+        "../workflow/scripts/write_scorecard.py"
+
+
 rule write_main:
     input:
         summary="results/tables/{experiment}/summary.csv",

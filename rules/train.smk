@@ -11,6 +11,9 @@ rule train:
         f"results/benchmarks/train/{CELL.removeprefix('results/cells/')}.tsv"
     conda:
         "../envs/train.yaml"
+    threads: decoding_threads
+    resources:
+        gpu=shards_of,
     params:
         training=lambda wildcards: canonical_json(training_of(wildcards)),
         # Not an output: it must survive a killed job, for the next one to resume from.

@@ -436,3 +436,21 @@ def without(frame, **columns):
 def test_missing_rows_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_two_classes_have_no_p_norm_and_the_figures_say_so(tmp_path):
+    curves, summary = (without(frame, score="max_logit_pnorm") for frame in (make_curves(), make_summary()))
+    sweep, chosen, reference = make_sweep()
+
+    made = {
+        "curves": risk_coverage(curves, summary, score="max_logit_pnorm"),
+        "sweep": pnorm_sweep(sweep[:0], chosen, reference),
+    }
+
+    for name, (figure, data) in made.items():
+        assert "p-norm is not defined for these logits" in figure.axes[0].texts[0].get_text()
+        assert figure.get_suptitle() == "glyphs, resnet8, p-norm"
+        assert data.empty
+        save_figure(figure, data, tmp_path / name)
+    figure, data = degradation(summary)
+    assert set(data["score"]) == {"msp"}

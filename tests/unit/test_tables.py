@@ -226,6 +226,19 @@ def test_fallback_is_marked_and_explained(complete):
     assert "did not beat MSP" in table.notes[0]
 
 
+def test_a_score_that_is_not_defined_is_a_row_of_dashes(complete):
+    metrics, replicates = (frame[frame["score"] != "max_logit_pnorm"] for frame in complete)
+    fitted = pd.DataFrame(
+        [{**PLACE, "loss": "ce", "alpha": 0.0, "seed": 0, "score": "max_logit_pnorm", "fell_back": True}]
+    )
+
+    table = main_table(summarise(metrics, replicates), fitted)
+
+    assert table.display.iloc[2, 1:].unique().tolist() == ["p-norm", "–"]
+    assert table.data.loc[2, "aurc_pct":].isna().all()
+    assert table.notes == ()
+
+
 def test_unknown_scores_metrics_and_losses_are_shown_by_name():
     values = {("mine", 0.5, 0, "msp", "my_metric"): 0.25}
 

@@ -127,7 +127,7 @@ def test_metrics_code_reruns_what_uses_it_but_not_training(workspace):
 
 
 def test_architecture_code_dumps_logits_again_and_warns_of_old_weights(workspace):
-    workspace.edit("src/unsmooth/models/mlp.py", "from torch import nn", "from torch import nn\n\nCHANGED = 1")
+    workspace.edit("src/unsmooth/models/mlp.py", "import torch\n", "import torch\n\nCHANGED = 1\n")
     printed = workspace.snakemake("--dry-run").stdout
 
     assert workspace.planned() == chain(*GAUSSIAN_CELLS, first="dump_logits") | gaussian(REDRAWN) - {

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 from unsmooth.collection import read_cell_logits
-from unsmooth.data.arrays import load_split
+from unsmooth.data.arrays import ARRAYS, load_split
 from unsmooth.figures import extra_gradient, save_figure
 from unsmooth.jobs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
-        manifest = snakemake.input.get("manifest")  # none for imported logits
-        posterior = load_split(Path(manifest).parent, "test").posterior if manifest else None
+        data = Path(snakemake.input.get("data", ""))  # none for imported logits
+        posterior = load_split(data.parent, "test").posterior if data.name == ARRAYS else None
         cells = read_cell_logits(list(snakemake.input.logits), json.loads(snakemake.params.cells))
         if posterior is not None:
             cells = [cell._replace(posterior=posterior.numpy()) if cell.split == "test" else cell for cell in cells]

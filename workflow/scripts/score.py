@@ -20,14 +20,18 @@ SWEEP_PS = range(1, 11)
 
 
 def score(val_path: Path, test_path: Path, names: list[str], scores: Path, fitted_path: Path, sweep: Path) -> None:
-    """Write test confidences by score with the errors, what was fitted, and the AURC of every p on both splits."""
+    """Write test confidences by score with the errors, what was fitted, and the AURC of every p on both splits.
+
+    A score that ranks nothing (the p-norm of two logits) has no confidences; its entry in `fitted_path` says why.
+    """
     val = read_logits(val_path)
     test = read_logits(test_path, num_classes=val.logits.shape[1])
     fitted = {name: fit_score(name, val.logits, val.targets) for name in names}
+    defined = {name: found for name, found in fitted.items() if found.objective_value is not None}
     on_val = score_all(val, scores=["msp"], ps=SWEEP_PS)
-    on_test = score_all(test, scores=fitted, ps=SWEEP_PS)
+    on_test = score_all(test, scores=defined, ps=SWEEP_PS)
     errors = on_test.predictions != test.targets
-    for name, found in fitted.items():
+    for name, found in defined.items():
         note = " (fell back to msp)" if found.fell_back else ""
         print(f"{name} {dict(found.params)}{note}: test AURC {100 * aurc(on_test[name], errors):.3f} %")
     with atomic_path(fitted_path) as temporary:
@@ -37,7 +41,7 @@ def score(val_path: Path, test_path: Path, names: list[str], scores: Path, fitte
         rows = sweep_rows("val", on_val, val.targets) + sweep_rows("test", on_test, test.targets)
         pd.DataFrame(rows).to_csv(temporary, index=False)
     with atomic_path(scores) as temporary:
-        save_file({**{name: on_test[name] for name in names}, "errors": errors.astype(np.uint8)}, temporary)
+        save_file({**{name: on_test[name] for name in defined}, "errors": errors.astype(np.uint8)}, temporary)
 
 
 def sweep_rows(split: str, scored: ScoredLogits, targets: NDArray[np.int64]) -> list[dict[str, Any]]:

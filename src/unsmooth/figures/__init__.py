@@ -2,6 +2,7 @@
 
 from unsmooth.figures.curves import risk_coverage
 from unsmooth.figures.mechanism import extra_gradient, max_logit_given_probability
+from unsmooth.figures.scorecard import scorecard_figure
 from unsmooth.figures.style import save_figure
 from unsmooth.figures.sweeps import degradation, pnorm_sweep
 
@@ -12,4 +13,5 @@ __all__ = [
     "pnorm_sweep",
     "risk_coverage",
     "save_figure",
+    "scorecard_figure",
 ]

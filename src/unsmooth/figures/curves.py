@@ -10,7 +10,16 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from unsmooth.figures.style import configurations_of, legend_below, line_styles, new_figure, single_experiment, styled
+from unsmooth.figures.style import (
+    UNDEFINED,
+    configurations_of,
+    explanation,
+    legend_below,
+    line_styles,
+    new_figure,
+    single_experiment,
+    styled,
+)
 from unsmooth.tables.labels import CELL, CONFIGURATION, in_order, loss_label, require_columns, score_label
 from unsmooth.tables.summary import SUMMARY
 
@@ -45,7 +54,8 @@ def risk_coverage(
         height: inches.
 
     Returns:
-        The figure, in percent, and its data: experiment, architecture, loss, alpha, score, coverage, mean, std, min,
+        The figure, in percent (words where there is no p-norm, as for two classes), and its data: experiment,
+        architecture, loss, alpha, score, coverage, mean, std, min,
         max, seeds (fractions; risk, lower is better).
 
     Raises:
@@ -58,6 +68,8 @@ def risk_coverage(
     title = single_experiment(curves, "curves")
     limiting = _over_seeds(curves[curves["score"].isin([score, *compared_with])])
     data = limiting[limiting["score"] == score].reset_index(drop=True)
+    if data.empty and score == "max_logit_pnorm":
+        return explanation(f"{title}, {score_label(score)}", UNDEFINED.format(score_label(score)), width), data
     require_columns(data, ["mean"], f"curves restricted to the score {score!r}")
     lower, upper = _band(limiting, band)
     limiting = limiting.assign(upper=np.fmax(upper, limiting["mean"]))

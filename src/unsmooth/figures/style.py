@@ -43,9 +43,11 @@ STYLE: Any = {
     "pdf.fonttype": 42,  # TrueType, so text in the PDF can be searched and edited
     "savefig.dpi": 250,
 }
+UNDEFINED = "{} is not defined for these logits: with two classes it is the same for every sample."
 CORRECT_COLOR, WRONG_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito: apart for every colour vision and in grey
 _RAMPS = {"ls": ("YlOrRd", "-"), "nls": ("Blues", (0, (5, 2)))}
-_OTHER_RAMPS = [("Greens", (0, (6, 2, 1, 2))), ("Purples", (0, (1, 1.2))), ("RdPu", (0, (3, 1, 1, 1, 1, 1)))]
+_OTHER_HUES = ["Greens", "Purples", "RdPu", "PuBu", "YlOrBr"]
+_OTHER_DASHES = [(0, (6, 2, 1, 2)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
@@ -63,6 +65,16 @@ def new_figure(width: float, height: float) -> Figure:
     """Empty figure of `width` x `height` inches that lays itself out and needs no pyplot state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def explanation(title: str, text: str, width: float) -> Figure:
+    """Figure of a few words, in the place of one that has nothing to draw."""
+    figure = new_figure(width, 1.2)
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
+    figure.suptitle(title)
     return figure
 
 
@@ -86,7 +98,11 @@ def line_styles(configurations: Iterable[tuple[str, float]]) -> dict[tuple[str, 
     """
     wanted = sorted(set(configurations))
     others = [loss for loss in dict(wanted) if loss not in (BASELINE_LOSS, *_RAMPS)]
-    ramps = _RAMPS | {loss: _OTHER_RAMPS[place % len(_OTHER_RAMPS)] for place, loss in enumerate(others)}
+    # Five hues and four dashes, stepped together, pair up anew for twenty losses.
+    ramps = _RAMPS | {
+        loss: (_OTHER_HUES[place % len(_OTHER_HUES)], _OTHER_DASHES[place % len(_OTHER_DASHES)])
+        for place, loss in enumerate(others)
+    }
     styles: dict[tuple[str, float], dict[str, Any]] = {}
     for loss, alpha in wanted:
         if loss == BASELINE_LOSS:

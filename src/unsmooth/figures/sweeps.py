@@ -10,7 +10,16 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from unsmooth.figures.style import configurations_of, legend_below, line_styles, new_figure, single_experiment, styled
+from unsmooth.figures.style import (
+    UNDEFINED,
+    configurations_of,
+    explanation,
+    legend_below,
+    line_styles,
+    new_figure,
+    single_experiment,
+    styled,
+)
 from unsmooth.tables.labels import (
     CELL,
     CONFIGURATION,
@@ -48,7 +57,7 @@ def degradation(
         losses: loss keys that share the axis of alpha; CE stands at 0.
         metrics: one panel each.
         before: score drawn first.
-        after: score drawn second. The error is the same under both and drawn once.
+        after: score drawn second, where it is defined. The error is the same under both and drawn once.
         width: inches.
         height: inches.
 
@@ -64,12 +73,13 @@ def degradation(
     require_columns(data, SUMMARY, f"summary restricted to {list(losses)}, {[before, after]} and {list(metrics)}")
     title = single_experiment(data, "summary")
 
+    present = {before, *data["score"]}
     figure = new_figure(width, height)
     styles = {before: BEFORE_STYLE, after: AFTER_STYLE}
     for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         for score, style in {before: SHARED_STYLE}.items() if metric == "error" else styles.items():
             line = data[(data["metric"] == metric) & (data["score"] == score)].sort_values("alpha")
-            if line.empty:
+            if line.empty and score in present:
                 raise ValueError(f"summary must have {metric!r} under {score!r} in {title}")
             _interval_line(axes, line, style, metric_style(metric).scale)
         look = metric_style(metric)
@@ -109,7 +119,7 @@ def pnorm_sweep(
 
     Args:
         sweep: one row a cell, split and p: experiment, architecture, loss, alpha, seed, split ("val" or "test"), p (inf
-            allowed), aurc (fraction).
+            allowed), aurc (fraction). Without rows the figure says in words that there is nothing to choose.
         chosen: one row a cell: experiment, architecture, loss, alpha, seed, p; nan where the score fell back to MSP.
         reference: one row a cell and split, as `sweep` without p: AURC of MSP. A split without rows gets no line.
         width: inches.
@@ -122,10 +132,12 @@ def pnorm_sweep(
     Raises:
         ValueError: on missing columns or rows, or several experiments.
     """
-    require_columns(sweep, [*CELL, "split", "p", "aurc"], "sweep")
     require_columns(chosen, [*CELL, "p"], "chosen")
     require_columns(reference, [*CELL, "split", "aurc"], "reference")
-    title = single_experiment(sweep, "sweep")
+    title = f"{single_experiment(chosen, 'chosen')}, {score_label('max_logit_pnorm')}"
+    if sweep.empty:
+        return explanation(title, UNDEFINED.format(score_label("max_logit_pnorm")), width), sweep
+    require_columns(sweep, [*CELL, "split", "p", "aurc"], "sweep")
     by = [*CONFIGURATION, "split"]
     data = (
         sweep.groupby([*by, "p"])["aurc"].agg(["mean", "std", "size"]).reset_index().rename(columns={"size": "seeds"})
@@ -156,7 +168,7 @@ def pnorm_sweep(
     margin = 0.08 * (np.nanmax(values) - np.nanmin(values))
     figure.axes[0].set_ylim(np.nanmin(values) - margin, np.nanmax(values) + margin)
     figure.axes[0].set_ylabel("AURC (%, lower is better)")
-    figure.suptitle(f"{title}, {score_label('max_logit_pnorm')}")
+    figure.suptitle(title)
     entries = {loss_label(*key): style for key, style in styles.items()}
     entries["MSP, same colour"] = {"color": "0.3", "linestyle": ":", "linewidth": 0.9}
     entries["p of a seed (none: MSP kept)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}

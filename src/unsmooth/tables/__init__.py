@@ -8,17 +8,21 @@ from unsmooth.tables.layouts import (
     scores_table,
     short_table,
 )
+from unsmooth.tables.scorecard import SCORECARD, scorecard, scorecard_table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
 from unsmooth.tables.writing import write_table
 
 __all__ = [
     "DIFFERENCES",
+    "SCORECARD",
     "SUMMARY",
     "Table",
     "cost_table",
     "findings",
     "main_table",
     "paired_differences",
+    "scorecard",
+    "scorecard_table",
     "scores_table",
     "short_table",
     "summarise",

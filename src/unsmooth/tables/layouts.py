@@ -59,8 +59,8 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
 
     Returns:
         Percent where the metric has that unit. `data` has `<metric>[_pct]`, `_std`, `_low`, `_high` columns and
-        `fell_back`, the number of seeds; `display` has "mean ± std", a dash where undefined, a dagger where a score
-        fell back.
+        `fell_back`, the number of seeds; `display` has "mean ± std", a dash where undefined (the p-norm of two
+        classes), a dagger where a score fell back.
 
     Raises:
         ValueError: on missing columns or when no row has one of these scores.
@@ -70,21 +70,25 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
     require_columns(rows, SUMMARY, f"summary restricted to the scores {list(MAIN_SCORES)}")
     fallbacks = _fallbacks(fitted)
     records, texts = [], []
-    for key, group in rows.groupby([*CONFIGURATION, "score"], sort=False):
-        fell_back = fallbacks.get(key, 0)
-        record = dict(zip([*CONFIGURATION, "score"], key, strict=True))
-        record |= {"seeds": int(group["seeds"].min()), "fell_back": fell_back}
-        text = _headings(group.iloc[0], rows)
-        text["Score"] = score_label(group["score"].iloc[0]) + (f" {DAGGER}" if fell_back else "")
-        found = group.set_index("metric")[[*STATISTICS]].to_dict("index")
-        for metric in _metrics_of(rows):
-            style = metric_style(metric)
-            column = f"{metric}_pct" if style.unit == "%" else metric
-            values = {name: style.scale * found.get(metric, {}).get(name, np.nan) for name in STATISTICS}
-            record |= {column + suffix: values[name] for name, suffix in STATISTICS.items()}
-            text[style.title] = _plus_minus(values["mean"], values["std"], style.decimals)
-        records.append(record)
-        texts.append(text)
+    for configuration, group in rows.groupby(CONFIGURATION, sort=False):
+        for score in MAIN_SCORES:
+            key = (*configuration, score)
+            values_of = group[group["score"] == score].set_index("metric")[[*STATISTICS]].to_dict("index")
+            if not values_of and key not in fallbacks:
+                continue
+            fell_back = fallbacks.get(key, 0) if values_of else 0
+            record = dict(zip([*CONFIGURATION, "score"], key, strict=True))
+            record |= {"seeds": int(group["seeds"].min()), "fell_back": fell_back}
+            text = _headings(group.iloc[0], rows)
+            text["Score"] = score_label(score) + (f" {DAGGER}" if fell_back else "")
+            for metric in _metrics_of(rows):
+                style = metric_style(metric)
+                column = f"{metric}_pct" if style.unit == "%" else metric
+                values = {name: style.scale * values_of.get(metric, {}).get(name, np.nan) for name in STATISTICS}
+                record |= {column + suffix: values[name] for name, suffix in STATISTICS.items()}
+                text[style.title] = _plus_minus(values["mean"], values["std"], style.decimals)
+            records.append(record)
+            texts.append(text)
     note = f"{DAGGER} did not beat MSP on the validation split in at least one seed and is MSP there."
     return Table(
         "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",

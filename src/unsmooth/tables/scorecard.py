@@ -1,0 +1,134 @@
+"""Published results beside those of this run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pandas import DataFrame, Series
+from scipy.stats import t
+
+from unsmooth.tables.labels import DASH, in_order, loss_label, require_columns, score_label
+from unsmooth.tables.layouts import Table
+from unsmooth.tables.summary import SUMMARY
+
+SCORECARD = [
+    *["experiment", "architecture", "loss", "alpha", "score", "metric"],
+    *["published", "mean", "std", "seeds", "difference", "noise", "verdict", "source"],
+]
+# Published key -> metric of the summary, title, and decimals in print.
+METRICS = {"error": ("error", "Error", 1), "aurc": ("aurc_paper", "AURC", 2)}
+WITHIN, OUTSIDE, ONE_SEED, NOT_RUN = "within noise", "outside noise", "one seed", "not run"
+
+
+def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> DataFrame:
+    r"""Compare every published number with the mean over seeds of this run.
+
+    A published number is one training. It lies within the noise of ours where it lies in the 95 % prediction interval
+    of one more run, :math:`m \pm t_{0.975,\,S-1}\, s \sqrt{1 + 1/S}`, with mean :math:`m` and sample standard deviation
+    :math:`s` over :math:`S` seeds (Student's t; runs taken as normal). One seed has no spread and no verdict.
+
+    Args:
+        experiments: name to `published`, a list of loss, alpha, score, error, aurc (percent) and source.
+        summary: from `summarise`, of the experiments that were run; AURC is its `aurc_paper`, the convention of the
+            published numbers. It may be empty.
+
+    Returns:
+        Columns `SCORECARD`, one row a published number, in the order of `experiments`; numbers are fractions,
+        `difference` is ours - published, `noise` the half-width of the interval; nan where not run.
+
+    Raises:
+        ValueError: on missing columns.
+    """
+    if not summary.empty:
+        require_columns(summary, SUMMARY, "summary")
+    records = []
+    for experiment, entry in experiments.items():
+        for published in entry["published"]:
+            keys = {name: published[name] for name in ("loss", "alpha", "score")}
+            for metric, (measured, _, _) in METRICS.items():
+                record = {"experiment": experiment, **keys, "metric": metric, "source": published["source"]}
+                record["published"] = published[metric] / 100
+                found = _rows(summary, {"experiment": experiment, **keys, "metric": measured})
+                records += [record | _compared(record["published"], row) for row in found] or [
+                    record | {"architecture": "", "seeds": 0, "verdict": NOT_RUN}
+                ]
+    return DataFrame(records, columns=SCORECARD)
+
+
+def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> Table:
+    """The scorecard with one row a published model, and below it what was done differently from the released code.
+
+    Args:
+        experiments: as for `scorecard`; also `deviations` (what, why, whether `as_released` can switch it back) and
+            `as_released`, whether it did.
+        summary: as for `scorecard`.
+
+    Returns:
+        `data` is the scorecard, fractions; `display` has percent and a row for experiments without published numbers.
+
+    Raises:
+        ValueError: as `scorecard`.
+    """
+    data = scorecard(experiments, summary)
+    texts = []
+    for experiment in experiments:
+        mine = data[data["experiment"] == experiment]
+        if mine.empty:
+            texts.append({"Experiment": experiment, "Model": "nothing published"})
+        for _, rows in mine.groupby(["architecture", "loss", "alpha", "score"], sort=False):
+            first = rows.iloc[0]
+            text = {"Experiment": experiment, "Model": loss_label(first["loss"], first["alpha"])}
+            text["Score"] = score_label(first["score"])
+            for metric, (_, title, decimals) in METRICS.items():
+                row = rows[rows["metric"] == metric].iloc[0]
+                text[f"{title} published"] = f"{100 * row['published']:.{decimals}f}"
+                text[f"{title} here"] = _measured(row)
+                text[f"{title} difference"] = (
+                    f"{100 * row['difference']:+.2f}, {row['verdict']}" if row["seeds"] else DASH
+                )
+            text["Published in"] = first["source"]
+            texts.append(text)
+    display = DataFrame(texts).fillna("")
+    return Table(
+        "Published numbers and this run's, in percent (mean ± std over seeds); AURC in the paper's convention.",
+        data,
+        display,
+        3,
+        (
+            "Within noise: the published number lies where 95 % of single further runs are expected, "
+            "mean ± t · std · √(1 + 1/seeds).",
+            *_deviations(experiments),
+        ),
+    )
+
+
+def _rows(summary: DataFrame, keys: Mapping[str, object]) -> list[Series]:
+    for name, value in keys.items():
+        summary = summary[summary[name] == value]
+    return [row for _, row in in_order(summary).iterrows()]
+
+
+def _compared(published: float, row: Series) -> dict[str, Any]:
+    seeds, difference = int(row["seeds"]), row["mean"] - published
+    noise = t.ppf(0.975, seeds - 1) * row["std"] * np.sqrt(1 + 1 / seeds) if seeds > 1 else np.nan
+    verdict = ONE_SEED if seeds == 1 else WITHIN if abs(difference) <= noise else OUTSIDE
+    kept = {name: row[name] for name in ("architecture", "mean", "std")}
+    return kept | {"seeds": seeds, "difference": difference, "noise": noise, "verdict": verdict}
+
+
+def _measured(row: Series) -> str:
+    if row["seeds"] == 0:
+        return NOT_RUN
+    spread = f" ± {100 * row['std']:.2f}" if row["seeds"] > 1 else ""
+    return f"{100 * row['mean']:.2f}{spread} ({row['seeds']})"
+
+
+def _deviations(experiments: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for experiment, entry in experiments.items():
+        for deviation in entry["deviations"]:
+            switched = entry["as_released"] and deviation["switchable"]
+            what = "As released" if switched else deviation["what"].rstrip(".")
+            can = " (as_released: true switches it back)" if deviation["switchable"] and not switched else ""
+            lines.append(f"{experiment}: {what}{can}. {deviation['why']}")
+    return lines

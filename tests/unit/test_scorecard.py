@@ -1,0 +1,102 @@
+"""Published numbers against ours: what counts as noise, and what is told where nothing was run."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unsmooth.figures import save_figure, scorecard_figure
+from unsmooth.tables import SUMMARY, scorecard, scorecard_table, write_table
+
+PUBLISHED = {"loss": "ls", "alpha": 0.2, "score": "msp", "error": 10.0, "aurc": 2.0, "source": "a paper"}
+DEVIATION = {"what": "Three seeds.", "why": "One was published.", "switchable": False}
+SWITCHABLE = {"what": "Clean statistics.", "why": "Test rows leaked.", "switchable": True}
+EXPERIMENTS = {
+    "cifar": {"published": [PUBLISHED], "deviations": [DEVIATION, SWITCHABLE], "as_released": False},
+    "unpublished": {"published": [], "deviations": [DEVIATION], "as_released": False},
+}
+
+
+def summary(error, std=0.001, seeds=3, **changes):
+    row = {"experiment": "cifar", "architecture": "resnet", "loss": "ls", "alpha": 0.2, "score": "msp"}
+    row |= {"std": std, "low": 0.0, "high": 1.0, "seeds": seeds} | changes
+    return pd.DataFrame(
+        [row | {"metric": "error", "mean": error}, row | {"metric": "aurc_paper", "mean": error / 5}], columns=SUMMARY
+    )
+
+
+def error_row(frame):
+    return frame[frame["metric"] == "error"].iloc[0]
+
+
+def test_noise_is_the_prediction_interval_of_one_more_run():
+    row = error_row(scorecard(EXPERIMENTS, summary(0.104)))
+
+    # Student's t with 2 degrees of freedom at 97.5 %: 4.302653, from tables.
+    assert row["noise"] == pytest.approx(4.302653 * 0.001 * math.sqrt(4 / 3), rel=1e-6)
+    assert row["difference"] == pytest.approx(0.004)
+    assert row["verdict"] == "within noise"
+
+
+@pytest.mark.parametrize("error", [0.1051, 0.0949])
+def test_a_number_beyond_the_interval_is_outside(error):
+    assert error_row(scorecard(EXPERIMENTS, summary(error)))["verdict"] == "outside noise"
+
+
+def test_the_interval_holds_95_percent_of_further_runs():
+    runs = np.random.default_rng(0).normal(0.1, 0.002, size=(4000, 4))
+    verdicts = [
+        error_row(
+            scorecard(
+                {"cifar": {"published": [PUBLISHED | {"error": 100 * new}], "deviations": [], "as_released": False}},
+                summary(seen.mean(), std=seen.std(ddof=1)),
+            )
+        )["verdict"]
+        for *seen, new in map(np.asarray, runs[:400])
+        for seen in [np.array(seen)]
+    ]
+
+    assert 0.92 <= verdicts.count("within noise") / len(verdicts) <= 0.98
+
+
+def test_one_seed_has_no_verdict_and_no_run_no_number():
+    assert error_row(scorecard(EXPERIMENTS, summary(0.3, std=np.nan, seeds=1)))["verdict"] == "one seed"
+    row = error_row(scorecard(EXPERIMENTS, summary(0.1, experiment="other")))
+    assert row["verdict"] == "not run" and math.isnan(row["mean"]) and row["published"] == 0.1
+    assert len(scorecard(EXPERIMENTS, pd.DataFrame(columns=SUMMARY))) == 2
+
+
+def test_aurc_is_compared_in_the_convention_of_the_paper():
+    rows = scorecard(EXPERIMENTS, summary(0.1).assign(metric=["error", "aurc"]))
+
+    assert rows.set_index("metric")["verdict"].to_dict() == {"error": "within noise", "aurc": "not run"}
+
+
+def test_table_tells_the_deviations_and_what_was_switched_back(tmp_path):
+    table = scorecard_table(EXPERIMENTS, summary(0.104))
+    write_table(table, tmp_path / "scorecard")
+    text = (tmp_path / "scorecard.md").read_text()
+
+    assert table.display["Error here"].tolist() == ["10.40 ± 0.10 (3)", ""]
+    assert table.display["Error difference"].tolist() == ["+0.40, within noise", ""]
+    assert table.display["Model"].tolist() == ["LS 0.2", "nothing published"]
+    assert "cifar: Clean statistics (as_released: true switches it back). Test rows leaked." in text
+    switched = scorecard_table({"cifar": EXPERIMENTS["cifar"] | {"as_released": True}}, summary(0.104))
+    assert "cifar: As released. Test rows leaked." in switched.notes
+    assert "cifar: Three seeds. One was published." in switched.notes
+
+
+def test_figure_draws_the_differences_and_says_what_was_not_run(tmp_path):
+    both = {"cifar": EXPERIMENTS["cifar"], "other": EXPERIMENTS["cifar"]}
+    data = scorecard(both, summary(0.104))
+    figure, drawn = scorecard_figure(data)
+    save_figure(figure, drawn, tmp_path / "scorecard")
+
+    error = figure.axes[0]
+    texts = [text.get_text() for text in error.texts]
+    points = np.concatenate([line.get_xdata() for line in error.lines if line.get_marker() in ("o", "s")])
+    assert texts == ["10.0", "10.0, not run"]
+    assert points == pytest.approx([0.4])
+    assert [label.get_text() for label in error.get_yticklabels()] == ["cifar, LS 0.2", "other, LS 0.2"]
+    assert (tmp_path / "scorecard.pdf").stat().st_size > 0
