@@ -19,6 +19,7 @@ include: "rules/common.smk"
 
 if workflow.is_main_process:
     check_writable("results", "resources")
+    follow_moved_data()
     warn_of_stale_cells()
 
 

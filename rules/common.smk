@@ -132,8 +132,8 @@ def dataset_files(wildcards):
 
 
 def decoding_threads(wildcards):
-    """Threads of a job that reads a dataset: one computes, and where it holds image files the others decode them."""
-    return 8 if EXPERIMENTS[wildcards.experiment].dataset.files else 1
+    """Threads of a job that reads a dataset: one computes; where it holds image files, others decode for each device."""
+    return 8 * shards_of(wildcards) if EXPERIMENTS[wildcards.experiment].dataset.files else 1
 
 
 def shards_of(wildcards):
@@ -148,24 +148,40 @@ def cells_of(wildcards):
     return [cell for cell in cells if chosen in (None, cell.architecture)]
 
 
-def from_cells(*names):
-    """An input function: the files `names` of every cell."""
-    return lambda wildcards: [f"{cell.folder}/{name}" for name in names for cell in cells_of(wildcards)]
+def extreme_cells(wildcards):
+    """The cells of CE and of the strongest smoothing: logits of all would not fit into memory for the large datasets."""
+    found = EXPERIMENTS[wildcards.experiment]
+    strongest = found.smoothed[0]
+    kept = {("ce", 0.0), (strongest, max(found.alphas(strongest)))}
+    return [cell for cell in cells_of(wildcards) if (cell.loss, cell.alpha) in kept]
 
 
-def logits_from_cells(*splits):
-    """An input function: the logits of every cell on those of the `splits` that the experiment has."""
+def smoothed_cells(wildcards):
+    """The cells of the label-smoothing losses."""
+    return [cell for cell in cells_of(wildcards) if cell.loss in EXPERIMENTS[wildcards.experiment].smoothed]
+
+
+def from_cells(*names, chosen=cells_of):
+    """An input function: the files `names` of the chosen cells."""
+    return lambda wildcards: [f"{cell.folder}/{name}" for name in names for cell in chosen(wildcards)]
+
+
+def logits_from_cells(*splits, chosen):
+    """An input function: the logits of the chosen cells on those of the `splits` that the experiment has."""
 
     def paths(wildcards):
         present = [split for split in splits if split in EXPERIMENTS[wildcards.experiment].splits]
-        return from_cells(*(f"logits/{split}.safetensors" for split in present))(wildcards)
+        return from_cells(*(f"logits/{split}.safetensors" for split in present), chosen=chosen)(wildcards)
 
     return paths
 
 
-def cell_keys(wildcards):
-    """What the cells of `from_cells` are, in its order, as canonical JSON."""
-    return canonical_json([vars(cell) for cell in cells_of(wildcards)])
+def keys_of(chosen):
+    """A params function: what the chosen cells are, in the order of `from_cells`, as canonical JSON."""
+    return lambda wildcards: canonical_json([vars(cell) for cell in chosen(wildcards)])
+
+
+cell_keys = keys_of(cells_of)
 
 
 @cache
@@ -237,6 +253,14 @@ def warn_of_stale_cells():
             "These cells are older than the training code; delete them, or use --forcerun train, to train them anew:\n"
             + "\n".join(f"  {folder}" for folder in stale)
         )
+
+
+def follow_moved_data():
+    """Use data that lie in a folder of the user's where config.yaml says they are now, without any job."""
+    from unsmooth.data.download import follow
+
+    for name in SOURCES:
+        follow(name, Path("resources/sources") / name, SETTINGS.downloads.folders.get(name))
 
 
 def print_results():

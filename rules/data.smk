@@ -5,6 +5,8 @@ rule download:
         "results/logs/download/{source}.log",
     benchmark:
         "results/benchmarks/download/{source}.tsv"
+    # First of all jobs, so that what is missing is said before anything is trained.
+    priority: 100
     conda:
         "../envs/train.yaml"
     params:

@@ -13,6 +13,8 @@ rule dump_logits:
     conda:
         "../envs/train.yaml"
     threads: decoding_threads
+    resources:
+        gpu=1,
     params:
         architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),

@@ -198,7 +198,7 @@ rule draw_risk_coverage:
 
 rule draw_max_logit:
     input:
-        logits_from_cells("train", "test"),
+        logits_from_cells("train", "test", chosen=extreme_cells),
     output:
         pdf="results/figures/{experiment}/{architecture}/max_logit.pdf",
         png=report(
@@ -216,7 +216,7 @@ rule draw_max_logit:
         "../envs/report.yaml"
     params:
         smoothed=smoothed_losses,
-        cells=cell_keys,
+        cells=keys_of(extreme_cells),
         settings=settings_of("figures.width", "figures.max_logit"),
         code=code_of("draw_max_logit"),
     message:
@@ -285,7 +285,7 @@ rule draw_pnorm_sweep:
 rule draw_extra_gradient:
     input:
         unpack(dataset_files),
-        logits=logits_from_cells("val", "test"),
+        logits=logits_from_cells("val", "test", chosen=smoothed_cells),
     output:
         pdf="results/figures/{experiment}/{architecture}/extra_gradient.pdf",
         png=report(
@@ -303,7 +303,7 @@ rule draw_extra_gradient:
         "../envs/train.yaml"
     params:
         smoothed=smoothed_losses,
-        cells=cell_keys,
+        cells=keys_of(smoothed_cells),
         settings=settings_of("figures.extra_gradient"),
         code=code_of("draw_extra_gradient"),
     message:

@@ -114,6 +114,7 @@ def train_cell(job: CellJob) -> None:
         for left_by_a_kill in cell.glob(f".{checkpoint.stem}-*"):
             left_by_a_kill.unlink()
     recipe, manifest = Recipe.model_validate(training["recipe"]), read_manifest(dataset)
+    torch.set_float32_matmul_precision(recipe.matmul_precision)
     loader = training_loader(
         dataset, recipe, device=job.device, rank=rank(), world_size=world_size(), workers=job.workers
     )
@@ -171,6 +172,7 @@ def _cost(result: TrainingResult, device: str) -> dict[str, Any]:
 @record
 def _train_together(job: CellJob) -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    torch.set_num_threads(1)  # the other cores decode, or belong to the other processes
     with process_group(job.device):
         train_cell(job)
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StrictBool, StringConstraints, field_validator, model_validator
 
 from unsmooth.config_errors import ConfigError, suggestion, validated
+from unsmooth.data.sources import SOURCES
 from unsmooth.specs import Architecture, Augmentation, Dataset, Loss, Recipe
 from unsmooth.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
 
@@ -170,7 +171,7 @@ class Experiment(Grid):
     recipe: Recipe = Field(description="how every cell is trained")
     published: list[Published] = Field([], description="published results, compared in the scorecard")
     deviations: list[Deviation] = Field([], description="departures from the released code, told in the scorecard")
-    as_released: bool = Field(False, description="switch the deviations back that can be")
+    as_released: StrictBool = Field(False, description="switch the deviations back that can be")
 
     @model_validator(mode="after")
     def _published_results_are_of_cells(self) -> Self:
@@ -319,9 +320,19 @@ class Downloads(Spec):
         {}, description="beginning of a URL to what replaces it; the original is tried last"
     )
     folders: dict[str, str] = Field({}, description="source to a local folder with its archives, or unpacked")
-    checksums: dict[str, Annotated[str, StringConstraints(pattern="^(md5|sha256):[0-9a-f]+$")]] = Field(
+    checksums: dict[str, Annotated[str, StringConstraints(pattern="^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$")]] = Field(
         {}, description="archive to its digest, where a mirror packed it anew: md5:... or sha256:..."
     )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        archives = [archive.file for source in SOURCES.values() for archive in source.archives]
+        for what, names, known in (("folders", self.folders, [*SOURCES]), ("checksums", self.checksums, archives)):
+            if unknown := sorted(set(names) - set(known)):
+                raise ValueError(f"{what}: there is no {unknown[0]!r}{suggestion(unknown[0], known)}")
+        if "" in self.mirrors:
+            raise ValueError("mirrors: the beginning of a URL must not be empty")
+        return self
 
 
 class RiskCoverageFigure(Spec):
@@ -402,7 +413,9 @@ def load_experiment(path: Path) -> Experiment | LogitsExperiment:
         raise ConfigError(f"experiment file {path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
     if isinstance(data, Mapping) and "logits" in data:
         return validated(LogitsExperiment, data, str(path))
-    return validated(Experiment, _switched_back(data), str(path))
+    ours = validated(Experiment, data, str(path))
+    released = validated(Experiment, _switched_back(data), f"{path} as released")
+    return released if ours.as_released else ours
 
 
 def format_number(value: float) -> str:
@@ -419,8 +432,8 @@ def format_number(value: float) -> str:
 
 
 def _switched_back(data: Any) -> Any:
-    """Return an experiment file with the released values in the place of ours, where it asks for them."""
-    if isinstance(data, Mapping) and data.get("as_released") is True and isinstance(data.get("deviations"), list):
+    """Return an experiment file with the released values in the place of ours."""
+    if isinstance(data, Mapping) and isinstance(data.get("deviations"), list):
         for deviation in data["deviations"]:
             if isinstance(deviation, Mapping) and isinstance(deviation.get("as_released"), Mapping):
                 data = _laid_over(data, deviation["as_released"])

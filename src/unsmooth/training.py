@@ -1,20 +1,19 @@
 """The training loop: one function from a fresh model to its last checkpoint.
 
-Everything random in an epoch is drawn from generators seeded by (seed, epoch), and a checkpoint holds the position
-and the random states, so that a run killed at any moment and started again ends with the same weights, bit for bit on
+Everything random is drawn from generators seeded by seed and epoch, and for dropout by step and shard too; a checkpoint
+holds the position, so that a run killed at any moment and started again ends with the same weights, bit for bit on
 a CPU, as one that was never interrupted.
 
 A step takes the shards of a batch (see `unsmooth.data.loading`) and follows the mean gradient over all its samples.
 Several processes, one a device, divide the shards between them. How many there are changes the weights by rounding
-alone; only dropout and the running statistics of batch normalisation differ: those in the checkpoint are of the
-shards of process 0.
+alone.
 """
 
 import hashlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,11 +119,11 @@ def train(
     def save() -> None:
         if checkpoint is None:
             return
-        processes = gathered({"totals": totals.cpu(), "random": _random_states(device)})
+        everyones = torch.stack(gathered(totals.cpu())).sum(dim=0)
         if rank() == 0:
             state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
             state |= {"epoch": epoch, "step": step, "seen": seen, "generator": generator.get_state()}
-            state |= {"processes": processes, "result": vars(result), "fingerprint": fingerprint}
+            state |= {"totals": everyones, "result": vars(result), "fingerprint": fingerprint}
             write_checkpoint(checkpoint, state)
         gathered(None)  # no process may end before the file is written
 
@@ -135,20 +134,18 @@ def train(
         epoch, step, seen = state["epoch"], state["step"], state["seen"]
         resumed = state if step else None
         log(f"resumed at epoch {epoch + 1}, step {step + 1}")
+    gathered(None)  # the file may be replaced only when all have read it
 
     with _termination_request() as terminated:
         while epoch < recipe.epochs:
             generator.manual_seed(_derive_seed(seed, epoch))
-            torch.manual_seed(_derive_seed(seed, epoch) + rank())
             if isinstance(loss, ClassificationLoss):
                 loss.start_epoch(epoch, recipe.epochs)
             resume = None
             if resumed is not None:
                 resume = resumed["generator"]
-                # More processes than before find none of their own and start afresh, fewer take over several.
-                for process in reversed(resumed["processes"][rank() :: world_size()]):
-                    totals += process["totals"].to(device)
-                    _set_random_states(process["random"], device)
+                if rank() == 0:
+                    totals += resumed["totals"].to(device)
                 resumed = None
             losses: list[Tensor] = []  # not yet checked
             started = logged = time.perf_counter()
@@ -160,7 +157,7 @@ def train(
                     size = recipe.batch_size if step + 1 < len(loader) else sum(gathered(size))
                 lr = optimizer.param_groups[0]["lr"]
                 optimizer.zero_grad(set_to_none=True)
-                results = add_gradient(shards, size)
+                results = add_gradient(shards, size, _derive_seed(seed, epoch, step))
                 if recipe.gradient_clip is not None:
                     scaler.unscale_(optimizer)
                     clip_gradients(parameters, recipe.gradient_clip)
@@ -230,15 +227,24 @@ class _GradientSum:
         self.model, self.parameters, self.loss, self.recipe, self.scaler = model, parameters, loss, recipe, scaler
         self.device_type = parameters[0].device.type
         self.network = synchronised(model)
-        # dynamic=False: only the last batch of an epoch has another size.
+        # dynamic=False: shards have one size or two, and others in the last batch of an epoch only.
         self.forward = torch.compile(self.network, dynamic=False) if recipe.compile else self.network
 
-    def __call__(self, shards: list[Shard], size: int) -> list[Shard]:
-        """Add the gradient of the mean loss over the `size` samples of the batch; return loss and logits by shard."""
+    def __call__(self, shards: list[Shard], size: int, seed: int) -> list[Shard]:
+        """Add the gradient of the mean loss over the `size` samples of the batch; return loss and logits by shard.
+
+        `seed` and the number of the shard decide dropout. The first shard alone moves the running statistics of batch
+        normalisation, as those of the first device do where every shard has its own.
+        """
         results = []
-        for number, (inputs, targets) in enumerate(shards, start=1):
+        for place, (inputs, targets) in enumerate(shards):
+            if targets.ndim != 1 or targets.is_floating_point():
+                raise ValueError(f"targets must be (B,) class indices, got {tuple(targets.shape)} {targets.dtype}")
+            shard = rank() + place * world_size()
+            torch.manual_seed(seed + shard)
             weight = world_size() * len(targets) / size  # gradients are averaged over processes
-            with deferred_sum(self.network, number < len(shards)):
+            statistics = nullcontext() if shard == 0 else fixed_statistics(self.model)
+            with deferred_sum(self.network, place + 1 < len(shards)), statistics:
                 add = self._add if self.recipe.sam is None else self._add_at_perturbed_weights
                 results.append(add(inputs, targets, weight))
         return results
@@ -260,10 +266,14 @@ class _GradientSum:
             clip_gradients(self.parameters, self.recipe.gradient_clip)
         with perturbed(self.parameters, self.recipe.sam.rho), fixed_statistics(self.model):
             self._set_gradients(sums)
+            self.loss.eval()  # it learns at the weights themselves
             self._add(inputs, targets, weight)
+            self.loss.train()
         return value.detach(), logits.detach()
 
     def _evaluate(self, inputs: Tensor, targets: Tensor) -> Shard:
+        if inputs.ndim == 4 and not self.recipe.channels_last:
+            inputs = inputs.contiguous()
         precision = self.recipe.precision
         with torch.autocast(self.device_type, AUTOCAST[precision], enabled=precision != "fp32"):
             logits = self.forward(inputs)
@@ -291,23 +301,9 @@ def _check_finite(losses: list[Tensor], epoch: int, step: int, shards: int) -> N
         raise NonFiniteLossError(f"loss is {value} at epoch {epoch + 1}, step {first}")
 
 
-def _derive_seed(seed: int, epoch: int) -> int:
-    digest = hashlib.sha256(f"{seed}/{epoch}".encode()).digest()
+def _derive_seed(*numbers: int) -> int:
+    digest = hashlib.sha256("/".join(map(str, numbers)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
-
-
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of the generators that dropout draws from."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["device"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["device"], device)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ EQUIVALENT = {
     "sharpness-aware": Recipe(**SGD, shards=4, sam=Sam(rho=0.2), gradient_clip=GradientClip(kind="value", limit=0.1)),
 }
 LONG = Recipe(**SGD | {"epochs": 3, "batch_size": 4}, shards=2, schedule=Constant())  # 18 steps an epoch
+NORMALISED = Recipe(**SGD | {"batch_size": 14}, shards=4)  # every shard has several samples
 AGREED_STEP = 10
 
 
@@ -58,7 +59,7 @@ def terminate():
     signal.raise_signal(signal.SIGTERM)
 
 
-def run(recipe, *, dropout=0.0, loss=None, checkpoint=None):
+def run(recipe, *, dropout=0.0, norm=False, loss=None, checkpoint=None):
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(3, (70,), generator=generator)
     images = torch.randint(256, (70, 1, 8, 8), generator=generator, dtype=torch.uint8)
@@ -75,7 +76,8 @@ def run(recipe, *, dropout=0.0, loss=None, checkpoint=None):
         world_size=world_size(),
     )
     torch.manual_seed(rank())  # process 0 decides
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
+    hidden = nn.BatchNorm1d(16) if norm else nn.Identity()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), hidden, nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
     lines = []
     settings = {"seed": 1, "checkpoint": checkpoint, "log": lines.append}
     result = train(net, loss or Interrupted(), loader, recipe, **settings)
@@ -91,6 +93,7 @@ def interrupted(error, call, act, checkpoint, **settings):
 def found_by_one_of_two(folder):
     found = {name: run(recipe) for name, recipe in EQUIVALENT.items()}
     found["dropout"] = run(LONG, dropout=0.5)
+    found["norm"] = run(NORMALISED, norm=True)
 
     # A signal to the second process alone; then a kill in the middle of an epoch.
     act = terminate if rank() == 1 else lambda: None
@@ -198,6 +201,11 @@ def test_training_goes_on_with_another_number_of_processes(processes, folder, tm
     assert_close(alone, expected)
     assert processes[0]["from one"]["lines"][0].startswith("resumed at epoch 1, step ")
     assert_close(processes[0]["from one"], expected)
+
+
+def test_dropout_and_running_statistics_do_not_depend_on_the_number_of_processes(processes):
+    assert_close(processes[0]["dropout"], run(LONG, dropout=0.5))
+    assert_close(processes[0]["norm"], run(NORMALISED, norm=True))
 
 
 def test_processes_draw_different_dropout(processes):

@@ -259,8 +259,15 @@ def test_released_values_are_laid_over_the_file_on_request(write):
 
 def test_a_released_value_is_checked_like_any_other(write):
     wrong = [{"what": "x", "why": "y", "as_released": {"dataset": {"noise": -1}}}]
-    with pytest.raises(ConfigError, match="dataset.noise: must be greater than or equal to 0"):
-        load_experiment(write(released(deviations=wrong, as_released=True)))
+    for switch in (False, True):  # a fault shows before somebody switches
+        with pytest.raises(ConfigError, match="as released: dataset.noise: must be greater than or equal to 0"):
+            load_experiment(write(released(deviations=wrong, as_released=switch)))
+
+
+@pytest.mark.parametrize("value", ["yes", "true", 1])
+def test_a_switch_is_true_or_false_and_nothing_like_it(write, value):
+    with pytest.raises(ConfigError, match="as_released: must be a valid boolean"):
+        load_experiment(write(released(as_released=value)))
 
 
 def test_every_shipped_experiment_can_be_run_as_released(pytestconfig, write):
@@ -324,6 +331,9 @@ def test_augmentation_must_fit_the_data(write, dataset, augmentation, message):
     ("downloads", "message"),
     [
         ({"checksums": {"a.zip": "abc"}}, "downloads.checksums.a.zip: must match pattern"),
+        ({"folders": {"imagnet": "x"}}, "downloads: folders: there is no 'imagnet'; did you mean 'imagenet'?"),
+        ({"checksums": {"a.zip": "md5:" + 32 * "0"}}, "downloads: checksums: there is no 'a.zip'"),
+        ({"mirrors": {"": "http://127.0.0.1/"}}, "mirrors: the beginning of a URL must not be empty"),
         ({"mirror": {}}, "unknown key 'downloads.mirror'; did you mean 'mirrors'"),
     ],
 )

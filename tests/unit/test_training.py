@@ -272,10 +272,10 @@ def test_norm_clipping_bounds_the_step():
 class InOrder:
     """A loader of one batch in the order of the samples."""
 
-    def __init__(self, shards=1):
+    def __init__(self, shards=1, targets=None):
         generator = torch.Generator().manual_seed(0)
         self.inputs = torch.randn(20, 4, generator=generator)
-        self.targets = torch.randint(3, (20,), generator=generator)
+        self.targets = torch.randint(3, (20,), generator=generator) if targets is None else targets
         self.shards = list(zip(self.inputs.tensor_split(shards), self.targets.tensor_split(shards), strict=True))
 
     def __len__(self):
@@ -301,15 +301,24 @@ def test_shards_follow_the_mean_gradient_of_the_batch(shards):
         assert one == pytest.approx(other, rel=1e-5)
 
 
-def test_every_shard_is_normalised_by_its_own_statistics():
+def test_every_shard_is_normalised_by_itself_and_the_first_is_remembered():
     loader = InOrder(shards=3)
-    norm = nn.BatchNorm1d(4, momentum=1.0)  # remembers the last batch alone
+    norm = nn.BatchNorm1d(4, momentum=1.0)  # remembers the last statistics alone
+    means = []
+    norm.register_forward_hook(lambda module, inputs, outputs: means.append(outputs.mean(dim=0).detach()))
     recipe = Recipe(epochs=1, batch_size=20, shards=3, optimizer=Sgd(lr=0.1))
 
     quiet(nn.Sequential(norm, nn.Linear(4, 3)), loader, recipe)
 
-    torch.testing.assert_close(norm.running_mean, loader.shards[2][0].mean(dim=0))
-    assert norm.num_batches_tracked == 3
+    torch.testing.assert_close(torch.stack(means), torch.zeros(3, 4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(norm.running_mean, loader.shards[0][0].mean(dim=0))
+    assert norm.num_batches_tracked == 1
+
+
+def test_targets_that_are_no_indices_are_refused():
+    recipe = Recipe(epochs=1, batch_size=20, shards=3, optimizer=Sgd(lr=0.1))
+    with pytest.raises(ValueError, match=r"targets must be \(B,\) class indices, got \(7, 3\)"):
+        quiet(nn.Linear(4, 3), InOrder(shards=3, targets=torch.zeros(20, 3)), recipe)
 
 
 def sharpness_aware_sgd(weights, loader, *, steps, lr, rho, limit):
@@ -356,6 +365,20 @@ def test_perturbation_goes_rho_along_the_gradient_and_back_exactly():
         assert parameters[1].item() == pytest.approx(0.0, abs=1e-7)
 
     assert all(torch.equal(one, other) for one, other in zip(parameters, before, strict=True))
+
+
+def test_online_targets_are_learnt_at_the_weights_themselves_only():
+    loss = OnlineLabelSmoothing(0.5, num_classes=3)
+    remembered = []
+    loss.end_epoch = lambda: remembered.append(float(loss.sums.sum()))
+    recipe = Recipe(epochs=1, batch_size=20, optimizer=Sgd(lr=0.1), sam=Sam(rho=0.1))
+    net = nn.Linear(4, 3)
+    loader = InOrder()
+    right = (net(loader.inputs).argmax(dim=1) == loader.targets).sum()
+
+    train(net, loss, loader, recipe, seed=0, log=lambda line: None)
+
+    assert remembered == [pytest.approx(float(right))]
 
 
 def test_sharpness_aware_step_updates_running_statistics_at_the_weights_themselves():

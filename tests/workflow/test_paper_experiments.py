@@ -22,7 +22,8 @@ from unsmooth.experiment import load_experiment
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-GRID = {"losses": {"ce": None, "ls": {"alpha": [0.2]}}, "seeds": [0], "published": []}
+GRID = {"losses": {"ce": None, "ls": {"alpha": [0.2]}}, "seeds": [0]}
+PUBLISHED = {"error": 20.0, "aurc": 10.0, "source": "a test"}
 IMAGENET = {
     "dataset": {"num_val": 20, "num_train_logits": 10, "image_size": 64, "resize": 72},
     "recipe": {"epochs": 2, "batch_size": 16, "shards": 2, "warmup": {"epochs": 1}, "precision": "fp32"},
@@ -79,7 +80,8 @@ def shipped(pytestconfig, fresh, archives, server):
         data = yaml.safe_load((pytestconfig.rootpath / "experiments" / f"{name}.yaml").read_text())
         for part, changes in SMALL[name][0].items():
             data[part] = merged(data[part], changes)
-        data |= GRID
+        data["dataset"]["complete"] = False
+        data |= GRID | {"published": [PUBLISHED | {"loss": "ce"}, PUBLISHED | {"loss": "ls", "alpha": 0.2}]}
         (fresh.folder / "experiments" / f"{name}.yaml").write_text(yaml.safe_dump(data))
         hosts = {f"{url.scheme}://{url.netloc}/" for url in map(urlsplit, addresses())}
         digests = {name: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in archives.items()}
@@ -121,6 +123,8 @@ def check_results(workspace, name):
     for architecture in experiment.architecture_names:
         figures = workspace.folder / "results" / "figures" / name / architecture
         assert (figures / "risk_coverage_msp.pdf").stat().st_size > 0
+    scorecard = pd.read_csv(workspace.folder / "results" / "tables" / "scorecard.csv")
+    assert scorecard["verdict"].tolist() == ["one seed"] * 4 and scorecard["mean"].between(0, 1).all()
     manifest = json.loads((workspace.folder / "resources" / experiment.dataset_id / "manifest.json").read_text())
     assert manifest["sizes"]["test"] == SMALL[name][1]
 
@@ -176,7 +180,7 @@ def test_a_corrupt_download_ends_the_run_and_is_not_kept(shipped, server):
 
     assert done.returncode != 0 and "Traceback" not in output
     assert hashlib.sha256(server.files[name]).hexdigest() in output and hashlib.sha256(right).hexdigest() in output
-    manifest = "resources/online_shoppers_num_val-100/manifest.json"
+    manifest = "resources/online_shoppers_complete-False_num_val-100/manifest.json"
     assert not (workspace.folder / manifest).exists()
     server.files[name] = right
     workspace.run(manifest)

@@ -7,18 +7,30 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 
+from unsmooth.data.arrays import DatasetError
 from unsmooth.data.download import source_root
 from unsmooth.jobs import job_log
 from unsmooth.specs import Dataset, resolve
 
 
 def build_dataset(options: str, folder: Path, downloads: Mapping[str, Path]) -> None:
-    """Build the dataset described by JSON `options` into `folder`, which is named after it, from its `downloads`."""
+    """Build the dataset described by JSON `options` into `folder`, which is named after it, from its `downloads`.
+
+    Raises:
+        DatasetError: the downloads are damaged, or hold other data than were published.
+    """
     spec = TypeAdapter(Dataset).validate_python(json.loads(options))
-    settings = spec.model_dump(exclude={"kind"})
+    settings = spec.model_dump(exclude={"kind", "complete"})
     if spec.sources:
         settings["sources"] = {name: source_root(downloads[name].parent) for name in spec.sources}
     manifest = resolve(spec.target)(folder, dataset=folder.name, **settings)
+    if not spec.embedded and spec.complete:
+        found = sum(manifest.sizes[split] for split in ("train", "val", "test"))
+        if found != spec.samples:
+            raise DatasetError(
+                f"{spec.kind} has {found:,} samples, {spec.samples:,} were published: the data are not complete. "
+                "complete: false under dataset takes them as they are"
+            )
     print(f"{manifest.dataset}: {len(manifest.classes)} classes, {manifest.sizes}, sha256 {manifest.sha256}")
 
 

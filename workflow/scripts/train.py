@@ -37,7 +37,7 @@ def train(training: dict[str, Any], dataset: Path, cell: Path, checkpoint: Path,
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
-        torch.set_num_threads(snakemake.threads)
+        torch.set_num_threads(1 if torch.cuda.is_available() else snakemake.threads)
         began = time.perf_counter()
         train(
             json.loads(snakemake.params.training),

@@ -23,11 +23,11 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from unsmooth.data.extract import extract
-from unsmooth.data.sources import SOURCES, Source
+from unsmooth.data.sources import PROVIDED, SOURCES, Source, data_root
 from unsmooth.files import atomic_path
 from unsmooth.specs import resolve
 
-__all__ = ["RECORD", "DownloadError", "SourceError", "download", "fetch_source", "source_root"]
+__all__ = ["RECORD", "DownloadError", "SourceError", "download", "fetch_source", "follow", "source_root"]
 
 RECORD = "source.json"
 CHUNK = 1 << 20  # bytes
@@ -83,7 +83,8 @@ def fetch_source(
         return
     if provided is not None and _has_layout(source, provided):
         log(f"{name}: used where it lies, in {provided}")
-        _write_record(folder, {"name": name, "archives": [], "root": str(provided)})
+        _link(folder / PROVIDED, provided)
+        _write_record(folder, {"name": name, "archives": []})
         return
     paths = _provided_archives(source, provided, log)
     for archive in source.archives:
@@ -92,7 +93,8 @@ def fetch_source(
             paths[archive.file] = folder / "archives" / archive.file
             download(archive.url, paths[archive.file], archive.digest, mirrors=mirrors, log=log)
     log(f"{name}: unpacking {', '.join(paths)}")
-    (folder / RECORD).unlink(missing_ok=True)
+    for old in (folder / RECORD, folder / PROVIDED):
+        old.unlink(missing_ok=True)
     _unpack(source, paths, folder)
     archives = [
         {"file": each.file, "url": each.url, "bytes": paths[each.file].stat().st_size, "digest": each.digest}
@@ -105,12 +107,33 @@ def source_root(folder: Path) -> Path:
     """Return the data root of a fetched source: `folder` itself, or where the user keeps the unpacked dataset.
 
     Raises:
-        SourceError: the source has not been fetched.
+        SourceError: the source has not been fetched, or the user's data are gone.
     """
-    try:
-        return Path(json.loads((folder / RECORD).read_text()).get("root", folder))
-    except FileNotFoundError:
-        raise SourceError(f"{folder / RECORD} does not exist: fetch the source first") from None
+    if not (folder / RECORD).is_file():
+        raise SourceError(f"{folder / RECORD} does not exist: fetch the source first")
+    if not (root := data_root(folder)).is_dir():
+        raise SourceError(
+            f"{root.readlink()}, where {folder.name} was, does not exist: name its new place in downloads"
+        )
+    return root
+
+
+def follow(name: str, folder: Path, local: str | Path | None) -> None:
+    """Let a source that is used where it lies be used where the user has it now; the dataset stays the same.
+
+    Args:
+        name: a key of `SOURCES`.
+        folder: of the source; nothing happens unless it leads to data of the user's.
+        local: where they are now. Where it has no such data, the source counts as not fetched.
+    """
+    link = folder / PROVIDED
+    if not (link.is_symlink() and (folder / RECORD).exists()):
+        return
+    provided = None if local is None else Path(local).expanduser().absolute()
+    if provided is None or not _has_layout(SOURCES[name], provided):
+        (folder / RECORD).unlink()
+    elif link.readlink() != provided:
+        _link(link, provided)
 
 
 def download(
@@ -152,7 +175,7 @@ def download(
             old, _ = part.resumable()
             try:
                 _receive_all(session, part, log, backoff_s)
-            except (requests.RequestException, HTTPError) as error:
+            except (OSError, HTTPError) as error:  # of requests, or of the disk
                 failures.append(f"{part.address}: {error}")
                 continue
             if (found := _digest(part.path, digest)) == digest:
@@ -302,10 +325,19 @@ def _is_fetched(source: Source, folder: Path, provided: Path | None) -> bool:
         digests = {archive["file"]: archive["digest"] for archive in record["archives"]}
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    if "root" in record:
-        return record["root"] == str(provided) and _has_layout(source, Path(record["root"]))
+    link = folder / PROVIDED
+    if link.is_symlink():
+        return link.readlink() == provided and _has_layout(source, link)
     wanted = {archive.file: archive.digest for archive in source.archives}
     return digests == wanted and _has_layout(source, folder)
+
+
+def _link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    beside = link.with_name(f"{link.name}.new")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    beside.replace(link)
 
 
 def _has_layout(source: Source, root: Path) -> bool:
@@ -332,7 +364,8 @@ def _provided_archives(source: Source, provided: Path | None, log: Callable[[str
 
 def _what_to_provide(source: Source, provided: Path | None) -> str:
     """Say which files are needed, where, and what is there."""
-    lines = [f"{source.name} must be provided."] + ([source.terms] if source.terms else [])
+    lines = [f"{source.name} must be provided.", source.terms] if source.terms else []
+    lines = lines or [f"{source.name} is not in the folder named for it; without a folder it is downloaded."]
     lines += [f"Name a folder of yours (downloads.folders.{source.name} in config.yaml) with these archives:"]
     lines += [f"  {archive.file}  ({archive.digest})" for archive in source.archives]
     lines += [f"or with the unpacked dataset: {', '.join(source.layout)}"]

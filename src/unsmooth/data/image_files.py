@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unsmooth.data.arrays import MANIFEST, DatasetError, Manifest
+from unsmooth.data.sources import PROVIDED, data_root
 from unsmooth.files import atomic_path, sha256_of
 
 __all__ = [
@@ -49,7 +50,7 @@ class ImageManifest(Manifest):
     """What a prepared dataset of image files holds; `sha256` is that of the table.
 
     Attributes:
-        root: folder of the images; a relative one is relative to the manifest's.
+        root: folder of the source of the images, relative to the manifest's.
         image_size: side of the square that the model sees, pixels.
         resize: shorter side before the centre crop at test time, pixels.
         resize_dtype: pixels while resizing: "uint8", rounded and clamped, or "float32", which overshoots.
@@ -122,7 +123,8 @@ def write_image_files(
         std=std,
         sizes={split: len(images) for split, images in splits.items()},
         sha256=digest,
-        root=str(root) if root.is_absolute() else os.path.relpath(root, folder),
+        # Not where the user's data lie, which may change, but the source that leads there.
+        root=os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
         image_size=image_size,
         resize=resize,
         resize_dtype=resize_dtype,
@@ -149,7 +151,7 @@ def read_image_files(folder: Path) -> ImageFiles:
         raise DatasetError(f"{path} does not exist, but {MANIFEST} does: delete {MANIFEST} to rebuild the dataset")
     if (digest := sha256_of(path)) != manifest.sha256:
         raise DatasetError(f"{path} has SHA-256 {digest}, expected {manifest.sha256}: delete {MANIFEST} to rebuild it")
-    root = folder / manifest.root
+    root = data_root((folder / manifest.root).resolve())
     if not root.is_dir():
         raise DatasetError(f"{root}, the folder of the images of {manifest.dataset}, does not exist")
     table = pd.read_csv(path, dtype={"split": str, "path": str, "target": np.int64}, keep_default_na=False)

@@ -1,12 +1,16 @@
 """Where datasets come from: the one place of addresses and checksums.
 
 Nothing here is fetched or imported; `unsmooth.data.download` does that. Checksums are those that the publishers, or
-the libraries that load the dataset most often, give for the archive.
+the libraries that load the dataset most often, give for the archive; of GloVe and Punkt, whose publishers give none,
+those that independent projects agree on.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["SOURCES", "Archive", "Source"]
+__all__ = ["PROVIDED", "SOURCES", "Archive", "Source", "data_root"]
+
+PROVIDED = "provided"  # in the folder of a source, the link to data that the user keeps elsewhere
 
 
 @dataclass(frozen=True)
@@ -144,3 +148,8 @@ SOURCES = {
         ),
     )
 }
+
+
+def data_root(folder: Path) -> Path:
+    """Return where the data of a fetched source lie: in its `folder`, or where the link in it leads."""
+    return folder / PROVIDED if (folder / PROVIDED).is_symlink() else folder

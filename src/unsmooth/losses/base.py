@@ -9,6 +9,7 @@ from torch import Tensor, nn
 __all__ = ["Batch", "ClassificationLoss", "Reduction"]
 
 Reduction = Literal["mean", "sum", "none"]
+NO_INDEX = torch.iinfo(torch.int64).min  # torch ignores -100 unless told to ignore another index
 
 
 class Batch:
@@ -16,7 +17,7 @@ class Batch:
 
     Args:
         logits: (N, K, \*) floating point; half precision is computed in float32.
-        targets: (N, \*) class indices, or (N, K, \*) distributions.
+        targets: (N, \*) class indices, or (N, K, \*) distributions; one without any mass is ignored.
         ignore_index: class index of positions to leave out.
 
     Attributes:
@@ -36,10 +37,11 @@ class Batch:
         self.dense = targets.shape == logits.shape and targets.is_floating_point()
         if self.dense:
             self.targets = targets.to(self.logits.dtype)
-            self.kept = torch.ones(positions, dtype=torch.bool, device=logits.device)
+            self.kept = self.mass != 0
         elif targets.shape == positions and not (targets.is_floating_point() or targets.dtype == torch.bool):
+            targets = targets.long()  # before comparing: -100 in uint8 is 156
             self.kept = targets != ignore_index
-            self.targets = targets.long().where(self.kept, 0)
+            self.targets = targets.where(self.kept, 0)
         else:
             raise ValueError(
                 f"targets must have shape {tuple(positions)} (indices) or {tuple(logits.shape)} (distributions), "
@@ -52,9 +54,9 @@ class Batch:
         return self.logits.shape[1]
 
     @property
-    def mass(self) -> Tensor | float:
-        """Return the sum of each target distribution, 1 for indices."""
-        return self.targets.sum(dim=1) if self.dense else 1.0
+    def mass(self) -> Tensor:
+        r"""Return the sum of each target distribution, (N, \*); 1 for indices."""
+        return self.targets.sum(dim=1) if self.dense else torch.ones_like(self.targets, dtype=self.logits.dtype)
 
     def at_target(self, values: Tensor) -> Tensor:
         r"""Return the expectation of `values` (N, K, \*) under the target, (N, \*)."""
@@ -68,11 +70,14 @@ class Batch:
             return self.targets
         return torch.zeros_like(self.logits).scatter_(1, self.targets.unsqueeze(1), 1.0)
 
-    def cross_entropy(self) -> Tensor:
-        r"""Return :math:`-\sum_k t_k \log \pi_k` by position, (N, \*)."""
+    def cross_entropy(self, label_smoothing: float = 0.0) -> Tensor:
+        r"""Return :math:`-\sum_k t_k \log \pi_k` by position, (N, \*); index targets may be smoothed."""
         if self.dense:
-            return self.mass * self.logits.logsumexp(dim=1) - self.at_target(self.logits)
-        return nn.functional.cross_entropy(self.logits, self.targets, reduction="none")
+            terms = self.targets * self.logits.log_softmax(dim=1)
+            return -terms.where(self.targets != 0, 0).sum(dim=1)  # 0 log 0 = 0, for masked classes
+        return nn.functional.cross_entropy(
+            self.logits, self.targets, ignore_index=NO_INDEX, reduction="none", label_smoothing=label_smoothing
+        )
 
 
 class ClassificationLoss(nn.Module):
@@ -84,8 +89,9 @@ class ClassificationLoss(nn.Module):
         reduction: "mean" over the kept positions, "sum", or "none" (0 at ignored positions).
 
     Shape:
-        logits (N, K, \*) floating point; targets (N, \*) integers or (N, K, \*) distributions.
-        Returns a scalar, or (N, \*) for "none"; lower is better. With no position kept, mean and sum are 0.
+        logits (N, K, \*) floating point; targets (N, \*) integers or (N, K, \*) distributions, where a position without
+        mass is ignored. Returns a scalar, or (N, \*) for "none"; lower is better. With no position kept, mean and sum
+        are 0.
 
     Raises:
         ValueError: a strength out of range, an unknown reduction, or shapes that do not fit.
@@ -110,8 +116,12 @@ class ClassificationLoss(nn.Module):
         r"""Return the loss at every position, (N, \*); what it says at ignored positions is not used."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of `logits` (N, K, *) against `targets`."""
-        batch = Batch(logits, targets, self.ignore_index)
+        """Return the loss of `logits` (N, K, *) against `targets`, in single precision under autocast too."""
+        with torch.autocast(logits.device.type, enabled=False):
+            return self.reduced(Batch(logits, targets, self.ignore_index))
+
+    def reduced(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch, reduced as set."""
         values = self.values(batch).where(batch.kept, 0)
         if self.reduction == "none":
             return values

@@ -38,9 +38,8 @@ class MMCE(ClassificationLoss):
         if reduction != "mean":
             raise ValueError(f"reduction must be 'mean', the loss is one number for the batch; got {reduction!r}")
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of `logits` (N, K, *) against `targets`."""
-        batch = Batch(logits, targets, self.ignore_index)
+    def reduced(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch."""
         cross_entropy = batch.cross_entropy()[batch.kept]
         if not cross_entropy.numel():
             return cross_entropy.sum()
@@ -89,7 +88,7 @@ class WeightedMMCE(MMCE):
             return weight_a @ _kernel(a, b) @ weight_b / count / (count + 1e-5)
 
         squared = part("right", "right") + part("wrong", "wrong") - 2 * part("right", "wrong")
-        return (squared + 1e-10).sqrt()
+        return (squared.clamp(min=0) + 1e-10).sqrt()  # as released, the sum can fall below 0
 
 
 class BrierLoss(ClassificationLoss):

@@ -49,6 +49,8 @@ class FocalLoss(ClassificationLoss):
 class AdaptiveFocalLoss(FocalLoss):
     r"""Sample-dependent focal loss (FLSD): gamma is 5 where the target's probability is below 0.2, 3 below 0.5.
 
+    Of a distribution as target, every class has the gamma of its own probability.
+
     Args:
         gamma: focusing strength where the probability is at least 0.5.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.

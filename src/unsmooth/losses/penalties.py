@@ -75,7 +75,7 @@ class LogitPenalty(_Penalised):
         ValueError: a negative alpha, or as `ClassificationLoss`.
 
     References:
-        Kornblith et al., "Why Do Better Loss Functions Lead to Less Transferable Features?", NeurIPS 2021, section 3.1.
+        Kornblith et al., "Why Do Better Loss Functions Lead to Less Transferable Features?", NeurIPS 2021.
     """
 
     def penalty(self, logits: Tensor) -> Tensor:

@@ -92,25 +92,24 @@ class LabelSmoothing(ClassificationLoss):
 
     def values(self, batch: Batch) -> Tensor:
         """Return the smoothed cross-entropy by position."""
-        if not batch.dense and self.alpha >= 0:
-            return nn.functional.cross_entropy(
-                batch.logits, batch.targets, reduction="none", label_smoothing=self.alpha
-            )
+        if self.alpha == 0 or (not batch.dense and self.alpha > 0):
+            return batch.cross_entropy(label_smoothing=self.alpha)
         added = batch.at_target(batch.logits) - batch.mass * batch.logits.mean(dim=1)
         # Distributions need not sum to 1: the uniform part is alpha / K whatever they sum to.
         rest = self.alpha * (1 - batch.mass) * uniform_cross_entropy(batch) if batch.dense else 0
         return batch.cross_entropy() + self.alpha * added + rest
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of `logits` (N, K, *) against `targets`."""
+    def reduced(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch; what becomes of ignored positions is `ignored`."""
         if self.ignored == "exclude":
-            return super().forward(logits, targets)
-        batch = Batch(logits, targets, self.ignore_index)
+            return super().reduced(batch)
         values = self.values(batch).where(batch.kept, self.alpha * uniform_cross_entropy(batch))
         if self.reduction == "none":
             return values
-        ignored = batch.kept.logical_not().sum()
-        return values.sum() / (1 if self.reduction == "sum" else batch.kept.sum() + self.alpha * ignored)
+        if self.reduction == "sum":
+            return values.sum()
+        mass = ((1 - self.alpha) * batch.mass * batch.kept + self.alpha).sum()
+        return values.sum() / mass.where(mass != 0, 1)
 
 
 class MarginLabelSmoothing(ClassificationLoss):
@@ -126,7 +125,7 @@ class MarginLabelSmoothing(ClassificationLoss):
         margin: m, in logits, at least 0.
         schedule: how alpha grows after each epoch: "none", "add" (alpha + mu), "multiply" (alpha * mu), or "step"
             (alpha * mu every `step_size` epochs).
-        mu, max_alpha, step_size: of the schedule; alpha never exceeds `max_alpha`.
+        mu, max_alpha, step_size: of the schedule, which never raises alpha above `max_alpha`.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     Raises:
@@ -195,7 +194,7 @@ class MaxSuppression(ClassificationLoss):
         ValueError: a negative strength, or as `ClassificationLoss`.
 
     References:
-        Zhou et al., "MaxSup: Overcoming Representation Collapse in Label Smoothing", NeurIPS 2025, eq. (8).
+        Zhou et al., "MaxSup: Overcoming Representation Collapse in Label Smoothing", NeurIPS 2025.
 
     Example:
         >>> loss = MaxSuppression(0.1)

@@ -3,7 +3,7 @@
 Samples are ordered by confidence, most confident first; equal confidences form one tie group. Only groups that hold an
 error matter for areas, ROC and operating points, and of each only three numbers: how many samples are strictly more
 confident (`above`), how many share its confidence (`size`) and how many errors it holds (`errors`). For 0/1 errors
-those come from `np.sort` of all scores, `np.sort` of the errors' scores and two binary searches: no index array is
+those come from `np.sort` of the errors' scores, `np.sort` of the others' and two binary searches: no index array is
 built, which at 100 million samples is several times faster than `argsort`.
 
 Ties: errors inside a group are spread evenly over its positions, the expectation over random orders of the group.
@@ -152,7 +152,9 @@ class ErrorRanks:
         size = np.where(self.size > 0, self.size, 1)
         upper = self.above + size
         rest = np.maximum(np.asarray(self.total)[..., None] - upper, 0)
-        weight = mean_harmonic_span(self.above, size) + harmonic_span(upper, rest)
+        # Without ties the mean over a group's positions is its only term.
+        own = 1 / upper if np.all(size == 1) else mean_harmonic_span(self.above, size)
+        weight = own + harmonic_span(upper, rest)
         return _divide((weight * self.errors).sum(axis=-1), self.total)
 
     def ln_aurc(self) -> float:
@@ -300,14 +302,14 @@ def rank_errors(confidence: ArrayLike, errors: ArrayLike, sample_weight: ArrayLi
     if sample_weight is not None or residuals.dtype != bool:
         levels = rank_levels(scores, residuals, sample_weight)
         return levels.error_ranks(rank_oracle(residuals, sample_weight))
-    failed = np.sort(scores[residuals])
+    failed, passed = np.sort(scores[residuals]), np.sort(scores[~residuals])
     starts = group_starts(failed)
-    held = np.diff(starts, append=len(failed))[::-1]
-    ordered = np.sort(scores)
-    distinct = failed[starts][::-1]
-    above = len(ordered) - np.searchsorted(ordered, distinct, side="right")
-    size = len(ordered) - above - np.searchsorted(ordered, distinct, side="left")
-    return ErrorRanks(np.int64(len(ordered)), above, size, held)
+    ends = np.append(starts[1:], len(failed))[: len(starts)]
+    distinct = failed[starts]
+    below, up_to = (np.searchsorted(passed, distinct, side=side) for side in ("left", "right"))
+    above = len(scores) - ends - up_to
+    held = ends - starts
+    return ErrorRanks(np.int64(len(scores)), above[::-1], (held + up_to - below)[::-1], held[::-1])
 
 
 def rank_oracle(errors: ArrayLike, sample_weight: ArrayLike | None = None) -> ErrorRanks | None:

@@ -78,14 +78,23 @@ class MarkovText(Spec):
     seed: Seed = Field(0, description="seed of the sequences")
 
 
-class Cifar10(Spec):
+class _Published(Spec):
+    """A dataset that others have published, in full."""
+
+    embedded: ClassVar[bool] = False
+    files: ClassVar[bool] = False
+    samples: ClassVar[int]  # in all splits together
+
+    complete: bool = Field(True, description="refuse data that have more or fewer samples than were published")
+
+
+class Cifar10(_Published):
     """CIFAR-10 (Krizhevsky, 2009): 32 x 32 colour photographs of 10 classes."""
 
     target: ClassVar[str] = "unsmooth.data.cifar:build_cifar10"
-    embedded: ClassVar[bool] = False
-    files: ClassVar[bool] = False
     inputs: ClassVar[str] = "images"
     sources: ClassVar[tuple[str, ...]] = ("cifar10",)
+    samples: ClassVar[int] = 60_000
 
     kind: Literal["cifar10"] = Field("cifar10", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
@@ -93,28 +102,27 @@ class Cifar10(Spec):
     constants: Literal["cifar10", "cifar100"] = Field("cifar10", description="whose mean and deviation normalise")
 
 
-class Cifar100(Spec):
+class Cifar100(_Published):
     """CIFAR-100 (Krizhevsky, 2009): 32 x 32 colour photographs of 100 classes."""
 
     target: ClassVar[str] = "unsmooth.data.cifar:build_cifar100"
-    embedded: ClassVar[bool] = False
-    files: ClassVar[bool] = False
     inputs: ClassVar[str] = "images"
     sources: ClassVar[tuple[str, ...]] = ("cifar100",)
+    samples: ClassVar[int] = 60_000
 
     kind: Literal["cifar100"] = Field("cifar100", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
     split_seed: Seed = Field(0, description="seed of the choice of held-out images")
 
 
-class ImageNet(Spec):
+class ImageNet(_Published):
     """ImageNet-1k (ILSVRC 2012); the archives come from the user, who must have accepted their terms."""
 
     target: ClassVar[str] = "unsmooth.data.imagenet:index"
-    embedded: ClassVar[bool] = False
     files: ClassVar[bool] = True
     inputs: ClassVar[str] = "images"
     sources: ClassVar[tuple[str, ...]] = ("imagenet",)
+    samples: ClassVar[int] = 1_331_167
 
     kind: Literal["imagenet"] = Field("imagenet", description="selects this form")
     num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
@@ -125,14 +133,13 @@ class ImageNet(Spec):
     resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
 
 
-class Imdb(Spec):
+class Imdb(_Published):
     """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
 
     target: ClassVar[str] = "unsmooth.data.imdb:build"
-    embedded: ClassVar[bool] = False
-    files: ClassVar[bool] = False
     inputs: ClassVar[str] = "tokens"
     sources: ClassVar[tuple[str, ...]] = ("imdb", "glove_840b_300d", "punkt_tab")
+    samples: ClassVar[int] = 50_000
 
     kind: Literal["imdb"] = Field("imdb", description="selects this form")
     num_val: PositiveInt = Field(5000, description="of the 25,000 test reviews, those that fit scores")
@@ -140,14 +147,13 @@ class Imdb(Spec):
     max_tokens: PositiveInt = Field(256, description="length to which reviews are cut or padded")
 
 
-class BankMarketing(Spec):
+class BankMarketing(_Published):
     """Bank Marketing (Moro et al., 2014): does a client subscribe a deposit after a call."""
 
     target: ClassVar[str] = "unsmooth.data.tabular:build_bank_marketing"
-    embedded: ClassVar[bool] = False
-    files: ClassVar[bool] = False
     inputs: ClassVar[str] = "vectors"
     sources: ClassVar[tuple[str, ...]] = ("bank_marketing",)
+    samples: ClassVar[int] = 41_188
 
     kind: Literal["bank_marketing"] = Field("bank_marketing", description="selects this form")
     num_val: PositiveInt = Field(5000, description="of the released test rows, those that fit scores")
@@ -156,14 +162,13 @@ class BankMarketing(Spec):
     contact: Literal["one_hot", "constant"] = Field("one_hot", description="the column contact: kept, or lost to 0")
 
 
-class OnlineShoppers(Spec):
+class OnlineShoppers(_Published):
     """Online Shoppers Purchasing Intention (Sakar et al., 2019): does a visit end in a purchase."""
 
     target: ClassVar[str] = "unsmooth.data.tabular:build_online_shoppers"
-    embedded: ClassVar[bool] = False
-    files: ClassVar[bool] = False
     inputs: ClassVar[str] = "vectors"
     sources: ClassVar[tuple[str, ...]] = ("online_shoppers",)
+    samples: ClassVar[int] = 12_330
 
     kind: Literal["online_shoppers"] = Field("online_shoppers", description="selects this form")
     num_val: PositiveInt = Field(2000, description="of the released test rows, those that fit scores")

@@ -139,6 +139,9 @@ class Recipe(Spec):
     gradient_clip: GradientClip | None = Field(None, description="bound on the gradient of a step")
     augmentation: Augmentation = Field(Augmentation(), description="random changes to training images")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type of the training forward")
+    matmul_precision: Literal["highest", "high", "medium"] = Field(
+        "highest", description="of fp32 matrix products: exact, TF32 or bf16 inside"
+    )
     channels_last: bool = Field(False, description="memory format of images; faster on tensor cores and with bf16")
     compile: bool = Field(False, description="torch.compile the model")
 

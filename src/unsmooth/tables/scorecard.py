@@ -15,7 +15,7 @@ SCORECARD = [
     *["experiment", "architecture", "loss", "alpha", "score", "metric"],
     *["published", "mean", "std", "seeds", "difference", "noise", "verdict", "source"],
 ]
-# Published key -> metric of the summary, title, and decimals in print.
+# Published key -> metric of the summary, title, and decimals in print (percent).
 METRICS = {"error": ("error", "Error", 1), "aurc": ("aurc_paper", "AURC", 2)}
 WITHIN, OUTSIDE, ONE_SEED, NOT_RUN = "within noise", "outside noise", "one seed", "not run"
 
@@ -25,7 +25,8 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
 
     A published number is one training. It lies within the noise of ours where it lies in the 95 % prediction interval
     of one more run, :math:`m \pm t_{0.975,\,S-1}\, s \sqrt{1 + 1/S}`, with mean :math:`m` and sample standard deviation
-    :math:`s` over :math:`S` seeds (Student's t; runs taken as normal). One seed has no spread and no verdict.
+    :math:`s` over :math:`S` seeds (Student's t; runs taken as normal), widened by half of its last digit. One seed has
+    no spread and no verdict. That the samples are others (its source names them) is not part of the noise.
 
     Args:
         experiments: name to `published`, a list of loss, alpha, score, error, aurc (percent) and source.
@@ -45,13 +46,13 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     for experiment, entry in experiments.items():
         for published in entry["published"]:
             keys = {name: published[name] for name in ("loss", "alpha", "score")}
-            for metric, (measured, _, _) in METRICS.items():
+            for metric, (measured, _, decimals) in METRICS.items():
                 record = {"experiment": experiment, **keys, "metric": metric, "source": published["source"]}
                 record["published"] = published[metric] / 100
                 found = _rows(summary, {"experiment": experiment, **keys, "metric": measured})
-                records += [record | _compared(record["published"], row) for row in found] or [
-                    record | {"architecture": "", "seeds": 0, "verdict": NOT_RUN}
-                ]
+                records += [
+                    record | _compared(record["published"], 0.5 * 10.0 ** -(decimals + 2), row) for row in found
+                ] or [record | {"architecture": "", "seeds": 0, "verdict": NOT_RUN}]
     return DataFrame(records, columns=SCORECARD)
 
 
@@ -96,7 +97,8 @@ def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataF
         3,
         (
             "Within noise: the published number lies where 95 % of single further runs are expected, "
-            "mean ± t · std · √(1 + 1/seeds).",
+            "mean ± t · std · √(1 + 1/seeds), and half of its last digit. Published numbers are of the samples that "
+            "their source names; here some of these fit scores, and the others are measured.",
             *_deviations(experiments),
         ),
     )
@@ -108,9 +110,9 @@ def _rows(summary: DataFrame, keys: Mapping[str, object]) -> list[Series]:
     return [row for _, row in in_order(summary).iterrows()]
 
 
-def _compared(published: float, row: Series) -> dict[str, Any]:
+def _compared(published: float, rounding: float, row: Series) -> dict[str, Any]:
     seeds, difference = int(row["seeds"]), row["mean"] - published
-    noise = t.ppf(0.975, seeds - 1) * row["std"] * np.sqrt(1 + 1 / seeds) if seeds > 1 else np.nan
+    noise = t.ppf(0.975, seeds - 1) * row["std"] * np.sqrt(1 + 1 / seeds) + rounding if seeds > 1 else np.nan
     verdict = ONE_SEED if seeds == 1 else WITHIN if abs(difference) <= noise else OUTSIDE
     kept = {name: row[name] for name in ("architecture", "mean", "std")}
     return kept | {"seeds": seeds, "difference": difference, "noise": noise, "verdict": verdict}

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from miniatures.server import file_server
 
-from unsmooth.data.download import DownloadError, SourceError, download, fetch_source, source_root
+from unsmooth.data.download import DownloadError, SourceError, download, fetch_source, follow, source_root
 from unsmooth.data.extract import ExtractionError
 from unsmooth.data.sources import SOURCES
 
@@ -303,15 +303,39 @@ def test_dataset_that_the_user_has_unpacked_is_used_where_it_lies(tmp_path):
     before = (tmp_path / "cifar100" / "source.json").stat()
     fetch_source("cifar100", tmp_path / "cifar100", local=str(mine))
 
-    assert os.listdir(tmp_path / "cifar100") == ["source.json"]
-    assert source_root(tmp_path / "cifar100") == mine
+    assert sorted(os.listdir(tmp_path / "cifar100")) == ["provided", "source.json"]
+    assert source_root(tmp_path / "cifar100").samefile(mine)
     assert (tmp_path / "cifar100" / "source.json").stat() == before
 
 
+def test_moved_data_of_the_user_are_followed_without_a_new_record(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for path in SOURCES["cifar100"].layout:
+        (old / path).parent.mkdir(parents=True, exist_ok=True)
+        (old / path).touch()
+    fetch_source("cifar100", tmp_path / "cifar100", local=old)
+    record = (tmp_path / "cifar100" / "source.json").stat()
+    old.rename(new)
+    with pytest.raises(SourceError, match=f"{old}, where cifar100 was, does not exist"):
+        source_root(tmp_path / "cifar100")
+
+    follow("cifar100", tmp_path / "cifar100", new)
+
+    assert source_root(tmp_path / "cifar100").samefile(new)
+    assert (tmp_path / "cifar100" / "source.json").stat() == record
+    follow("cifar100", tmp_path / "cifar100", None)
+    with pytest.raises(SourceError, match="fetch the source first"):
+        source_root(tmp_path / "cifar100")
+
+
+def test_full_disk_is_named(get, server, tmp_path):
+    (tmp_path / "data.bin.part").mkdir()
+    with pytest.raises(DownloadError, match="Is a directory"):
+        get()
+
+
 def test_folder_of_the_user_without_the_source_downloads_nothing(tmp_path):
-    with pytest.raises(
-        SourceError, match=r"cifar100 must be provided.*\n.*downloads.folders.cifar100(.*\n)*.*not a fol"
-    ):
+    with pytest.raises(SourceError, match=r"cifar100 is not in the folder.*\n.*folders.cifar100(.*\n)*.*not a fol"):
         fetch_source("cifar100", tmp_path / "cifar100", local=tmp_path / "nowhere")
 
 

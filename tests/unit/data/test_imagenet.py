@@ -13,7 +13,7 @@ from miniatures.imagenet import DEVKIT, TRAIN, VAL, checksums, wnid_of, write_de
 from PIL import Image
 
 from unsmooth.data.arrays import DatasetError
-from unsmooth.data.download import SourceError, fetch_source, source_root
+from unsmooth.data.download import SourceError, fetch_source, follow, source_root
 from unsmooth.data.extract import ExtractionError
 from unsmooth.data.image_files import read_image_files
 from unsmooth.data.imagenet import index, unpack
@@ -123,14 +123,37 @@ def test_seed_changes_the_division(root, tmp_path):
 def test_manifest_says_how_images_are_read_and_where_they_are(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("sources").symlink_to(root.parent)
-    build(Path("resources/a"), root)
-    build(Path("resources/b"), Path("sources/imagenet"))
-    absolute, relative = (json.loads(Path(f"resources/{name}/manifest.json").read_text()) for name in "ab")
+    build(Path("resources/a"), Path("sources/imagenet"))
+    manifest = json.loads(Path("resources/a/manifest.json").read_text())
 
-    assert absolute["root"] == str(root) and relative["root"] == "../../sources/imagenet"
-    assert absolute["input_shape"] == [3, 16, 16] and absolute["mean"] == [0.485, 0.456, 0.406]
-    assert (absolute["image_size"], absolute["resize"], absolute["resize_dtype"]) == (16, 20, "uint8")
-    assert read_image_files(Path("resources/b")).root.samefile(root)
+    assert manifest["root"] == "../../sources/imagenet"
+    assert manifest["input_shape"] == [3, 16, 16] and manifest["mean"] == [0.485, 0.456, 0.406]
+    assert (manifest["image_size"], manifest["resize"], manifest["resize_dtype"]) == (16, 20, "uint8")
+    assert read_image_files(Path("resources/a")).root.samefile(root)
+
+
+def test_where_the_images_lie_changes_neither_table_nor_manifest(root, archives, tmp_path):
+    source = tmp_path / "sources" / "imagenet"
+    fetch_source("imagenet", source, local=root)
+    build(tmp_path / "index", source_root(source))
+    manifest = (tmp_path / "index" / "manifest.json").read_bytes()
+    moved = shutil.copytree(root, tmp_path / "moved")
+
+    follow("imagenet", source, moved)
+    build(tmp_path / "index", source_root(source))
+
+    assert (tmp_path / "index" / "manifest.json").read_bytes() == manifest
+    assert read_image_files(tmp_path / "index").root.samefile(moved)
+
+
+def test_images_without_folders_of_classes_are_told_where_to_lie(root, tmp_path):
+    flat = shutil.copytree(root, tmp_path / "flat")
+    shutil.rmtree(flat / "val")
+    (flat / "val").mkdir()
+    shutil.copy(next(root.rglob("*.JPEG")), flat / "val" / "ILSVRC2012_val_00000001.JPEG")
+    (flat / "val" / ".cache").mkdir()
+    with pytest.raises(DatasetError, match="images must lie in val/<wnid>/"):
+        build(tmp_path / "index", flat)
 
 
 def test_crop_larger_than_the_image_is_refused(root, tmp_path):
@@ -229,7 +252,8 @@ def test_archives_of_the_user_become_a_source(archives, tmp_path):
 def test_unpacked_folder_of_the_user_gives_the_same_table(root, archives, tmp_path):
     fetch_source("imagenet", tmp_path / "imagenet", local=root)
 
-    assert source_root(tmp_path / "imagenet") == root and os.listdir(tmp_path / "imagenet") == ["source.json"]
+    assert source_root(tmp_path / "imagenet").samefile(root)
+    assert sorted(os.listdir(tmp_path / "imagenet")) == ["provided", "source.json"]
     assert build(tmp_path / "a", source_root(tmp_path / "imagenet")).sha256 == build(tmp_path / "b", root).sha256
 
 

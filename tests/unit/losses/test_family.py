@@ -285,3 +285,69 @@ def test_online_targets_are_remembered_in_training_only_and_saved():
     assert other.sums.sum() == pytest.approx(6)
     with pytest.raises(ValueError, match="takes class indices of 5 classes"):
         loss(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_autocast_does_not_lower_the_precision(kind):
+    logits, targets = batch(count=300, scale=20.0)
+    single = logits.float()
+    expected = loss_of(kind)(single, targets)
+
+    with torch.autocast("cpu", torch.float16):
+        value = loss_of(kind)(single, targets)
+
+    torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_only_the_index_to_ignore_is_ignored(kind):
+    logits, targets = batch()
+    targets[0] = -100
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds|out of range|-100"):
+        loss_of(kind, ignore_index=255)(logits, targets)
+
+
+def test_narrow_integers_do_not_wrap_into_the_index_to_ignore():
+    logits = torch.randn(4, 200, dtype=torch.float64)
+    targets = torch.tensor([156, 0, 1, 2], dtype=torch.uint8)  # 156 is -100 in eight bits
+
+    torch.testing.assert_close(make_loss("ce")(logits, targets), cross_entropy(logits, targets.long()))
+
+
+@pytest.mark.parametrize("kind", DENSE)
+def test_distributions_without_mass_are_ignored(kind):
+    logits, targets = batch()
+    one_hot = torch.nn.functional.one_hot(targets, NUM_CLASSES).double()
+    one_hot[:2] = 0
+
+    torch.testing.assert_close(loss_of(kind)(logits, one_hot), loss_of(kind)(logits[2:], targets[2:]))
+
+
+def test_masked_classes_and_large_logits_keep_their_digits_in_dense_targets():
+    logits = torch.tensor([[1010.0, 1000.0, -torch.inf]])
+    one_hot = torch.tensor([[1.0, 0.0, 0.0]])
+
+    torch.testing.assert_close(make_loss("ce")(logits, one_hot), make_loss("ce")(logits, torch.tensor([0])))
+
+
+def test_weighted_calibration_error_of_constant_predictions_is_finite():
+    confidence = 11 / 21
+    logits = torch.tensor([[confidence, 1 - confidence]]).log().repeat(21, 1).requires_grad_()
+    targets = torch.tensor([0] * 10 + [1] * 11)
+
+    value = make_loss("mmce_weighted", 1.0)(logits, targets)
+    value.backward()
+
+    assert torch.isfinite(value) and torch.isfinite(logits.grad).all()
+
+
+def test_composer_divides_by_the_mass_of_all_targets():
+    logits, targets = batch()
+    one_hot = torch.nn.functional.one_hot(targets, NUM_CLASSES).double()
+    one_hot[4:] = 0
+    masked = targets.clone()
+    masked[4:] = -100
+
+    loss = LabelSmoothing(0.2, ignored="composer")
+    torch.testing.assert_close(loss(logits, one_hot), loss(logits, masked))
+    assert LabelSmoothing(0.0, ignored="composer")(logits, torch.full((6,), -100)) == 0
