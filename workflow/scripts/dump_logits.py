@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import evaluation_batches, prepared_embedding
+from unsmooth.gpus import leased_gpus
 from unsmooth.inference import collect_logits, inference_batch_size
 from unsmooth.jobs import job_log
 from unsmooth.logits import write_logits
@@ -54,12 +55,13 @@ if __name__ == "__main__":
         torch.set_num_threads(snakemake.threads)
         # Scores rank small differences of logits: no ten-bit mantissas.
         torch.backends.cudnn.allow_tf32 = False
-        dump_logits(
-            json.loads(snakemake.params.architecture),
-            json.loads(snakemake.params.cell),
-            Path(snakemake.input.manifest).parent,
-            Path(snakemake.input.model),
-            [Path(path) for path in snakemake.output],
-            device="cuda" if torch.cuda.is_available() else "cpu",
-            workers=snakemake.threads - 1,
-        )
+        with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
+            dump_logits(
+                json.loads(snakemake.params.architecture),
+                json.loads(snakemake.params.cell),
+                Path(snakemake.input.manifest).parent,
+                Path(snakemake.input.model),
+                [Path(path) for path in snakemake.output],
+                device="cuda" if gpus else "cpu",
+                workers=snakemake.threads - 1,
+            )

@@ -9,42 +9,44 @@ import torch
 from pydantic import TypeAdapter
 
 from unsmooth.cell_training import CellJob, launch
+from unsmooth.gpus import leased_gpus
 from unsmooth.jobs import job_log
 from unsmooth.provenance import code_hash
 from unsmooth.specs import Architecture, Recipe, module_file
 
 
 def train(training: dict[str, Any], dataset: Path, cell: Path, checkpoint: Path, *, threads: int, gpus: int) -> None:
-    """Train what `training` describes into the folder `cell`, on at most `gpus` GPUs, or on the CPU where none is.
+    """Train what `training` describes into the folder `cell`, on at most `gpus` GPUs, or on the CPU with 0.
 
     More devices than a batch has shards would have nothing to do. `threads` are shared between them: one each for the
     training, the others decode images.
     """
     architecture = TypeAdapter(Architecture).validate_python(training["architecture"])
     shards = Recipe.model_validate(training["recipe"]).shards
-    devices = max(1, min(shards, gpus, torch.cuda.device_count()))
+    devices = max(1, min(shards, gpus))
     job = CellJob(
         training=training,
         dataset=str(dataset),
         cell=str(cell),
         checkpoint=str(checkpoint),
         code=code_hash(__file__, module_file(architecture.target)),
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device="cuda" if gpus else "cpu",
         workers=max(0, threads // devices - 1),
     )
+    torch.set_num_threads(1 if gpus else threads)
     launch(job, devices=devices)
 
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
-        torch.set_num_threads(1 if torch.cuda.is_available() else snakemake.threads)
         began = time.perf_counter()
-        train(
-            json.loads(snakemake.params.training),
-            Path(snakemake.input.manifest).parent,
-            Path(snakemake.output.model).parent,
-            Path(snakemake.params.checkpoint),
-            threads=snakemake.threads,
-            gpus=snakemake.resources.get("gpu", 1),
-        )
+        with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
+            train(
+                json.loads(snakemake.params.training),
+                Path(snakemake.input.manifest).parent,
+                Path(snakemake.output.model).parent,
+                Path(snakemake.params.checkpoint),
+                threads=snakemake.threads,
+                gpus=len(gpus),
+            )
         print(f"done in {time.perf_counter() - began:.1f} s")

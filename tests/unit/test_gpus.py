@@ -1,0 +1,71 @@
+"""Leases of GPUs, which are names here: that locks exclude each other needs none."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from unsmooth.gpus import leased_gpus, visible_gpus
+
+
+def test_jobs_at_the_same_time_get_different_gpus(tmp_path):
+    with (
+        leased_gpus(1, ["0", "1", "2"], folder=tmp_path) as first,
+        leased_gpus(2, ["0", "1", "2"], folder=tmp_path) as second,
+    ):
+        assert first == ["0"] and second == ["1", "2"]
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"
+
+
+def test_a_job_waits_until_enough_are_free(tmp_path):
+    got = []
+
+    def work():
+        with leased_gpus(2, ["0", "1"], folder=tmp_path) as gpus:
+            got.append(gpus)
+
+    with leased_gpus(1, ["0", "1"], folder=tmp_path):
+        waiting = threading.Thread(target=work)
+        waiting.start()
+        waiting.join(timeout=0.8)
+        assert waiting.is_alive() and not got
+    waiting.join(timeout=30)
+
+    assert got == [["0", "1"]]
+
+
+def test_a_killed_job_gives_its_gpus_back(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from unsmooth.gpus import leased_gpus\n"
+        f"with leased_gpus(1, ['0'], folder=Path({str(tmp_path)!r})): print('leased', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout.readline() == "leased\n"
+        job.kill()
+
+    with leased_gpus(1, ["0"], folder=tmp_path) as gpus:
+        assert gpus == ["0"]
+
+
+@pytest.mark.parametrize(("wanted", "gpus", "leased"), [(4, ["0", "1"], ["0", "1"]), (1, [], []), (0, ["0"], [])])
+def test_no_more_than_there_are_and_than_are_wanted(tmp_path, wanted, gpus, leased):
+    with leased_gpus(wanted, gpus, folder=tmp_path) as found:
+        assert found == leased
+
+
+def test_the_environment_is_as_before_afterwards(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8a")
+    with leased_gpus(1, ["GPU-8a"], folder=tmp_path):
+        pass
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-8a"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with leased_gpus(1, ["0"], folder=tmp_path):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_a_machine_without_gpus_has_none_to_lease(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert visible_gpus() == []
