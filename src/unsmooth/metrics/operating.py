@@ -217,7 +217,7 @@ def selective_gap_area(confidence: ArrayLike, errors: ArrayLike, *, sample_weigh
         Rabanser and Papernot, NeurIPS 2025, section 3.
 
     Example:
-        >>> selective_gap_area([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
+        >>> round(selective_gap_area([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 12)
         0.125
     """
     return eaurc(confidence, errors, sample_weight=sample_weight)

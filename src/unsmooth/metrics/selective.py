@@ -211,7 +211,7 @@ def eaurc(
         Geifman, Uziel and El-Yaniv, Bias-Reduced Uncertainty Estimation, ICLR 2019, section 3.
 
     Example:
-        >>> eaurc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
+        >>> round(eaurc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 12)
         0.125
     """
     _check_convention(convention)
