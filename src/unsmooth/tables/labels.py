@@ -8,6 +8,7 @@ from pandas import DataFrame, Series
 CONFIGURATION = ["experiment", "architecture", "loss", "alpha"]
 CELL = [*CONFIGURATION, "seed"]
 BASELINE_LOSS, BASELINE_SCORE = "ce", "msp"
+WITHOUT_STRENGTH = (BASELINE_LOSS, "brier")
 REPAIRED_SCORES = ("msp_temperature", "max_logit_pnorm")
 MAIN_SCORES = (BASELINE_SCORE, *REPAIRED_SCORES)
 
@@ -23,6 +24,7 @@ LOSS_LABELS = {
     "l1": "L1",
     "logit_penalty": "Logit penalty",
     "mmce": "MMCE",
+    "mmce_weighted": "Weighted MMCE",
     "brier": "Brier",
     "online_ls": "Online LS",
 }
@@ -103,7 +105,7 @@ def metric_style(metric: str) -> MetricStyle:
 def loss_label(loss: str, alpha: float) -> str:
     """Name of a configuration for legends and tables: "CE", "LS 0.2", "NLS -0.2"."""
     name = LOSS_LABELS.get(loss, loss)
-    return name if loss == BASELINE_LOSS else f"{name} {alpha:g}"
+    return name if loss in WITHOUT_STRENGTH else f"{name} {alpha:g}"
 
 
 def score_label(score: str) -> str:
