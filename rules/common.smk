@@ -9,7 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from unsmooth.data.sources import SOURCES
+from unsmooth.data.sources import PROVIDED, SOURCES
 from unsmooth.experiment import IMPORTED, ConfigError, load_experiment, parse_config
 from unsmooth.provenance import canonical_json, code_hash
 from unsmooth.specs import module_file
@@ -257,10 +257,10 @@ def warn_of_stale_cells():
 
 def follow_moved_data():
     """Use data that lie in a folder of the user's where config.yaml says they are now, without any job."""
-    from unsmooth.data.download import follow
+    for link in Path("resources/sources").glob(f"*/{PROVIDED}"):
+        from unsmooth.data.download import follow  # the network libraries are not for every start
 
-    for name in SOURCES:
-        follow(name, Path("resources/sources") / name, SETTINGS.downloads.folders.get(name))
+        follow(link.parent.name, link.parent, SETTINGS.downloads.folders.get(link.parent.name))
 
 
 def print_results():

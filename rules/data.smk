@@ -40,9 +40,7 @@ rule build_dataset:
         "../workflow/scripts/build_dataset.py"
 
 
-rule index_dataset:
-    input:
-        unpack(sources_of),
+use rule build_dataset as index_dataset with:
     output:
         manifest="resources/{dataset}/manifest.json",
         images="resources/{dataset}/images.csv",
@@ -52,11 +50,5 @@ rule index_dataset:
         "results/benchmarks/index_dataset/{dataset}.tsv"
     wildcard_constraints:
         dataset=one_of(name for name, found in DATASETS.items() if found.files),
-    conda:
-        "../envs/train.yaml"
-    params:
-        dataset=lambda wildcards: canonical_json(DATASETS[wildcards.dataset].model_dump()),
     message:
         "index_dataset {wildcards.dataset}"
-    script:
-        "../workflow/scripts/build_dataset.py"
