@@ -11,6 +11,7 @@ import random
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -282,7 +283,9 @@ class ImageFilesLoader:
 
     def _decoded(self, requests: list[Request]) -> Iterator[Batch]:
         self._requests.pending = requests
-        for batch in self._batches:
+        with _sigterm_held_back():  # workers inherit it, and so are safe from their first instruction on
+            batches = iter(self._batches)
+        for batch in batches:
             if isinstance(batch, str):
                 raise DatasetError(batch)
             inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in batch)
@@ -371,8 +374,21 @@ def _random_box(width: int, height: int, randomness: random.Random) -> tuple[int
     return left, top, left + columns, top + rows
 
 
+@contextmanager
+def _sigterm_held_back() -> Iterator[None]:
+    """Let SIGTERM reach this thread, and what it starts, only at the end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
 def _leave_sigterm_to_parent(worker: int) -> None:
-    """Let a worker end at SIGTERM only when its parent sent it.
+    """Let a worker, started with SIGTERM held back, end at SIGTERM only when its parent sent it.
 
     A cluster sends SIGTERM to every process of a job; the parent then needs its workers until it has saved.
     """
@@ -382,6 +398,7 @@ def _leave_sigterm_to_parent(worker: int) -> None:
             pass
         os._exit(0)
 
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if hasattr(signal, "sigwaitinfo"):
         threading.Thread(target=listen, daemon=True).start()
+    elif hasattr(signal, "pthread_sigmask"):  # macOS
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
