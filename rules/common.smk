@@ -131,6 +131,12 @@ def dataset_files(wildcards):
     return {"manifest": f"{folder}/manifest.json", "data": ancient(f"{folder}/{data}")}
 
 
+def pretrained_weights(wildcards):
+    """The download of the weights from which a training starts, where its architecture names them."""
+    source = getattr(EXPERIMENTS[wildcards.experiment].architectures[wildcards.architecture], "pretrained", None)
+    return {"pretrained": f"resources/sources/{source}/source.json"} if source else {}
+
+
 def decoding_threads(wildcards):
     """Threads of a job that reads a dataset: one computes; where it holds image files, others decode for each device."""
     return 8 * shards_of(wildcards) if EXPERIMENTS[wildcards.experiment].dataset.files else 1

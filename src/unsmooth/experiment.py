@@ -223,7 +223,7 @@ class Experiment(Grid):
         """Return the dataset's folder name: its kind, then every option that is not the default."""
         defaults = type(self.dataset)().model_dump()
         options = self.dataset.model_dump()
-        changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults[key]]
+        changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults.get(key)]
         return "_".join([self.dataset.kind, *changed])
 
     def training(self, cell: "Cell") -> dict[str, Any]:

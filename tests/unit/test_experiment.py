@@ -135,6 +135,11 @@ def test_dataset_folder_names_what_is_not_default(write):
             "milestones must lie before the 2 epochs' end",
         ),
         ("architectures.resnet8.depth", 10, "architectures.resnet8.depth: must be 6n \\+ 2"),
+        (
+            "architectures.resnet8",
+            {"kind": "torchvision", "name": "resnet50", "pretrained": "cifar10"},
+            "architectures.resnet8.pretrained: there are no pretrained weights 'cifar10', expected one of resnet50_",
+        ),
         ("architectures", {"imported": {"kind": "mlp"}}, "an architecture cannot be called 'imported'"),
         ("recipe.precision", "fp8", "recipe.precision: must be 'fp32', 'bf16' or 'fp16', got 'fp8'"),
     ],

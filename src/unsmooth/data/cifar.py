@@ -41,7 +41,7 @@ def build_cifar10(
     sources: dict[str, Path],
     num_val: int,
     split_seed: int,
-    shuffle: Literal["torch", "numpy"],
+    shuffle: Literal["torch", "numpy"] = "torch",
     constants: str,
 ) -> Manifest:
     """Divide and write CIFAR-10.

@@ -37,7 +37,7 @@ DROPS = 10  # transfers that may break off before an address is given up
 BACKOFF_S = 0.5  # before the second retry; doubled each time
 LONGEST_PAUSE_S = 60.0
 LOG_INTERVAL_S = 30.0
-DIGEST = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,64}")
 
 
 class DownloadError(RuntimeError):
@@ -153,7 +153,7 @@ def download(
     Args:
         url: its address.
         path: where it goes.
-        digest: "md5:..." or "sha256:..." of its content.
+        digest: "md5:..." or "sha256:..." of its content, or the beginning of it.
         mirrors: beginning of a URL: what replaces it; tried in this order, the original last.
         log: receives a line now and then; on a terminal there is a progress bar instead.
         backoff_s: pause before a second retry, doubled each time.
@@ -161,7 +161,7 @@ def download(
     Raises:
         DownloadError: no address gave a file with that digest; the message says what each gave instead.
     """
-    if path.exists() and _digest(path, digest) == digest:
+    if path.exists() and _digest(path, digest).startswith(digest):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
@@ -178,7 +178,7 @@ def download(
             except (OSError, HTTPError) as error:  # of requests, or of the disk
                 failures.append(f"{part.address}: {error}")
                 continue
-            if (found := _digest(part.path, digest)) == digest:
+            if (found := _digest(part.path, digest)).startswith(digest):
                 part.finish()
                 return
             part.discard()
@@ -357,7 +357,7 @@ def _provided_archives(source: Source, provided: Path | None, log: Callable[[str
         raise SourceError(_what_to_provide(source, provided))
     for archive in source.archives:
         log(f"{source.name}: verifying {paths[archive.file]}")
-        if (found := _digest(paths[archive.file], archive.digest)) != archive.digest:
+        if not (found := _digest(paths[archive.file], archive.digest)).startswith(archive.digest):
             raise SourceError(f"{paths[archive.file]}: its digest is {found}, expected {archive.digest}")
     return paths
 

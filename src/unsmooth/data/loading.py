@@ -178,7 +178,7 @@ def training_loader(
 
         return image_files_loader(folder, "train", workers=workers, **settings, **augmentation)
     for name in FOR_IMAGE_FILES:
-        if augmentation.pop(name):
+        if augmentation.pop(name, False):
             raise DatasetError(f"{folder}: {name} needs a dataset of image files, this one is a single tensor")
     data = load_split(folder, "train")
     return TensorLoader(data.inputs, data.targets, mean=manifest.mean, std=manifest.std, **settings, **augmentation)

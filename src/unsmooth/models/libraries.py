@@ -17,7 +17,12 @@ class UnknownModelError(ValueError):
 
 
 def torchvision_model(
-    *, name: str, initialisation: Literal["torchvision", "torch"], dropout: float, in_channels: int, num_classes: int
+    *,
+    name: str,
+    initialisation: Literal["torchvision", "torch"],
+    dropout: float = 0.0,
+    in_channels: int,
+    num_classes: int,
 ) -> nn.Module:
     """Build a classifier of torchvision.
 

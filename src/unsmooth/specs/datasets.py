@@ -102,7 +102,9 @@ class Cifar10(_Published):
     kind: Literal["cifar10"] = Field("cifar10", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
     split_seed: Seed = Field(0, description="seed of the choice of held-out images")
-    shuffle: Literal["torch", "numpy"] = Field("torch", description="generator of that choice; numpy's is MbLS's")
+    shuffle: Literal["torch", "numpy"] = Field(
+        "torch", description="generator of that choice; numpy's is MbLS's", exclude_if=lambda name: name == "torch"
+    )
     constants: Literal["cifar10", "cifar100"] = Field("cifar10", description="whose mean and deviation normalise")
 
 

@@ -27,7 +27,7 @@ def cifar10(tmp_path):
 
 
 def build(folder, source, **options):
-    settings = OPTIONS | {"shuffle": "torch", "constants": "cifar10"} | options
+    settings = OPTIONS | {"constants": "cifar10"} | options
     return build_cifar10(folder, dataset="cifar10", sources={"cifar10": source}, **settings)
 
 
