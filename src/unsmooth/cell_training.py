@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -27,6 +26,7 @@ from unsmooth.distributed import process_group, rank, world_size
 from unsmooth.files import atomic_path, sha256_of
 from unsmooth.losses import make_loss
 from unsmooth.models import make_model
+from unsmooth.models.weights import write_weights
 from unsmooth.provenance import canonical_json, git_commit, versions
 from unsmooth.specs import Recipe
 from unsmooth.training import TrainingResult, train
@@ -162,8 +162,7 @@ def train_cell(job: CellJob) -> None:
         pd.DataFrame(result.history).to_csv(temporary, index=False)
     with atomic_path(cell / "run.json") as temporary:
         temporary.write_text(json.dumps(run, indent=1) + "\n")
-    with atomic_path(cell / "model.safetensors") as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+    write_weights(cell / "model.safetensors", model)
     checkpoint.unlink(missing_ok=True)
 
 
