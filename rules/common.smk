@@ -9,6 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from unsmooth.data.hub import HUB
 from unsmooth.data.sources import PROVIDED, SOURCES
 from unsmooth.experiment import IMPORTED, ConfigError, load_experiment, parse_config
 from unsmooth.provenance import canonical_json, code_hash
@@ -71,7 +72,7 @@ def check_writable(*folders):
 
 
 SETTINGS, EXPERIMENTS, SELECTED = load_all()
-DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.trained}
+DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.has_models}
 COMPARED = {  # what the scorecard tells of an experiment that has a counterpart in print
     name: {
         "published": [result.model_dump() for result in found.published],
@@ -82,7 +83,7 @@ COMPARED = {  # what the scorecard tells of an experiment that has a counterpart
         "as_released": found.as_released,
     }
     for name, found in EXPERIMENTS.items()
-    if found.trained and (found.published or found.deviations)
+    if found.has_models and (found.published or found.deviations)
 }
 SCORECARD = (
     ["results/tables/scorecard.md", "results/figures/scorecard.png"]
@@ -105,6 +106,23 @@ def training_of(wildcards):
     return EXPERIMENTS[cell.experiment].training(cell)
 
 
+def architecture_of(wildcards):
+    """The architecture of a cell, as canonical JSON."""
+    cell = cell_of(wildcards)
+    return canonical_json(EXPERIMENTS[cell.experiment].architectures[cell.architecture].model_dump())
+
+
+def weights_of(wildcards):
+    """Where the weights of a cell come from that are not trained here."""
+    return EXPERIMENTS[wildcards.experiment].source(cell_of(wildcards))
+
+
+def weights_file(wildcards):
+    """The file with these weights, downloaded or of the user."""
+    source = weights_of(wildcards)
+    return f"resources/hub/{source.removeprefix(HUB)}" if source.startswith(HUB) else source
+
+
 def one_of(names):
     """A wildcard constraint: one of these names, and nothing where there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
@@ -124,11 +142,17 @@ def sources_of(wildcards):
 def dataset_files(wildcards):
     """Results depend on the manifest; the data must exist, but a newer date on it changes nothing."""
     found = EXPERIMENTS[wildcards.experiment]
-    if not found.trained:
+    if not found.has_models:
         return {}
     folder = f"resources/{found.dataset_id}"
     data = "images.csv" if found.dataset.files else "data.safetensors"
     return {"manifest": f"{folder}/manifest.json", "data": ancient(f"{folder}/{data}")}
+
+
+def pretrained_weights(wildcards):
+    """The download of the weights from which a training starts, where its architecture names them."""
+    source = getattr(EXPERIMENTS[wildcards.experiment].architectures[wildcards.architecture], "pretrained", None)
+    return {"pretrained": f"resources/sources/{source}/source.json"} if source else {}
 
 
 def decoding_threads(wildcards):
@@ -137,8 +161,9 @@ def decoding_threads(wildcards):
 
 
 def shards_of(wildcards):
-    """The devices that a training can use: one for each shard of a batch."""
-    return EXPERIMENTS[wildcards.experiment].recipe.shards
+    """The devices that a training can use: one for each shard of a batch; one where nothing is trained."""
+    found = EXPERIMENTS[wildcards.experiment]
+    return found.recipe.shards if found.trained else 1
 
 
 def cells_of(wildcards):
@@ -243,7 +268,8 @@ def warn_of_stale_cells():
     """Name the trained cells whose code has changed since: training is never rerun for an edit, but never silently."""
     trained = {
         folder: json.loads(run.read_text()).get("code")
-        for folder in CELLS
+        for folder, cell in CELLS.items()
+        if EXPERIMENTS[cell.experiment].trained
         for run in [Path(folder) / "run.json"]
         if run.exists()
     }

@@ -18,6 +18,26 @@ rule download:
         "../workflow/scripts/download.py"
 
 
+rule download_weights:
+    output:
+        "resources/hub/{hub_file}",
+    log:
+        "results/logs/download_weights/{hub_file}.log",
+    benchmark:
+        "results/benchmarks/download_weights/{hub_file}.tsv"
+    wildcard_constraints:
+        hub_file=".+",
+    priority: 100
+    conda:
+        "../envs/train.yaml"
+    params:
+        reference=lambda wildcards: f"{HUB}{wildcards.hub_file}",
+    message:
+        "download_weights {wildcards.hub_file}"
+    script:
+        "../workflow/scripts/download_weights.py"
+
+
 rule build_dataset:
     input:
         unpack(sources_of),

@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -24,9 +23,10 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import prepared_embedding, training_loader
 from unsmooth.distributed import process_group, rank, world_size
-from unsmooth.files import atomic_path
+from unsmooth.files import atomic_path, sha256_of
 from unsmooth.losses import make_loss
 from unsmooth.models import make_model
+from unsmooth.models.weights import write_weights
 from unsmooth.provenance import canonical_json, git_commit, versions
 from unsmooth.specs import Recipe
 from unsmooth.training import TrainingResult, train
@@ -53,6 +53,7 @@ class CellJob:
         code: fingerprint of the training code.
         device: "cpu" or "cuda".
         workers: processes that decode image files, for each device.
+        pretrained: file of the weights that training starts from; None for fresh ones.
     """
 
     training: dict[str, Any]
@@ -62,6 +63,7 @@ class CellJob:
     code: str
     device: str
     workers: int = 0
+    pretrained: str | None = None
 
 
 def launch(job: CellJob, *, devices: int) -> None:
@@ -119,9 +121,11 @@ def train_cell(job: CellJob) -> None:
         dataset, recipe, device=job.device, rank=rank(), world_size=world_size(), workers=job.workers
     )
     torch.manual_seed(training["seed"])
+    pretrained = None if job.pretrained is None else Path(job.pretrained)
     model = make_model(
-        training["architecture"], manifest.input_shape, len(manifest.classes), prepared_embedding(dataset)
+        training["architecture"], manifest.input_shape, len(manifest.classes), prepared_embedding(dataset), pretrained
     )
+    pretrained_sha256 = {} if pretrained is None else {"pretrained_sha256": sha256_of(pretrained)}
     result = train(
         model,
         make_loss(**training["loss"], num_classes=len(manifest.classes)),
@@ -131,7 +135,13 @@ def train_cell(job: CellJob) -> None:
         device=job.device,
         checkpoint=checkpoint,
         fingerprint=canonical_json(
-            {"training": training, "data": manifest.sha256, "code": job.code, "torch": torch.__version__}
+            {
+                "training": training,
+                "data": manifest.sha256,
+                "code": job.code,
+                "torch": torch.__version__,
+                **pretrained_sha256,
+            }
         ),
     )
     if rank() > 0:
@@ -139,6 +149,7 @@ def train_cell(job: CellJob) -> None:
     run = {
         **training,
         "data_sha256": manifest.sha256,
+        **pretrained_sha256,
         "epochs": recipe.epochs,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "started": started.isoformat(timespec="seconds"),
@@ -151,8 +162,7 @@ def train_cell(job: CellJob) -> None:
         pd.DataFrame(result.history).to_csv(temporary, index=False)
     with atomic_path(cell / "run.json") as temporary:
         temporary.write_text(json.dumps(run, indent=1) + "\n")
-    with atomic_path(cell / "model.safetensors") as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+    write_weights(cell / "model.safetensors", model)
     checkpoint.unlink(missing_ok=True)
 
 

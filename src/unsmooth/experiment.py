@@ -17,6 +17,7 @@ import yaml
 from pydantic import Field, StrictBool, StringConstraints, field_validator, model_validator
 
 from unsmooth.config_errors import ConfigError, suggestion, validated
+from unsmooth.data.hub import HUB, HubFile
 from unsmooth.data.sources import SOURCES
 from unsmooth.specs import FOR_IMAGE_FILES, Architecture, Augmentation, Dataset, Loss, Recipe
 from unsmooth.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
@@ -30,7 +31,9 @@ __all__ = [
     "Deviation",
     "Experiment",
     "LogitsExperiment",
+    "ModelExperiment",
     "Published",
+    "WeightsExperiment",
     "format_number",
     "load_experiment",
     "parse_config",
@@ -67,12 +70,15 @@ class Grid(Spec):
     """What every experiment file has: losses with their strengths, and seeds.
 
     Attributes:
+        trained: whether its models are trained here.
+        has_models: whether there are models, which run over a dataset; otherwise there are logits.
         description: what it is, in a sentence.
         losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
         seeds: one model a seed.
     """
 
-    trained: ClassVar[bool] = True
+    trained: ClassVar[bool] = False
+    has_models: ClassVar[bool] = True
 
     description: str = Field(description="what the experiment is, in a sentence")
     losses: Annotated[dict[Name, Loss], Field(min_length=1, description="name to loss; a key is the default kind")]
@@ -154,11 +160,11 @@ class Published(Spec):
     source: str = Field(description="where it is published, and on which samples")
 
 
-class Experiment(Grid):
-    """An experiment that trains: what on what, and how.
+class ModelExperiment(Grid):
+    """An experiment on models and a dataset.
 
     Attributes:
-        dataset, architectures, recipe: the same for every loss.
+        dataset, architectures: the same for every loss.
         published: results to compare with.
         deviations: departures from the released code.
         as_released: whether the deviations that can be switched back are.
@@ -168,7 +174,6 @@ class Experiment(Grid):
     architectures: Annotated[
         dict[Name, Architecture], Field(min_length=1, description="name to network; a key is the default kind")
     ]
-    recipe: Recipe = Field(description="how every cell is trained")
     published: list[Published] = Field([], description="published results, compared in the scorecard")
     deviations: list[Deviation] = Field([], description="departures from the released code, told in the scorecard")
     as_released: StrictBool = Field(False, description="switch the deviations back that can be")
@@ -183,7 +188,7 @@ class Experiment(Grid):
         return self
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _architectures_fit(self) -> Self:
         if IMPORTED in self.architectures:
             raise ValueError(f"an architecture cannot be called {IMPORTED!r}, the name of logits from elsewhere")
         for name, architecture in self.architectures.items():
@@ -191,20 +196,6 @@ class Experiment(Grid):
                 raise ValueError(
                     f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
                     f"{self.dataset.inputs}"
-                )
-        num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
-        if self.recipe.warmup is not None and num_train is not None:
-            steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
-            if (self.recipe.warmup.steps or 0) >= steps:
-                raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
-        augmentation = self.recipe.augmentation
-        if self.dataset.inputs != "images" and augmentation != Augmentation():
-            raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
-        for other in ("crop_padding",) if self.dataset.files else FOR_IMAGE_FILES:
-            if getattr(augmentation, other):
-                raise ValueError(
-                    f"augmentation {other} is for {'images in memory' if self.dataset.files else 'image files'}, "
-                    f"dataset {self.dataset.kind!r} holds {'image files' if self.dataset.files else 'images in memory'}"
                 )
         return self
 
@@ -226,6 +217,36 @@ class Experiment(Grid):
         changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults[key]]
         return "_".join([self.dataset.kind, *changed])
 
+
+class Experiment(ModelExperiment):
+    """An experiment that trains: what on what, and how.
+
+    Attributes:
+        recipe: the same for every loss.
+    """
+
+    trained: ClassVar[bool] = True
+
+    recipe: Recipe = Field(description="how every cell is trained")
+
+    @model_validator(mode="after")
+    def _recipe_fits(self) -> Self:
+        num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
+        if self.recipe.warmup is not None and num_train is not None:
+            steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
+            if (self.recipe.warmup.steps or 0) >= steps:
+                raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
+        augmentation = self.recipe.augmentation
+        if self.dataset.inputs != "images" and augmentation != Augmentation():
+            raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+        for other in ("crop_padding",) if self.dataset.files else FOR_IMAGE_FILES:
+            if getattr(augmentation, other):
+                raise ValueError(
+                    f"augmentation {other} is for {'images in memory' if self.dataset.files else 'image files'}, "
+                    f"dataset {self.dataset.kind!r} holds {'image files' if self.dataset.files else 'images in memory'}"
+                )
+        return self
+
     def training(self, cell: "Cell") -> dict[str, Any]:
         """Return everything that decides the weights of a cell, as plain data."""
         loss = self.losses[cell.loss].model_dump()
@@ -238,6 +259,54 @@ class Experiment(Grid):
         }
 
 
+class WeightsExperiment(ModelExperiment):
+    """An experiment on models that were trained elsewhere.
+
+    Attributes:
+        weights: the file of weights of each cell: a path, or hf://owner/repository/path, with the placeholders
+            {architecture}, {loss}, {alpha} and {seed}, which may be left out where they take one value, and {name}, the
+            name of the architecture in its library. Where losses have files that no one pattern names, one for each.
+    """
+
+    weights: str | dict[Name, str] = Field(
+        description="path or hf://owner/repository/path, with the placeholders {architecture}, {name}, {loss}, {alpha} "
+        "and {seed}; or loss to such a path"
+    )
+
+    @model_validator(mode="after")
+    def _one_file_each(self) -> Self:
+        if isinstance(self.weights, dict) and self.weights.keys() != self.losses.keys():
+            raise ValueError(f"weights must be of the losses {', '.join(self.losses)}, got {', '.join(self.weights)}")
+        cells = self.cells("experiment")
+        try:
+            found = {self.source(cell) for cell in cells}
+        except (AttributeError, LookupError, ValueError):
+            raise ValueError(
+                "weights may contain {architecture}, {name}, {loss}, {alpha} and {seed} only (and {name} where the "
+                f"architecture has one), got {self.weights!r}"
+            ) from None
+        if len(found) < len(cells):
+            raise ValueError(
+                f"weights must name {len(cells)} different files, one for every architecture, loss, alpha and seed; "
+                f"{self.weights!r} names {len(found)}"
+            )
+        for source in found:
+            if source.startswith(HUB):
+                HubFile.parse(source)
+        return self
+
+    def source(self, cell: "Cell") -> str:
+        """Return the file that holds the weights of `cell`: a path, or hf://owner/repository/path."""
+        pattern = self.weights if isinstance(self.weights, str) else self.weights[cell.loss]
+        return pattern.format(
+            architecture=cell.architecture,
+            loss=cell.loss,
+            alpha=format_number(cell.alpha),
+            seed=cell.seed,
+            **self.architectures[cell.architecture].model_dump(include={"name"}),
+        )
+
+
 class LogitsExperiment(Grid):
     """An experiment on logits that exist already, from models trained elsewhere.
 
@@ -247,7 +316,7 @@ class LogitsExperiment(Grid):
         train: whether there are logits of the training split, for the figure that compares it with test.
     """
 
-    trained: ClassVar[bool] = False
+    has_models: ClassVar[bool] = False
 
     logits: str = Field(description="path with the placeholders {split}, {loss}, {alpha} and {seed}")
     train: bool = Field(False, description="whether there are logits of the training split")
@@ -392,8 +461,8 @@ def parse_config(data: Mapping[str, Any]) -> Config:
     return validated(Config, data, "config")
 
 
-def load_experiment(path: Path) -> Experiment | LogitsExperiment:
-    """Read and check an experiment file; one with the key `logits` trains nothing.
+def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperiment:
+    """Read and check an experiment file; one with the key `weights` or `logits` trains nothing.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key, type or range is wrong.
@@ -413,8 +482,10 @@ def load_experiment(path: Path) -> Experiment | LogitsExperiment:
         raise ConfigError(f"experiment file {path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
     if isinstance(data, Mapping) and "logits" in data:
         return validated(LogitsExperiment, data, str(path))
-    ours = validated(Experiment, data, str(path))
-    released = validated(Experiment, _switched_back(data), f"{path} as released")
+    on_weights = isinstance(data, Mapping) and "weights" in data
+    kind: type[Experiment | WeightsExperiment] = WeightsExperiment if on_weights else Experiment
+    ours = validated(kind, data, str(path))
+    released = validated(kind, _switched_back(data), f"{path} as released")
     return released if ours.as_released else ours
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from miniatures.cifar import write_cifar10, write_cifar100
 from miniatures.cub import write_cub
@@ -19,6 +20,8 @@ from miniatures.newsgroups import write_glove_6b, write_newsgroups
 from miniatures.server import file_server
 from miniatures.tabular import write_bank_marketing, write_online_shoppers
 from miniatures.tiny_imagenet import write_tiny_imagenet
+from safetensors.torch import load_file
+from torchvision.models import resnet50
 
 from unsmooth.data.sources import SOURCES
 from unsmooth.experiment import load_experiment
@@ -93,9 +96,9 @@ def archives(tmp_path_factory):
 @pytest.fixture
 def server(archives):
     """A server of the miniatures, under the last part of their upstream addresses."""
-    upstream = {archive.file: archive.url for source in SOURCES.values() for archive in source.archives if archive.url}
+    upstream = [archive for source in SOURCES.values() for archive in source.archives if archive.file in archives]
     with file_server(
-        {urlsplit(url).path.lstrip("/"): archives[name].read_bytes() for name, url in upstream.items()}
+        {urlsplit(each.url).path.lstrip("/"): archives[each.file].read_bytes() for each in upstream if each.url}
     ) as served:
         yield served
 
@@ -173,6 +176,26 @@ def test_imagenet_runs_from_a_folder_of_archives(shipped, archives, name):
     workspace.run()
 
     check_results(workspace, name)
+
+
+def test_training_starts_from_pretrained_weights(shipped, tmp_path):
+    name = "cifar10_resnet20"
+    workspace = shipped(name, folders={"resnet50_imagenet1k_v1": str(tmp_path)})
+    published = resnet50()
+    torch.save(published.state_dict(), tmp_path / "weights.pth")
+    resnet = {"kind": "torchvision", "name": "resnet50", "pretrained": "resnet50_imagenet1k_v1"}
+    recipe = yaml.safe_load((workspace.folder / "experiments" / f"{name}.yaml").read_text())["recipe"]
+    recipe |= {"epochs": 1, "schedule": {"kind": "constant"}, "optimizer": {"kind": "sgd", "lr": 1e-9}}
+    workspace.edit_experiment(name, architectures={"resnet50": resnet}, recipe=recipe)
+    cell = workspace.folder / "results" / "cells" / name / "resnet50" / "ce_alpha-0" / "seed-0"
+
+    workspace.run(str((cell / "model.safetensors").relative_to(workspace.folder)))
+
+    weights = load_file(cell / "model.safetensors")
+    torch.testing.assert_close(weights["layer1.0.conv1.weight"], published.layer1[0].conv1.weight.detach())
+    assert weights["fc.weight"].shape == (10, 2048)
+    run = json.loads((cell / "run.json").read_text())
+    assert run["pretrained_sha256"] == hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
 
 
 def test_imagenet_without_archives_says_which_files_go_where(shipped):

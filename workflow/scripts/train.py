@@ -9,14 +9,26 @@ import torch
 from pydantic import TypeAdapter
 
 from unsmooth.cell_training import CellJob, launch
+from unsmooth.data.sources import WEIGHTS, data_root
 from unsmooth.gpus import leased_gpus
 from unsmooth.jobs import job_log
 from unsmooth.provenance import code_hash
 from unsmooth.specs import Architecture, Recipe, module_file
 
 
-def train(training: dict[str, Any], dataset: Path, cell: Path, checkpoint: Path, *, threads: int, gpus: int) -> None:
+def train(
+    training: dict[str, Any],
+    dataset: Path,
+    cell: Path,
+    checkpoint: Path,
+    pretrained: Path | None = None,
+    *,
+    threads: int,
+    gpus: int,
+) -> None:
     """Train what `training` describes into the folder `cell`, on at most `gpus` GPUs, or on the CPU with 0.
+
+    `pretrained` is the folder of the source of the weights from which training starts.
 
     More devices than a batch has shards would have nothing to do. `threads` are shared between them: one each for the
     training, the others decode images.
@@ -32,6 +44,7 @@ def train(training: dict[str, Any], dataset: Path, cell: Path, checkpoint: Path,
         code=code_hash(__file__, module_file(architecture.target)),
         device="cuda" if gpus else "cpu",
         workers=max(0, threads // devices - 1),
+        pretrained=None if pretrained is None else str(data_root(pretrained) / WEIGHTS),
     )
     torch.set_num_threads(1 if gpus else threads)
     launch(job, devices=devices)
@@ -40,12 +53,14 @@ def train(training: dict[str, Any], dataset: Path, cell: Path, checkpoint: Path,
 if __name__ == "__main__":
     with job_log(snakemake.log[0]):
         began = time.perf_counter()
+        pretrained = snakemake.input.get("pretrained")
         with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
             train(
                 json.loads(snakemake.params.training),
                 Path(snakemake.input.manifest).parent,
                 Path(snakemake.output.model).parent,
                 Path(snakemake.params.checkpoint),
+                None if pretrained is None else Path(pretrained).parent,
                 threads=snakemake.threads,
                 gpus=len(gpus),
             )

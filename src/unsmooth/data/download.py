@@ -23,11 +23,21 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from unsmooth.data.extract import extract
+from unsmooth.data.hub import HubFile
 from unsmooth.data.sources import PROVIDED, SOURCES, Source, data_root
 from unsmooth.files import atomic_path
 from unsmooth.specs import resolve
 
-__all__ = ["RECORD", "DownloadError", "SourceError", "download", "fetch_source", "follow", "source_root"]
+__all__ = [
+    "RECORD",
+    "DownloadError",
+    "SourceError",
+    "download",
+    "download_from_hub",
+    "fetch_source",
+    "follow",
+    "source_root",
+]
 
 RECORD = "source.json"
 CHUNK = 1 << 20  # bytes
@@ -37,7 +47,9 @@ DROPS = 10  # transfers that may break off before an address is given up
 BACKOFF_S = 0.5  # before the second retry; doubled each time
 LONGEST_PAUSE_S = 60.0
 LOG_INTERVAL_S = 30.0
-DIGEST = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+POINTER_BYTES = 1024  # more than a Git LFS pointer has
+POINTER_DIGEST = re.compile(r"^oid (sha256:[0-9a-f]{64})$", re.MULTILINE)
+DIGEST = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,64}")
 
 
 class DownloadError(RuntimeError):
@@ -153,7 +165,7 @@ def download(
     Args:
         url: its address.
         path: where it goes.
-        digest: "md5:..." or "sha256:..." of its content.
+        digest: "md5:..." or "sha256:..." of its content, or the beginning of it.
         mirrors: beginning of a URL: what replaces it; tried in this order, the original last.
         log: receives a line now and then; on a terminal there is a progress bar instead.
         backoff_s: pause before a second retry, doubled each time.
@@ -161,14 +173,11 @@ def download(
     Raises:
         DownloadError: no address gave a file with that digest; the message says what each gave instead.
     """
-    if path.exists() and _digest(path, digest) == digest:
+    if path.exists() and _digest(path, digest).startswith(digest):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
-    with requests.Session() as session:
-        retry = Retry(RETRIES, backoff_factor=backoff_s, status_forcelist=[429, 500, 502, 503, 504])
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retry))
+    with _session(backoff_s) as session:
         addresses = _addresses(url, mirrors or {})
         while addresses:
             part = _Part(path, addresses.pop(0))
@@ -178,7 +187,7 @@ def download(
             except (OSError, HTTPError) as error:  # of requests, or of the disk
                 failures.append(f"{part.address}: {error}")
                 continue
-            if (found := _digest(part.path, digest)) == digest:
+            if (found := _digest(part.path, digest)).startswith(digest):
                 part.finish()
                 return
             part.discard()
@@ -187,6 +196,53 @@ def download(
             if old:  # the fault may be in what an earlier process left: once more, from the beginning
                 addresses.insert(0, part.address)
     raise DownloadError("\n  ".join([f"{path.name} could not be downloaded:", *failures]))
+
+
+def download_from_hub(
+    reference: str,
+    path: Path,
+    *,
+    mirrors: Mapping[str, str] | None = None,
+    log: Callable[[str], None] = print,
+    backoff_s: float = BACKOFF_S,
+) -> None:
+    """Fetch a large file of the Hugging Face hub, checked against the SHA-256 that its repository holds.
+
+    Args:
+        reference: hf://owner/repository/path, see `unsmooth.data.hub.HubFile`.
+        path, mirrors, log, backoff_s: see `download`.
+
+    Raises:
+        DownloadError: the hub has no such file, none of its large ones, or what came is not that file.
+    """
+    file = HubFile.parse(reference)
+    failures = []
+    with _session(backoff_s) as session:
+        for address in _addresses(file.pointer_url, mirrors or {}):
+            try:
+                pointer = _beginning(session, address)
+            except (OSError, HTTPError) as error:
+                failures.append(f"{address}: {error}")
+                continue
+            if found := POINTER_DIGEST.search(pointer):
+                return download(file.url, path, found[1], mirrors=mirrors, log=log, backoff_s=backoff_s)
+            failures.append(f"{address}: not kept as a large file, so it has no digest")
+    raise DownloadError("\n  ".join([f"{reference} could not be downloaded:", *failures]))
+
+
+def _session(backoff_s: float) -> requests.Session:
+    session = requests.Session()
+    retry = Retry(RETRIES, backoff_factor=backoff_s, status_forcelist=[429, 500, 502, 503, 504])
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _beginning(session: requests.Session, address: str) -> str:
+    with session.get(address, stream=True, timeout=TIMEOUT_S) as response:
+        response.raise_for_status()
+        content: bytes = response.raw.read(POINTER_BYTES, decode_content=True)
+        return content.decode(errors="replace")
 
 
 class _Part:
@@ -357,7 +413,7 @@ def _provided_archives(source: Source, provided: Path | None, log: Callable[[str
         raise SourceError(_what_to_provide(source, provided))
     for archive in source.archives:
         log(f"{source.name}: verifying {paths[archive.file]}")
-        if (found := _digest(paths[archive.file], archive.digest)) != archive.digest:
+        if not (found := _digest(paths[archive.file], archive.digest)).startswith(archive.digest):
             raise SourceError(f"{paths[archive.file]}: its digest is {found}, expected {archive.digest}")
     return paths
 

@@ -14,13 +14,25 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, Protocol
 
-__all__ = ["ExtractionError", "Limits", "Stream", "extract", "members", "new_folder", "tar_members", "write_member"]
+from unsmooth.data.sources import WEIGHTS
+
+__all__ = [
+    "ExtractionError",
+    "Limits",
+    "Stream",
+    "extract",
+    "keep_weights",
+    "members",
+    "new_folder",
+    "tar_members",
+    "write_member",
+]
 
 CHUNK = 1 << 20  # bytes
 SMALL = 1 << 20  # bytes that any archive may unpack to, whatever its ratio
@@ -92,6 +104,13 @@ def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Li
         for path, stream in members(packed, limits):
             write_member(temporary, path, stream, inner)
         packed.unlink()
+
+
+def keep_weights(paths: Mapping[str, Path], folder: Path) -> None:
+    """Put the one file of a source of weights, which nothing packs, into the new `folder` under the name `WEIGHTS`."""
+    [path] = paths.values()
+    with new_folder(folder) as temporary:
+        shutil.copyfile(path, temporary / WEIGHTS)
 
 
 def members(archive: Path, limits: Limits | None = None) -> Iterator[tuple[PurePosixPath, Stream]]:

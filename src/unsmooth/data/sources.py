@@ -1,16 +1,18 @@
-"""Where datasets come from: the one place of addresses and checksums.
+"""Where datasets and pretrained weights come from: the one place of addresses and checksums.
 
 Nothing here is fetched or imported; `unsmooth.data.download` does that. Checksums are those that the publishers, or
 the libraries that load the dataset most often, give for the archive; of GloVe, Punkt, Tiny-ImageNet and CUB-200-2011,
-whose publishers give none, those that independent projects agree on.
+whose publishers give none, those that independent projects agree on. Of torchvision's weights only the first eight
+digits are published, in the names of the files.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROVIDED", "SOURCES", "Archive", "Source", "data_root"]
+__all__ = ["PROVIDED", "SOURCES", "WEIGHTS", "Archive", "Source", "data_root"]
 
 PROVIDED = "provided"  # in the folder of a source, the link to data that the user keeps elsewhere
+WEIGHTS = "weights.pth"  # in the folder of a source of pretrained weights, the state dict
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Archive:
     Attributes:
         file: its name.
         url: its address; None where it cannot be fetched without a login.
-        digest: "md5:..." or "sha256:..." of the file, hexadecimal.
+        digest: "md5:..." or "sha256:..." of the file, hexadecimal; or its beginning, where no more is published. A
+            beginning tells damage and mistakes, not a forgery.
         inner: the archive inside this one that holds the data; None where the data lie in this one.
     """
 
@@ -32,7 +35,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Source:
-    """A published dataset.
+    """A published dataset, or pretrained weights.
 
     Attributes:
         name: its key in `SOURCES`.
@@ -47,6 +50,13 @@ class Source:
     layout: tuple[str, ...]
     terms: str | None = None
     unpack: str | None = None
+
+
+def _torchvision_weights(name: str, file: str) -> Source:
+    """Return weights of torchvision; `file` ends in the first eight digits of its SHA-256."""
+    digits = Path(file).stem.rpartition("-")[2]
+    archive = Archive(file, f"https://download.pytorch.org/models/{file}", f"sha256:{digits}")
+    return Source(name=name, archives=(archive,), layout=(WEIGHTS,), unpack="unsmooth.data.extract:keep_weights")
 
 
 SOURCES = {
@@ -195,6 +205,10 @@ SOURCES = {
             ),
             layout=("online_shoppers_intention.csv",),
         ),
+        _torchvision_weights("resnet50_imagenet1k_v1", "resnet50-0676ba61.pth"),
+        _torchvision_weights("resnet50_imagenet1k_v2", "resnet50-11ad3fa6.pth"),
+        _torchvision_weights("resnet101_imagenet1k_v1", "resnet101-63fe2227.pth"),
+        _torchvision_weights("resnet101_imagenet1k_v2", "resnet101-cd907fc2.pth"),
     )
 }
 

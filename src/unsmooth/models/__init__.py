@@ -1,18 +1,24 @@
 """Architectures, one a file; every forward returns logits (N, K)."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from unsmooth.models.weights import load_pretrained
 from unsmooth.specs import Architecture, resolve
 
 __all__ = ["make_model"]
 
 
 def make_model(
-    architecture: Mapping[str, Any], input_shape: Sequence[int], num_classes: int, embedding: Tensor | None = None
+    architecture: Mapping[str, Any],
+    input_shape: Sequence[int],
+    num_classes: int,
+    embedding: Tensor | None = None,
+    pretrained: Path | None = None,
 ) -> nn.Module:
     """Build the network that an experiment file describes, with fresh weights from torch's global generator.
 
@@ -21,15 +27,17 @@ def make_model(
         input_shape: (C, H, W) of an image, (D,) of a vector or (T,) of a token sequence.
         num_classes: K.
         embedding: (V, D) float32 frozen token vectors, for architectures that read tokens; the others ignore it.
+        pretrained: file of the weights that its `backbone`, or all of it, takes instead; None for none.
 
     Returns:
         A module from inputs (N, *input_shape) to logits (N, K).
 
     Raises:
         ValueError: tokens without an embedding, or an option that does not fit the inputs or the number of classes.
+        WeightsError: the pretrained weights cannot be read or are not those of this architecture.
     """
     spec = TypeAdapter(Architecture).validate_python(dict(architecture))
-    options = spec.model_dump(exclude={"kind"}) | {"num_classes": num_classes}
+    options = spec.model_dump(exclude={"kind", "pretrained"}) | {"num_classes": num_classes}
     match spec.inputs:
         case "images":
             options["in_channels"] = input_shape[0]
@@ -41,4 +49,7 @@ def make_model(
             options["embedding"] = embedding
     if spec.kind == "timm":
         options["image_size"] = input_shape[1]
-    return resolve(spec.target)(**options)
+    model: nn.Module = resolve(spec.target)(**options)
+    if pretrained is not None:
+        load_pretrained(model, pretrained, backbone=getattr(spec, "backbone", ""))
+    return model

@@ -2,8 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from unsmooth.data.sources import SOURCES, WEIGHTS
 from unsmooth.specs.base import PositiveInt, Spec
 
 __all__ = [
@@ -17,6 +18,20 @@ __all__ = [
     "TabularMlpSpec",
     "TimmSpec",
     "TorchvisionSpec",
+]
+
+
+def _is_source_of_weights(name: str) -> str:
+    known = [source.name for source in SOURCES.values() if source.layout == (WEIGHTS,)]
+    if name not in known:
+        raise ValueError(f"there are no pretrained weights {name!r}, expected one of {', '.join(known)}")
+    return name
+
+
+# An architecture with a field of this type also names, in the class variable `backbone`, the submodule that takes the
+# weights; "" is the model itself.
+Pretrained = Annotated[
+    Annotated[str, AfterValidator(_is_source_of_weights)] | None, Field(exclude_if=lambda name: name is None)
 ]
 
 
@@ -78,10 +93,11 @@ class DenseNetSpec(Spec):
 
 
 class TorchvisionSpec(Spec):
-    """A classifier of torchvision by name, with fresh weights."""
+    """A classifier of torchvision by name, with fresh weights or pretrained ones."""
 
     target: ClassVar[str] = "unsmooth.models.libraries:torchvision_model"
     inputs: ClassVar[str] = "images"
+    backbone: ClassVar[str] = ""
 
     kind: Literal["torchvision"] = Field("torchvision", description="selects this form")
     name: str = Field(description="torchvision's name, such as resnet50")
@@ -89,6 +105,7 @@ class TorchvisionSpec(Spec):
         "torchvision", description="the library's own, or the defaults of torch's layers"
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="before the last layer; ResNets and kin")
+    pretrained: Pretrained = Field(None, description="source of the weights that training starts from")
 
 
 class SmallResNetSpec(Spec):

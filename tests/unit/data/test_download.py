@@ -154,6 +154,17 @@ def test_wrong_digest_names_address_and_both_digests_and_leaves_nothing(server, 
     assert os.listdir(tmp_path) == []
 
 
+def test_beginning_of_a_digest_is_enough_where_no_more_is_published(server, tmp_path):
+    beginning = digest_of(CONTENT)[: len("sha256:") + 8]
+    download(server.url("data.bin"), tmp_path / "data.bin", beginning)
+    download(server.url("data.bin"), tmp_path / "data.bin", beginning)
+
+    assert (tmp_path / "data.bin").read_bytes() == CONTENT and len(server.requests) == 1
+
+    with pytest.raises(DownloadError, match=f"its digest is {digest_of(CONTENT)}, expected sha256:00000000"):
+        download(server.url("data.bin"), tmp_path / "other.bin", "sha256:00000000")
+
+
 def test_content_that_a_server_calls_encoded_is_kept_as_it_is(get, server):
     server.headers = {"Content-Encoding": "gzip"}
 
@@ -287,6 +298,23 @@ def test_archive_of_the_user_is_read_in_place(published, tmp_path):
 
     assert sorted(os.listdir(tmp_path / "cifar100")) == ["cifar-100-python", "source.json"]
     assert os.listdir(published.parent) == [published.name]
+
+
+def test_weights_are_kept_as_they_came(tmp_path):
+    [archive] = SOURCES["resnet50_imagenet1k_v1"].archives
+    with file_server({archive.file: CONTENT}) as server:
+        mirrors = {archive.url.removesuffix(archive.file): server.url("")}
+        checksums = {archive.file: digest_of(CONTENT)}
+        fetch_source("resnet50_imagenet1k_v1", tmp_path / "weights", mirrors=mirrors, checksums=checksums)
+
+    assert (tmp_path / "weights" / "weights.pth").read_bytes() == CONTENT
+
+
+def test_weights_of_the_user_must_have_the_published_digest(tmp_path):
+    (tmp_path / "resnet50-0676ba61.pth").write_bytes(CONTENT)
+
+    with pytest.raises(SourceError, match=f"its digest is {digest_of(CONTENT)}, expected sha256:0676ba61"):
+        fetch_source("resnet50_imagenet1k_v1", tmp_path / "weights", local=tmp_path)
 
 
 def test_archive_of_the_user_with_another_digest_is_refused(published, tmp_path):

@@ -3,9 +3,10 @@ import sys
 from typing import get_args
 
 import pytest
+from torchvision.models import get_model_weights
 
 from unsmooth.data.download import DIGEST
-from unsmooth.data.sources import SOURCES
+from unsmooth.data.sources import SOURCES, WEIGHTS
 from unsmooth.specs import Dataset, resolve
 
 
@@ -29,4 +30,13 @@ def test_every_source_is_complete(source):
 def test_every_dataset_names_known_sources():
     datasets = get_args(get_args(Dataset)[0])
 
-    assert {name for dataset in datasets for name in dataset.sources} == set(SOURCES)
+    of_data = {name for name, source in SOURCES.items() if source.layout != (WEIGHTS,)}
+    assert {name for dataset in datasets for name in dataset.sources} == of_data
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet101"])
+@pytest.mark.parametrize("version", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
+def test_weights_of_torchvision_have_its_addresses(name, version):
+    [archive] = SOURCES[f"{name}_{version.lower()}"].archives
+
+    assert archive.url == get_model_weights(name)[version].url
