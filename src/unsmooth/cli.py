@@ -97,9 +97,8 @@ def diagnose(
     interval and a p-value after Holm's correction; coverage at the target risk; and a threshold whose true risk is at
     most the target with probability 1 - delta, or that there is none.
     """
-    from unsmooth.diagnosis import NLL_TEMPERATURE
     from unsmooth.diagnosis import diagnose as run
-    from unsmooth.scores import available_scores
+    from unsmooth.scores import NLL_TEMPERATURE, available_scores
     from unsmooth.terminal import print_comparison, print_diagnosis, progress_bar
 
     _check_one_each(files, val, "--val")

@@ -27,7 +27,16 @@ from unsmooth.metrics import (
 from unsmooth.metrics.inputs import as_targets
 from unsmooth.metrics.intervals import p_value
 from unsmooth.probabilities import depends_on_mean
-from unsmooth.scores import DEFAULT_PS, REGISTRY, FittedScore, available_scores, fit_score, pnorm_name, score_all
+from unsmooth.scores import (
+    DEFAULT_PS,
+    NLL_TEMPERATURE,
+    REGISTRY,
+    FittedScore,
+    available_scores,
+    fit_score,
+    pnorm_name,
+    score_all,
+)
 from unsmooth.scores.rows import check_shape
 from unsmooth.selective import InfeasibleRiskWarning, SelectiveClassifier, split_rows
 from unsmooth.smoothing import Signature, centred_maximum, smoothing_signature
@@ -44,7 +53,6 @@ __all__ = [
 Floats = NDArray[np.floating[Any]]
 Progress = Callable[[str, int, int], None]
 
-NLL_TEMPERATURE = "msp_temperature_nll"
 _SIGNIFICANT = 0.05
 _SIMPLEST = ("msp", "max_logit_pnorm", "logit_margin", "msp_temperature")
 _PNORM_TEMPERATURE_PS = (2, 4, 6, 8)  # its AURC is flat in p once a temperature is fitted, and each p costs a search
