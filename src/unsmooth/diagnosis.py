@@ -126,6 +126,8 @@ class Diagnosis:
     confidences: Mapping[str, Floats] = field(repr=False)
     max_logits: Floats = field(repr=False)
     errors: NDArray[np.bool_] = field(repr=False)
+    certify_confidences: Mapping[str, Floats] = field(repr=False)
+    certify_errors: NDArray[np.bool_] = field(repr=False)
 
     @property
     def repaired(self) -> bool:
@@ -376,6 +378,7 @@ def diagnose(
             float(errors[accepted].mean()) if accepted.any() else math.nan,
         )
     before, after = operating["msp"], operating[chosen]
+    certify_scored = score_all(val_logits[certifying], scores={score: fitted[score] for score in operating}, ps=())
     steps("looking for smoothing")
     calibrated = fitted.get(NLL_TEMPERATURE) or _fit(NLL_TEMPERATURE, val_logits[fitting], val_targets[fitting])
     signature = smoothing_signature(logits, targets, temperature=calibrated.params.get("temperature"))
@@ -403,9 +406,11 @@ def diagnose(
             after.coverage.point - before.coverage.point, replicated[chosen][metric] - replicated["msp"][metric]
         ),
         classifier=classifier,
-        confidences={"msp": scored["msp"], recommended.name: scored[chosen]},
+        confidences={score: scored[score] for score in ("msp", chosen, NLL_TEMPERATURE) if score in fitted},
         max_logits=centred_maximum(logits),
         errors=errors,
+        certify_confidences={score: certify_scored[score] for score in operating},
+        certify_errors=certify_scored.predictions != val_targets[certifying],
     )
 
 

@@ -25,14 +25,13 @@ class Finding(NamedTuple):
     Attributes:
         comparison: "loss" (a loss against CE), "score" (a repair against MSP), "repair" (both against CE under MSP) or
             "growth" (of smoothing, step by step).
-        loss, alpha: the configuration compared; None for "growth".
+        configuration: loss and alpha that are compared; None for "growth".
     """
 
     experiment: str
     architecture: str
     comparison: str
-    loss: str | None
-    alpha: float | None
+    configuration: tuple[str, float] | None
     text: str
 
 
@@ -75,10 +74,11 @@ def compared_findings(summary: DataFrame, differences: DataFrame) -> list[Findin
     found = []
     for place, rows in in_order(differences[kept]).groupby(["experiment", "architecture"], sort=False):
         experiment, architecture = map(str, place)
-        for key, group in rows.groupby(["comparison", "loss", "alpha", "score"], sort=False):
-            found.append(Finding(experiment, architecture, *key[:3], _sentence(group)))
+        for _, group in rows.groupby(["comparison", "loss", "alpha", "score"], sort=False):
+            comparison, loss, alpha = group[["comparison", "loss", "alpha"]].iloc[0]
+            found.append(Finding(experiment, architecture, comparison, (loss, alpha), _sentence(group)))
         mine = summary[(summary["experiment"] == experiment) & (summary["architecture"] == architecture)]
-        found += [Finding(experiment, architecture, "growth", None, None, text) for text in _growth(mine)]
+        found += [Finding(experiment, architecture, "growth", None, text) for text in _growth(mine)]
     return found
 
 
