@@ -12,6 +12,8 @@ from snakemake.logging import logger
 from unsmooth.data.hub import HUB
 from unsmooth.data.sources import PROVIDED, SOURCES
 from unsmooth.experiment import IMPORTED, ConfigError, load_experiment, parse_config
+from unsmooth.explorer import ASSETS
+from unsmooth.files import sha256_of
 from unsmooth.provenance import canonical_json, code_hash
 from unsmooth.specs import module_file
 
@@ -26,6 +28,15 @@ FIGURES = [
     "degradation",
     "pnorm_sweep",
     "extra_gradient",
+]
+REPORT = "results/report/index.html"
+EXPLORED = [  # files of every cell that the report page shows
+    "logits/val.safetensors",
+    "logits/test.safetensors",
+    "scores/test.safetensors",
+    "scores/fitted.json",
+    "scores/pnorm_sweep.csv",
+    "reliability.parquet",
 ]
 COMPARISONS = {"max_logit", "degradation", "extra_gradient"}  # figures of CE against label smoothing
 
@@ -209,6 +220,11 @@ def keys_of(chosen):
 cell_keys = keys_of(cells_of)
 
 
+def page_hash():
+    """The content of the report page's template, style and script, which are no modules."""
+    return [sha256_of(path) for path in ASSETS]
+
+
 @cache
 def code_of(script, *targets):
     """The content hash of a script, of the modules of `targets` ("module:name") and of all that they import.
@@ -255,6 +271,18 @@ def table_files(table, experiment):
 def smoothed_losses(wildcards):
     """The keys of the experiment's label-smoothing losses, as canonical JSON."""
     return canonical_json(EXPERIMENTS[wildcards.experiment].smoothed)
+
+
+def has_images(wildcards):
+    """Whether the inputs can be looked at."""
+    found = EXPERIMENTS[wildcards.experiment]
+    return found.trained and found.dataset.inputs == "images"
+
+
+def explored_settings(wildcards):
+    """What the report page says of an experiment beside its results, as canonical JSON."""
+    found = EXPERIMENTS[wildcards.experiment]
+    return canonical_json({"description": found.description, "smoothed": found.smoothed, "trained": found.trained})
 
 
 def outputs_of(experiment):

@@ -310,3 +310,54 @@ rule draw_extra_gradient:
         "draw_extra_gradient {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_extra_gradient.py"
+
+
+rule explore:
+    input:
+        unpack(dataset_files),
+        cells=from_cells(*EXPLORED),
+        runs=lambda wildcards: from_cells("run.json")(wildcards) if EXPERIMENTS[wildcards.experiment].trained else [],
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+        windows=lambda wildcards: [
+            file for file in figure_files("max_logit", wildcards.experiment) if file.endswith(".csv")
+        ],
+    output:
+        "results/report/{experiment}.json",
+    log:
+        "results/logs/explore/{experiment}.log",
+    benchmark:
+        "results/benchmarks/explore/{experiment}.tsv"
+    conda:
+        "../envs/train.yaml"
+    params:
+        cells=cell_keys,
+        experiment=explored_settings,
+        images=has_images,
+        code=code_of("explore"),
+    message:
+        "explore {wildcards.experiment}"
+    script:
+        "../workflow/scripts/explore.py"
+
+
+rule write_report:
+    input:
+        contents=[f"results/report/{name}.json" for name in SELECTED],
+        summaries=[f"results/tables/{name}/summary.csv" for name in SELECTED if name in COMPARED],
+    output:
+        REPORT,
+    log:
+        "results/logs/write_report/report.log",
+    benchmark:
+        "results/benchmarks/write_report/report.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        experiments=canonical_json(COMPARED),
+        page=page_hash(),
+        code=code_of("write_report"),
+    message:
+        "write_report"
+    script:
+        "../workflow/scripts/write_report.py"

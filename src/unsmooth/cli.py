@@ -97,9 +97,8 @@ def diagnose(
     interval and a p-value after Holm's correction; coverage at the target risk; and a threshold whose true risk is at
     most the target with probability 1 - delta, or that there is none.
     """
-    from unsmooth.diagnosis import NLL_TEMPERATURE
     from unsmooth.diagnosis import diagnose as run
-    from unsmooth.scores import available_scores
+    from unsmooth.scores import NLL_TEMPERATURE, available_scores
     from unsmooth.terminal import print_comparison, print_diagnosis, progress_bar
 
     _check_one_each(files, val, "--val")
@@ -415,7 +414,8 @@ def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float | str]
 def _write_reports(
     results: Sequence["Diagnosis"], *, json_out: Path | None, html: Path | None, save: Path | None, plot: Path | None
 ) -> None:
-    from unsmooth.explorer import risk_coverage_plot, write_page
+    from unsmooth.explorer.diagnoses import diagnoses_page, risk_coverage_plot
+    from unsmooth.explorer.page import write_page
     from unsmooth.files import atomic_path
 
     if json_out is not None:
@@ -433,7 +433,7 @@ def _write_reports(
             risk_coverage_plot(results).savefig(temporary)
     if html is not None:
         with _errors_name(html):
-            write_page(results, html)
+            write_page(diagnoses_page(results), html)
     for path in (json_out, save, plot, html):
         if path is not None and path != Path("-"):
             _note(f"wrote {path}")

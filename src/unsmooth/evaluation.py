@@ -15,12 +15,13 @@ from unsmooth.metrics import (
     brier,
     ece,
     nll,
+    reliability_curve,
     risk_coverage_curve,
     selective_metrics,
 )
 from unsmooth.metrics.calibration import bin_edges, bin_index
 
-__all__ = ["calibration_frames", "curve_frame", "selective_frames"]
+__all__ = ["calibration_frames", "curve_frame", "reliability_frame", "selective_frames"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -88,6 +89,42 @@ def calibration_frames(
         means = bootstrap_means(columns, replicates=settings.bootstrap_replicates, seed=settings.bootstrap_seed)
         replicates[name] = {"ece": np.abs(means[:, 2:]).sum(axis=1), "nll": means[:, 0], "brier": means[:, 1]}
     return _metric_frame(values), _replicate_frame(replicates)
+
+
+def reliability_frame(
+    logits: Floats, targets: NDArray[np.int64], temperatures: Mapping[str, float], bins: int
+) -> pd.DataFrame:
+    """Return the reliability diagram of the softmax at each temperature.
+
+    Args:
+        logits: (N, K).
+        targets: (N,) class indices.
+        temperatures: as for `calibration_frames`.
+        bins: number of equal-width bins (low, high] of the probability of the predicted class.
+
+    Returns:
+        `score, bin, low, high, count, confidence, accuracy`: one row a score and bin, with the mean confidence and the
+        fraction correct of its `count` samples, nan where there are none.
+    """
+    errors = logits.argmax(axis=1) != targets
+    frames = []
+    for name, temperature in temperatures.items():
+        top = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
+        curve = reliability_curve(top, errors, bins=bins)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "score": name,
+                    "bin": np.arange(bins),
+                    "low": curve.edges[:-1],
+                    "high": curve.edges[1:],
+                    "count": curve.weight.astype(np.int64),
+                    "confidence": curve.confidence,
+                    "accuracy": curve.accuracy,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
 
 
 def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], points: int) -> pd.DataFrame:

@@ -377,6 +377,7 @@ class Evaluation(Spec):
     risk_at_coverage: list[Fraction] = Field([0.1, 0.2, 0.5, 0.8], description="operating points, fraction accepted")
     coverage_at_risk: list[Fraction] = Field([0.01, 0.05], description="operating points, selective risk")
     ece_bins: PositiveInt = Field(15, description="equal-width confidence bins")
+    reliability_bins: PositiveInt = Field(25, description="equal-width confidence bins of the reliability diagrams")
     bootstrap_replicates: Annotated[int, Field(ge=100)] = Field(1000, description="resamples of the test split")
     bootstrap_seed: Seed = Field(0, description="the resamples are the same in every cell, so differences are paired")
     curve_points: Annotated[int, Field(ge=10)] = Field(500, description="points kept of each risk-coverage curve")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from unsmooth.evaluation import calibration_frames, curve_frame, selective_frames
+from unsmooth.evaluation import calibration_frames, curve_frame, reliability_frame, selective_frames
 from unsmooth.experiment import Evaluation
 from unsmooth.metrics import aurc, brier, ece, nll
 
@@ -60,6 +60,24 @@ def test_calibration_replicate_of_the_data_itself_is_the_metric(data, monkeypatc
 
     merged = values.merge(replicates, on=["score", "metric"])
     np.testing.assert_allclose(merged["value_x"], merged["value_y"], rtol=1e-12)
+
+
+def test_reliability_diagram_holds_every_sample_and_gives_the_ece(data):
+    logits, targets = data
+    errors = logits.argmax(axis=1) != targets
+
+    frame = reliability_frame(logits, targets, {"msp": 1.0, "msp_temperature_nll": 2.0}, 25)
+
+    assert list(frame.columns) == ["score", "bin", "low", "high", "count", "confidence", "accuracy"]
+    for score, temperature in (("msp", 1.0), ("msp_temperature_nll", 2.0)):
+        bins = frame[frame["score"] == score]
+        filled = bins[bins["count"] > 0]
+        top = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
+        assert len(bins) == 25 and bins["count"].sum() == 400
+        assert (filled["confidence"].between(filled["low"], filled["high"])).all()
+        assert bins.loc[bins["count"] == 0, ["confidence", "accuracy"]].isna().all(axis=None)
+        gaps = (filled["confidence"] - filled["accuracy"]).abs()
+        assert (filled["count"] * gaps).sum() / 400 == pytest.approx(ece(top, errors, bins=25))
 
 
 def test_curves_share_one_grid_and_end_at_the_error(data):

@@ -39,6 +39,7 @@ def test_every_cell_has_every_file(finished, name):
             "metrics.csv",
             "bootstrap.parquet",
             "curves.parquet",
+            "reliability.parquet",
         ):
             assert (folder / file).stat().st_size > 0
         assert not (folder / "checkpoint.pt").exists()

@@ -1,6 +1,6 @@
 """Summaries over seeds, paired differences, and the tables and sentences made from them."""
 
-from unsmooth.tables.findings import findings
+from unsmooth.tables.findings import Finding, compared_findings, findings
 from unsmooth.tables.layouts import (
     Table,
     cost_table,
@@ -16,7 +16,9 @@ __all__ = [
     "DIFFERENCES",
     "SCORECARD",
     "SUMMARY",
+    "Finding",
     "Table",
+    "compared_findings",
     "cost_table",
     "findings",
     "main_table",
