@@ -7,6 +7,8 @@ rule download:
         "results/benchmarks/download/{source}.tsv"
     # First of all jobs, so that what is missing is said before anything is trained.
     priority: 100
+    # Nodes of a cluster often see no internet; the machine on which snakemake runs does.
+    localrule: True
     conda:
         "../envs/train.yaml"
     params:

@@ -40,6 +40,7 @@ rule merge_summaries:
         "results/logs/merge_summaries/summary.log",
     benchmark:
         "results/benchmarks/merge_summaries/summary.tsv"
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -74,6 +75,7 @@ rule write_scorecard:
         "results/logs/write_scorecard/scorecard.log",
     benchmark:
         "results/benchmarks/write_scorecard/scorecard.tsv"
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
