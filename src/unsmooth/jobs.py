@@ -1,4 +1,4 @@
-"""What every workflow job does around its work: a log of its own, and errors that a user can read."""
+"""What every workflow job does around its work: a log, errors that a user can read, and a record of what it made."""
 
 import os
 import sys
@@ -6,8 +6,34 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["job_log"]
+from unsmooth.records import digests, record_path, write_record
+
+__all__ = ["job", "job_log"]
+
+
+@contextmanager
+def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
+    """Run the block as one job of the workflow: with its log, and once it has succeeded with the record of its outputs.
+
+    Args:
+        snakemake: the object that snakemake puts into a script.
+        script: the script's own file.
+    """
+    log = snakemake.log[0]
+    with job_log(log):
+        inputs = digests(snakemake.input)
+        yield
+        write_record(
+            record_path(Path(log)),
+            rule=snakemake.rule,
+            wildcards=dict(snakemake.wildcards.items()),
+            outputs=snakemake.output,
+            inputs=inputs,
+            params=dict(snakemake.params.items()),
+            script=Path(script),
+        )
 
 
 @contextmanager
