@@ -1,4 +1,4 @@
-"""What every workflow job does around its work: a log, errors that a user can read, and a record of what it made."""
+"""What every workflow job does around its work: a log, errors that a user can read, checks and records of files."""
 
 import os
 import sys
@@ -8,28 +8,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unsmooth.records import digests, record_path, write_record
+from unsmooth.files import remove_leftovers
+from unsmooth.records import checked_digests, record_path, write_records
 
 __all__ = ["job", "job_log"]
 
 
 @contextmanager
 def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
-    """Run the block as one job of the workflow: with its log, and once it has succeeded with the record of its outputs.
+    """Run the block as one job of the workflow: on inputs that are what their jobs wrote, with a log, and with a record
+    of every output once it has succeeded.
 
     Args:
         snakemake: the object that snakemake puts into a script.
         script: the script's own file.
     """
-    log = snakemake.log[0]
-    with job_log(log):
-        inputs = digests(snakemake.input)
+    with job_log(snakemake.log[0]):
+        inputs = checked_digests(snakemake.input)
+        for path in snakemake.output:
+            remove_leftovers(path)
+            remove_leftovers(record_path(path))
         yield
-        write_record(
-            record_path(Path(log)),
+        write_records(
+            snakemake.output,
             rule=snakemake.rule,
-            wildcards=dict(snakemake.wildcards.items()),
-            outputs=snakemake.output,
             inputs=inputs,
             params=dict(snakemake.params.items()),
             script=Path(script),

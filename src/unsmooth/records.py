@@ -1,7 +1,7 @@
-"""The record that every job of the workflow leaves: what it made, from what, by which code, with which settings.
+"""The record of every file that a job of the workflow makes: from what, by which code, with which settings.
 
-One JSON file a job, written by that job alone, so that jobs on many machines never share one. It lies in
-results/provenance/ where the job's log lies in results/logs/. `unsmooth.verification` compares records with the files.
+One JSON file in results/provenance/ for each, written by the job that made it, so that jobs on many machines never
+share one. Jobs refuse an input that is no longer what its record says; `unsmooth.verification` checks them all.
 """
 
 import hashlib
@@ -15,9 +15,19 @@ from typing import Any
 from unsmooth.files import atomic_path, sha256_of
 from unsmooth.provenance import PACKAGE, canonical_json, git_commit, source_digest, versions
 
-__all__ = ["Record", "RecordError", "digests", "read_record", "record_path", "source_file", "used_code", "write_record"]
+__all__ = [
+    "ChangedFileError",
+    "Record",
+    "RecordError",
+    "checked_digests",
+    "read_record",
+    "record_path",
+    "source_file",
+    "used_code",
+    "write_records",
+]
 
-RESULTS = Path("results")
+RECORDS = Path("results/provenance")
 SCRIPTS = "workflow/scripts"
 VERSIONED = ("unsmooth", "numpy", "pandas", "scipy", "torch", "safetensors", "pyarrow", "matplotlib")
 
@@ -26,23 +36,26 @@ class RecordError(ValueError):
     """A record is damaged or no record."""
 
 
+class ChangedFileError(ValueError):
+    """A file is not the one that its job wrote."""
+
+
 @dataclass(frozen=True)
 class Record:
-    """Where the outputs of one job come from.
+    """Where a file comes from.
 
     Attributes:
-        rule: the rule of the workflow.
-        wildcards: what its paths name, such as experiment and seed.
-        outputs, inputs: SHA-256 by path, relative to the working directory of the workflow.
+        sha256: digest of the file.
+        rule: the rule of the workflow that made it.
+        inputs: SHA-256 of what it was made from, by path relative to the working directory of the workflow.
         params: the job's parameters; settings are canonical JSON.
         code: `unsmooth.provenance.source_digest` of the script and of every module of this package that it loaded.
         git_commit: commit of the checkout, with "+" for local changes.
         versions: those of Python and of the libraries that decide results.
     """
 
+    sha256: str
     rule: str
-    wildcards: dict[str, str]
-    outputs: dict[str, str]
     inputs: dict[str, str]
     params: dict[str, Any]
     code: dict[str, str]
@@ -50,60 +63,66 @@ class Record:
     versions: dict[str, str]
 
 
-def record_path(log: Path) -> Path:
-    """Return where the record of the job with this log goes.
+def record_path(path: str) -> Path:
+    """Return where the record of a file goes, which has a path relative to the working directory.
 
     Example:
-        >>> record_path(Path("results/logs/score/seed-0.log")).as_posix()
-        'results/provenance/score/seed-0.json'
+        >>> record_path("results/tables/summary.csv").as_posix()
+        'results/provenance/results/tables/summary.csv.json'
     """
-    return RESULTS / "provenance" / log.relative_to(RESULTS / "logs").with_suffix(".json")
+    return RECORDS / f"{path}.json"
 
 
-def digests(paths: Iterable[str]) -> dict[str, str]:
-    """Return the SHA-256 of every file, by its path."""
-    return {path: sha256_of(path) for path in paths}
+def checked_digests(paths: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of every file, by its path.
+
+    Raises:
+        ChangedFileError: a file has a record, and it is of another content.
+        RecordError: a record is damaged.
+    """
+    found = {path: sha256_of(path) for path in paths}
+    for path, digest in found.items():
+        kept = record_path(path)
+        # What lies outside the working directory was not made by a job.
+        if not Path(path).is_absolute() and kept.exists() and (record := read_record(kept)).sha256 != digest:
+            raise ChangedFileError(
+                f"{path} has changed since {record.rule} wrote it: delete it to have it made anew, or {kept} to use it "
+                "as it is"
+            )
+    return found
 
 
-def write_record(
-    path: Path,
+def write_records(
+    outputs: Iterable[str],
     *,
     rule: str,
-    wildcards: Mapping[str, str],
-    outputs: Iterable[str],
     inputs: Mapping[str, str],
     params: Mapping[str, Any],
     script: Path,
 ) -> None:
-    """Write the record of a job that has just made `outputs` in this process, from `inputs` (SHA-256 by path)."""
-    record = Record(
-        rule=rule,
-        wildcards=dict(wildcards),
-        outputs=digests(outputs),
-        inputs=dict(inputs),
-        params=dict(params),
-        code=used_code(script),
-        git_commit=git_commit(),
-        versions=versions(*VERSIONED),
-    )
-    content = {**asdict(record), "sha256": _digest(asdict(record))}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    """Write a record for each of `outputs`, which `script` has just made in this process; see `Record`."""
+    code, commit, libraries = used_code(script), git_commit(), versions(*VERSIONED)
+    for path in outputs:
+        record = Record(sha256_of(path), rule, dict(inputs), dict(params), code, commit, libraries)
+        content = asdict(record)
+        with atomic_path(record_path(path)) as temporary:
+            text = json.dumps(content | {"record_sha256": _digest(content)}, indent=1)
+            temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        RecordError: it is damaged, or not what `write_record` writes.
+        RecordError: it is damaged, or not what `write_records` writes.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        digest, record = content.pop("sha256"), Record(**content)
+        digest, record = content.pop("record_sha256"), Record(**content)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{path} is not the record of a job: {error}") from None
+        raise RecordError(f"{path} is not a record: {error}; delete it, and the file that it tells of") from None
     if _digest(content) != digest:
-        raise RecordError(f"{path} was changed after it was written")
+        raise RecordError(f"{path} was changed after it was written; delete it, and the file that it tells of")
     return record
 
 

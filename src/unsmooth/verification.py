@@ -1,11 +1,11 @@
 """Are results still what their records say: nothing missing, changed, or older than its model, code or configuration?
 
-Every job leaves a record (see `unsmooth.records`) of its outputs and inputs with their SHA-256, so the records tie each
-table and figure to the curves, scores, logits, model and dataset manifest that it was made from. A result is
+Every file that a job makes has a record (see `unsmooth.records`) with its SHA-256 and those of what it was made from.
+So the records tie each table and figure to the curves, scores, logits, model and dataset manifest behind it. A file is
 
-- missing, where a file that a table or figure rests on is not there;
-- changed, where a file is not the one that its job wrote;
-- stale, where its job read another file, other code or other settings than there are now;
+- missing, where a table or figure rests on it and it is not there;
+- changed, where it is not the one that its job wrote;
+- stale, where its job read another file, ran other code or had other settings than there are now;
 - unrecorded, where no record tells of it.
 """
 
@@ -17,13 +17,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from unsmooth.experiment import Config, Experiment, LogitsExperiment, experiment_path, load_config, load_experiment
+from unsmooth.experiment import Config, Experiment, experiment_path, load_config, load_experiment
 from unsmooth.files import sha256_of
 from unsmooth.provenance import canonical_json, source_digest
-from unsmooth.records import RESULTS, Record, RecordError, read_record, source_file
+from unsmooth.records import RECORDS, Record, RecordError, read_record, source_file
 
 __all__ = ["Finding", "Verification", "VerificationError", "verify"]
 
+RESULTS = RECORDS.parent
 DRAWN = ("tables", "figures")
 Problem = Literal["missing", "changed", "stale", "unrecorded"]
 
@@ -96,102 +97,88 @@ class _Results:
     def __init__(self, results: Path, configs: Sequence[Path]) -> None:
         self.folder = results
         self.config = load_config(configs) if configs else None
-        self.experiments = _load_experiments(self.config, configs[0].parent / "experiments") if self.config else {}
-        self.records: list[Record] = []
+        self.cells = _cells(self.config, configs[0].parent / "experiments") if self.config else {}
+        self.records: dict[str, Record] = {}  # by the file that it tells of
         self.damaged: list[Finding] = []
-        for path in sorted((results / "provenance").rglob("*.json")):
+        for path in sorted((results / RECORDS.name).rglob("*.json")):
+            file = path.relative_to(results / RECORDS.name).as_posix().removesuffix(".json")
             try:
-                self.records.append(read_record(path))
+                self.records[file] = read_record(path)
             except RecordError:
-                self.damaged.append(Finding("changed", "is no longer the record of a job", str(path)))
-        self.makers = {path: record for record in self.records for path in record.outputs}
+                self.damaged.append(Finding("changed", "has a damaged record", file))
         self.read: dict[str, str | None] = {}
 
     def verification(self) -> Verification:
         findings = {*self.damaged, *self._unrecorded(), *self._cells_never_made()}
-        for record in self._live():
-            findings.update(self._outputs(record))
-            findings.update(self._inputs(record))
-            findings.update(self._code(record))
-            findings.update(self._settings(record))
+        for path in self._live():
+            record = self.records[path]
+            if self._digest(path) != record.sha256:
+                findings.add(self._difference(path, f"{record.rule} wrote it"))
+            findings.update(Finding("stale", reason, path) for reason in self._stale(path, record))
+            findings.update(self._changed_sources(record))
         libraries = defaultdict(set)
-        for record in self.records:
+        for record in self.records.values():
             for name, version in record.versions.items():
                 libraries[name].add(version)
         return Verification(
             files=sum(digest is not None for digest in self.read.values()),
             findings=sorted(findings),
             affected=self._resting_on({finding.path for finding in findings}),
-            commits=sorted({record.git_commit for record in self.records}),
+            commits=sorted({record.git_commit for record in self.records.values()}),
             versions={name: sorted(found) for name, found in libraries.items()},
         )
 
-    def _live(self) -> list[Record]:
-        """Return the records that count: not those of a deleted cell that nothing rests on any more."""
-        reached: dict[int, Record] = {}
-        pending = [record for record in self.records if any(map(_is_drawn, record.outputs)) or self._any_exists(record)]
+    def _live(self) -> list[str]:
+        """Return the files that count: not those of a deleted cell that nothing rests on any more."""
+        reached: set[str] = set()
+        pending = [path for path in self.records if _is_drawn(path) or self._file(path).exists()]
         while pending:
-            record = pending.pop()
-            if id(record) not in reached:
-                reached[id(record)] = record
-                pending += [self.makers[path] for path in record.inputs if path in self.makers]
-        return list(reached.values())
+            path = pending.pop()
+            if path not in reached:
+                reached.add(path)
+                pending += [source for source in self.records[path].inputs if source in self.records]
+        return sorted(reached)
 
-    def _any_exists(self, record: Record) -> bool:
-        return any(self._file(path).exists() for path in record.outputs)
-
-    def _outputs(self, record: Record) -> Iterator[Finding]:
-        for path, digest in record.outputs.items():
-            if self._differs(path, digest):
-                yield self._difference(path, f"since {record.rule} wrote it")
-
-    def _inputs(self, record: Record) -> Iterator[Finding]:
-        for path, digest in record.inputs.items():
-            maker = self.makers.get(path)
-            if maker is None and self._differs(path, digest):
-                yield self._difference(path, "since results were made from it")
-            elif maker is not None and maker.outputs[path] != digest:
-                yield from (Finding("stale", f"was made from another {path}", output) for output in record.outputs)
-
-    def _code(self, record: Record) -> Iterator[Finding]:
+    def _stale(self, path: str, record: Record) -> Iterator[str]:
+        """Say what the file was made from that is no longer so."""
+        for source, digest in record.inputs.items():
+            if source in self.records and self.records[source].sha256 != digest:
+                yield f"was made from another {source}"
         changed = [name for name, digest in record.code.items() if _current_digest(name) not in (digest, None)]
         if changed:
-            reason = f"is older than the code of {', '.join(changed)}"
-            yield from (Finding("stale", reason, output) for output in record.outputs)
+            yield f"is older than the code of {', '.join(changed)}"
+        for name, was, now in self._changed_settings(path, record):
+            yield f"was made with {name} {_shown(was)}, the configuration has {_shown(now)}"
 
-    def _settings(self, record: Record) -> Iterator[Finding]:
-        for name, was, now in self._changed_settings(record):
-            for output in record.outputs:
-                yield Finding(
-                    "stale", f"was made with {name} {_shown(was)}, the configuration has {_shown(now)}", output
-                )
-
-    def _changed_settings(self, record: Record) -> Iterator[tuple[str, Any, Any]]:
+    def _changed_settings(self, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
         if self.config is None:
             return
         for param in {"settings", "scores"} & set(record.params):
             for name, was in json.loads(record.params[param]).items():
                 yield from _differences(name, was, self.config.setting(name))
-        found = self.experiments.get(record.wildcards.get("experiment", ""))
-        if "training" in record.params and isinstance(found, Experiment):
-            for cell in found.cells(record.wildcards["experiment"]):
-                if f"{cell.folder}/run.json" in record.outputs:
-                    wanted = json.loads(canonical_json(found.training(cell)))
-                    yield from _differences("training", json.loads(record.params["training"]), wanted)
+        wanted = self.cells.get(Path(path).parent.as_posix())
+        if "training" in record.params and wanted is not None:
+            yield from _differences("training", json.loads(record.params["training"]), wanted)
+
+    def _changed_sources(self, record: Record) -> Iterator[Finding]:
+        """Compare what no job made, such as logits from elsewhere."""
+        for path, digest in record.inputs.items():
+            if path not in self.records and self._digest(path) != digest:
+                yield self._difference(path, "results were made from it")
 
     def _cells_never_made(self) -> Iterator[Finding]:
-        made = {str(Path(path).parent) for path in self.makers}
-        for name, found in self.experiments.items():
-            for cell in found.cells(name):
-                if cell.folder not in made:
-                    yield Finding("missing", "is in the configuration, but was never made", cell.folder)
+        made = {Path(path).parent.as_posix() for path in self.records}
+        for folder in self.cells:
+            if folder not in made:
+                yield Finding("missing", "is in the configuration, but was never made", folder)
 
     def _unrecorded(self) -> Iterator[Finding]:
+        damaged = {finding.path for finding in self.damaged}
         for room in ("cells", *DRAWN):
             for path in sorted((self.folder / room).rglob("*")):
                 name = (RESULTS / path.relative_to(self.folder)).as_posix()
                 unfinished = path.name == "checkpoint.pt" or path.name.startswith(".")
-                if path.is_file() and not unfinished and name not in self.makers:
+                if path.is_file() and not unfinished and name not in {*self.records, *damaged}:
                     yield Finding("unrecorded", "has no record of where it comes from", name)
 
     def _difference(self, path: str, since: str) -> Finding:
@@ -201,10 +188,7 @@ class _Results:
         if self._file(path).stat().st_size == 0:
             return Finding("changed", "is empty", path)
         twin = self._by_digest.get(digest)
-        return Finding("changed", f"holds the content of {twin}" if twin else f"has changed {since}", path)
-
-    def _differs(self, path: str, digest: str) -> bool:
-        return self._digest(path) != digest
+        return Finding("changed", f"holds the content of {twin}" if twin else f"has changed since {since}", path)
 
     def _digest(self, path: str) -> str | None:
         """Return the SHA-256 of a file as it is now; None where there is none."""
@@ -221,7 +205,7 @@ class _Results:
 
     @cached_property
     def _by_digest(self) -> dict[str, str]:
-        return {digest: path for record in self.records for path, digest in record.outputs.items()}
+        return {record.sha256: path for path, record in self.records.items()}
 
     def _resting_on(self, paths: set[str]) -> list[str]:
         """Return the tables and figures among `paths` and all that was made from them."""
@@ -229,14 +213,20 @@ class _Results:
         pending = set(paths)
         while pending:
             reached |= pending
-            made = {path for record in self.records if pending & set(record.inputs) for path in record.outputs}
-            pending = made - reached
+            pending = {path for path, record in self.records.items() if pending & set(record.inputs)} - reached
         return sorted(filter(_is_drawn, reached))
 
 
-def _load_experiments(config: Config, folder: Path) -> dict[str, Experiment | LogitsExperiment]:
-    paths = [experiment_path(entry, folder) for entry in config.experiments]
-    return {path.stem: load_experiment(path) for path in paths}
+def _cells(config: Config, folder: Path) -> dict[str, dict[str, Any] | None]:
+    """Return what decides the weights of every cell, by the cell's folder; None for logits from elsewhere."""
+    cells: dict[str, dict[str, Any] | None] = {}
+    for path in (experiment_path(entry, folder) for entry in config.experiments):
+        found = load_experiment(path)
+        for cell in found.cells(path.stem):
+            # As a record holds it.
+            training = json.loads(canonical_json(found.training(cell))) if isinstance(found, Experiment) else None
+            cells[cell.folder] = training
+    return cells
 
 
 def _is_drawn(path: str) -> bool:

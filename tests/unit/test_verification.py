@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from unsmooth.cli import app
 from unsmooth.experiment import load_experiment
 from unsmooth.provenance import canonical_json
-from unsmooth.records import RecordError, digests, read_record, write_record
+from unsmooth.records import ChangedFileError, RecordError, checked_digests, record_path, write_records
 from unsmooth.verification import VerificationError, verify
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "score.py"
@@ -19,27 +19,18 @@ SUMMARY = "results/tables/study/summary.csv"
 FIGURE = "results/figures/study/mlp/degradation.png"
 
 
-def done(rule, outputs, inputs, content, *, wildcards=None, params=None):
-    """Do what a job of the workflow does: write its outputs, then its record."""
+def done(rule, outputs, inputs, content, *, params=None):
+    """Do what a job of the workflow does: write its outputs, then their records."""
     for path in map(Path, outputs):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{path.name} {content}\n")
-    write_record(
-        Path(f"results/provenance/{rule}/{outputs[0].replace('/', '-')}.json"),
-        rule=rule,
-        wildcards=wildcards or {},
-        outputs=outputs,
-        inputs=digests(inputs),
-        params=params or {},
-        script=SCRIPT,
-    )
+    write_records(outputs, rule=rule, inputs=checked_digests(inputs), params=params or {}, script=SCRIPT)
 
 
 def train(cell, content, experiment):
     (found,) = (found for found in experiment.cells("study") if found.folder == cell)
     params = {"training": canonical_json(experiment.training(found)), "checkpoint": f"{cell}/checkpoint.pt"}
-    outputs = [f"{cell}/model.safetensors", f"{cell}/run.json"]
-    done("train", outputs, [MANIFEST], content, wildcards={"experiment": "study"}, params=params)
+    done("train", [f"{cell}/model.safetensors", f"{cell}/run.json"], [MANIFEST], content, params=params)
 
 
 def dump_logits(cell):
@@ -194,14 +185,25 @@ def test_cell_that_was_deleted_and_is_in_no_table_is_not_missed(results, experim
 
 @pytest.mark.parametrize("damage", [flip_one_bit, truncate, lambda path: path.write_text("{}")])
 def test_damaged_record_is_named(results, damage):
-    path = next(Path("results/provenance/draw_degradation").iterdir())
-    damage(path)
+    damage(record_path(SUMMARY))
 
-    with pytest.raises(RecordError, match="draw_degradation"):
-        read_record(path)
-    assert {(found, reason) for found, _, reason in reasons(results)} == {
-        (str(path), "is no longer the record of a job"),
-        (FIGURE, "has no record of where it comes from"),
+    assert reasons(results) == {(SUMMARY, "changed", "has a damaged record")}
+    with pytest.raises(RecordError, match=r"results/tables/study/summary\.csv\.json"):
+        checked_digests([SUMMARY])
+
+
+def test_job_refuses_a_changed_input_and_says_what_to_do(results):
+    flip_one_bit(Path(SUMMARY))
+
+    with pytest.raises(ChangedFileError, match=f"^{SUMMARY} has changed since collect wrote it: delete it to have it"):
+        checked_digests([MANIFEST, SUMMARY])
+
+
+def test_job_takes_what_no_job_made(tmp_path):
+    (tmp_path / "logits.npz").write_bytes(b"abc")
+
+    assert checked_digests([str(tmp_path / "logits.npz")]) == {
+        str(tmp_path / "logits.npz"): "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     }
 
 
