@@ -11,7 +11,7 @@ from snakemake.logging import logger
 
 from unsmooth.data.hub import HUB
 from unsmooth.data.sources import PROVIDED, SOURCES
-from unsmooth.experiment import IMPORTED, ConfigError, load_experiment, parse_config
+from unsmooth.experiment import IMPORTED, ConfigError, experiment_path, load_experiment, parse_config
 from unsmooth.explorer import ASSETS
 from unsmooth.files import sha256_of
 from unsmooth.provenance import canonical_json, code_hash
@@ -52,16 +52,12 @@ wildcard_constraints:
     source=r"[a-z0-9_]+",
 
 
-def experiment_path(entry):
-    """A name is a file of experiments/ beside the Snakefile; anything that ends in .yaml is a path."""
-    return Path(entry) if entry.endswith((".yaml", ".yml")) else REPOSITORY / "experiments" / f"{entry}.yaml"
-
-
 def load_all():
     """Check config.yaml and every experiment file before the first job."""
     try:
         settings = parse_config(config)
-        selected = {experiment_path(entry).stem: experiment_path(entry) for entry in settings.experiments}
+        files = [experiment_path(entry, REPOSITORY / "experiments") for entry in settings.experiments]
+        selected = {path.stem: path for path in files}
         if len(selected) < len(settings.experiments):
             raise ConfigError(f"config: experiments must have different names, got {settings.experiments}")
         shipped = {path.stem: path for path in sorted((REPOSITORY / "experiments").glob("*.yaml"))}
@@ -240,14 +236,7 @@ def architecture_target(cell):
 
 def settings_of(*names):
     """Parts of the configuration as canonical JSON; `figures.width` names a nested one."""
-    data = SETTINGS.model_dump(mode="json")
-    chosen = {}
-    for name in names:
-        value = data
-        for key in name.split("."):
-            value = value[key]
-        chosen[name] = value
-    return canonical_json(chosen)
+    return canonical_json({name: SETTINGS.setting(name) for name in names})
 
 
 def figure_files(figure, experiment):

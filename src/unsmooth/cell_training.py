@@ -23,7 +23,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import prepared_embedding, training_loader
 from unsmooth.distributed import process_group, rank, world_size
-from unsmooth.files import atomic_path, sha256_of
+from unsmooth.files import atomic_path, remove_leftovers, sha256_of
 from unsmooth.losses import make_loss
 from unsmooth.models import make_model
 from unsmooth.models.weights import write_weights
@@ -113,8 +113,7 @@ def train_cell(job: CellJob) -> None:
     started = datetime.now(UTC)
     training, dataset, cell, checkpoint = job.training, Path(job.dataset), Path(job.cell), Path(job.checkpoint)
     if rank() == 0:
-        for left_by_a_kill in cell.glob(f".{checkpoint.stem}-*"):
-            left_by_a_kill.unlink()
+        remove_leftovers(checkpoint)
     recipe, manifest = Recipe.model_validate(training["recipe"]), read_manifest(dataset)
     torch.set_float32_matmul_precision(recipe.matmul_precision)
     loader = training_loader(

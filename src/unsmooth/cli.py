@@ -1,4 +1,4 @@
-"""The command line: `unsmooth diagnose`, `unsmooth score`, `unsmooth metrics`.
+"""The command line: `unsmooth diagnose`, `unsmooth score`, `unsmooth metrics`, `unsmooth verify`.
 
 Exit status 0 is success, 1 bad input with one line on standard error that names the file and what was expected, 2 wrong
 usage. Results go to standard output, progress and errors to standard error.
@@ -296,6 +296,39 @@ def metrics(
         [[name, *(_cell(row[column]) for column in columns)] for name, row in rows.items()],
         title=f"{len(confidence):,} samples" + (", 95 % bootstrap intervals" if replicates else ""),
     )
+
+
+@app.command(epilog="Example: `unsmooth verify results --config config.yaml`")
+def verify(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results folder of the workflow.")] = Path(
+        "results"
+    ),
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(help="Configuration, each laid over the one before. Without: config.yaml beside RESULTS, if any."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check that every table and figure is what the workflow made, from the models, code and settings of today.
+
+    All files are hashed and compared with the records of the jobs that made them. Exit status 1 if a file is missing,
+    changed, unrecorded, or older than its inputs, its code or the configuration; each is named, with the tables and
+    figures that rest on it.
+    """
+    from dataclasses import asdict
+
+    from unsmooth.verification import verify as run
+
+    beside = results.resolve().parent / "config.yaml"
+    with _errors_name(results):
+        found = run(results, config or ([beside] if beside.is_file() else []))
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    if found.findings:
+        raise typer.Exit(1)
 
 
 def _cell(value: float | None) -> str:

@@ -7,7 +7,7 @@ are the same cell and rerun nothing.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -34,7 +34,9 @@ __all__ = [
     "ModelExperiment",
     "Published",
     "WeightsExperiment",
+    "experiment_path",
     "format_number",
+    "load_config",
     "load_experiment",
     "parse_config",
 ]
@@ -452,6 +454,13 @@ class Config(Spec):
             raise ValueError(f"must not repeat a score, got {', '.join(value)}")
         return value
 
+    def setting(self, name: str) -> Any:
+        """Return a part of the configuration as plain data; `figures.width` names a nested one."""
+        value: Any = self.model_dump(mode="json")
+        for key in name.split("."):
+            value = value[key]
+        return value
+
 
 def parse_config(data: Mapping[str, Any]) -> Config:
     """Check the merged configuration.
@@ -462,6 +471,26 @@ def parse_config(data: Mapping[str, Any]) -> Config:
     return validated(Config, data, "config")
 
 
+def load_config(paths: Sequence[Path]) -> Config:
+    """Read and check configuration files, each laid over those before it.
+
+    Raises:
+        ConfigError: a file is missing or not YAML, or a key, type or range is wrong.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        data = _read_yaml(path, f"configuration {path}")
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"configuration {path}: expected a mapping of keys to values, got {type(data).__name__}")
+        merged = _laid_over(merged, data)
+    return parse_config(merged)
+
+
+def experiment_path(entry: str, folder: Path) -> Path:
+    """Return the file of an entry of `Config.experiments`: a name in `folder`, or a path that ends in .yaml."""
+    return Path(entry) if entry.endswith((".yaml", ".yml")) else folder / f"{entry}.yaml"
+
+
 def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperiment:
     """Read and check an experiment file; one with the key `weights` or `logits` trains nothing.
 
@@ -470,17 +499,7 @@ def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperi
     """
     if not re.fullmatch(NAME_PATTERN, path.stem):
         raise ConfigError(f"experiment file {path} must be named in lower-case letters, digits and _, from a letter on")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise ConfigError(f"experiment file {path} does not exist{suggestion(path.stem, known)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"experiment file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"experiment file {path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    data = _read_yaml(path, f"experiment file {path}")
     if isinstance(data, Mapping) and "logits" in data:
         return validated(LogitsExperiment, data, str(path))
     on_weights = isinstance(data, Mapping) and "weights" in data
@@ -501,6 +520,20 @@ def format_number(value: float) -> str:
     text = f"{number:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
+
+
+def _read_yaml(path: Path, called: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        raise ConfigError(f"{called} does not exist{suggestion(path.stem, known)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{called} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{called}{line} is not YAML: {getattr(error, 'problem', error)}") from None
 
 
 def _switched_back(data: Any) -> Any:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["canonical_json", "code_hash", "git_commit", "versions"]
+__all__ = ["canonical_json", "code_hash", "git_commit", "source_digest", "versions"]
 
 PACKAGE = Path(__file__).parent
 
@@ -38,8 +38,14 @@ def code_hash(*sources: str | Path) -> str:
         if path not in reached:
             reached.add(path)
             pending += _imported_modules(path)
-    digests = sorted(_tree_digest(path) for path in reached)
+    digests = sorted(source_digest(path) for path in reached)
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+@cache
+def source_digest(path: Path) -> str:
+    """Return the SHA-256 of what a Python file says, without comments, docstrings and formatting."""
+    return hashlib.sha256(ast.unparse(_tree(path)).encode()).hexdigest()
 
 
 def git_commit() -> str:
@@ -76,11 +82,6 @@ def _tree(path: Path) -> ast.Module:
                 case [ast.Expr(value=ast.Constant(value=str())), *rest]:
                     node.body = rest
     return tree
-
-
-@cache
-def _tree_digest(path: Path) -> str:
-    return hashlib.sha256(ast.unparse(_tree(path)).encode()).hexdigest()
 
 
 def _imported_modules(path: Path) -> Iterator[Path]:

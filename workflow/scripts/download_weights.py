@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from unsmooth.data.download import download_from_hub
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         download_from_hub(
             snakemake.params.reference,
             Path(snakemake.output[0]),

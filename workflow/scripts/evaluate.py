@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from unsmooth.evaluation import calibration_frames, curve_frame, reliability_frame, selective_frames
 from unsmooth.experiment import Evaluation
 from unsmooth.files import atomic_path
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.logits import read_logits
 
 
@@ -56,7 +56,7 @@ def softmax_temperatures(fitted: dict[str, dict]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         evaluate(
             Path(snakemake.input.scores),
             Path(snakemake.input.fitted),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from unsmooth.explorer.run import experiment_content
 from unsmooth.files import atomic_path
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 
 def explore(
@@ -36,7 +36,7 @@ def explore(
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         explore(
             json.loads(snakemake.params.cells),
             Path(snakemake.input.summary),

@@ -7,7 +7,7 @@ from typing import Any
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import prepared_embedding
 from unsmooth.files import atomic_path, sha256_of
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.models import make_model
 from unsmooth.models.released import renamed
 from unsmooth.models.weights import load_weights, read_weights, write_weights
@@ -35,7 +35,7 @@ def import_weights(architecture: dict[str, Any], source: str, weights: Path, dat
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         import_weights(
             json.loads(snakemake.params.architecture),
             snakemake.params.source,

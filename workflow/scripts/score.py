@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from unsmooth.files import atomic_path
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.logits import read_logits
 from unsmooth.metrics import aurc
 from unsmooth.scores import NLL_TEMPERATURE, ScoredLogits, fit_score, pnorm_name, score_all
@@ -57,7 +57,7 @@ def sweep_rows(split: str, scored: ScoredLogits, targets: NDArray[np.int64]) -> 
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         torch.set_num_threads(snakemake.threads)
         score(
             Path(snakemake.input.val),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.collection import read_fallbacks
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.tables import main_table, write_table
 
 
@@ -16,7 +16,7 @@ def write_main(summary: str, fitted: list[str], cells: list[dict], stem: Path) -
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         write_main(
             snakemake.input.summary,
             list(snakemake.input.fitted),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.explorer.page import page, plain_table, write_page
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.tables import SUMMARY, scorecard_table
 
 
@@ -26,7 +26,7 @@ def write_report(contents: list[Path], summaries: list[Path], compared: dict, ou
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         write_report(
             [Path(path) for path in snakemake.input.contents],
             [Path(path) for path in snakemake.input.summaries],
