@@ -5,7 +5,6 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -84,7 +83,9 @@ def _tree(path: Path) -> ast.Module:
     return tree
 
 
-def _imported_modules(path: Path) -> Iterator[Path]:
+@cache
+def _imported_modules(path: Path) -> list[Path]:
+    found: list[Path] = []
     for node in ast.walk(_tree(path)):
         names: list[str] = []
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -96,4 +97,5 @@ def _imported_modules(path: Path) -> Iterator[Path]:
             # Every parent package runs its __init__ too, but that of the whole library only names things.
             for depth in range(2, len(parts) + 1) if parts[0] == "unsmooth" else ():
                 base = PACKAGE.joinpath(*parts[1:depth])
-                yield from (file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file())
+                found += [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
+    return found
