@@ -17,7 +17,7 @@ from unsmooth.specs import module_file
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
-TABLES = ["main", "scores", "cost"]
+TABLES = ["main", "scores", "calibration", "cost"]
 FIGURES = [
     "risk_coverage_msp",
     "risk_coverage_max_logit_pnorm",
@@ -25,6 +25,8 @@ FIGURES = [
     "degradation",
     "pnorm_sweep",
     "extra_gradient",
+    "reliability",
+    "logit_distances",
 ]
 COMPARISONS = {"max_logit", "degradation", "extra_gradient"}  # figures of CE against label smoothing
 

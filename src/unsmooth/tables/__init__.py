@@ -1,5 +1,6 @@
 """Summaries over seeds, paired differences, and the tables and sentences made from them."""
 
+from unsmooth.tables.calibration import calibration_table
 from unsmooth.tables.findings import findings
 from unsmooth.tables.layouts import (
     Table,
@@ -17,6 +18,7 @@ __all__ = [
     "SCORECARD",
     "SUMMARY",
     "Table",
+    "calibration_table",
     "cost_table",
     "findings",
     "main_table",
