@@ -166,6 +166,39 @@ rule write_calibration:
         "../workflow/scripts/write_calibration.py"
 
 
+rule write_losses:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+    output:
+        csv="results/tables/{experiment}/losses.csv",
+        md=report(
+            "results/tables/{experiment}/losses.md",
+            caption="../workflow/report/losses.rst",
+            category="{experiment}",
+            labels={"what": "losses", "kind": "table"},
+        ),
+        tex="results/tables/{experiment}/losses.tex",
+        summary=report(
+            "results/tables/{experiment}/losses_summary.md",
+            caption="../workflow/report/losses.rst",
+            category="{experiment}",
+            labels={"what": "losses in words", "kind": "text"},
+        ),
+    log:
+        "results/logs/write_losses/{experiment}.log",
+    benchmark:
+        "results/benchmarks/write_losses/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code_of("write_losses"),
+    message:
+        "write_losses {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_losses.py"
+
+
 rule write_cost:
     input:
         runs=from_cells("run.json"),

@@ -15,7 +15,7 @@ FIGURES = {
     f"draw_reliability {GLYPHS}/resnet8",
     f"draw_logit_distances {GLYPHS}/resnet8",
 }
-TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}", f"write_calibration {GLYPHS}"}
+TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}", f"write_calibration {GLYPHS}", f"write_losses {GLYPHS}"}
 COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
 REDRAWN = FIGURES | TABLES | COLLECTED | {f"write_cost {GLYPHS}"}
 CELLS = [f"{GLYPHS}/resnet8/{cell}/seed-0" for cell in ("ce_alpha-0", "ls_alpha-0.1", "nls_alpha--0.2")]

@@ -98,13 +98,21 @@ def test_figures_come_as_pdf_png_and_data(finished, name, figure):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-@pytest.mark.parametrize("table", ["main", "scores", "calibration", "cost"])
+@pytest.mark.parametrize("table", ["main", "scores", "calibration", "losses", "cost"])
 def test_tables_come_in_three_formats(finished, name, table):
     folder = finished.folder / "results" / "tables" / name
 
     assert len(pd.read_csv(folder / f"{table}.csv")) > 0
     assert "|" in (folder / f"{table}.md").read_text()
     assert r"\toprule" in (folder / f"{table}.tex").read_text()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_losses_are_compared_in_words(finished, name):
+    text = (finished.folder / "results" / "tables" / name / "losses_summary.md").read_text()
+
+    assert f"# {name}, {EXPERIMENTS[name]}: which losses keep" in text
+    assert "## Ranked by MSP\n" in text and "## Ranked by p-norm\n" in text
 
 
 def test_every_job_wrote_a_log_and_a_benchmark(finished):

@@ -9,6 +9,7 @@ from unsmooth.tables.layouts import (
     scores_table,
     short_table,
 )
+from unsmooth.tables.losses import losses_summary, losses_table
 from unsmooth.tables.scorecard import SCORECARD, scorecard, scorecard_table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
 from unsmooth.tables.writing import write_table
@@ -21,6 +22,8 @@ __all__ = [
     "calibration_table",
     "cost_table",
     "findings",
+    "losses_summary",
+    "losses_table",
     "main_table",
     "paired_differences",
     "scorecard",
