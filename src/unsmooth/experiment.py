@@ -18,7 +18,7 @@ from pydantic import Field, StrictBool, StringConstraints, field_validator, mode
 
 from unsmooth.config_errors import ConfigError, suggestion, validated
 from unsmooth.data.sources import SOURCES
-from unsmooth.specs import Architecture, Augmentation, Dataset, Loss, Recipe
+from unsmooth.specs import FOR_IMAGE_FILES, Architecture, Augmentation, Dataset, Loss, Recipe
 from unsmooth.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
 
 __all__ = [
@@ -200,12 +200,12 @@ class Experiment(Grid):
         augmentation = self.recipe.augmentation
         if self.dataset.inputs != "images" and augmentation != Augmentation():
             raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
-        other = "crop_padding" if self.dataset.files else "resized_crop"
-        if getattr(augmentation, other):
-            raise ValueError(
-                f"augmentation {other} is for {'images in memory' if self.dataset.files else 'image files'}, "
-                f"dataset {self.dataset.kind!r} holds {'image files' if self.dataset.files else 'images in memory'}"
-            )
+        for other in ("crop_padding",) if self.dataset.files else FOR_IMAGE_FILES:
+            if getattr(augmentation, other):
+                raise ValueError(
+                    f"augmentation {other} is for {'images in memory' if self.dataset.files else 'image files'}, "
+                    f"dataset {self.dataset.kind!r} holds {'image files' if self.dataset.files else 'images in memory'}"
+                )
         return self
 
     @property

@@ -76,9 +76,15 @@ def write_devkit(path: Path, synsets, truth, train_images: int = 4) -> None:
         _add(devkit, f"{data}/ILSVRC2012_validation_ground_truth.txt", lines.encode())
 
 
-def image(synset: int, num_classes: int, generator: np.random.Generator, kind: str = "RGB") -> bytes:
-    """A photograph of one class: its grey level with noise, of a size of its own."""
-    height, width = generator.integers(30, 60, size=2)
+def image(
+    synset: int,
+    num_classes: int,
+    generator: np.random.Generator,
+    kind: str = "RGB",
+    size: tuple[int, int] | None = None,
+) -> bytes:
+    """A photograph of one class: its grey level with noise, of a size of its own unless `size` is given."""
+    height, width = size or generator.integers(30, 60, size=2)
     level = 40 + 180 * synset / num_classes
     coarse = generator.normal(level, 20, size=(8, 8, 3)).clip(0, 255).astype(np.uint8)
     picture = Image.fromarray(coarse).resize((int(width), int(height)), Image.Resampling.BICUBIC)

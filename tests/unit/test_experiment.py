@@ -310,6 +310,16 @@ def test_published_results_must_be_of_cells_of_the_experiment(write, change, mes
             "augmentation resized_crop is for image files, dataset 'glyphs' holds images",
         ),
         (
+            "glyphs",
+            {"random_crop": True},
+            "augmentation random_crop is for image files, dataset 'glyphs' holds images",
+        ),
+        (
+            "imagenet",
+            {"resized_crop": True, "random_crop": True},
+            "an image is cropped once: set either resized_crop or random_crop",
+        ),
+        (
             "imagenet",
             {"crop_padding": 4},
             "augmentation crop_padding is for images in memory, dataset 'imagenet' holds",

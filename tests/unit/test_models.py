@@ -53,6 +53,24 @@ def test_library_models_of_the_released_experiments_have_their_parameters(archit
     assert count(model) == parameters and logits.shape == (2, 1000)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "size", "num_classes", "parameters"),
+    [
+        ({"kind": "small_resnet", "depth": 50}, 32, 10, 23_520_842),
+        ({"kind": "small_resnet", "depth": 101}, 32, 10, 42_512_970),
+        ({"kind": "small_resnet", "depth": 50, "pool": 2}, 64, 200, 25_138_952),
+        ({"kind": "small_resnet", "depth": 101, "pool": 2}, 64, 200, 44_131_080),
+        ({"kind": "torchvision", "name": "resnet101", "dropout": 0.5}, 224, 200, 42_909_960),
+    ],
+)
+def test_networks_of_mbls_have_their_parameters(architecture, size, num_classes, parameters):
+    with torch.device("meta"):
+        model = make_model(architecture, [3, size, size], num_classes)
+        logits = model(torch.zeros(2, 3, size, size))
+
+    assert count(model) == parameters and logits.shape == (2, num_classes)
+
+
 def test_lstm_of_the_released_experiments_has_its_parameters():
     model = make_model({"kind": "lstm", "single_logit": True}, [256], 2, torch.zeros(4, 300))
 
@@ -71,6 +89,8 @@ def test_mlp_has_one_layer_a_width():
     "architecture",
     [
         {"kind": "densenet", "depth": 10},
+        {"kind": "small_resnet"},
+        {"kind": "gpool_cnn", "channels": 4},
         {"kind": "torchvision", "name": "squeezenet1_1"},
         {"kind": "timm", "name": "test_vit", "drop_rate": 0.1},
         LSTM,
@@ -205,6 +225,82 @@ def test_tokens_without_their_vectors_are_refused():
         make_model(LSTM, [5], 3)
 
 
+def test_last_token_is_found_with_padding_on_the_left():
+    torch.manual_seed(0)
+    model = make_model(LSTM, [5], 3, EMBEDDING).eval()
+    left = torch.tensor([[0, 0, 4, 3, 9]])
+
+    torch.testing.assert_close(model(left), model(nn.functional.pad(left, [0, 3])))
+    assert not torch.allclose(model(left), model(torch.tensor([[0, 0, 4, 0, 0]])))
+
+
+# Global-pooling CNN -------------------------------------------------------------------------------------------------
+
+
+def test_gpool_cnn_of_mbls_has_its_parameters():
+    model = make_model({"kind": "gpool_cnn"}, [1000], 20, torch.zeros(4, 100))
+
+    assert count(model) == 247_316
+    assert model(torch.zeros(3, 1000, dtype=torch.int32)).shape == (3, 20)
+
+
+def test_gpool_cnn_does_not_see_where_a_phrase_stands():
+    torch.manual_seed(0)
+    model = make_model({"kind": "gpool_cnn", "channels": 7}, [60], 3, EMBEDDING).eval()
+    phrase = torch.tensor([[4, 3, 9, 2, 5]])
+    early, late = (nn.functional.pad(phrase, [before, 60 - 5 - before]) for before in (20, 35))
+
+    torch.testing.assert_close(model(early), model(late))
+    assert not torch.allclose(model(early), model(torch.zeros_like(early)))
+
+
+def test_gpool_cnn_reads_sequences_of_21_tokens_and_more():
+    model = make_model({"kind": "gpool_cnn", "channels": 4}, [21], 3, EMBEDDING)
+
+    assert model(torch.zeros(2, 21, dtype=torch.int32)).shape == (2, 3)
+    with pytest.raises(ValueError, match="sequences must have at least 21 tokens, got 20"):
+        model(torch.zeros(2, 20, dtype=torch.int32))
+
+
+def test_gpool_cnn_keeps_its_token_vectors_frozen():
+    model = make_model({"kind": "gpool_cnn", "channels": 4}, [30], 3, EMBEDDING)
+    model(torch.randint(10, (2, 30))).sum().backward()
+
+    assert not any("embedding" in name for name in [*model.state_dict(), *dict(model.named_parameters())])
+    assert model.embedding.grad is None and model.features[0].weight.grad.abs().max() > 0
+
+
+# Small ResNets ------------------------------------------------------------------------------------------------------
+
+
+def test_small_resnet_halves_its_images_three_times():
+    model = make_model({"kind": "small_resnet"}, [1, 24, 24], 3).eval()
+    sizes = []
+    for layer in (model.conv1, model.maxpool, model.layer1, model.layer2, model.layer3, model.layer4):
+        layer.register_forward_hook(lambda layer, inputs, outputs: sizes.append(outputs.shape[2]))
+
+    assert model(torch.zeros(1, 1, 24, 24)).shape == (1, 3)
+    assert sizes == [24, 24, 24, 12, 6, 3]
+
+
+@pytest.mark.parametrize("initialisation", ["torch", "torchvision"])
+def test_small_resnet_starts_as_the_released_ones(initialisation):
+    torch.manual_seed(0)
+    architecture = {"kind": "small_resnet", "pool": 2, "initialisation": initialisation}
+    model = make_model(architecture, [3, 32, 32], 10)
+
+    for convolution in (module for module in model.modules() if isinstance(module, nn.Conv2d)):
+        weight = convolution.weight
+        expected = {
+            "torch": (3 * weight[0].numel()) ** -0.5,  # uniform within 1 / sqrt(fan-in)
+            "torchvision": (2 / weight[:, 0].numel()) ** 0.5,
+        }[initialisation]
+        # The relative error of a standard deviation over n draws is at most 1 / sqrt(2 n).
+        assert weight.std().item() == pytest.approx(expected, rel=5 / (2 * weight.numel()) ** 0.5)
+    assert (model.layer3[0].bn3.weight == 1).all() and (model.layer3[0].bn3.bias == 0).all()
+    assert model.fc.in_features == 4 * 2048
+
+
 # Libraries ----------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +315,29 @@ def test_torch_initialisation_is_that_of_each_layer():
     assert weight.abs().max() <= weight[0].numel() ** -0.5  # uniform within 1 / sqrt(fan-in)
     assert own.layer4[1].conv2.weight.abs().max() > weight[0].numel() ** -0.5
     assert (default.bn1.weight == 1).all() and default(torch.zeros(2, 3, 32, 32)).shape == (2, 4)
+
+
+def test_dropout_before_the_last_layer_acts_while_training_only():
+    torch.manual_seed(0)
+    plain, dropping = (
+        make_model({"kind": "torchvision", "name": "resnet18", "dropout": dropout}, [3, 32, 32], 4)
+        for dropout in (0.0, 0.5)
+    )
+    dropping.load_state_dict(plain.state_dict())  # the weights keep their names
+    images, features = torch.randn(2, 3, 32, 32), torch.ones(1, 512)
+    with torch.no_grad():
+        dropping.fc.weight.fill_(1.0), dropping.fc.bias.fill_(0.0)
+        kept = dropping.train().fc(features).unique() / 2  # the rest is doubled
+
+        assert len(kept) == 1 and 180 < kept.item() < 330
+        assert (dropping.eval().fc(features) == 512).all()
+        dropping.load_state_dict(plain.state_dict())
+        assert torch.equal(dropping(images), plain.eval()(images))
+
+
+def test_dropout_needs_a_network_that_ends_in_fc():
+    with pytest.raises(UnknownModelError, match="that end in fc, squeezenet1_1 does not"):
+        make_model({"kind": "torchvision", "name": "squeezenet1_1", "dropout": 0.5}, [3, 64, 64], 4)
 
 
 def test_auxiliary_outputs_are_left_out():

@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 import yaml
 from miniatures.cifar import write_cifar10, write_cifar100
+from miniatures.cub import write_cub
 from miniatures.imagenet import write_imagenet
 from miniatures.imdb import write_glove, write_imdb, write_punkt_tab
+from miniatures.newsgroups import write_glove_6b, write_newsgroups
 from miniatures.server import file_server
 from miniatures.tabular import write_bank_marketing, write_online_shoppers
+from miniatures.tiny_imagenet import write_tiny_imagenet
 
 from unsmooth.data.sources import SOURCES
 from unsmooth.experiment import load_experiment
@@ -28,6 +31,9 @@ IMAGENET = {
     "dataset": {"num_val": 20, "num_train_logits": 10, "image_size": 64, "resize": 72},
     "recipe": {"epochs": 2, "batch_size": 16, "shards": 2, "warmup": {"epochs": 1}, "precision": "fp32"},
 }
+TWO_EPOCHS = {"epochs": 2, "schedule": {"milestones": [1]}}
+MBLS_CIFAR = {"dataset": {"num_val": 80}, "recipe": TWO_EPOCHS | {"batch_size": 10}}
+TINY_IMAGENET = {"dataset": {"val_per_class": 3}, "recipe": TWO_EPOCHS | {"batch_size": 4}}
 # experiment: what is made small, and the size of its test split
 SMALL = {
     "cifar10_resnet20": ({"dataset": {"num_val": 20}, "recipe": {"epochs": 2, "schedule": {"milestones": [1]}}}, 20),
@@ -37,6 +43,24 @@ SMALL = {
             "recipe": {"epochs": 2, "schedule": {"milestones": [1]}, "precision": "fp32"},  # CPUs are slow in fp16
         },
         100,
+    ),
+    "cifar10_resnet50_mbls": (MBLS_CIFAR, 20),
+    "cifar10_resnet101_mbls": (MBLS_CIFAR, 20),
+    "tiny_imagenet_resnet50": (TINY_IMAGENET, 12),
+    "tiny_imagenet_resnet101": (TINY_IMAGENET, 12),
+    "cub_resnet101": (
+        {
+            "dataset": {"num_val": 12, "image_size": 48, "resize": 56},
+            "recipe": TWO_EPOCHS | {"batch_size": 8},
+        },
+        20,
+    ),
+    "newsgroups_gpool_cnn": (
+        {
+            "dataset": {"num_val": 16, "num_test": 24, "max_tokens": 32},
+            "recipe": {"epochs": 3, "batch_size": 16},
+        },
+        24,
     ),
     "imagenet_resnet50": (IMAGENET, 40),
     "imagenet_vit_s16": (IMAGENET, 40),
@@ -54,9 +78,13 @@ def archives(tmp_path_factory):
         **write_cifar10(folder),
         **write_cifar100(folder),
         **write_imagenet(folder, num_classes=4, train_images=8, val_images=60),
+        **write_tiny_imagenet(folder),
+        **write_cub(folder),
         **write_imdb(folder, reviews=30),
         **write_glove(folder),
         **write_punkt_tab(folder),
+        **write_newsgroups(folder),
+        **write_glove_6b(folder),
         **write_bank_marketing(folder),
         **write_online_shoppers(folder),
     }

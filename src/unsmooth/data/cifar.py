@@ -7,7 +7,7 @@ and a list of labels. A pickle can run code, so only what these files hold is re
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -35,7 +35,14 @@ ALLOWED = {
 
 
 def build_cifar10(
-    folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, split_seed: int, constants: str
+    folder: Path,
+    *,
+    dataset: str,
+    sources: dict[str, Path],
+    num_val: int,
+    split_seed: int,
+    shuffle: Literal["torch", "numpy"],
+    constants: str,
 ) -> Manifest:
     """Divide and write CIFAR-10.
 
@@ -45,6 +52,7 @@ def build_cifar10(
         sources: "cifar10", the folder that holds cifar-10-batches-py.
         num_val: training images held out for fitting scores; the rest train.
         split_seed: seed of their choice.
+        shuffle: what chooses them, see `hold_out`; "numpy" with seed 1 is the division of MbLS.
         constants: whose mean and standard deviation normalise, "cifar10" or "cifar100".
 
     Returns:
@@ -57,7 +65,8 @@ def build_cifar10(
     classes = _read_classes(archive / "batches.meta", "label_names")
     train = _read_images([archive / f"data_batch_{number}" for number in range(1, 6)], "labels", len(classes))
     test = _read_images([archive / "test_batch"], "labels", len(classes))
-    return _write(folder, train, test, num_val, split_seed, dataset=dataset, classes=classes, constants=constants)
+    divided = hold_out(len(train[1]), num_val, split_seed, shuffle=shuffle)
+    return _write(folder, train, test, divided, dataset=dataset, classes=classes, constants=constants)
 
 
 def build_cifar100(folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, split_seed: int) -> Manifest:
@@ -80,7 +89,8 @@ def build_cifar100(folder: Path, *, dataset: str, sources: dict[str, Path], num_
     classes = _read_classes(archive / "meta", "fine_label_names")
     train = _read_images([archive / "train"], "fine_labels", len(classes))
     test = _read_images([archive / "test"], "fine_labels", len(classes))
-    return _write(folder, train, test, num_val, split_seed, dataset=dataset, classes=classes, constants="cifar100")
+    divided = hold_out(len(train[1]), num_val, split_seed)
+    return _write(folder, train, test, divided, dataset=dataset, classes=classes, constants="cifar100")
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -131,15 +141,14 @@ def _write(
     folder: Path,
     train: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
-    num_val: int,
-    split_seed: int,
+    divided: tuple[Tensor, Tensor],
     *,
     dataset: str,
     classes: list[str],
     constants: str,
 ) -> Manifest:
     images, targets = train
-    held_out, rest = hold_out(len(targets), num_val, split_seed)
+    held_out, rest = divided
     splits = {
         "train": Split(images[rest], targets[rest], indices=rest),
         "val": Split(images[held_out], targets[held_out], indices=held_out),

@@ -55,12 +55,14 @@ class ImageManifest(Manifest):
         image_size: side of the square that the model sees, pixels.
         resize: shorter side before the centre crop at test time, pixels.
         resize_dtype: pixels while resizing: "uint8", rounded and clamped, or "float32", which overshoots.
+        keep_aspect: whether resizing keeps the ratio of the sides; otherwise both become `resize`.
     """
 
     root: str
     image_size: int
     resize: int
     resize_dtype: str
+    keep_aspect: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def write_image_files(
     image_size: int,
     resize: int,
     resize_dtype: str,
+    keep_aspect: bool = True,
 ) -> ImageManifest:
     """Write the table of image files and its manifest to `folder`, each file whole or not at all.
 
@@ -99,7 +102,7 @@ def write_image_files(
         folder: where both files go.
         splits: by name, (path relative to the root, class index) of each image.
         dataset, classes, mean, std: see `Manifest`.
-        root, image_size, resize, resize_dtype: see `ImageManifest`.
+        root, image_size, resize, resize_dtype, keep_aspect: see `ImageManifest`.
 
     Returns:
         The manifest.
@@ -129,6 +132,7 @@ def write_image_files(
         image_size=image_size,
         resize=resize,
         resize_dtype=resize_dtype,
+        keep_aspect=keep_aspect,
     )
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
@@ -170,6 +174,7 @@ def image_files_loader(
     *,
     batch_size: int,
     resized_crop: bool = False,
+    random_crop: bool = False,
     flip: bool = False,
     crop_padding: int = 0,
     workers: int = 0,
@@ -188,12 +193,15 @@ def image_files_loader(
     if split not in images.paths:
         raise DatasetError(f"{folder} has no split {split!r}; it has {', '.join(images.paths)}")
     if crop_padding:
-        raise DatasetError(f"{folder}: crop_padding needs a dataset in one tensor; image files take resized_crop")
+        raise DatasetError(
+            f"{folder}: crop_padding needs a dataset in one tensor; image files take resized_crop or random_crop"
+        )
     return ImageFilesLoader(
         images,
         split,
         batch_size=batch_size,
         resized_crop=resized_crop,
+        random_crop=random_crop,
         flip=flip,
         workers=workers,
         shards=shards,
@@ -211,6 +219,7 @@ class ImageFilesLoader:
         split: which part of it.
         batch_size: samples a step; the last, partial batch is kept.
         resized_crop: in training, cut out 8 to 100 % of the area with a ratio of 3/4 to 4/3 and resize that.
+        random_crop: in training, crop the resized image at random, not at its centre.
         flip: in training, mirror each image with probability 1/2.
         workers: processes that decode; 0 decodes in this one.
         shards: parts of a batch, whose sizes differ by one sample at most.
@@ -225,6 +234,7 @@ class ImageFilesLoader:
         *,
         batch_size: int,
         resized_crop: bool = False,
+        random_crop: bool = False,
         flip: bool = False,
         workers: int = 0,
         shards: int = 1,
@@ -241,7 +251,7 @@ class ImageFilesLoader:
         self.std = torch.tensor(manifest.std, device=self.device) * scale
         self._requests = _Requests()
         self._batches = DataLoader(
-            _Decoder(images, split, resized_crop=resized_crop, flip=flip),
+            _Decoder(images, split, resized_crop=resized_crop, random_crop=random_crop, flip=flip),
             batch_size=None,  # a request is a batch already
             sampler=self._requests,
             num_workers=workers,
@@ -312,11 +322,12 @@ class _Decoder(Dataset[Batch | str]):
     process along.
     """
 
-    def __init__(self, images: ImageFiles, split: str, *, resized_crop: bool, flip: bool) -> None:
+    def __init__(self, images: ImageFiles, split: str, *, resized_crop: bool, random_crop: bool, flip: bool) -> None:
         self.root, self.paths, self.targets = os.fsencode(images.root), images.paths[split], images.targets[split]
         self.size, self.resize = images.manifest.image_size, images.manifest.resize
         self.dtype = torch.uint8 if images.manifest.resize_dtype == "uint8" else torch.float32
-        self.resized_crop, self.flip = resized_crop, flip
+        self.keep_aspect = images.manifest.keep_aspect
+        self.resized_crop, self.random_crop, self.flip = resized_crop, random_crop, flip
 
     def __getitem__(self, request: Request) -> Batch | str:
         indices, draw = request
@@ -338,13 +349,21 @@ class _Decoder(Dataset[Batch | str]):
                 crop = image.crop(_random_box(*image.size, randomness))
                 pixels = self._resized(crop, self.size, self.size)
             else:
-                shorter = min(image.size)
-                width, height = (self.resize * side // shorter for side in image.size)
-                top, left = round((height - self.size) / 2), round((width - self.size) / 2)
+                width, height = self._resized_sides(*image.size)
+                if randomness is not None and self.random_crop:
+                    top, left = randomness.randint(0, height - self.size), randomness.randint(0, width - self.size)
+                else:
+                    top, left = round((height - self.size) / 2), round((width - self.size) / 2)
                 pixels = self._resized(image, height, width)[top : top + self.size, left : left + self.size]
         if randomness is not None and self.flip and randomness.random() < 0.5:
             pixels = pixels.flip(1)
         return pixels
+
+    def _resized_sides(self, width: int, height: int) -> tuple[int, int]:
+        if not self.keep_aspect:
+            return self.resize, self.resize
+        shorter = min(width, height)
+        return self.resize * width // shorter, self.resize * height // shorter
 
     def _resized(self, image: Image.Image, height: int, width: int) -> Tensor:
         pixels = torch.from_numpy(np.array(image.convert("RGB")))

@@ -1,11 +1,11 @@
-"""IMDB film reviews (Maas et al., ACL 2011) as rows of a table of GloVe vectors (Pennington et al., EMNLP 2014).
+"""IMDB film reviews (Maas et al., ACL 2011) as rows of a table of GloVe vectors.
 
 Words come from NLTK's word tokenizer with its English Punkt model, case and `<br />` kept. Words without a vector, and
 padding, are zero vectors.
 """
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,13 @@ from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 from tqdm import tqdm
 
 from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
+from unsmooth.data.glove import PROGRESS_S, embed
 from unsmooth.data.splits import hold_out
 
 __all__ = ["build", "word_tokenizer"]
 
 CLASSES = ["neg", "pos"]  # also the names of their folders
 DIMENSION = 300  # numbers of a vector in glove.840B.300d.txt
-PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # rows of the table
-PROGRESS_S = 5.0  # between lines of progress: they go to a log file
 
 
 def build(
@@ -32,8 +31,7 @@ def build(
 ) -> Manifest:
     """Tokenise, divide and write IMDB.
 
-    Inputs are int32 (N, max_tokens) rows of the embedding table: row 0 is padding on the right, row 1 any word without
-    a vector, both zero; from row 2 on come the words of the reviews, in alphabetical order.
+    Inputs are int32 (N, max_tokens) rows of the table of `unsmooth.data.glove`, padded on the right.
 
     Args:
         folder: where the arrays and the manifest go.
@@ -58,15 +56,7 @@ def build(
         split: _number_words([path for group in groups for path in group], tokenize, numbers, max_tokens)
         for split, groups in paths.items()
     }
-    vectors = _read_vectors(sources["glove_840b_300d"] / "glove.840B.300d.txt", numbers.keys())
-
-    words = sorted(vectors)
-    rows = np.full(len(numbers) + 1, UNKNOWN, dtype=np.int32)
-    rows[0] = PADDING
-    rows[[numbers[word] for word in words]] = np.arange(FIRST_WORD, FIRST_WORD + len(words))
-    embedding = np.zeros((FIRST_WORD + len(words), DIMENSION), dtype=np.float32)
-    embedding[FIRST_WORD:] = [vectors[word] for word in words]
-
+    rows, embedding = embed(sources["glove_840b_300d"] / "glove.840B.300d.txt", numbers, DIMENSION)
     inputs = {split: torch.from_numpy(rows[numbered]) for split, numbered in tokens.items()}
     targets = {
         split: torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(group) for group in groups]))
@@ -75,9 +65,7 @@ def build(
     splits = {"train": Split(inputs["train"], targets["train"])}
     for name, chosen in zip(("val", "test"), hold_out(len(targets["test"]), num_val, split_seed), strict=True):
         splits[name] = Split(inputs["test"][chosen], targets["test"][chosen], indices=chosen)
-    return write_dataset(
-        folder, splits, dataset=dataset, classes=CLASSES, mean=[], std=[], embedding=torch.from_numpy(embedding)
-    )
+    return write_dataset(folder, splits, dataset=dataset, classes=CLASSES, mean=[], std=[], embedding=embedding)
 
 
 def word_tokenizer(folder: Path) -> Callable[[str], list[str]]:
@@ -125,36 +113,6 @@ def _number_words(
         words = tokenize(_read_text(path))[:max_tokens]
         row[: len(words)] = [numbers.setdefault(word, len(numbers) + 1) for word in words]
     return tokens
-
-
-def _read_vectors(path: Path, words: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
-    """Return the vectors of those words that the file has, reading it once, line by line."""
-    wanted = {word.encode() for word in words}
-    vectors: dict[str, npt.NDArray[np.float32]] = {}
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(tqdm(file, desc=path.name, unit=" lines", mininterval=PROGRESS_S), 1):
-                if line[: line.find(b" ")] not in wanted:
-                    continue
-                # From the right: a few entries of this table contain spaces, and begin like another one.
-                word, *values = line.rstrip(b"\n").rsplit(b" ", DIMENSION)
-                if word in wanted:
-                    vectors[word.decode()] = _vector(values, f"{path}, line {number}")
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from None
-    if not vectors:
-        raise DatasetError(f"{path} must hold a word and {DIMENSION} numbers a line, but has no word of the reviews")
-    return vectors
-
-
-def _vector(values: list[bytes], place: str) -> npt.NDArray[np.float32]:
-    try:
-        vector = np.array([float(value) for value in values], dtype=np.float32)
-    except ValueError as error:
-        raise DatasetError(f"{place}: {error}") from None
-    if vector.shape != (DIMENSION,) or not np.isfinite(vector).all():
-        raise DatasetError(f"{place}: expected {DIMENSION} finite numbers, got {len(vector)}")
-    return vector
 
 
 def _read_text(path: Path) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unsmooth.data.arrays import DatasetError, load_embedding, load_split, read_manifest
-from unsmooth.specs import Recipe
+from unsmooth.specs import FOR_IMAGE_FILES, Recipe
 
 __all__ = ["Loader", "Shard", "TensorLoader", "evaluation_batches", "prepared_embedding", "training_loader"]
 
@@ -177,8 +177,9 @@ def training_loader(
         from unsmooth.data.image_files import image_files_loader
 
         return image_files_loader(folder, "train", workers=workers, **settings, **augmentation)
-    if augmentation.pop("resized_crop"):
-        raise DatasetError(f"{folder}: resized_crop needs a dataset of image files, this one is a single tensor")
+    for name in FOR_IMAGE_FILES:
+        if augmentation.pop(name):
+            raise DatasetError(f"{folder}: {name} needs a dataset of image files, this one is a single tensor")
     data = load_split(folder, "train")
     return TensorLoader(data.inputs, data.targets, mean=manifest.mean, std=manifest.std, **settings, **augmentation)
 

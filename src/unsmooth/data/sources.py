@@ -1,8 +1,8 @@
 """Where datasets come from: the one place of addresses and checksums.
 
 Nothing here is fetched or imported; `unsmooth.data.download` does that. Checksums are those that the publishers, or
-the libraries that load the dataset most often, give for the archive; of GloVe and Punkt, whose publishers give none,
-those that independent projects agree on.
+the libraries that load the dataset most often, give for the archive; of GloVe, Punkt, Tiny-ImageNet and CUB-200-2011,
+whose publishers give none, those that independent projects agree on.
 """
 
 from dataclasses import dataclass
@@ -79,6 +79,32 @@ SOURCES = {
             layout=("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
         ),
         Source(
+            name="tiny_imagenet",
+            archives=(
+                Archive(
+                    "tiny-imagenet-200.zip",
+                    "https://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                    "md5:90528d7ca1a48142e341f4ef8d21d0de",
+                ),
+            ),
+            layout=("tiny-imagenet-200/train", "tiny-imagenet-200/val", "tiny-imagenet-200/wnids.txt"),
+        ),
+        Source(
+            name="cub_200_2011",
+            archives=(
+                Archive(
+                    "CUB_200_2011.tgz",
+                    "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
+                    "md5:97eceeb196236b17998738112f37df78",
+                ),
+            ),
+            layout=(
+                "CUB_200_2011/images",
+                *(f"CUB_200_2011/{name}.txt" for name in ("classes", "images", "image_class_labels")),
+                "CUB_200_2011/train_test_split.txt",
+            ),
+        ),
+        Source(
             name="imagenet",
             archives=(
                 Archive("ILSVRC2012_img_train.tar", None, "md5:1d675b47d978889d74fa0da5fadfb00e"),
@@ -110,6 +136,29 @@ SOURCES = {
                 ),
             ),
             layout=("glove.840B.300d.txt",),
+        ),
+        Source(
+            name="glove_6b",
+            archives=(
+                Archive(
+                    "glove.6B.zip",
+                    "https://nlp.stanford.edu/data/glove.6B.zip",
+                    "sha256:617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb",
+                ),
+            ),
+            layout=("glove.6B.100d.txt",),
+        ),
+        Source(
+            name="newsgroups",
+            archives=(
+                Archive(
+                    "20news-19997.tar.gz",
+                    "https://qwone.com/~jason/20Newsgroups/20news-19997.tar.gz",
+                    # Of one library alone, Hugging Face datasets (newsgroup, dataset_infos.json).
+                    "sha256:ab7bbf82b7831f7dbb1a09d9312f66fa78565c8de25526999b0d66f69d37e414",
+                ),
+            ),
+            layout=("20_newsgroups",),
         ),
         Source(
             name="punkt_tab",

@@ -3,21 +3,26 @@
 Every division is a function of its arguments alone, and the indices that it chose are kept beside the samples.
 """
 
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from unsmooth.data.arrays import DatasetError
 
-__all__ = ["draw_out", "hold_out"]
+__all__ = ["draw_out", "hold_out", "legacy_permutations"]
 
 
-def hold_out(count: int, num: int, seed: int) -> tuple[Tensor, Tensor]:
+def hold_out(count: int, num: int, seed: int, *, shuffle: Literal["torch", "numpy"] = "torch") -> tuple[Tensor, Tensor]:
     """Divide `count` samples at random: the first `num` of a seeded permutation are held out.
 
     Args:
         count: number of samples.
         num: how many of them are held out; at least one sample must be left.
         seed: of the permutation.
+        shuffle: what permutes, torch's generator or `legacy_permutations`.
 
     Returns:
         Indices of the held-out samples, (num,), and of the rest, (count - num,); int64, both ascending.
@@ -31,8 +36,29 @@ def hold_out(count: int, num: int, seed: int) -> tuple[Tensor, Tensor]:
     """
     if not 0 < num < count:
         raise DatasetError(f"cannot hold out {num:,} of {count:,} samples: at least one must be on either side")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    if shuffle == "numpy":
+        [order] = legacy_permutations([count], seed)
+    else:
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return order[:num].sort().values, order[num:].sort().values
+
+
+def legacy_permutations(counts: Sequence[int], seed: int) -> list[Tensor]:
+    """Permute several sets one after the other from one stream, as MbLS does after `np.random.seed(seed)`.
+
+    Args:
+        counts: their sizes, in order: each permutation depends on those before it.
+        seed: of numpy's legacy generator, whose stream no version of numpy changes.
+
+    Returns:
+        A permutation (count,) int64 of each set.
+
+    Example:
+        >>> legacy_permutations([3, 4], seed=1)
+        [tensor([0, 2, 1]), tensor([2, 1, 3, 0])]
+    """
+    generator = np.random.RandomState(seed)
+    return [torch.from_numpy(generator.permutation(count)) for count in counts]
 
 
 def draw_out(count: int, num: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -2,11 +2,11 @@
 
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from unsmooth.config_errors import suggestion
 
-__all__ = ["UnknownModelError", "timm_model", "torchvision_model"]
+__all__ = ["UnknownModelError", "redraw_by_layer", "timm_model", "torchvision_model"]
 
 # These return auxiliary outputs while training, unless told not to.
 AUXILIARY = {"googlenet", "inception_v3"}
@@ -17,7 +17,7 @@ class UnknownModelError(ValueError):
 
 
 def torchvision_model(
-    *, name: str, initialisation: Literal["torchvision", "torch"], in_channels: int, num_classes: int
+    *, name: str, initialisation: Literal["torchvision", "torch"], dropout: float, in_channels: int, num_classes: int
 ) -> nn.Module:
     """Build a classifier of torchvision.
 
@@ -25,6 +25,8 @@ def torchvision_model(
         name: as in `torchvision.models.list_models`; resnet50 has 25,557,032 parameters with K = 1000.
         initialisation: "torchvision" draws weights as the library does; "torch" redraws those of every layer by the
             layer's own default, so without kaiming_normal over the fan-out. Parameters outside layers stay.
+        dropout: probability of dropping an input of the last layer; above 0 for networks that end in `fc` only, such
+            as ResNets.
         in_channels: 3, the only number of channels that torchvision's classifiers take.
         num_classes: K.
 
@@ -32,7 +34,8 @@ def torchvision_model(
         A module from images (N, 3, H, W) to logits (N, K).
 
     Raises:
-        UnknownModelError: there is no such classifier, or the images do not have 3 channels.
+        UnknownModelError: there is no such classifier, the images do not have 3 channels, or there is no `fc` to drop
+            inputs of.
     """
     from torchvision import models
 
@@ -42,10 +45,31 @@ def torchvision_model(
     options = {"aux_logits": False, "init_weights": True} if name in AUXILIARY else {}
     model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **options)
     if initialisation == "torch":
-        for module in model.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
+        redraw_by_layer(model)
+    if dropout:
+        last = getattr(model, "fc", None)
+        if not isinstance(last, nn.Linear):
+            raise UnknownModelError(f"dropout is for classifiers of torchvision that end in fc, {name} does not")
+        # In place, so that weights keep their names and a checkpoint of the library its fit.
+        last.register_forward_pre_hook(_Dropout(dropout))
     return model
+
+
+def redraw_by_layer(model: nn.Module) -> None:
+    """Redraw the weights of every layer by the layer's own default; parameters outside layers stay."""
+    for module in model.modules():
+        if callable(reset := getattr(module, "reset_parameters", None)):
+            reset()
+
+
+class _Dropout:
+    """A hook that drops inputs of a layer while it trains."""
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (nn.functional.dropout(inputs[0], self.probability, layer.training),)
 
 
 def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int, num_classes: int) -> nn.Module:

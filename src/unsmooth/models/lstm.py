@@ -26,8 +26,8 @@ class Lstm(nn.Module):
         single_logit: end in one output and `PairedLogits`.
 
     Shape:
-        (N, T) integer rows of the table, padded on the right, to logits (N, K); 670,209 parameters with D = 300, width
-        256, head 256, 128 and a single logit.
+        (N, T) integer rows of the table, padded on either side, to logits (N, K); 670,209 parameters with D = 300,
+        width 256, head 256, 128 and a single logit.
 
     Raises:
         ValueError: `single_logit` with other than two classes.
@@ -59,8 +59,8 @@ class Lstm(nn.Module):
         outputs, (last, _) = self._recurrent(nn.functional.embedding(tokens, self.embedding))  # (N, T, hidden_size)
         if self.read == "last_step":
             return self.head(last[0])
-        # ASSUME padding lies on the right only, so that the number of tokens is the length.
-        positions = ((tokens != PADDING).sum(dim=1) - 1).clamp(min=0)
+        steps = torch.arange(tokens.shape[1], device=tokens.device)
+        positions = torch.where(tokens != PADDING, steps, 0).amax(dim=1)
         return self.head(outputs[torch.arange(len(tokens), device=tokens.device), positions])
 
     def _recurrent(self, vectors: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:

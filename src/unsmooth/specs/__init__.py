@@ -15,6 +15,7 @@ from unsmooth.specs.base import Spec
 from unsmooth.specs.datasets import Dataset
 from unsmooth.specs.losses import Loss
 from unsmooth.specs.recipes import (
+    FOR_IMAGE_FILES,
     Adam,
     AdamW,
     Augmentation,
@@ -30,6 +31,7 @@ from unsmooth.specs.recipes import (
 )
 
 __all__ = [
+    "FOR_IMAGE_FILES",
     "Adam",
     "AdamW",
     "Architecture",

@@ -10,8 +10,10 @@ __all__ = [
     "Architecture",
     "CifarResNetSpec",
     "DenseNetSpec",
+    "GlobalPoolingCnnSpec",
     "LstmSpec",
     "MlpSpec",
+    "SmallResNetSpec",
     "TabularMlpSpec",
     "TimmSpec",
     "TorchvisionSpec",
@@ -86,6 +88,21 @@ class TorchvisionSpec(Spec):
     initialisation: Literal["torchvision", "torch"] = Field(
         "torchvision", description="the library's own, or the defaults of torch's layers"
     )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="before the last layer; ResNets and kin")
+
+
+class SmallResNetSpec(Spec):
+    """Bottleneck network for small images: torchvision's ResNet with a 3x3 stem at stride 1."""
+
+    target: ClassVar[str] = "unsmooth.models.small_resnet:small_resnet"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["small_resnet"] = Field("small_resnet", description="selects this form")
+    depth: Literal[50, 101, 152] = Field(50, description="layers")
+    pool: PositiveInt = Field(1, description="side of the grid of means that the last features are pooled to")
+    initialisation: Literal["torchvision", "torch"] = Field(
+        "torch", description="kaiming_normal over the fan-out, or the defaults of torch's layers"
+    )
 
 
 class TimmSpec(Spec):
@@ -115,7 +132,25 @@ class LstmSpec(Spec):
     single_logit: bool = Field(False, description="two classes from one output z, as the logits (-z/2, z/2)")
 
 
+class GlobalPoolingCnnSpec(Spec):
+    """Convolutions over frozen token vectors, pooled over the whole sequence."""
+
+    target: ClassVar[str] = "unsmooth.models.gpool_cnn:GlobalPoolingCnn"
+    inputs: ClassVar[str] = "tokens"
+
+    kind: Literal["gpool_cnn"] = Field("gpool_cnn", description="selects this form")
+    channels: PositiveInt = Field(128, description="of the convolutions and of the hidden layer")
+
+
 Architecture = Annotated[
-    CifarResNetSpec | DenseNetSpec | TorchvisionSpec | TimmSpec | MlpSpec | TabularMlpSpec | LstmSpec,
+    CifarResNetSpec
+    | DenseNetSpec
+    | SmallResNetSpec
+    | TorchvisionSpec
+    | TimmSpec
+    | MlpSpec
+    | TabularMlpSpec
+    | LstmSpec
+    | GlobalPoolingCnnSpec,
     Field(discriminator="kind"),
 ]

@@ -10,13 +10,16 @@ __all__ = [
     "BankMarketing",
     "Cifar10",
     "Cifar100",
+    "Cub200",
     "Dataset",
     "Gaussians",
     "Glyphs",
     "ImageNet",
     "Imdb",
     "MarkovText",
+    "Newsgroups",
     "OnlineShoppers",
+    "TinyImageNet",
 ]
 
 
@@ -99,6 +102,7 @@ class Cifar10(_Published):
     kind: Literal["cifar10"] = Field("cifar10", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
     split_seed: Seed = Field(0, description="seed of the choice of held-out images")
+    shuffle: Literal["torch", "numpy"] = Field("torch", description="generator of that choice; numpy's is MbLS's")
     constants: Literal["cifar10", "cifar100"] = Field("cifar10", description="whose mean and deviation normalise")
 
 
@@ -113,6 +117,35 @@ class Cifar100(_Published):
     kind: Literal["cifar100"] = Field("cifar100", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
     split_seed: Seed = Field(0, description="seed of the choice of held-out images")
+
+
+class TinyImageNet(_Published):
+    """Tiny-ImageNet (Stanford CS231n, 2015): 64 x 64 colour photographs of 200 classes."""
+
+    target: ClassVar[str] = "unsmooth.data.tiny_imagenet:build"
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("tiny_imagenet",)
+    samples: ClassVar[int] = 110_000
+
+    kind: Literal["tiny_imagenet"] = Field("tiny_imagenet", description="selects this form")
+    val_per_class: PositiveInt = Field(50, description="of the 500 training images a class, those that fit scores")
+    split_seed: Seed = Field(1, description="seed of the choice of held-out images")
+
+
+class Cub200(_Published):
+    """CUB-200-2011 (Wah et al., 2011): photographs of 200 species of birds."""
+
+    target: ClassVar[str] = "unsmooth.data.cub:index"
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("cub_200_2011",)
+    samples: ClassVar[int] = 11_788
+
+    kind: Literal["cub200"] = Field("cub200", description="selects this form")
+    num_val: PositiveInt = Field(1000, description="of the 5,794 test images, those that fit scores")
+    split_seed: Seed = Field(0, description="seed of the choice of those images")
+    image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
+    resize: PositiveInt = Field(256, description="both sides before the crop, whatever their ratio, pixels")
 
 
 class ImageNet(_Published):
@@ -147,6 +180,23 @@ class Imdb(_Published):
     max_tokens: PositiveInt = Field(256, description="length to which reviews are cut or padded")
 
 
+class Newsgroups(_Published):
+    """20 Newsgroups (Lang, ICML 1995), all messages, as GloVe vectors of their words."""
+
+    target: ClassVar[str] = "unsmooth.data.newsgroups:build"
+    inputs: ClassVar[str] = "tokens"
+    sources: ClassVar[tuple[str, ...]] = ("newsgroups", "glove_6b")
+    samples: ClassVar[int] = 19_997
+
+    kind: Literal["newsgroups"] = Field("newsgroups", description="selects this form")
+    num_val: PositiveInt = Field(900, description="messages that fit scores")
+    num_test: PositiveInt = Field(3999, description="messages that only measure; the rest train")
+    split_seed: Seed = Field(1, description="seed of the division")
+    max_tokens: PositiveInt = Field(1000, description="length to which messages are cut or padded, on the left")
+    num_words: Annotated[int, Field(ge=2)] = Field(2000, description="one more than the common words that are kept")
+    vocabulary: Literal["train", "all"] = Field("train", description="messages whose words are counted")
+
+
 class BankMarketing(_Published):
     """Bank Marketing (Moro et al., 2014): does a client subscribe a deposit after a call."""
 
@@ -177,6 +227,17 @@ class OnlineShoppers(_Published):
 
 
 Dataset = Annotated[
-    Glyphs | Gaussians | MarkovText | Cifar10 | Cifar100 | ImageNet | Imdb | BankMarketing | OnlineShoppers,
+    Glyphs
+    | Gaussians
+    | MarkovText
+    | Cifar10
+    | Cifar100
+    | TinyImageNet
+    | Cub200
+    | ImageNet
+    | Imdb
+    | Newsgroups
+    | BankMarketing
+    | OnlineShoppers,
     Field(discriminator="kind"),
 ]

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from unsmooth.specs.base import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 
 __all__ = [
+    "FOR_IMAGE_FILES",
     "Adam",
     "AdamW",
     "Augmentation",
@@ -20,6 +21,8 @@ __all__ = [
     "Sgd",
     "Warmup",
 ]
+
+FOR_IMAGE_FILES = ("resized_crop", "random_crop")  # augmentations that images in memory do not take
 
 
 class Sgd(Spec):
@@ -119,6 +122,13 @@ class Augmentation(Spec):
     crop_padding: Annotated[int, Field(ge=0)] = Field(0, description="pad by this many black pixels, crop at random")
     flip: bool = Field(False, description="mirror left to right with probability 1/2")
     resized_crop: bool = Field(False, description="crop 8 to 100 % of the area at random and resize; image files only")
+    random_crop: bool = Field(False, description="crop the resized image at random; image files only")
+
+    @model_validator(mode="after")
+    def _one_crop(self) -> Self:
+        if self.resized_crop and self.random_crop:
+            raise ValueError("an image is cropped once: set either resized_crop or random_crop")
+        return self
 
 
 class Recipe(Spec):

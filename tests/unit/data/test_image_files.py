@@ -3,17 +3,20 @@ import multiprocessing
 import random
 import re
 import subprocess
+import tarfile
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from miniatures.cub import write_cub
 from miniatures.imagenet import write_imagenet
 from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from unsmooth.data import cub
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.image_files import _random_box, image_files_loader, read_image_files, write_image_files
 from unsmooth.data.imagenet import index, unpack
@@ -211,6 +214,48 @@ def test_training_crop_is_that_of_torchvision_for_the_same_box(build, resize_dty
         expected = (functional.to_dtype(crop, torch.float32, scale=True) - MEAN[:, None, None]) / STD[:, None, None]
 
         torch.testing.assert_close(inputs[position], expected, rtol=0, atol=tolerance)
+
+
+def test_random_crops_are_parts_of_the_resized_image(tmp_path):
+    folder = index_square(tmp_path, resize=20)
+    steps = epoch(image_files_loader(folder, "train", batch_size=16, random_crop=True))
+    wholes = resized_to_square(folder, 20)
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(0)).tolist()
+    corners = []
+    for crop, position in zip(steps[0][0][0], order, strict=True):
+        windows = wholes[position].unfold(1, 16, 1).unfold(2, 16, 1).permute(1, 2, 0, 3, 4)  # (5, 5, 3, 16, 16)
+        [corner] = (windows - crop).abs().amax(dim=(2, 3, 4)).lt(1e-5).nonzero().tolist()
+        corners.append(tuple(corner))
+
+    assert len(set(corners)) > 8
+    assert {0, 4} <= {top for top, _ in corners} and {0, 4} <= {left for _, left in corners}
+
+
+def test_test_transform_can_ignore_the_aspect(tmp_path):
+    folder = index_square(tmp_path, resize=20)
+    [(actual, _)] = image_files_loader(folder, "train", batch_size=16).in_order()
+
+    torch.testing.assert_close(actual, resized_to_square(folder, 20)[:, :, 2:18, 2:18], rtol=0, atol=1e-5)
+
+
+def index_square(folder, *, resize):
+    """Index 16 images of several shapes whose sides are made equal."""
+    with tarfile.open(write_cub(folder / "archives")["CUB_200_2011.tgz"]) as archive:
+        archive.extractall(folder / "source", filter="data")
+    settings = {"num_val": 10, "split_seed": 0, "image_size": 16, "resize": resize}
+    cub.index(folder / "index", dataset="cub200", sources={"cub_200_2011": folder / "source"}, **settings)
+    return folder / "index"
+
+
+def resized_to_square(folder, size):
+    """The training images with both sides `size`, normalised, (N, 3, size, size)."""
+    images = read_image_files(folder)
+    pixels = []
+    for position in range(len(images.targets["train"])):
+        image = functional.to_image(opened(images, "train", position))
+        resized = functional.resize(image, [size, size], v2.InterpolationMode.BICUBIC, antialias=True)
+        pixels.append(functional.to_dtype(resized, torch.float32, scale=True))
+    return (torch.stack(pixels) - MEAN[:, None, None]) / STD[:, None, None]
 
 
 def test_float_pixels_overshoot_where_those_of_8_bits_are_clamped(tmp_path):

@@ -9,6 +9,7 @@ from miniatures.cifar import python2_pickle, write_cifar10, write_cifar100
 
 from unsmooth.data.arrays import DatasetError, load_split
 from unsmooth.data.cifar import build_cifar10, build_cifar100
+from unsmooth.data.splits import hold_out
 
 OPTIONS = {"num_val": 30, "split_seed": 0}
 
@@ -26,7 +27,7 @@ def cifar10(tmp_path):
 
 
 def build(folder, source, **options):
-    settings = OPTIONS | {"constants": "cifar10"} | options
+    settings = OPTIONS | {"shuffle": "torch", "constants": "cifar10"} | options
     return build_cifar10(folder, dataset="cifar10", sources={"cifar10": source}, **settings)
 
 
@@ -52,6 +53,13 @@ def test_constants_of_cifar100_can_normalise_cifar10(cifar10, tmp_path):
     assert own.mean == [0.4914, 0.4822, 0.4465] and own.std == [0.2023, 0.1994, 0.2010]
     assert other.mean == [0.5071, 0.4867, 0.4408] and other.std == [0.2675, 0.2565, 0.2761]
     assert own.sha256 == other.sha256
+
+
+def test_numpy_can_choose_the_held_out_images(cifar10, tmp_path):
+    build(tmp_path / "built", cifar10, shuffle="numpy", split_seed=1)
+    held_out, _ = hold_out(100, 30, seed=1, shuffle="numpy")
+
+    assert torch.equal(load_split(tmp_path / "built", "val").indices, held_out)
 
 
 def test_cifar100_has_its_fine_classes(tmp_path):

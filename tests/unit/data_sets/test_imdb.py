@@ -137,8 +137,8 @@ def test_reviews_and_models_that_are_not_what_they_should_be_are_named(sources, 
         ("great 0.1 0.2\n", "line 1: expected 300 finite numbers, got 2"),
         ("great" + " 0.1" * 299 + " x\n", "line 1: could not convert string to float: b'x'"),
         ("great" + " 0.1" * 299 + " nan\n", "line 1: expected 300 finite numbers"),
-        ("great" + " 0.1" * 400 + "\n", "must hold a word and 300 numbers a line, but has no word of the reviews"),
-        ("", "but has no word of the reviews"),
+        ("great" + " 0.1" * 400 + "\n", "must hold a word and 300 numbers a line, but has no word of the texts"),
+        ("", "but has no word of the texts"),
     ],
 )
 def test_tables_of_vectors_that_are_not_what_they_should_be_are_refused(sources, tmp_path, line, message):

@@ -1,14 +1,16 @@
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unsmooth.data.arrays import DatasetError
-from unsmooth.data.splits import draw_out, hold_out
+from unsmooth.data.splits import draw_out, hold_out, legacy_permutations
 
 FINGERPRINTS = json.loads((Path(__file__).parents[1] / "data" / "split_fingerprints.json").read_text())
 
@@ -18,7 +20,7 @@ def digest(indices):
 
 
 @given(st.integers(2, 200), st.data(), st.integers(0, 2**31 - 1))
-@pytest.mark.parametrize("divide", [hold_out, draw_out])
+@pytest.mark.parametrize("divide", [hold_out, partial(hold_out, shuffle="numpy"), draw_out])
 def test_every_sample_is_on_exactly_one_side(divide, count, data, seed):
     num = data.draw(st.integers(1, count - 1))
     chosen, rest = divide(count, num, seed)
@@ -45,6 +47,23 @@ def test_drawn_rows_are_those_of_the_released_tabular_experiments(name):
 
     assert train[:10].tolist() == expected["train_first10"]
     assert digest(train) == expected["train_sha256_le_i64"] and digest(test) == expected["test_sha256_le_i64"]
+
+
+def test_held_out_cifar_images_are_those_of_mbls():
+    [order] = legacy_permutations([50_000], seed=1)
+    held_out, _ = hold_out(50_000, 5000, seed=1, shuffle="numpy")
+
+    assert order[:5].tolist() == [26247, 35067, 34590, 16668, 12196]
+    assert torch.equal(held_out, order[:5000].sort().values) and held_out.sum() == 122_592_196
+
+
+def test_permutations_are_those_of_the_global_legacy_generator():
+    np.random.seed(1)
+    lists = [list(range(count)) for count in (500, 7)]
+    for each in lists:
+        np.random.shuffle(each)
+
+    assert [order.tolist() for order in legacy_permutations([500, 7], seed=1)] == lists
 
 
 def test_another_seed_chooses_other_samples():
