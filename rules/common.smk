@@ -20,7 +20,7 @@ from unsmooth.specs import module_file
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
-TABLES = ["main", "scores", "cost"]
+TABLES = ["main", "scores", "calibration", "losses", "cost"]
 FIGURES = [
     "risk_coverage_msp",
     "risk_coverage_max_logit_pnorm",
@@ -28,6 +28,8 @@ FIGURES = [
     "degradation",
     "pnorm_sweep",
     "extra_gradient",
+    "reliability",
+    "logit_distances",
 ]
 REPORT = "results/report/index.html"
 EXPLORED = [  # files of every cell that the report page shows
@@ -251,8 +253,10 @@ def figure_files(figure, experiment):
 
 
 def table_files(table, experiment):
-    """The files of a table; training that happened elsewhere has no cost here."""
-    if table == "cost" and not EXPERIMENTS[experiment].trained:
+    """The files of a table; none of cost where training happened elsewhere, none of losses without CE to compare."""
+    found = EXPERIMENTS[experiment]
+    compared = found.trained and "ce" in found.losses and len(found.losses) > 1
+    if (table == "cost" and not found.trained) or (table == "losses" and not compared):
         return []
     return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
 

@@ -222,8 +222,8 @@ def test_random_crops_are_parts_of_the_resized_image(tmp_path):
     wholes = resized_to_square(folder, 20)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(0)).tolist()
     corners = []
-    for crop, place in zip(steps[0][0][0], order, strict=True):
-        windows = wholes[place].unfold(1, 16, 1).unfold(2, 16, 1).permute(1, 2, 0, 3, 4)  # (5, 5, 3, 16, 16)
+    for crop, position in zip(steps[0][0][0], order, strict=True):
+        windows = wholes[position].unfold(1, 16, 1).unfold(2, 16, 1).permute(1, 2, 0, 3, 4)  # (5, 5, 3, 16, 16)
         [corner] = (windows - crop).abs().amax(dim=(2, 3, 4)).lt(1e-5).nonzero().tolist()
         corners.append(tuple(corner))
 
