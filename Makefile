@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install reproduce test smoke lint format schemas lock clean
+.PHONY: install reproduce test test-slurm smoke lint format schemas lock clean
 
 install: .venv/.installed
 
@@ -21,6 +21,11 @@ reproduce: install
 
 test: install
 	$(BIN)/pytest
+
+# The workflow on a Slurm of its own on this machine; installs Slurm, so it needs root and Debian or Ubuntu.
+test-slurm: install
+	tests/workflow/slurm/install.sh
+	$(BIN)/pytest -m slurm
 
 # Every experiment of the paper from download to figures, on miniatures of its dataset from a local server.
 smoke: install

@@ -29,6 +29,7 @@ rule all:
         [outputs_of(name) for name in SELECTED],
         "results/tables/summary.csv",
         SCORECARD,
+        REPORT,
 
 
 rule embedded:
@@ -52,6 +53,12 @@ rule figures:
 rule scorecard:
     input:
         SCORECARD,
+
+
+# One page of everything, to look at: results/report/index.html
+rule report:
+    input:
+        REPORT,
 
 
 include: "rules/data.smk"

@@ -9,15 +9,18 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from unsmooth.data.hub import HUB
 from unsmooth.data.sources import PROVIDED, SOURCES
-from unsmooth.experiment import IMPORTED, ConfigError, load_experiment, parse_config
+from unsmooth.experiment import IMPORTED, ConfigError, experiment_path, load_experiment, parse_config
+from unsmooth.explorer import ASSETS
+from unsmooth.files import sha256_of
 from unsmooth.provenance import canonical_json, code_hash
 from unsmooth.specs import module_file
 
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
-TABLES = ["main", "scores", "cost"]
+TABLES = ["main", "scores", "calibration", "losses", "cost"]
 FIGURES = [
     "risk_coverage_msp",
     "risk_coverage_max_logit_pnorm",
@@ -25,6 +28,17 @@ FIGURES = [
     "degradation",
     "pnorm_sweep",
     "extra_gradient",
+    "reliability",
+    "logit_distances",
+]
+REPORT = "results/report/index.html"
+EXPLORED = [  # files of every cell that the report page shows
+    "logits/val.safetensors",
+    "logits/test.safetensors",
+    "scores/test.safetensors",
+    "scores/fitted.json",
+    "scores/pnorm_sweep.csv",
+    "reliability.parquet",
 ]
 COMPARISONS = {"max_logit", "degradation", "extra_gradient"}  # figures of CE against label smoothing
 
@@ -40,16 +54,12 @@ wildcard_constraints:
     source=r"[a-z0-9_]+",
 
 
-def experiment_path(entry):
-    """A name is a file of experiments/ beside the Snakefile; anything that ends in .yaml is a path."""
-    return Path(entry) if entry.endswith((".yaml", ".yml")) else REPOSITORY / "experiments" / f"{entry}.yaml"
-
-
 def load_all():
     """Check config.yaml and every experiment file before the first job."""
     try:
         settings = parse_config(config)
-        selected = {experiment_path(entry).stem: experiment_path(entry) for entry in settings.experiments}
+        files = [experiment_path(entry, REPOSITORY / "experiments") for entry in settings.experiments]
+        selected = {path.stem: path for path in files}
         if len(selected) < len(settings.experiments):
             raise ConfigError(f"config: experiments must have different names, got {settings.experiments}")
         shipped = {path.stem: path for path in sorted((REPOSITORY / "experiments").glob("*.yaml"))}
@@ -71,7 +81,7 @@ def check_writable(*folders):
 
 
 SETTINGS, EXPERIMENTS, SELECTED = load_all()
-DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.trained}
+DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.has_models}
 COMPARED = {  # what the scorecard tells of an experiment that has a counterpart in print
     name: {
         "published": [result.model_dump() for result in found.published],
@@ -82,7 +92,7 @@ COMPARED = {  # what the scorecard tells of an experiment that has a counterpart
         "as_released": found.as_released,
     }
     for name, found in EXPERIMENTS.items()
-    if found.trained and (found.published or found.deviations)
+    if found.has_models and (found.published or found.deviations)
 }
 SCORECARD = (
     ["results/tables/scorecard.md", "results/figures/scorecard.png"]
@@ -105,6 +115,23 @@ def training_of(wildcards):
     return EXPERIMENTS[cell.experiment].training(cell)
 
 
+def architecture_of(wildcards):
+    """The architecture of a cell, as canonical JSON."""
+    cell = cell_of(wildcards)
+    return canonical_json(EXPERIMENTS[cell.experiment].architectures[cell.architecture].model_dump())
+
+
+def weights_of(wildcards):
+    """Where the weights of a cell come from that are not trained here."""
+    return EXPERIMENTS[wildcards.experiment].source(cell_of(wildcards))
+
+
+def weights_file(wildcards):
+    """The file with these weights, downloaded or of the user."""
+    source = weights_of(wildcards)
+    return f"resources/hub/{source.removeprefix(HUB)}" if source.startswith(HUB) else source
+
+
 def one_of(names):
     """A wildcard constraint: one of these names, and nothing where there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
@@ -124,7 +151,7 @@ def sources_of(wildcards):
 def dataset_files(wildcards):
     """Results depend on the manifest; the data must exist, but a newer date on it changes nothing."""
     found = EXPERIMENTS[wildcards.experiment]
-    if not found.trained:
+    if not found.has_models:
         return {}
     folder = f"resources/{found.dataset_id}"
     data = "images.csv" if found.dataset.files else "data.safetensors"
@@ -143,8 +170,9 @@ def decoding_threads(wildcards):
 
 
 def shards_of(wildcards):
-    """The devices that a training can use: one for each shard of a batch."""
-    return EXPERIMENTS[wildcards.experiment].recipe.shards
+    """The devices that a training can use: one for each shard of a batch; one where nothing is trained."""
+    found = EXPERIMENTS[wildcards.experiment]
+    return found.recipe.shards if found.trained else 1
 
 
 def cells_of(wildcards):
@@ -190,6 +218,11 @@ def keys_of(chosen):
 cell_keys = keys_of(cells_of)
 
 
+def page_hash():
+    """The content of the report page's template, style and script, which are no modules."""
+    return [sha256_of(path) for path in ASSETS]
+
+
 @cache
 def code_of(script, *targets):
     """The content hash of a script, of the modules of `targets` ("module:name") and of all that they import.
@@ -205,14 +238,7 @@ def architecture_target(cell):
 
 def settings_of(*names):
     """Parts of the configuration as canonical JSON; `figures.width` names a nested one."""
-    data = SETTINGS.model_dump(mode="json")
-    chosen = {}
-    for name in names:
-        value = data
-        for key in name.split("."):
-            value = value[key]
-        chosen[name] = value
-    return canonical_json(chosen)
+    return canonical_json({name: SETTINGS.setting(name) for name in names})
 
 
 def figure_files(figure, experiment):
@@ -227,8 +253,10 @@ def figure_files(figure, experiment):
 
 
 def table_files(table, experiment):
-    """The files of a table; training that happened elsewhere has no cost here."""
-    if table == "cost" and not EXPERIMENTS[experiment].trained:
+    """The files of a table; none of cost where training happened elsewhere, none of losses without CE to compare."""
+    found = EXPERIMENTS[experiment]
+    compared = found.trained and "ce" in found.losses and len(found.losses) > 1
+    if (table == "cost" and not found.trained) or (table == "losses" and not compared):
         return []
     return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
 
@@ -236,6 +264,18 @@ def table_files(table, experiment):
 def smoothed_losses(wildcards):
     """The keys of the experiment's label-smoothing losses, as canonical JSON."""
     return canonical_json(EXPERIMENTS[wildcards.experiment].smoothed)
+
+
+def has_images(wildcards):
+    """Whether the inputs can be looked at."""
+    found = EXPERIMENTS[wildcards.experiment]
+    return found.trained and found.dataset.inputs == "images"
+
+
+def explored_settings(wildcards):
+    """What the report page says of an experiment beside its results, as canonical JSON."""
+    found = EXPERIMENTS[wildcards.experiment]
+    return canonical_json({"description": found.description, "smoothed": found.smoothed, "trained": found.trained})
 
 
 def outputs_of(experiment):
@@ -249,7 +289,8 @@ def warn_of_stale_cells():
     """Name the trained cells whose code has changed since: training is never rerun for an edit, but never silently."""
     trained = {
         folder: json.loads(run.read_text()).get("code")
-        for folder in CELLS
+        for folder, cell in CELLS.items()
+        if EXPERIMENTS[cell.experiment].trained
         for run in [Path(folder) / "run.json"]
         if run.exists()
     }

@@ -7,6 +7,8 @@ rule download:
         "results/benchmarks/download/{source}.tsv"
     # First of all jobs, so that what is missing is said before anything is trained.
     priority: 100
+    # Nodes of a cluster often see no internet; the machine on which snakemake runs does.
+    localrule: True
     conda:
         "../envs/train.yaml"
     params:
@@ -16,6 +18,26 @@ rule download:
         "download {wildcards.source}"
     script:
         "../workflow/scripts/download.py"
+
+
+rule download_weights:
+    output:
+        "resources/hub/{hub_file}",
+    log:
+        "results/logs/download_weights/{hub_file}.log",
+    benchmark:
+        "results/benchmarks/download_weights/{hub_file}.tsv"
+    wildcard_constraints:
+        hub_file=".+",
+    priority: 100
+    conda:
+        "../envs/train.yaml"
+    params:
+        reference=lambda wildcards: f"{HUB}{wildcards.hub_file}",
+    message:
+        "download_weights {wildcards.hub_file}"
+    script:
+        "../workflow/scripts/download_weights.py"
 
 
 rule build_dataset:

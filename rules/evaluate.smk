@@ -7,6 +7,7 @@ rule evaluate:
         metrics=f"{CELL}/metrics.csv",
         bootstrap=f"{CELL}/bootstrap.parquet",
         curves=f"{CELL}/curves.parquet",
+        reliability=f"{CELL}/reliability.parquet",
     log:
         f"results/logs/evaluate/{CELL.removeprefix('results/cells/')}.log",
     benchmark:

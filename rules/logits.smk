@@ -16,7 +16,7 @@ rule dump_logits:
     resources:
         gpu=1,
     params:
-        architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
+        architecture=architecture_of,
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
         code=lambda wildcards: code_of("dump_logits", architecture_target(cell_of(wildcards))),
     message:

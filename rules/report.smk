@@ -40,6 +40,7 @@ rule merge_summaries:
         "results/logs/merge_summaries/summary.log",
     benchmark:
         "results/benchmarks/merge_summaries/summary.tsv"
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -74,6 +75,7 @@ rule write_scorecard:
         "results/logs/write_scorecard/scorecard.log",
     benchmark:
         "results/benchmarks/write_scorecard/scorecard.tsv"
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:
@@ -138,6 +140,65 @@ rule write_scores:
         "write_scores {wildcards.experiment}"
     script:
         "../workflow/scripts/write_scores.py"
+
+
+rule write_calibration:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        csv="results/tables/{experiment}/calibration.csv",
+        md=report(
+            "results/tables/{experiment}/calibration.md",
+            caption="../workflow/report/calibration.rst",
+            category="{experiment}",
+            labels={"what": "calibration and logit distances", "kind": "table"},
+        ),
+        tex="results/tables/{experiment}/calibration.tex",
+    log:
+        "results/logs/write_calibration/{experiment}.log",
+    benchmark:
+        "results/benchmarks/write_calibration/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code_of("write_calibration"),
+    message:
+        "write_calibration {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_calibration.py"
+
+
+rule write_losses:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+    output:
+        csv="results/tables/{experiment}/losses.csv",
+        md=report(
+            "results/tables/{experiment}/losses.md",
+            caption="../workflow/report/losses.rst",
+            category="{experiment}",
+            labels={"what": "losses", "kind": "table"},
+        ),
+        tex="results/tables/{experiment}/losses.tex",
+        summary=report(
+            "results/tables/{experiment}/losses_summary.md",
+            caption="../workflow/report/losses.rst",
+            category="{experiment}",
+            labels={"what": "losses in words", "kind": "text"},
+        ),
+    log:
+        "results/logs/write_losses/{experiment}.log",
+    benchmark:
+        "results/benchmarks/write_losses/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code_of("write_losses"),
+    message:
+        "write_losses {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_losses.py"
 
 
 rule write_cost:
@@ -310,3 +371,110 @@ rule draw_extra_gradient:
         "draw_extra_gradient {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_extra_gradient.py"
+
+
+rule draw_reliability:
+    input:
+        reliability=from_cells("reliability.parquet"),
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        pdf="results/figures/{experiment}/{architecture}/reliability.pdf",
+        png=report(
+            "results/figures/{experiment}/{architecture}/reliability.png",
+            caption="../workflow/report/reliability.rst",
+            category="{experiment}",
+            labels={"what": "reliability diagrams", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/{architecture}/reliability.csv",
+    log:
+        "results/logs/draw_reliability/{experiment}/{architecture}.log",
+    benchmark:
+        "results/benchmarks/draw_reliability/{experiment}/{architecture}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        cells=cell_keys,
+        settings=settings_of("figures.width"),
+        code=code_of("draw_reliability"),
+    message:
+        "draw_reliability {wildcards.experiment}/{wildcards.architecture}"
+    script:
+        "../workflow/scripts/draw_reliability.py"
+
+
+rule draw_logit_distances:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        pdf="results/figures/{experiment}/{architecture}/logit_distances.pdf",
+        png=report(
+            "results/figures/{experiment}/{architecture}/logit_distances.png",
+            caption="../workflow/report/logit_distances.rst",
+            category="{experiment}",
+            labels={"what": "distances between logits", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/{architecture}/logit_distances.csv",
+    log:
+        "results/logs/draw_logit_distances/{experiment}/{architecture}.log",
+    benchmark:
+        "results/benchmarks/draw_logit_distances/{experiment}/{architecture}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings=settings_of("figures.width"),
+        code=code_of("draw_logit_distances"),
+    message:
+        "draw_logit_distances {wildcards.experiment}/{wildcards.architecture}"
+    script:
+        "../workflow/scripts/draw_logit_distances.py"
+
+
+rule explore:
+    input:
+        unpack(dataset_files),
+        cells=from_cells(*EXPLORED),
+        runs=lambda wildcards: from_cells("run.json")(wildcards) if EXPERIMENTS[wildcards.experiment].trained else [],
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+        windows=lambda wildcards: [
+            file for file in figure_files("max_logit", wildcards.experiment) if file.endswith(".csv")
+        ],
+    output:
+        "results/report/{experiment}.json",
+    log:
+        "results/logs/explore/{experiment}.log",
+    benchmark:
+        "results/benchmarks/explore/{experiment}.tsv"
+    conda:
+        "../envs/train.yaml"
+    params:
+        cells=cell_keys,
+        experiment=explored_settings,
+        images=has_images,
+        code=code_of("explore"),
+    message:
+        "explore {wildcards.experiment}"
+    script:
+        "../workflow/scripts/explore.py"
+
+
+rule write_report:
+    input:
+        contents=[f"results/report/{name}.json" for name in SELECTED],
+        summaries=[f"results/tables/{name}/summary.csv" for name in SELECTED if name in COMPARED],
+    output:
+        REPORT,
+    log:
+        "results/logs/write_report/report.log",
+    benchmark:
+        "results/benchmarks/write_report/report.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        experiments=canonical_json(COMPARED),
+        page=page_hash(),
+        code=code_of("write_report"),
+    message:
+        "write_report"
+    script:
+        "../workflow/scripts/write_report.py"

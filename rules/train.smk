@@ -10,6 +10,8 @@ rule train:
         f"results/logs/train/{CELL.removeprefix('results/cells/')}.log",
     benchmark:
         f"results/benchmarks/train/{CELL.removeprefix('results/cells/')}.tsv"
+    wildcard_constraints:
+        experiment=one_of(name for name, found in EXPERIMENTS.items() if found.trained),
     conda:
         "../envs/train.yaml"
     threads: decoding_threads
@@ -23,3 +25,28 @@ rule train:
         "train {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:
         "../workflow/scripts/train.py"
+
+
+rule import_weights:
+    input:
+        unpack(dataset_files),
+        weights=weights_file,
+    output:
+        model=f"{CELL}/model.safetensors",
+        run=f"{CELL}/run.json",
+    log:
+        f"results/logs/import_weights/{CELL.removeprefix('results/cells/')}.log",
+    benchmark:
+        f"results/benchmarks/import_weights/{CELL.removeprefix('results/cells/')}.tsv"
+    wildcard_constraints:
+        experiment=one_of(name for name, found in EXPERIMENTS.items() if found.has_models and not found.trained),
+    conda:
+        "../envs/train.yaml"
+    params:
+        architecture=architecture_of,
+        source=weights_of,
+        code=lambda wildcards: code_of("import_weights", architecture_target(cell_of(wildcards))),
+    message:
+        "import_weights {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
+    script:
+        "../workflow/scripts/import_weights.py"

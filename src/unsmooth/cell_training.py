@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -24,9 +23,10 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import prepared_embedding, training_loader
 from unsmooth.distributed import process_group, rank, world_size
-from unsmooth.files import atomic_path, sha256_of
+from unsmooth.files import atomic_path, remove_leftovers, sha256_of
 from unsmooth.losses import make_loss
 from unsmooth.models import make_model
+from unsmooth.models.weights import write_weights
 from unsmooth.provenance import canonical_json, git_commit, versions
 from unsmooth.specs import Recipe
 from unsmooth.training import TrainingResult, train
@@ -113,8 +113,7 @@ def train_cell(job: CellJob) -> None:
     started = datetime.now(UTC)
     training, dataset, cell, checkpoint = job.training, Path(job.dataset), Path(job.cell), Path(job.checkpoint)
     if rank() == 0:
-        for left_by_a_kill in cell.glob(f".{checkpoint.stem}-*"):
-            left_by_a_kill.unlink()
+        remove_leftovers(checkpoint)
     recipe, manifest = Recipe.model_validate(training["recipe"]), read_manifest(dataset)
     torch.set_float32_matmul_precision(recipe.matmul_precision)
     loader = training_loader(
@@ -162,8 +161,7 @@ def train_cell(job: CellJob) -> None:
         pd.DataFrame(result.history).to_csv(temporary, index=False)
     with atomic_path(cell / "run.json") as temporary:
         temporary.write_text(json.dumps(run, indent=1) + "\n")
-    with atomic_path(cell / "model.safetensors") as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+    write_weights(cell / "model.safetensors", model)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `unsmooth diagnose`, `unsmooth score`, `unsmooth metrics`.
+"""The command line: `unsmooth diagnose`, `unsmooth score`, `unsmooth metrics`, `unsmooth verify`.
 
 Exit status 0 is success, 1 bad input with one line on standard error that names the file and what was expected, 2 wrong
 usage. Results go to standard output, progress and errors to standard error.
@@ -97,9 +97,8 @@ def diagnose(
     interval and a p-value after Holm's correction; coverage at the target risk; and a threshold whose true risk is at
     most the target with probability 1 - delta, or that there is none.
     """
-    from unsmooth.diagnosis import NLL_TEMPERATURE
     from unsmooth.diagnosis import diagnose as run
-    from unsmooth.scores import available_scores
+    from unsmooth.scores import NLL_TEMPERATURE, available_scores
     from unsmooth.terminal import print_comparison, print_diagnosis, progress_bar
 
     _check_one_each(files, val, "--val")
@@ -299,6 +298,39 @@ def metrics(
     )
 
 
+@app.command(epilog="Example: `unsmooth verify results --config config.yaml`")
+def verify(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results folder of the workflow.")] = Path(
+        "results"
+    ),
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(help="Configuration, each laid over the one before. Without: config.yaml beside RESULTS, if any."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check that every table and figure is what the workflow made, from the models, code and settings of today.
+
+    All files are hashed and compared with the records of the jobs that made them. Exit status 1 if a file is missing,
+    changed, unrecorded, or older than its inputs, its code or the configuration; each is named, with the tables and
+    figures that rest on it.
+    """
+    from dataclasses import asdict
+
+    from unsmooth.verification import verify as run
+
+    beside = results.resolve().parent / "config.yaml"
+    with _errors_name(results):
+        found = run(results, config or ([beside] if beside.is_file() else []))
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    if found.findings:
+        raise typer.Exit(1)
+
+
 def _cell(value: float | None) -> str:
     return "nan" if value is None else f"{value:.6g}"
 
@@ -415,7 +447,8 @@ def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float | str]
 def _write_reports(
     results: Sequence["Diagnosis"], *, json_out: Path | None, html: Path | None, save: Path | None, plot: Path | None
 ) -> None:
-    from unsmooth.explorer import risk_coverage_plot, write_page
+    from unsmooth.explorer.diagnoses import diagnoses_page, risk_coverage_plot
+    from unsmooth.explorer.page import write_page
     from unsmooth.files import atomic_path
 
     if json_out is not None:
@@ -433,7 +466,7 @@ def _write_reports(
             risk_coverage_plot(results).savefig(temporary)
     if html is not None:
         with _errors_name(html):
-            write_page(results, html)
+            write_page(diagnoses_page(results), html)
     for path in (json_out, save, plot, html):
         if path is not None and path != Path("-"):
             _note(f"wrote {path}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unsmooth.logits import read_logits
 
-__all__ = ["CELL_KEYS", "CellLogits", "read_cell_logits", "read_cells"]
+__all__ = ["CELL_KEYS", "CellLogits", "read_cell_logits", "read_cells", "read_fallbacks"]
 
 CELL_KEYS = ["experiment", "architecture", "loss", "alpha", "seed"]
 
@@ -67,6 +67,24 @@ def read_cell_logits(paths: Sequence[str | PathLike[str]], cells: Sequence[Mappi
         file, split = read_logits(path), cast(Literal["train", "val", "test"], path.stem)
         found.append(CellLogits(cell["loss"], cell["alpha"], cell["seed"], split, file.logits, file.targets))
     return found
+
+
+def read_fallbacks(fitted: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Read which fitted scores fell back to MSP.
+
+    Args:
+        fitted: scores/fitted.json of every cell.
+        cells: the cell of each path, by `CELL_KEYS`.
+
+    Returns:
+        One row a cell and score: `CELL_KEYS`, score, fell_back (bool).
+    """
+    rows = [
+        {**{key: cell[key] for key in CELL_KEYS}, "score": score, "fell_back": found["fell_back"]}
+        for path, cell in zip(fitted, cells, strict=True)
+        for score, found in json.loads(Path(path).read_text(encoding="utf-8")).items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _read(path: Path) -> pd.DataFrame:

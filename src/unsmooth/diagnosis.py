@@ -27,7 +27,16 @@ from unsmooth.metrics import (
 from unsmooth.metrics.inputs import as_targets
 from unsmooth.metrics.intervals import p_value
 from unsmooth.probabilities import depends_on_mean
-from unsmooth.scores import DEFAULT_PS, REGISTRY, FittedScore, available_scores, fit_score, pnorm_name, score_all
+from unsmooth.scores import (
+    DEFAULT_PS,
+    NLL_TEMPERATURE,
+    REGISTRY,
+    FittedScore,
+    available_scores,
+    fit_score,
+    pnorm_name,
+    score_all,
+)
 from unsmooth.scores.rows import check_shape
 from unsmooth.selective import InfeasibleRiskWarning, SelectiveClassifier, split_rows
 from unsmooth.smoothing import Signature, centred_maximum, smoothing_signature
@@ -44,7 +53,6 @@ __all__ = [
 Floats = NDArray[np.floating[Any]]
 Progress = Callable[[str, int, int], None]
 
-NLL_TEMPERATURE = "msp_temperature_nll"
 _SIGNIFICANT = 0.05
 _SIMPLEST = ("msp", "max_logit_pnorm", "logit_margin", "msp_temperature")
 _PNORM_TEMPERATURE_PS = (2, 4, 6, 8)  # its AURC is flat in p once a temperature is fitted, and each p costs a search
@@ -118,6 +126,8 @@ class Diagnosis:
     confidences: Mapping[str, Floats] = field(repr=False)
     max_logits: Floats = field(repr=False)
     errors: NDArray[np.bool_] = field(repr=False)
+    certify_confidences: Mapping[str, Floats] = field(repr=False)
+    certify_errors: NDArray[np.bool_] = field(repr=False)
 
     @property
     def repaired(self) -> bool:
@@ -368,6 +378,7 @@ def diagnose(
             float(errors[accepted].mean()) if accepted.any() else math.nan,
         )
     before, after = operating["msp"], operating[chosen]
+    certify_scored = score_all(val_logits[certifying], scores={score: fitted[score] for score in operating}, ps=())
     steps("looking for smoothing")
     calibrated = fitted.get(NLL_TEMPERATURE) or _fit(NLL_TEMPERATURE, val_logits[fitting], val_targets[fitting])
     signature = smoothing_signature(logits, targets, temperature=calibrated.params.get("temperature"))
@@ -395,9 +406,11 @@ def diagnose(
             after.coverage.point - before.coverage.point, replicated[chosen][metric] - replicated["msp"][metric]
         ),
         classifier=classifier,
-        confidences={"msp": scored["msp"], recommended.name: scored[chosen]},
+        confidences={score: scored[score] for score in ("msp", chosen, NLL_TEMPERATURE) if score in fitted},
         max_logits=centred_maximum(logits),
         errors=errors,
+        certify_confidences={score: certify_scored[score] for score in operating},
+        certify_errors=certify_scored.predictions != val_targets[certifying],
     )
 
 

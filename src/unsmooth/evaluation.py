@@ -10,17 +10,22 @@ from scipy.special import logsumexp, softmax
 
 from unsmooth.experiment import Evaluation
 from unsmooth.metrics import (
+    adaptive_ece,
+    adaptive_ece_mbls,
     bootstrap_means,
     bootstrap_replicates,
-    brier,
+    classwise_ece,
+    classwise_ece_mbls,
     ece,
-    nll,
+    ece_mbls,
+    logit_distances,
+    reliability_curve,
     risk_coverage_curve,
     selective_metrics,
 )
-from unsmooth.metrics.calibration import bin_edges, bin_index
+from unsmooth.metrics.calibration import bin_edges, bin_index, rank_cuts
 
-__all__ = ["calibration_frames", "curve_frame", "selective_frames"]
+__all__ = ["calibration_frames", "curve_frame", "reliability_frame", "selective_frames"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -57,37 +62,95 @@ def selective_frames(
 def calibration_frames(
     logits: Floats, targets: NDArray[np.int64], temperatures: Mapping[str, float], settings: Evaluation
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return ECE, NLL and Brier score of the softmax at each temperature, and their bootstrap replicates.
+    """Return calibration errors, NLL, Brier score and logit distances at each temperature, and bootstrap replicates.
 
     Args:
         logits: (N, K).
         targets: (N,) class indices.
         temperatures: score name to the temperature that its probabilities use.
-        settings: number of ECE bins and bootstrap.
+        settings: number of bins and bootstrap.
 
     Returns:
-        Frames as `selective_frames` returns them.
+        Frames as `selective_frames` returns them; fractions, nll in nats, and the means of `logit_distances` in units
+        of the logits over the temperature. Replicates keep the bins of `adaptive_ece` where the whole split has them;
+        `classwise_ece` and the MbLS variants have none.
     """
     values, replicates = {}, {}
     errors = logits.argmax(axis=1) != targets
-    rows = np.arange(len(targets))
+    rows, bins = np.arange(len(targets)), settings.ece_bins
     for name, temperature in temperatures.items():
         scaled = logits.astype(np.float64) / temperature
         probs = softmax(scaled, axis=1)
         top = probs.max(axis=1)
-        values[name] = {
-            "ece": ece(top, errors, bins=settings.ece_bins),
-            "nll": nll(scaled, targets),
-            "brier": brier(probs, targets),
+        # These are means over samples, so the replicates of the means give theirs.
+        distances = logit_distances(scaled)
+        means = {
+            "accuracy": ~errors,
+            "nll": logsumexp(scaled, axis=1) - scaled[rows, targets],
+            "brier": np.square(probs).sum(axis=1) - 2 * probs[rows, targets] + 1,
+            "mean_logit_distance": distances.mean,
+            "max_logit_distance": distances.largest,
+            "top_logit_margin": distances.margin,
         }
-        # Each of the three is a function of means over samples, so the replicates of the means give theirs.
-        squared = np.square(probs).sum(axis=1) - 2 * probs[rows, targets] + 1
-        gaps = np.zeros((len(targets), settings.ece_bins))
-        gaps[rows, bin_index(top, bin_edges(settings.ece_bins))] = top - ~errors
-        columns = np.column_stack([logsumexp(scaled, axis=1) - scaled[rows, targets], squared, gaps])
-        means = bootstrap_means(columns, replicates=settings.bootstrap_replicates, seed=settings.bootstrap_seed)
-        replicates[name] = {"ece": np.abs(means[:, 2:]).sum(axis=1), "nll": means[:, 0], "brier": means[:, 1]}
+        values[name] = {metric: float(np.mean(column)) for metric, column in means.items()} | {
+            "ece": ece(top, errors, bins=bins),
+            "adaptive_ece": adaptive_ece(top, errors, bins=bins),
+            "classwise_ece": classwise_ece(probs, targets, bins=bins),
+            "ece_mbls": ece_mbls(top, errors, bins=bins),
+            "adaptive_ece_mbls": adaptive_ece_mbls(top, errors, bins=bins),
+            "classwise_ece_mbls": classwise_ece_mbls(probs, targets, bins=bins),
+        }
+        # These are sums over bins of |mean over samples of the gap in this bin|.
+        equal_width = np.zeros((len(targets), bins))
+        equal_width[rows, bin_index(top, bin_edges(bins))] = 1
+        shares = {"ece": equal_width, "adaptive_ece": _equal_count_shares(top, bins)}
+        gaps = [share * (top - ~errors)[:, None] for share in shares.values()]
+        draws = bootstrap_means(
+            np.column_stack([*means.values(), *gaps]),
+            replicates=settings.bootstrap_replicates,
+            seed=settings.bootstrap_seed,
+        )
+        replicates[name] = dict(zip(means, draws.T, strict=False)) | {
+            metric: np.abs(part).sum(axis=1)
+            for metric, part in zip(shares, np.split(draws[:, len(means) :], len(shares), axis=1), strict=True)
+        }
     return _metric_frame(values), _replicate_frame(replicates)
+
+
+def reliability_frame(
+    logits: Floats, targets: NDArray[np.int64], temperatures: Mapping[str, float], bins: int
+) -> pd.DataFrame:
+    """Return the reliability diagram of the softmax at each temperature.
+
+    Args:
+        logits: (N, K).
+        targets: (N,) class indices.
+        temperatures: as for `calibration_frames`.
+        bins: number of equal-width bins (low, high] of the probability of the predicted class.
+
+    Returns:
+        `score, bin, low, high, count, confidence, accuracy`: one row a score and bin, with the mean confidence and the
+        fraction correct of its `count` samples, nan where there are none.
+    """
+    errors = logits.argmax(axis=1) != targets
+    frames = []
+    for name, temperature in temperatures.items():
+        top = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
+        curve = reliability_curve(top, errors, bins=bins)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "score": name,
+                    "bin": np.arange(bins),
+                    "low": curve.edges[:-1],
+                    "high": curve.edges[1:],
+                    "count": curve.weight.astype(np.int64),
+                    "confidence": curve.confidence,
+                    "accuracy": curve.accuracy,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
 
 
 def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], points: int) -> pd.DataFrame:
@@ -123,6 +186,14 @@ def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], po
             )
         )
     return pd.concat(frames, ignore_index=True)
+
+
+def _equal_count_shares(confidence: Floats, bins: int) -> Floats:
+    """(N, bins) share of each sample in each bin of `adaptive_ece`; samples of a tie share alike."""
+    ranked, cuts = np.sort(confidence), rank_cuts(len(confidence), bins)
+    start, end = (np.searchsorted(ranked, confidence, side=side)[:, None] for side in ("left", "right"))
+    inside = np.minimum(end, cuts[1:]) - np.maximum(start, cuts[:-1])
+    return np.maximum(inside, 0) / (end - start)
 
 
 def _metric_frame(values: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:

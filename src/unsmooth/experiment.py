@@ -7,7 +7,7 @@ are the same cell and rerun nothing.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +17,7 @@ import yaml
 from pydantic import Field, StrictBool, StringConstraints, field_validator, model_validator
 
 from unsmooth.config_errors import ConfigError, suggestion, validated
+from unsmooth.data.hub import HUB, HubFile
 from unsmooth.data.sources import SOURCES
 from unsmooth.specs import FOR_IMAGE_FILES, Architecture, Augmentation, Dataset, Loss, Recipe
 from unsmooth.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
@@ -30,8 +31,12 @@ __all__ = [
     "Deviation",
     "Experiment",
     "LogitsExperiment",
+    "ModelExperiment",
     "Published",
+    "WeightsExperiment",
+    "experiment_path",
     "format_number",
+    "load_config",
     "load_experiment",
     "parse_config",
 ]
@@ -67,12 +72,15 @@ class Grid(Spec):
     """What every experiment file has: losses with their strengths, and seeds.
 
     Attributes:
+        trained: whether its models are trained here.
+        has_models: whether there are models, which run over a dataset; otherwise there are logits.
         description: what it is, in a sentence.
         losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
         seeds: one model a seed.
     """
 
-    trained: ClassVar[bool] = True
+    trained: ClassVar[bool] = False
+    has_models: ClassVar[bool] = True
 
     description: str = Field(description="what the experiment is, in a sentence")
     losses: Annotated[dict[Name, Loss], Field(min_length=1, description="name to loss; a key is the default kind")]
@@ -154,11 +162,11 @@ class Published(Spec):
     source: str = Field(description="where it is published, and on which samples")
 
 
-class Experiment(Grid):
-    """An experiment that trains: what on what, and how.
+class ModelExperiment(Grid):
+    """An experiment on models and a dataset.
 
     Attributes:
-        dataset, architectures, recipe: the same for every loss.
+        dataset, architectures: the same for every loss.
         published: results to compare with.
         deviations: departures from the released code.
         as_released: whether the deviations that can be switched back are.
@@ -168,7 +176,6 @@ class Experiment(Grid):
     architectures: Annotated[
         dict[Name, Architecture], Field(min_length=1, description="name to network; a key is the default kind")
     ]
-    recipe: Recipe = Field(description="how every cell is trained")
     published: list[Published] = Field([], description="published results, compared in the scorecard")
     deviations: list[Deviation] = Field([], description="departures from the released code, told in the scorecard")
     as_released: StrictBool = Field(False, description="switch the deviations back that can be")
@@ -183,7 +190,7 @@ class Experiment(Grid):
         return self
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _architectures_fit(self) -> Self:
         if IMPORTED in self.architectures:
             raise ValueError(f"an architecture cannot be called {IMPORTED!r}, the name of logits from elsewhere")
         for name, architecture in self.architectures.items():
@@ -191,20 +198,6 @@ class Experiment(Grid):
                 raise ValueError(
                     f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
                     f"{self.dataset.inputs}"
-                )
-        num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
-        if self.recipe.warmup is not None and num_train is not None:
-            steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
-            if (self.recipe.warmup.steps or 0) >= steps:
-                raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
-        augmentation = self.recipe.augmentation
-        if self.dataset.inputs != "images" and augmentation != Augmentation():
-            raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
-        for other in ("crop_padding",) if self.dataset.files else FOR_IMAGE_FILES:
-            if getattr(augmentation, other):
-                raise ValueError(
-                    f"augmentation {other} is for {'images in memory' if self.dataset.files else 'image files'}, "
-                    f"dataset {self.dataset.kind!r} holds {'image files' if self.dataset.files else 'images in memory'}"
                 )
         return self
 
@@ -226,6 +219,36 @@ class Experiment(Grid):
         changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults.get(key)]
         return "_".join([self.dataset.kind, *changed])
 
+
+class Experiment(ModelExperiment):
+    """An experiment that trains: what on what, and how.
+
+    Attributes:
+        recipe: the same for every loss.
+    """
+
+    trained: ClassVar[bool] = True
+
+    recipe: Recipe = Field(description="how every cell is trained")
+
+    @model_validator(mode="after")
+    def _recipe_fits(self) -> Self:
+        num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
+        if self.recipe.warmup is not None and num_train is not None:
+            steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
+            if (self.recipe.warmup.steps or 0) >= steps:
+                raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
+        augmentation = self.recipe.augmentation
+        if self.dataset.inputs != "images" and augmentation != Augmentation():
+            raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+        for other in ("crop_padding",) if self.dataset.files else FOR_IMAGE_FILES:
+            if getattr(augmentation, other):
+                raise ValueError(
+                    f"augmentation {other} is for {'images in memory' if self.dataset.files else 'image files'}, "
+                    f"dataset {self.dataset.kind!r} holds {'image files' if self.dataset.files else 'images in memory'}"
+                )
+        return self
+
     def training(self, cell: "Cell") -> dict[str, Any]:
         """Return everything that decides the weights of a cell, as plain data."""
         loss = self.losses[cell.loss].model_dump()
@@ -238,6 +261,54 @@ class Experiment(Grid):
         }
 
 
+class WeightsExperiment(ModelExperiment):
+    """An experiment on models that were trained elsewhere.
+
+    Attributes:
+        weights: the file of weights of each cell: a path, or hf://owner/repository/path, with the placeholders
+            {architecture}, {loss}, {alpha} and {seed}, which may be left out where they take one value, and {name}, the
+            name of the architecture in its library. Where losses have files that no one pattern names, one for each.
+    """
+
+    weights: str | dict[Name, str] = Field(
+        description="path or hf://owner/repository/path, with the placeholders {architecture}, {name}, {loss}, {alpha} "
+        "and {seed}; or loss to such a path"
+    )
+
+    @model_validator(mode="after")
+    def _one_file_each(self) -> Self:
+        if isinstance(self.weights, dict) and self.weights.keys() != self.losses.keys():
+            raise ValueError(f"weights must be of the losses {', '.join(self.losses)}, got {', '.join(self.weights)}")
+        cells = self.cells("experiment")
+        try:
+            found = {self.source(cell) for cell in cells}
+        except (AttributeError, LookupError, ValueError):
+            raise ValueError(
+                "weights may contain {architecture}, {name}, {loss}, {alpha} and {seed} only (and {name} where the "
+                f"architecture has one), got {self.weights!r}"
+            ) from None
+        if len(found) < len(cells):
+            raise ValueError(
+                f"weights must name {len(cells)} different files, one for every architecture, loss, alpha and seed; "
+                f"{self.weights!r} names {len(found)}"
+            )
+        for source in found:
+            if source.startswith(HUB):
+                HubFile.parse(source)
+        return self
+
+    def source(self, cell: "Cell") -> str:
+        """Return the file that holds the weights of `cell`: a path, or hf://owner/repository/path."""
+        pattern = self.weights if isinstance(self.weights, str) else self.weights[cell.loss]
+        return pattern.format(
+            architecture=cell.architecture,
+            loss=cell.loss,
+            alpha=format_number(cell.alpha),
+            seed=cell.seed,
+            **self.architectures[cell.architecture].model_dump(include={"name"}),
+        )
+
+
 class LogitsExperiment(Grid):
     """An experiment on logits that exist already, from models trained elsewhere.
 
@@ -247,7 +318,7 @@ class LogitsExperiment(Grid):
         train: whether there are logits of the training split, for the figure that compares it with test.
     """
 
-    trained: ClassVar[bool] = False
+    has_models: ClassVar[bool] = False
 
     logits: str = Field(description="path with the placeholders {split}, {loss}, {alpha} and {seed}")
     train: bool = Field(False, description="whether there are logits of the training split")
@@ -308,6 +379,7 @@ class Evaluation(Spec):
     risk_at_coverage: list[Fraction] = Field([0.1, 0.2, 0.5, 0.8], description="operating points, fraction accepted")
     coverage_at_risk: list[Fraction] = Field([0.01, 0.05], description="operating points, selective risk")
     ece_bins: PositiveInt = Field(15, description="equal-width confidence bins")
+    reliability_bins: PositiveInt = Field(25, description="equal-width confidence bins of the reliability diagrams")
     bootstrap_replicates: Annotated[int, Field(ge=100)] = Field(1000, description="resamples of the test split")
     bootstrap_seed: Seed = Field(0, description="the resamples are the same in every cell, so differences are paired")
     curve_points: Annotated[int, Field(ge=10)] = Field(500, description="points kept of each risk-coverage curve")
@@ -382,6 +454,13 @@ class Config(Spec):
             raise ValueError(f"must not repeat a score, got {', '.join(value)}")
         return value
 
+    def setting(self, name: str) -> Any:
+        """Return a part of the configuration as plain data; `figures.width` names a nested one."""
+        value: Any = self.model_dump(mode="json")
+        for key in name.split("."):
+            value = value[key]
+        return value
+
 
 def parse_config(data: Mapping[str, Any]) -> Config:
     """Check the merged configuration.
@@ -392,29 +471,41 @@ def parse_config(data: Mapping[str, Any]) -> Config:
     return validated(Config, data, "config")
 
 
-def load_experiment(path: Path) -> Experiment | LogitsExperiment:
-    """Read and check an experiment file; one with the key `logits` trains nothing.
+def load_config(paths: Sequence[Path]) -> Config:
+    """Read and check configuration files, each laid over those before it.
+
+    Raises:
+        ConfigError: a file is missing or not YAML, or a key, type or range is wrong.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        data = _read_yaml(path, f"configuration {path}")
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"configuration {path}: expected a mapping of keys to values, got {type(data).__name__}")
+        merged = _laid_over(merged, data)
+    return parse_config(merged)
+
+
+def experiment_path(entry: str, folder: Path) -> Path:
+    """Return the file of an entry of `Config.experiments`: a name in `folder`, or a path that ends in .yaml."""
+    return Path(entry) if entry.endswith((".yaml", ".yml")) else folder / f"{entry}.yaml"
+
+
+def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperiment:
+    """Read and check an experiment file; one with the key `weights` or `logits` trains nothing.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key, type or range is wrong.
     """
     if not re.fullmatch(NAME_PATTERN, path.stem):
         raise ConfigError(f"experiment file {path} must be named in lower-case letters, digits and _, from a letter on")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise ConfigError(f"experiment file {path} does not exist{suggestion(path.stem, known)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"experiment file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"experiment file {path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    data = _read_yaml(path, f"experiment file {path}")
     if isinstance(data, Mapping) and "logits" in data:
         return validated(LogitsExperiment, data, str(path))
-    ours = validated(Experiment, data, str(path))
-    released = validated(Experiment, _switched_back(data), f"{path} as released")
+    on_weights = isinstance(data, Mapping) and "weights" in data
+    kind: type[Experiment | WeightsExperiment] = WeightsExperiment if on_weights else Experiment
+    ours = validated(kind, data, str(path))
+    released = validated(kind, _switched_back(data), f"{path} as released")
     return released if ours.as_released else ours
 
 
@@ -429,6 +520,20 @@ def format_number(value: float) -> str:
     text = f"{number:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
+
+
+def _read_yaml(path: Path, called: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        raise ConfigError(f"{called} does not exist{suggestion(path.stem, known)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{called} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{called}{line} is not YAML: {getattr(error, 'problem', error)}") from None
 
 
 def _switched_back(data: Any) -> Any:

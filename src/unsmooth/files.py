@@ -4,10 +4,11 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from tempfile import mkstemp
 
-__all__ = ["atomic_path", "sha256_of"]
+__all__ = ["atomic_path", "remove_leftovers", "sha256_of"]
 
 
 @contextmanager
@@ -47,6 +48,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what a process left beside `path` that was killed while it wrote in `atomic_path`."""
+    path = Path(path)
+    for left in path.parent.glob(f".{escape(path.stem)}-????????{escape(path.suffix)}"):
+        left.unlink(missing_ok=True)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

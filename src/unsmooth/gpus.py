@@ -15,7 +15,10 @@ from pathlib import Path
 __all__ = ["leased_gpus", "visible_gpus"]
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
-FOLDER = Path(tempfile.gettempdir()) / f"unsmooth-gpus-{os.getuid()}"
+# One for each Slurm job: it sees its own GPUs only, and many clusters number them from 0 in every job.
+FOLDER = Path(tempfile.gettempdir()) / "-".join(
+    ["unsmooth-gpus", str(os.getuid()), *filter(None, [os.environ.get("SLURM_JOB_ID")])]
+)
 PAUSE_S = 0.5
 
 

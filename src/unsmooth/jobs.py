@@ -1,4 +1,4 @@
-"""What every workflow job does around its work: a log of its own, and errors that a user can read."""
+"""What every workflow job does around its work: a log, errors that a user can read, checks and records of files."""
 
 import os
 import sys
@@ -6,8 +6,36 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["job_log"]
+from unsmooth.files import remove_leftovers
+from unsmooth.records import checked_digests, record_path, write_records
+
+__all__ = ["job", "job_log"]
+
+
+@contextmanager
+def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
+    """Run the block as one job of the workflow: on inputs that are what their jobs wrote, with a log, and with a record
+    of every output once it has succeeded.
+
+    Args:
+        snakemake: the object that snakemake puts into a script.
+        script: the script's own file.
+    """
+    with job_log(snakemake.log[0]):
+        inputs = checked_digests(snakemake.input)
+        for path in snakemake.output:
+            remove_leftovers(path)
+            remove_leftovers(record_path(path))
+        yield
+        write_records(
+            snakemake.output,
+            rule=snakemake.rule,
+            inputs=inputs,
+            params=dict(snakemake.params.items()),
+            script=Path(script),
+        )
 
 
 @contextmanager

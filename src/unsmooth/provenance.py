@@ -5,12 +5,11 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["canonical_json", "code_hash", "git_commit", "versions"]
+__all__ = ["canonical_json", "code_hash", "git_commit", "source_digest", "versions"]
 
 PACKAGE = Path(__file__).parent
 
@@ -38,8 +37,14 @@ def code_hash(*sources: str | Path) -> str:
         if path not in reached:
             reached.add(path)
             pending += _imported_modules(path)
-    digests = sorted(_tree_digest(path) for path in reached)
+    digests = sorted(source_digest(path) for path in reached)
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+@cache
+def source_digest(path: Path) -> str:
+    """Return the SHA-256 of what a Python file says, without comments, docstrings and formatting."""
+    return hashlib.sha256(ast.unparse(_tree(path)).encode()).hexdigest()
 
 
 def git_commit() -> str:
@@ -79,11 +84,8 @@ def _tree(path: Path) -> ast.Module:
 
 
 @cache
-def _tree_digest(path: Path) -> str:
-    return hashlib.sha256(ast.unparse(_tree(path)).encode()).hexdigest()
-
-
-def _imported_modules(path: Path) -> Iterator[Path]:
+def _imported_modules(path: Path) -> list[Path]:
+    found: list[Path] = []
     for node in ast.walk(_tree(path)):
         names: list[str] = []
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -95,4 +97,5 @@ def _imported_modules(path: Path) -> Iterator[Path]:
             # Every parent package runs its __init__ too, but that of the whole library only names things.
             for depth in range(2, len(parts) + 1) if parts[0] == "unsmooth" else ():
                 base = PACKAGE.joinpath(*parts[1:depth])
-                yield from (file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file())
+                found += [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
+    return found

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from unsmooth.evaluation import calibration_frames, curve_frame, selective_frames
+from unsmooth.evaluation import calibration_frames, curve_frame, reliability_frame, selective_frames
 from unsmooth.experiment import Evaluation
-from unsmooth.metrics import aurc, brier, ece, nll
+from unsmooth.metrics import adaptive_ece, adaptive_ece_mbls, aurc, brier, classwise_ece, ece, nll
 
 SETTINGS = Evaluation(bootstrap_replicates=100, risk_at_coverage=[0.5], coverage_at_risk=[0.05])
 
@@ -44,12 +44,29 @@ def test_calibration_equals_the_metrics_at_the_temperature_and_replicates_surrou
 
     table = values.set_index(["score", "metric"])["value"]
     scaled = logits.astype(np.float64) / 2
-    assert table["msp_temperature", "nll"] == nll(scaled, targets)
-    assert table["msp_temperature", "brier"] == brier(softmax(scaled, axis=1), targets)
+    probs = softmax(scaled, axis=1)
+    assert table["msp_temperature", "nll"] == pytest.approx(nll(scaled, targets), rel=1e-12)
+    assert table["msp_temperature", "brier"] == pytest.approx(brier(probs, targets), rel=1e-12)
+    assert table["msp_temperature", "accuracy"] == 1 - errors.mean()
+    assert table["msp_temperature", "classwise_ece"] == classwise_ece(probs, targets)
+    assert table["msp_temperature", "adaptive_ece_mbls"] == adaptive_ece_mbls(probs.max(axis=1), errors)
     assert table["msp", "ece"] == ece(softmax(logits.astype(np.float64), axis=1).max(axis=1), errors)
-    for metric in ("nll", "brier", "ece"):
+    for metric in ("accuracy", "nll", "brier", "ece", "adaptive_ece", "mean_logit_distance", "top_logit_margin"):
         draws = replicate(replicates, "msp", metric)
         assert draws.min() < table["msp", metric] < draws.max()
+
+
+def test_a_temperature_divides_the_logit_distances(data):
+    logits, targets = data
+
+    values, _ = calibration_frames(logits, targets, {"msp": 1.0, "msp_temperature_nll": 2.0}, SETTINGS)
+
+    table = values.set_index(["score", "metric"])["value"]
+    ordered = np.sort(logits.astype(np.float64), axis=1)
+    assert table["msp", "max_logit_distance"] == pytest.approx((ordered[:, -1] - ordered[:, 0]).mean())
+    assert table["msp", "top_logit_margin"] == pytest.approx((ordered[:, -1] - ordered[:, -2]).mean())
+    for metric in ("mean_logit_distance", "max_logit_distance", "top_logit_margin"):
+        assert table["msp_temperature_nll", metric] == pytest.approx(table["msp", metric] / 2)
 
 
 def test_calibration_replicate_of_the_data_itself_is_the_metric(data, monkeypatch):
@@ -59,7 +76,37 @@ def test_calibration_replicate_of_the_data_itself_is_the_metric(data, monkeypatc
     values, replicates = calibration_frames(logits, targets, {"msp": 0.7}, SETTINGS)
 
     merged = values.merge(replicates, on=["score", "metric"])
+    assert {"accuracy", "ece", "adaptive_ece", "max_logit_distance"} <= set(merged["metric"])
     np.testing.assert_allclose(merged["value_x"], merged["value_y"], rtol=1e-12)
+
+
+def test_replicates_of_equal_count_bins_share_ties_out(monkeypatch):
+    logits = np.log([[0.8, 0.2]] * 3 + [[0.6, 0.4]] * 4)
+    targets = np.array([0, 0, 1, 0, 1, 1, 0])
+    monkeypatch.setattr("unsmooth.evaluation.bootstrap_means", lambda values, **_: values.mean(axis=0, keepdims=True))
+
+    values, replicates = calibration_frames(logits, targets, {"msp": 1.0}, Evaluation(ece_bins=2))
+
+    expected = adaptive_ece([0.8] * 3 + [0.6] * 4, targets, bins=2)
+    assert replicate(replicates, "msp", "adaptive_ece") == pytest.approx([expected], rel=1e-12)
+
+
+def test_reliability_diagram_holds_every_sample_and_gives_the_ece(data):
+    logits, targets = data
+    errors = logits.argmax(axis=1) != targets
+
+    frame = reliability_frame(logits, targets, {"msp": 1.0, "msp_temperature_nll": 2.0}, 25)
+
+    assert list(frame.columns) == ["score", "bin", "low", "high", "count", "confidence", "accuracy"]
+    for score, temperature in (("msp", 1.0), ("msp_temperature_nll", 2.0)):
+        bins = frame[frame["score"] == score]
+        filled = bins[bins["count"] > 0]
+        top = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
+        assert len(bins) == 25 and bins["count"].sum() == 400
+        assert (filled["confidence"].between(filled["low"], filled["high"])).all()
+        assert bins.loc[bins["count"] == 0, ["confidence", "accuracy"]].isna().all(axis=None)
+        gaps = (filled["confidence"] - filled["accuracy"]).abs()
+        assert (filled["count"] * gaps).sum() / 400 == pytest.approx(ece(top, errors, bins=25))
 
 
 def test_curves_share_one_grid_and_end_at_the_error(data):

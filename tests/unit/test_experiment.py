@@ -9,6 +9,7 @@ from unsmooth.experiment import (
     ConfigError,
     Experiment,
     LogitsExperiment,
+    WeightsExperiment,
     format_number,
     load_experiment,
     parse_config,
@@ -187,7 +188,9 @@ def test_configurable_scores_are_the_scores_of_logits():
     assert set(configurable) == set(available_scores("logits"))
 
 
-@pytest.mark.parametrize(("kind", "file"), [(Config, "config"), (Experiment | LogitsExperiment, "experiment")])
+@pytest.mark.parametrize(
+    ("kind", "file"), [(Config, "config"), (Experiment | WeightsExperiment | LogitsExperiment, "experiment")]
+)
 def test_published_schemas_are_those_of_the_code(pytestconfig, kind, file):
     path = pytestconfig.rootpath / "workflow" / "schemas" / f"{file}.schema.yaml"
 
@@ -228,6 +231,48 @@ def test_logits_from_elsewhere_are_a_grid_of_files(write):
 def test_mistakes_in_logits_paths_are_named(write, change, message):
     with pytest.raises(ConfigError, match=message):
         load_experiment(write(LOGITS | change))
+
+
+WEIGHTS = {key: value for key, value in EXPERIMENT.items() if key != "recipe"} | {
+    "weights": "models/{loss}-{alpha}-{seed}.ckpt"
+}
+
+
+def test_weights_from_elsewhere_are_a_grid_of_files(write):
+    experiment = load_experiment(write(WEIGHTS | {"losses": {"ce": None, "ls": {"alpha": [0.2]}}, "seeds": [0]}))
+    cells = experiment.cells("test")
+
+    assert [experiment.source(cell) for cell in cells] == ["models/ce-0-0.ckpt", "models/ls-0.2-0.ckpt"]
+    assert cells[1].folder == "results/cells/test/resnet8/ls_alpha-0.2/seed-0"
+
+
+def test_weights_without_a_common_pattern_are_named_by_loss(write):
+    hub = "hf://ENSTA-U2IS/Label-smoothing-Selective-classification/classification"
+    weights = {"ce": f"{hub}/CE.ckpt", "ls": f"{hub}/LS_{{alpha}}.ckpt"}
+    data = WEIGHTS | {"losses": {"ce": None, "ls": {"alpha": [0.1, 0.2]}}, "seeds": [0], "weights": weights}
+    experiment = load_experiment(write(data))
+
+    assert [experiment.source(cell) for cell in experiment.cells("test")] == [
+        f"{hub}/CE.ckpt",
+        f"{hub}/LS_0.1.ckpt",
+        f"{hub}/LS_0.2.ckpt",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": "models/{loss}.ckpt", "seeds": [0, 1]}, r"weights must name \d+ different files, .* names"),
+        ({"weights": "models/{split}.ckpt"}, "weights may contain {architecture}, {name}, {loss}, {alpha} and {seed}"),
+        ({"weights": "models/{name}.ckpt"}, r"and {name} where the architecture has one"),
+        ({"weights": {"ce": "a.ckpt"}}, "weights must be of the losses ce, .*, got ce"),
+        ({"weights": "hf://{loss}{alpha}{seed}.ckpt"}, "expected hf://owner/repository/path"),
+        ({"recipe": {}}, "unknown key 'recipe'"),
+    ],
+)
+def test_mistakes_in_weights_are_named(write, change, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(write(WEIGHTS | change))
 
 
 @pytest.mark.parametrize("file", ["config", "experiment"])

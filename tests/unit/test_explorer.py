@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from unsmooth.diagnosis import diagnose
-from unsmooth.explorer import page, risk_coverage_plot, write_page
+from unsmooth.explorer.diagnoses import diagnoses_content, diagnoses_page, risk_coverage_plot
 
 SCORES = ["max_logit_pnorm", "logit_margin"]
 
@@ -21,38 +21,45 @@ def diagnosis():
     return diagnose(*logits_of(1200, 6), name="a <b> & c", scores=SCORES, replicates=20)
 
 
-def without_plotly(text):
-    """The page without the library, which is full of addresses that it never calls."""
-    return re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.DOTALL)
-
-
 def test_page_needs_no_network(diagnosis):
-    text = page([diagnosis])
+    text = diagnoses_page([diagnosis])
+    own = re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.DOTALL)  # plotly is full of addresses
 
-    assert "plotly.js v" in text
-    assert not re.search(r"(src|href)\s*=|@import|url\(", without_plotly(text))
-
-
-def test_page_holds_every_finding_escaped(diagnosis):
-    text = without_plotly(page([diagnosis]))
-
-    assert "a &lt;b&gt; &amp; c" in text
-    for sentence in diagnosis.findings():
-        assert sentence.replace("&", "&amp;") in text
+    assert "plotly.js v" in text and len(own) < len(text) / 10
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!#|data:)|@import|url\(""", own)
 
 
-def test_page_draws_a_place_for_every_figure(diagnosis):
-    text = without_plotly(page([diagnosis, diagnosis]))
-    places = set(re.findall(r'class="plot" id="([^"]+)"', text))
+def test_content_holds_every_finding_and_the_target_risk(diagnosis):
+    content = diagnoses_content([replace(diagnosis, target_risk=0.0333)])
 
-    assert len(places) == 8
-    assert all(f'"{place}":' in text for place in places)
+    assert [sentence["text"] for sentence in content["findings"][0]["sentences"]] == replace(
+        diagnosis, target_risk=0.0333
+    ).findings()
+    assert 0.0333 in content["risks"] and content["risk"] == 0.0333
 
 
-def test_two_classes_have_no_pnorm_and_no_signature_plot():
-    text = without_plotly(page([diagnose(*logits_of(400, 2), scores=SCORES, replicates=10)]))
+def test_certificate_at_the_target_risk_is_that_of_the_diagnosis(diagnosis):
+    content = diagnoses_content([diagnosis])
+    place = content["risks"].index(diagnosis.target_risk)
+    points = content["cells"][0]["points"]["recommended"]
 
-    assert text.count('class="plot"') == 2
+    assert points["threshold"][place] == pytest.approx(diagnosis.after.certificate.threshold, rel=1e-5)
+    assert points["certified_coverage"][place] == diagnosis.after.certified_coverage
+    assert points["coverage"][place] == diagnosis.after.coverage.point
+
+
+def test_several_files_are_several_models(diagnosis):
+    content = diagnoses_content([diagnosis, replace(diagnosis, name="other")])
+
+    assert [model["label"] for model in content["models"]] == ["a <b> & c", "other"]
+    assert [cell["model"] for cell in content["cells"]] == [0, 1]
+    assert content["tables"][0]["rows"][1][0] == "other"
+
+
+def test_two_classes_have_no_pnorm_and_no_mechanism():
+    content = diagnoses_content([diagnose(*logits_of(400, 2), scores=SCORES, replicates=10)])
+
+    assert content["cells"][0]["by_p"]["p"] == [] and content["mechanism"] == []
 
 
 @pytest.mark.parametrize("wrong", [0, 1])
@@ -60,7 +67,7 @@ def test_all_correct_and_all_wrong_make_a_page(wrong):
     logits, _ = logits_of(100, 4)
     result = diagnose(logits, (logits.argmax(1) + wrong) % 4, scores=SCORES, replicates=10)
 
-    assert "</html>" in page([result])
+    assert "</html>" in diagnoses_page([result])
     assert risk_coverage_plot([result]).axes
 
 
@@ -68,18 +75,6 @@ def test_dollars_in_a_name_are_no_mathematics(diagnosis, tmp_path):
     risk_coverage_plot([replace(diagnosis, name=r"a$\b$_c.npz")]).savefig(tmp_path / "plot.png")
 
     assert (tmp_path / "plot.png").stat().st_size
-
-
-def test_windows_of_constant_confidence_are_skipped(diagnosis):
-    confidences = diagnosis.confidences | {"msp": np.full(len(diagnosis.errors), 0.5)}
-
-    assert "</html>" in page([replace(diagnosis, confidences=confidences)])
-
-
-def test_page_is_written_whole(diagnosis, tmp_path):
-    write_page([diagnosis], tmp_path / "report.html")
-
-    assert (tmp_path / "report.html").read_text() == page([diagnosis])
 
 
 def test_plot_shows_both_curves_and_the_target(diagnosis):

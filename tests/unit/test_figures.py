@@ -15,13 +15,16 @@ from unsmooth.collection import CellLogits
 from unsmooth.figures import (
     degradation,
     extra_gradient,
+    logit_distances,
     max_logit_given_probability,
     pnorm_sweep,
+    reliability,
     risk_coverage,
     save_figure,
 )
 from unsmooth.figures.style import line_styles
 from unsmooth.tables import SUMMARY
+from unsmooth.tables.labels import LOGIT_DISTANCES
 from unsmooth.theory import peak
 
 PLACE = {"experiment": "glyphs", "architecture": "resnet8"}
@@ -85,6 +88,32 @@ def make_cells(n=600, num_classes=4):
     return cells
 
 
+def make_diagrams():
+    """Four bins with 0, 10, 30 and 60 samples; seed 1 is right half as often in the third."""
+    keys = [{**PLACE, "loss": loss, "alpha": alpha, "seed": seed} for loss, alpha in GRID for seed in SEEDS]
+    low, count = np.arange(4) / 4, np.array([0, 10, 30, 60])
+    parts = []
+    for key in keys:
+        for score, shift in (("msp", 0.1), ("msp_temperature", 0.05), ("msp_temperature_nll", 0.0)):
+            confidence = np.where(count > 0, low + 0.15, np.nan)
+            accuracy = confidence - shift
+            accuracy[2] /= 1 + key["seed"]
+            columns = {"bin": range(4), "low": low, "high": low + 0.25, "count": count}
+            columns |= {"confidence": confidence, "accuracy": accuracy}
+            parts.append(pd.DataFrame({**key, "score": score, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def make_calibration():
+    rows = []
+    for loss, alpha in GRID:
+        for score, factor in (("msp", 1.0), ("msp_temperature_nll", 0.5)):
+            for metric, mean in (("ece", 0.062), *((name, 8.0 + alpha) for name in LOGIT_DISTANCES)):
+                value = factor * mean
+                rows.append([*PLACE.values(), loss, alpha, score, metric, value, 0.1, 0.9 * value, 1.2 * value, 2])
+    return pd.DataFrame(rows, columns=SUMMARY)
+
+
 CELLS = make_cells()
 FIGURES = {
     "risk_coverage": lambda: risk_coverage(make_curves(), make_summary()),
@@ -94,6 +123,8 @@ FIGURES = {
     "max_logit": lambda: max_logit_given_probability(CELLS, title="glyphs, resnet8"),
     "extra_gradient_exact": lambda: extra_gradient(CELLS, error="exact", title="gaussians, mlp"),
     "extra_gradient_estimated": lambda: extra_gradient(CELLS, title="glyphs, resnet8"),
+    "reliability": lambda: reliability(make_diagrams(), make_calibration()),
+    "logit_distances": lambda: logit_distances(make_calibration()),
 }
 
 
@@ -293,6 +324,47 @@ def test_exact_error_has_no_error_of_its_own_and_counts_all_test_samples(drawn):
 
     assert (data["error_se"] == 0).all()
     assert data.groupby(["loss", "alpha"])["count"].sum().tolist() == [1200] * 4
+
+
+def test_reliability_pools_the_samples_of_all_seeds(drawn):
+    figure, data = drawn["reliability"]
+    bins = data[(data["loss"] == "ls") & (data["alpha"] == 0.2) & (data["score"] == "msp")]
+
+    assert bins["count"].tolist() == [0, 20, 60, 120]
+    assert bins["share"].tolist() == pytest.approx([0, 0.1, 0.3, 0.6])
+    assert bins["confidence"].tolist()[1:] == pytest.approx([0.4, 0.65, 0.9])
+    assert bins["accuracy"].tolist()[1:] == pytest.approx([0.3, 0.55 * 0.75, 0.8])
+    assert bins.iloc[0][["confidence", "accuracy"]].isna().all()
+    assert set(data["score"]) == {"msp", "msp_temperature_nll"}
+    before = figure.axes[0].get_lines()[1]
+    np.testing.assert_allclose(before.get_xdata(), [40, 65, 90])
+    np.testing.assert_allclose(before.get_ydata(), [30, 55 * 0.75, 80])
+
+
+def test_reliability_has_a_titled_panel_a_configuration(drawn):
+    figure, _ = drawn["reliability"]
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+    assert len(titles) == len(GRID) and len(figure.axes) == 2 * len(GRID)
+    assert titles[:2] == ["CE\nECE 6.2 → 3.1 %", "LS 0.1\nECE 6.2 → 3.1 %"]
+
+
+def test_bins_of_few_samples_are_in_the_data_but_not_drawn():
+    diagrams = make_diagrams()
+
+    figure, data = reliability(diagrams[diagrams["seed"] == 0], make_calibration())
+
+    assert 10 in data["count"].to_numpy()
+    np.testing.assert_allclose(figure.axes[0].get_lines()[1].get_xdata(), [65, 90])
+
+
+def test_logit_distances_draw_both_stages_with_their_intervals(drawn):
+    figure, _ = drawn["logit_distances"]
+
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()][:2] == ["CE", "LS 0.1"]
+    for (line, _, (bars,)), factor in zip(figure.axes[0].containers, (1.0, 0.5), strict=True):
+        np.testing.assert_allclose(line.get_xdata().astype(float)[:2], [8.0 * factor, 8.1 * factor])
+        np.testing.assert_allclose(bars.get_segments()[0][:, 0], [7.2 * factor, 9.6 * factor])
 
 
 def test_repeating_a_seed_does_not_shrink_the_standard_errors():

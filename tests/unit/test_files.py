@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from unsmooth.files import atomic_path, sha256_of
+from unsmooth.files import atomic_path, remove_leftovers, sha256_of
 
 
 def test_content_replaces_the_file_when_the_block_succeeds(tmp_path):
@@ -25,6 +25,20 @@ def test_failed_block_leaves_the_old_file_and_no_debris(tmp_path):
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path):
+    path = tmp_path / "main.csv"
+    kept = [tmp_path / name for name in ("main.csv", ".main-figure.csv", ".main-abcdefgh.png", ".other-abcdefgh.csv")]
+    for file in kept:
+        file.touch()
+    block = atomic_path(path)
+    left = block.__enter__()
+    assert left.exists()
+
+    remove_leftovers(path)
+
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 def test_digest_is_sha256(tmp_path):

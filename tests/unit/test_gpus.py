@@ -49,6 +49,21 @@ def test_a_killed_job_gives_its_gpus_back(tmp_path):
         assert gpus == ["0"]
 
 
+def test_jobs_of_slurm_do_not_wait_for_each_other_because_each_calls_its_own_gpu_0(tmp_path):
+    code = "from unsmooth.gpus import leased_gpus\nwith leased_gpus(1, ['0']): print('leased', flush=True); input()"
+    first, second = (os.environ | {"TMPDIR": str(tmp_path), "SLURM_JOB_ID": number} for number in ("1", "2"))
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=first
+    ) as job:
+        assert job.stdout.readline() == "leased\n"
+        done = subprocess.run(
+            [sys.executable, "-c", code], input="\n", stdout=subprocess.PIPE, text=True, env=second, timeout=60
+        )
+        job.communicate("\n")
+
+    assert done.stdout == "leased\n"
+
+
 @pytest.mark.parametrize(("wanted", "gpus", "leased"), [(4, ["0", "1"], ["0", "1"]), (1, [], []), (0, ["0"], [])])
 def test_no_more_than_there_are_and_than_are_wanted(tmp_path, wanted, gpus, leased):
     with leased_gpus(wanted, gpus, folder=tmp_path) as found:

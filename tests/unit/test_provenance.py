@@ -21,7 +21,7 @@ def package(tmp_path, monkeypatch):
 
     def current():
         provenance._tree.cache_clear()
-        provenance._tree_digest.cache_clear()
+        provenance.source_digest.cache_clear()
         return code_hash(script)
 
     return tmp_path, current

@@ -10,6 +10,7 @@ import pytest
 from unsmooth.tables import (
     DIFFERENCES,
     SUMMARY,
+    calibration_table,
     cost_table,
     findings,
     main_table,
@@ -262,6 +263,39 @@ def test_scores_table_has_a_row_a_score_and_two_columns_a_loss(complete):
     assert list(table.display.columns)[:5] == ["Score", "CE AURC", "CE R@20", "LS 0.2 AURC", "LS 0.2 R@20"]
     assert table.display.loc[3, "CE R@20"] == "0.55 ± 0.00"
     assert table.data.loc[0, "aurc_pct"] == pytest.approx(2.05)
+
+
+def test_calibration_table_shows_both_stages_and_distances_once(tmp_path):
+    values = {}
+    for seed in (0, 1):
+        for score, ece in (("msp", 0.062), ("msp_temperature_nll", 0.01)):
+            key = ("ls", 0.1, seed, score)
+            values |= {(*key, "ece"): ece + 0.002 * seed, (*key, "accuracy"): 0.9, (*key, "classwise_ece"): 0.00137}
+            values |= {(*key, "mean_logit_distance"): 8.0, (*key, "ece_mbls"): ece}
+    summary = summarise(rows(values), draws(values, NOISE))
+
+    table = calibration_table(summary)
+    write_table(table, tmp_path / "calibration")
+
+    first = table.display.iloc[0]
+    assert first["ECE % ↓"] == "6.30 ± 0.14 → 1.10 ± 0.14"
+    assert first["Classwise ECE % ↓"] == "0.137 ± 0.000 → 0.137 ± 0.000"
+    assert first["Accuracy % ↑"] == "90.00 ± 0.00"
+    assert first["Mean logit distance"] == "8.00 ± 0.00"
+    assert not any("MbLS" in column for column in table.display)
+    assert table.data.loc[0, ["ece_mbls_pct_before", "ece_mbls_pct_after"]].tolist() == pytest.approx([6.2, 1.0])
+    assert r"$\to$" in (tmp_path / "calibration.tex").read_text()
+
+
+def test_metrics_of_the_calibration_table_stay_out_of_the_main_table():
+    values = {("ce", 0.0, 0, "msp", metric): 0.1 for metric in ("error", "ece", "adaptive_ece", "top_logit_margin")}
+
+    assert list(main_table(summarise(rows(values), draws(values, NOISE))).display) == [
+        "Loss",
+        "Score",
+        "Error % ↓",
+        "ECE % ↓",
+    ]
 
 
 def test_cost_table_adds_times_and_takes_the_largest_memory():

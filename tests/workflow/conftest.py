@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,11 @@ class Workspace:
 
     folder: Path
     log: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
 
     def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run snakemake here as a user would, on this copy's own library."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "COLUMNS": "200"}
+        environment = os.environ | self.variables | {"PYTHONPATH": str(self.folder / "src"), "COLUMNS": "200"}
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "tiny.yaml", "--cores", "2"]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
@@ -39,7 +40,7 @@ class Workspace:
         """Return the jobs that a run would execute, by their messages."""
         done = self.snakemake(*targets, "--dry-run")
         assert done.returncode == 0, done.stdout + done.stderr
-        return set(re.findall(r"^Job \d+: (.*)$", done.stdout + done.stderr, re.MULTILINE)) - {"all"}
+        return set(re.findall(r"^ *Job \d+: (.*)$", done.stdout + done.stderr, re.MULTILINE)) - {"all"}
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace text that must occur in a file."""

@@ -12,8 +12,10 @@ FIGURES = {
     f"draw_degradation {GLYPHS}/resnet8",
     f"draw_pnorm_sweep {GLYPHS}/resnet8",
     f"draw_extra_gradient {GLYPHS}/resnet8",
+    f"draw_reliability {GLYPHS}/resnet8",
+    f"draw_logit_distances {GLYPHS}/resnet8",
 }
-TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}"}
+TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}", f"write_calibration {GLYPHS}", f"write_losses {GLYPHS}"}
 COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
 REDRAWN = FIGURES | TABLES | COLLECTED | {f"write_cost {GLYPHS}"}
 CELLS = [f"{GLYPHS}/resnet8/{cell}/seed-0" for cell in ("ce_alpha-0", "ls_alpha-0.1", "nls_alpha--0.2")]

@@ -9,6 +9,7 @@ import pytest
 from unsmooth.experiment import HEADLINE_SCORES, load_experiment
 from unsmooth.logits import read_logits
 from unsmooth.tables import SUMMARY
+from unsmooth.tables.labels import LOGIT_DISTANCES
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -21,6 +22,8 @@ FIGURES = [
     "degradation",
     "pnorm_sweep",
     "extra_gradient",
+    "reliability",
+    "logit_distances",
 ]
 
 
@@ -39,6 +42,7 @@ def test_every_cell_has_every_file(finished, name):
             "metrics.csv",
             "bootstrap.parquet",
             "curves.parquet",
+            "reliability.parquet",
         ):
             assert (folder / file).stat().st_size > 0
         assert not (folder / "checkpoint.pt").exists()
@@ -64,11 +68,13 @@ def test_summary_has_every_cell_score_and_metric_in_range(finished, name):
         assert {"error", "aurc", "aurc_paper", "eaurc", "augrc", "failure_auroc", "ece", "nll", "brier"} <= set(
             group["metric"]
         )
+        calibrated = group[group["score"] == "msp_temperature_nll"]
+        assert {"accuracy", "adaptive_ece", "classwise_ece", *LOGIT_DISTANCES} <= set(calibrated["metric"])
         assert {"coverage_at_risk_1", "coverage_at_risk_5", "risk_at_coverage_10", "risk_at_coverage_80"} <= set(
             group["metric"]
         )
-    risks = summary[~summary["metric"].isin(["nll", "brier", "naurc"])]
-    assert risks[["mean", "low", "high"]].stack().between(0, 1).all()
+    risks = summary[~summary["metric"].isin(["nll", "brier", "naurc", *LOGIT_DISTANCES])]
+    assert risks[["mean", "low", "high"]].stack().dropna().between(0, 1).all()
     inside = summary.dropna(subset=["low", "high"])
     assert (inside["low"] <= inside["high"]).all()
     assert (summary["seeds"] == 1).all()
@@ -92,13 +98,21 @@ def test_figures_come_as_pdf_png_and_data(finished, name, figure):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-@pytest.mark.parametrize("table", ["main", "scores", "cost"])
+@pytest.mark.parametrize("table", ["main", "scores", "calibration", "losses", "cost"])
 def test_tables_come_in_three_formats(finished, name, table):
     folder = finished.folder / "results" / "tables" / name
 
     assert len(pd.read_csv(folder / f"{table}.csv")) > 0
     assert "|" in (folder / f"{table}.md").read_text()
     assert r"\toprule" in (folder / f"{table}.tex").read_text()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_losses_are_compared_in_words(finished, name):
+    text = (finished.folder / "results" / "tables" / name / "losses_summary.md").read_text()
+
+    assert f"# {name}, {EXPERIMENTS[name]}: which losses keep" in text
+    assert "## Ranked by MSP\n" in text and "## Ranked by p-norm\n" in text
 
 
 def test_every_job_wrote_a_log_and_a_benchmark(finished):

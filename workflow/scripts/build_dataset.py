@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.download import source_root
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.specs import Dataset, resolve
 
 
@@ -35,7 +35,7 @@ def build_dataset(options: str, folder: Path, downloads: Mapping[str, Path]) -> 
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         torch.set_num_threads(snakemake.threads)
         build_dataset(
             snakemake.params.dataset,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unsmooth.collection import read_cells
 from unsmooth.files import atomic_path
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.tables import findings, paired_differences, summarise
 
 
@@ -25,7 +25,7 @@ def collect(
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         collect(
             list(snakemake.input.metrics),
             list(snakemake.input.bootstrap),

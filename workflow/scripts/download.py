@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unsmooth.data.download import fetch_source
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 
 def fetch(name: str, folder: Path, archives: str, downloads: dict[str, Any]) -> None:
@@ -20,7 +20,7 @@ def fetch(name: str, folder: Path, archives: str, downloads: dict[str, Any]) -> 
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         fetch(
             snakemake.wildcards.source,
             Path(snakemake.output[0]).parent,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.figures import degradation, save_figure
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         summary = pd.read_csv(snakemake.input.summary)
         figure, data = degradation(
             summary[summary["architecture"] == snakemake.wildcards.architecture],

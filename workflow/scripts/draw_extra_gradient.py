@@ -6,10 +6,10 @@ from pathlib import Path
 from unsmooth.collection import read_cell_logits
 from unsmooth.data.arrays import ARRAYS, load_split
 from unsmooth.figures import extra_gradient, save_figure
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         data = Path(snakemake.input.get("data", ""))  # none for imported logits
         posterior = load_split(data.parent, "test").posterior if data.name == ARRAYS else None
         cells = read_cell_logits(list(snakemake.input.logits), json.loads(snakemake.params.cells))

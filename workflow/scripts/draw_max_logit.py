@@ -5,10 +5,10 @@ from pathlib import Path
 
 from unsmooth.collection import read_cell_logits
 from unsmooth.figures import max_logit_given_probability, save_figure
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         settings = json.loads(snakemake.params.settings)
         cells = read_cell_logits(list(snakemake.input), json.loads(snakemake.params.cells))
         figure, data = max_logit_given_probability(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from unsmooth.collection import CELL_KEYS, read_cells
 from unsmooth.figures import pnorm_sweep, save_figure
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 
 def chosen_orders(fitted: list[str], cells: list[dict]) -> pd.DataFrame:
@@ -21,7 +21,7 @@ def chosen_orders(fitted: list[str], cells: list[dict]) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         cells = json.loads(snakemake.params.cells)
         sweep = read_cells(list(snakemake.input.sweep), cells)
         is_msp = sweep["p"].isna()

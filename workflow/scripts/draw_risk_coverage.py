@@ -7,10 +7,10 @@ import pandas as pd
 
 from unsmooth.collection import read_cells
 from unsmooth.figures import risk_coverage, save_figure
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         settings = json.loads(snakemake.params.settings)
         summary = pd.read_csv(snakemake.input.summary)
         figure, data = risk_coverage(

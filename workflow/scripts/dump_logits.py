@@ -11,7 +11,7 @@ from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import evaluation_batches, prepared_embedding
 from unsmooth.gpus import leased_gpus
 from unsmooth.inference import collect_logits, inference_batch_size
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.logits import write_logits
 from unsmooth.models import make_model
 from unsmooth.provenance import versions
@@ -51,7 +51,7 @@ def dump_logits(
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         torch.set_num_threads(snakemake.threads)
         # Scores rank small differences of logits: no ten-bit mantissas.
         torch.backends.cudnn.allow_tf32 = False

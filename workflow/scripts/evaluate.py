@@ -6,24 +6,28 @@ from pathlib import Path
 import pandas as pd
 from safetensors.numpy import load_file
 
-from unsmooth.evaluation import calibration_frames, curve_frame, selective_frames
+from unsmooth.evaluation import calibration_frames, curve_frame, reliability_frame, selective_frames
 from unsmooth.experiment import Evaluation
 from unsmooth.files import atomic_path
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.logits import read_logits
 
 
 def evaluate(
-    scores: Path, fitted: Path, logits: Path, settings: Evaluation, metrics: Path, bootstrap: Path, curves: Path
+    scores: Path,
+    fitted: Path,
+    logits: Path,
+    settings: Evaluation,
+    metrics: Path,
+    bootstrap: Path,
+    curves: Path,
+    reliability: Path,
 ) -> None:
-    """Write metrics.csv, bootstrap.parquet and curves.parquet of one cell."""
+    """Write metrics.csv, bootstrap.parquet, curves.parquet and reliability.parquet of one cell."""
     confidences = load_file(scores)
     errors = confidences.pop("errors").astype(bool)
     file = read_logits(logits)
-    repaired = json.loads(fitted.read_text())["msp_temperature"]
-    # A score that fell back keeps the parameters that lost.
-    temperature = 1.0 if repaired["fell_back"] else repaired["params"]["temperature"]
-    temperatures = {"msp": 1.0, "msp_temperature": temperature}
+    temperatures = softmax_temperatures(json.loads(fitted.read_text()))
     parts = [
         selective_frames(confidences, errors, settings),
         calibration_frames(file.logits, file.targets, temperatures, settings),
@@ -35,11 +39,24 @@ def evaluate(
         replicates.to_parquet(temporary, index=False)
     with atomic_path(curves) as temporary:
         curve_frame(confidences, errors, settings.curve_points).to_parquet(temporary, index=False)
+    with atomic_path(reliability) as temporary:
+        diagram = reliability_frame(file.logits, file.targets, temperatures, settings.reliability_bins)
+        diagram.to_parquet(temporary, index=False)
     print(values.to_string())
 
 
+def softmax_temperatures(fitted: dict[str, dict]) -> dict[str, float]:
+    """Return the temperature of MSP, and those that AURC and NLL chose on the validation split."""
+    # A score that fell back keeps the parameters that lost.
+    return {"msp": 1.0} | {
+        key: 1.0 if found["fell_back"] else found["params"]["temperature"]
+        for key, found in fitted.items()
+        if found["name"] == "msp_temperature"
+    }
+
+
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         evaluate(
             Path(snakemake.input.scores),
             Path(snakemake.input.fitted),
@@ -48,4 +65,5 @@ if __name__ == "__main__":
             Path(snakemake.output.metrics),
             Path(snakemake.output.bootstrap),
             Path(snakemake.output.curves),
+            Path(snakemake.output.reliability),
         )

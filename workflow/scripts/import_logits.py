@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unsmooth.foreign_logits import read_any
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.logits import LogitsFileError, write_logits
 from unsmooth.probabilities import check_probabilities
 
@@ -26,5 +26,5 @@ def import_logits(source: Path, cell: dict[str, Any], output: Path) -> None:
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         import_logits(Path(snakemake.input[0]), json.loads(snakemake.params.cell), Path(snakemake.output[0]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.files import atomic_path
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 
 
 def merge_summaries(summaries: list[str], output: Path) -> None:
@@ -15,5 +15,5 @@ def merge_summaries(summaries: list[str], output: Path) -> None:
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         merge_summaries(list(snakemake.input), Path(snakemake.output[0]))

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from unsmooth.files import atomic_path
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.logits import read_logits
 from unsmooth.metrics import aurc
-from unsmooth.scores import ScoredLogits, fit_score, pnorm_name, score_all
+from unsmooth.scores import NLL_TEMPERATURE, ScoredLogits, fit_score, pnorm_name, score_all
 
 SWEEP_PS = range(1, 11)
 
@@ -22,11 +22,14 @@ SWEEP_PS = range(1, 11)
 def score(val_path: Path, test_path: Path, names: list[str], scores: Path, fitted_path: Path, sweep: Path) -> None:
     """Write test confidences by score with the errors, what was fitted, and the AURC of every p on both splits.
 
+    The temperature that minimises NLL, which calibrates, is fitted too; `evaluate` measures what it does.
+
     A score that ranks nothing (the p-norm of two logits) has no confidences; its entry in `fitted_path` says why.
     """
     val = read_logits(val_path)
     test = read_logits(test_path, num_classes=val.logits.shape[1])
     fitted = {name: fit_score(name, val.logits, val.targets) for name in names}
+    calibrating = fit_score("msp_temperature", val.logits, val.targets, objective="nll", fallback=False)
     defined = {name: found for name, found in fitted.items() if found.objective_value is not None}
     on_val = score_all(val, scores=["msp"], ps=SWEEP_PS)
     on_test = score_all(test, scores=defined, ps=SWEEP_PS)
@@ -35,7 +38,9 @@ def score(val_path: Path, test_path: Path, names: list[str], scores: Path, fitte
         note = " (fell back to msp)" if found.fell_back else ""
         print(f"{name} {dict(found.params)}{note}: test AURC {100 * aurc(on_test[name], errors):.3f} %")
     with atomic_path(fitted_path) as temporary:
-        content = {name: json.loads(found.to_json()) for name, found in fitted.items()}
+        content = {
+            name: json.loads(found.to_json()) for name, found in (fitted | {NLL_TEMPERATURE: calibrating}).items()
+        }
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     with atomic_path(sweep) as temporary:
         rows = sweep_rows("val", on_val, val.targets) + sweep_rows("test", on_test, test.targets)
@@ -52,7 +57,7 @@ def sweep_rows(split: str, scored: ScoredLogits, targets: NDArray[np.int64]) -> 
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         torch.set_num_threads(snakemake.threads)
         score(
             Path(snakemake.input.val),

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from unsmooth.cell_training import CellJob, launch
 from unsmooth.data.sources import WEIGHTS, data_root
 from unsmooth.gpus import leased_gpus
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.provenance import code_hash
 from unsmooth.specs import Architecture, Recipe, module_file
 
@@ -51,7 +51,7 @@ def train(
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         began = time.perf_counter()
         pretrained = snakemake.input.get("pretrained")
         with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from unsmooth.collection import read_cells
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.tables import cost_table, write_table
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         runs = read_cells(list(snakemake.input.runs), json.loads(snakemake.params.cells))
         write_table(cost_table(runs), Path(snakemake.output.csv).with_suffix(""))

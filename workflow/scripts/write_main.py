@@ -5,23 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.collection import CELL_KEYS
-from unsmooth.jobs import job_log
+from unsmooth.collection import read_fallbacks
+from unsmooth.jobs import job
 from unsmooth.tables import main_table, write_table
 
 
 def write_main(summary: str, fitted: list[str], cells: list[dict], stem: Path) -> None:
     """Write every metric of all losses and alphas under MSP and both repairs."""
-    fallbacks = [
-        {**{key: cell[key] for key in CELL_KEYS}, "score": score, "fell_back": found["fell_back"]}
-        for path, cell in zip(fitted, cells, strict=True)
-        for score, found in json.loads(Path(path).read_text()).items()
-    ]
-    write_table(main_table(pd.read_csv(summary), pd.DataFrame(fallbacks)), stem)
+    write_table(main_table(pd.read_csv(summary), read_fallbacks(fitted, cells)), stem)
 
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         write_main(
             snakemake.input.summary,
             list(snakemake.input.fitted),

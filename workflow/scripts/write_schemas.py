@@ -5,12 +5,12 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from unsmooth.experiment import Config, Experiment, LogitsExperiment
+from unsmooth.experiment import Config, Experiment, LogitsExperiment, WeightsExperiment
 from unsmooth.files import atomic_path
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
 if __name__ == "__main__":
-    for name, kind in {"config": Config, "experiment": Experiment | LogitsExperiment}.items():
+    for name, kind in {"config": Config, "experiment": Experiment | WeightsExperiment | LogitsExperiment}.items():
         with atomic_path(SCHEMAS / f"{name}.schema.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(TypeAdapter(kind).json_schema(), sort_keys=False, width=120))

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.figures import save_figure, scorecard_figure
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.tables import SUMMARY, scorecard_table, write_table
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         summaries = [pd.read_csv(path) for path in snakemake.input]
         summary = pd.concat(summaries) if summaries else pd.DataFrame(columns=SUMMARY)
         table = scorecard_table(json.loads(snakemake.params.experiments), summary)

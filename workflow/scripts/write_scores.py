@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.jobs import job_log
+from unsmooth.jobs import job
 from unsmooth.tables import scores_table, write_table
 
 if __name__ == "__main__":
-    with job_log(snakemake.log[0]):
+    with job(snakemake, __file__):
         write_table(scores_table(pd.read_csv(snakemake.input.summary)), Path(snakemake.output.csv).with_suffix(""))

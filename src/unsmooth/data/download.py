@@ -23,11 +23,21 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from unsmooth.data.extract import extract
+from unsmooth.data.hub import HubFile
 from unsmooth.data.sources import PROVIDED, SOURCES, Source, data_root
 from unsmooth.files import atomic_path
 from unsmooth.specs import resolve
 
-__all__ = ["RECORD", "DownloadError", "SourceError", "download", "fetch_source", "follow", "source_root"]
+__all__ = [
+    "RECORD",
+    "DownloadError",
+    "SourceError",
+    "download",
+    "download_from_hub",
+    "fetch_source",
+    "follow",
+    "source_root",
+]
 
 RECORD = "source.json"
 CHUNK = 1 << 20  # bytes
@@ -37,6 +47,8 @@ DROPS = 10  # transfers that may break off before an address is given up
 BACKOFF_S = 0.5  # before the second retry; doubled each time
 LONGEST_PAUSE_S = 60.0
 LOG_INTERVAL_S = 30.0
+POINTER_BYTES = 1024  # more than a Git LFS pointer has
+POINTER_DIGEST = re.compile(r"^oid (sha256:[0-9a-f]{64})$", re.MULTILINE)
 DIGEST = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,64}")
 
 
@@ -165,10 +177,7 @@ def download(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
-    with requests.Session() as session:
-        retry = Retry(RETRIES, backoff_factor=backoff_s, status_forcelist=[429, 500, 502, 503, 504])
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retry))
+    with _session(backoff_s) as session:
         addresses = _addresses(url, mirrors or {})
         while addresses:
             part = _Part(path, addresses.pop(0))
@@ -187,6 +196,53 @@ def download(
             if old:  # the fault may be in what an earlier process left: once more, from the beginning
                 addresses.insert(0, part.address)
     raise DownloadError("\n  ".join([f"{path.name} could not be downloaded:", *failures]))
+
+
+def download_from_hub(
+    reference: str,
+    path: Path,
+    *,
+    mirrors: Mapping[str, str] | None = None,
+    log: Callable[[str], None] = print,
+    backoff_s: float = BACKOFF_S,
+) -> None:
+    """Fetch a large file of the Hugging Face hub, checked against the SHA-256 that its repository holds.
+
+    Args:
+        reference: hf://owner/repository/path, see `unsmooth.data.hub.HubFile`.
+        path, mirrors, log, backoff_s: see `download`.
+
+    Raises:
+        DownloadError: the hub has no such file, none of its large ones, or what came is not that file.
+    """
+    file = HubFile.parse(reference)
+    failures = []
+    with _session(backoff_s) as session:
+        for address in _addresses(file.pointer_url, mirrors or {}):
+            try:
+                pointer = _beginning(session, address)
+            except (OSError, HTTPError) as error:
+                failures.append(f"{address}: {error}")
+                continue
+            if found := POINTER_DIGEST.search(pointer):
+                return download(file.url, path, found[1], mirrors=mirrors, log=log, backoff_s=backoff_s)
+            failures.append(f"{address}: not kept as a large file, so it has no digest")
+    raise DownloadError("\n  ".join([f"{reference} could not be downloaded:", *failures]))
+
+
+def _session(backoff_s: float) -> requests.Session:
+    session = requests.Session()
+    retry = Retry(RETRIES, backoff_factor=backoff_s, status_forcelist=[429, 500, 502, 503, 504])
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _beginning(session: requests.Session, address: str) -> str:
+    with session.get(address, stream=True, timeout=TIMEOUT_S) as response:
+        response.raise_for_status()
+        content: bytes = response.raw.read(POINTER_BYTES, decode_content=True)
+        return content.decode(errors="replace")
 
 
 class _Part:

@@ -1,5 +1,6 @@
 """Figures of the evidence: each function turns tables or logits into a figure and the data drawn in it."""
 
+from unsmooth.figures.calibration import logit_distances, reliability
 from unsmooth.figures.curves import risk_coverage
 from unsmooth.figures.mechanism import extra_gradient, max_logit_given_probability
 from unsmooth.figures.scorecard import scorecard_figure
@@ -9,8 +10,10 @@ from unsmooth.figures.sweeps import degradation, pnorm_sweep
 __all__ = [
     "degradation",
     "extra_gradient",
+    "logit_distances",
     "max_logit_given_probability",
     "pnorm_sweep",
+    "reliability",
     "risk_coverage",
     "save_figure",
     "scorecard_figure",

@@ -45,6 +45,8 @@ STYLE: Any = {
 }
 UNDEFINED = "{} is not defined for these logits: with two classes it is the same for every sample."
 CORRECT_COLOR, WRONG_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito: apart for every colour vision and in grey
+BEFORE_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "o", "linestyle": "-"}
+AFTER_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "s", "linestyle": (0, (4, 1.5))}
 _RAMPS = {"ls": ("YlOrRd", "-"), "nls": ("Blues", (0, (5, 2)))}
 _OTHER_HUES = ["Greens", "Purples", "RdPu", "PuBu", "YlOrBr"]
 _OTHER_DASHES = [(0, (6, 2, 1, 2)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]

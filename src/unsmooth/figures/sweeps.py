@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from unsmooth.figures.style import (
+    AFTER_STYLE,
+    BEFORE_STYLE,
     UNDEFINED,
     configurations_of,
     explanation,
@@ -31,8 +33,6 @@ from unsmooth.tables.labels import (
 )
 from unsmooth.tables.summary import SUMMARY
 
-BEFORE_STYLE: dict[str, Any] = {"color": "#D55E00", "marker": "o", "linestyle": "-"}
-AFTER_STYLE: dict[str, Any] = {"color": "#0072B2", "marker": "s", "linestyle": (0, (4, 1.5))}
 SHARED_STYLE: dict[str, Any] = {"color": "0.25", "marker": "D", "linestyle": "-"}
 CHOSEN_STYLE: dict[str, Any] = {"marker": "o", "markersize": 5, "markeredgecolor": "white"}
 LABELLED_ORDERS = (1, 2, 3, 4, 5, 6, 8, 10, 16, 32, 64, 128)

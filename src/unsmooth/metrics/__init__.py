@@ -38,6 +38,7 @@ from unsmooth.metrics.intervals import (
     holm,
     paired_bootstrap,
 )
+from unsmooth.metrics.logit_distances import LogitDistances, logit_distances
 from unsmooth.metrics.operating import (
     GapTerms,
     WorkingPoint,
@@ -74,6 +75,7 @@ __all__ = [
     "Convention",
     "GapTerms",
     "Interval",
+    "LogitDistances",
     "ReliabilityCurve",
     "RiskCoverageCurve",
     "SelectiveSummary",
@@ -111,6 +113,7 @@ __all__ = [
     "failure_auroc",
     "failure_fpr95",
     "holm",
+    "logit_distances",
     "mce",
     "naurc",
     "nll",

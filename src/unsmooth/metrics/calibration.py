@@ -218,9 +218,7 @@ def adaptive_ece(
     position = np.concatenate([[0.0], np.cumsum(size)])
     excess = np.concatenate([[0.0], np.cumsum(levels.threshold[::-1].astype(np.float64) * size - (size - failed))])
     total = position[-1]
-    cuts = np.arange(count + 1) * (total / count)
-    if size.dtype.kind != "f":
-        cuts = np.arange(count + 1) * (total // count) + np.minimum(np.arange(count + 1), total % count)
+    cuts = np.arange(count + 1) * (total / count) if size.dtype.kind == "f" else rank_cuts(total, count)
     return float(np.abs(np.diff(np.interp(cuts, position, excess))).sum() / total)
 
 
@@ -443,6 +441,11 @@ def bin_edges(bins: int) -> Floats:
     if bins < 1 or bins != int(bins):
         raise ValueError(f"bins must be a whole number of at least 1, got {bins}")
     return np.linspace(0.0, 1.0, int(bins) + 1)
+
+
+def rank_cuts(total: int, bins: int) -> NDArray[np.integer[Any]]:
+    """(bins + 1,) ranks from 0 to `total` that part the bins of `adaptive_ece`; the first bins may hold one more."""
+    return np.arange(bins + 1) * (total // bins) + np.minimum(np.arange(bins + 1), total % bins)
 
 
 def bin_index(probability: Array, edges: Array) -> NDArray[np.int64]:

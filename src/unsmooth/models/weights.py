@@ -5,10 +5,12 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-__all__ = ["WeightsError", "load_pretrained", "load_weights", "read_weights"]
+from unsmooth.files import atomic_path
+
+__all__ = ["WeightsError", "load_pretrained", "load_weights", "read_weights", "write_weights"]
 
 SHOWN = 5  # names in a message
 
@@ -96,6 +98,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not (isinstance(weights, Mapping) and weights and all(isinstance(each, Tensor) for each in weights.values())):
         raise WeightsError(f"{path}: expected tensors by name, bare or under the key 'state_dict'")
     return dict(weights)
+
+
+def write_weights(path: Path, model: nn.Module) -> None:
+    """Write the state dict of a model as safetensors."""
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
 
 
 def _read_torch(path: Path) -> object:

@@ -21,7 +21,7 @@ from unsmooth.scores.feature_scores import (
     ViM,
     rl_geo_m,
 )
-from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score
+from unsmooth.scores.fitting import DEFAULT_PS, NLL_TEMPERATURE, FittedScore, fit_score
 from unsmooth.scores.logit_scores import (
     doctor,
     energy,
@@ -42,6 +42,7 @@ from unsmooth.scores.registry import REGISTRY, Score, available_scores, find_sco
 
 __all__ = [
     "DEFAULT_PS",
+    "NLL_TEMPERATURE",
     "REGISTRY",
     "SIRC",
     "DeltaMahalanobis",

@@ -32,6 +32,7 @@ Objective = Literal["aurc", "nll"]
 Params = dict[str, Any]
 Point = tuple[float, ...]
 
+NLL_TEMPERATURE = "msp_temperature_nll"  # name of `msp_temperature` with the temperature that minimises NLL
 DEFAULT_PS: tuple[float, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, math.inf)
 
 # Logits that a search may exponentiate: a second or two on one core, and a dense grid on small data.

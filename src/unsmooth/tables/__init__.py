@@ -1,6 +1,7 @@
 """Summaries over seeds, paired differences, and the tables and sentences made from them."""
 
-from unsmooth.tables.findings import findings
+from unsmooth.tables.calibration import calibration_table
+from unsmooth.tables.findings import Finding, compared_findings, findings
 from unsmooth.tables.layouts import (
     Table,
     cost_table,
@@ -8,6 +9,7 @@ from unsmooth.tables.layouts import (
     scores_table,
     short_table,
 )
+from unsmooth.tables.losses import losses_summary, losses_table
 from unsmooth.tables.scorecard import SCORECARD, scorecard, scorecard_table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
 from unsmooth.tables.writing import write_table
@@ -16,9 +18,14 @@ __all__ = [
     "DIFFERENCES",
     "SCORECARD",
     "SUMMARY",
+    "Finding",
     "Table",
+    "calibration_table",
+    "compared_findings",
     "cost_table",
     "findings",
+    "losses_summary",
+    "losses_table",
     "main_table",
     "paired_differences",
     "scorecard",

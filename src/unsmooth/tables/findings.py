@@ -1,5 +1,7 @@
 """Sentences about what the numbers show, and only that."""
 
+from typing import NamedTuple
+
 import numpy as np
 from pandas import DataFrame, Series
 
@@ -17,7 +19,37 @@ _METRIC_WORDS = {"error": "error", "aurc": "AURC", "risk_at_coverage_20": "risk 
 _VERBS = {1: "rises", -1: "falls", 0: "does not measurably change"}
 
 
+class Finding(NamedTuple):
+    """One sentence, and what it is about.
+
+    Attributes:
+        comparison: "loss" (a loss against CE), "score" (a repair against MSP), "repair" (both against CE under MSP) or
+            "growth" (of smoothing, step by step).
+        configuration: loss and alpha that are compared; None for "growth".
+    """
+
+    experiment: str
+    architecture: str
+    comparison: str
+    configuration: tuple[str, float] | None
+    text: str
+
+
 def findings(summary: DataFrame, differences: DataFrame) -> list[str]:
+    """The texts of `compared_findings`, each with its experiment and architecture before it.
+
+    Args:
+        summary: from `summarise`.
+        differences: from `paired_differences`.
+
+    Raises:
+        ValueError: on missing columns or no rows.
+    """
+    found = compared_findings(summary, differences)
+    return [f"{finding.experiment}, {finding.architecture}: {finding.text}" for finding in found]
+
+
+def compared_findings(summary: DataFrame, differences: DataFrame) -> list[Finding]:
     """Sentences on error, AURC and risk at 20 % coverage: each loss against CE, each repair against MSP, and both.
 
     A rise or fall is named only where its 95 % paired bootstrap interval excludes 0; without an interval none is.
@@ -39,14 +71,15 @@ def findings(summary: DataFrame, differences: DataFrame) -> list[str]:
     # A score does not change the prediction, and losses under the other scores are in the tables.
     against_ce = (differences["comparison"] == "loss") & (differences["score"] == BASELINE_SCORE)
     kept &= against_ce | ((differences["comparison"] != "loss") & (differences["metric"] != "error"))
-    sentences = []
+    found = []
     for place, rows in in_order(differences[kept]).groupby(["experiment", "architecture"], sort=False):
-        name = ", ".join(map(str, place))
-        by = ["comparison", "loss", "alpha", "score"]
-        sentences += [f"{name}: {_sentence(group)}" for _, group in rows.groupby(by, sort=False)]
-        mine = summary[(summary["experiment"] == place[0]) & (summary["architecture"] == place[1])]
-        sentences += [f"{name}: {sentence}" for sentence in _growth(mine)]
-    return sentences
+        experiment, architecture = map(str, place)
+        for _, group in rows.groupby(["comparison", "loss", "alpha", "score"], sort=False):
+            comparison, loss, alpha = group[["comparison", "loss", "alpha"]].iloc[0]
+            found.append(Finding(experiment, architecture, comparison, (loss, alpha), _sentence(group)))
+        mine = summary[(summary["experiment"] == experiment) & (summary["architecture"] == architecture)]
+        found += [Finding(experiment, architecture, "growth", None, text) for text in _growth(mine)]
+    return found
 
 
 def _sentence(rows: DataFrame) -> str:

@@ -11,12 +11,14 @@ BASELINE_LOSS, BASELINE_SCORE = "ce", "msp"
 WITHOUT_STRENGTH = (BASELINE_LOSS, "brier")
 REPAIRED_SCORES = ("msp_temperature", "max_logit_pnorm")
 MAIN_SCORES = (BASELINE_SCORE, *REPAIRED_SCORES)
+CALIBRATED_SCORE = "msp_temperature_nll"
 
 LOSS_LABELS = {
     "ce": "CE",
     "ls": "LS",
     "nls": "NLS",
     "mbls": "MbLS",
+    "mbls_0": "MbLS m=0",
     "maxsup": "MaxSup",
     "focal": "Focal",
     "flsd": "FLSD",
@@ -31,6 +33,7 @@ LOSS_LABELS = {
 SCORE_LABELS = {
     "msp": "MSP",
     "msp_temperature": "MSP with temperature",
+    "msp_temperature_nll": "MSP with NLL temperature",
     "max_logit_pnorm": "p-norm",
     "max_logit": "Max logit",
     "negative_entropy": "Neg. entropy",
@@ -86,7 +89,21 @@ METRICS = {
     "ece": MetricStyle("ECE"),
     "nll": MetricStyle("NLL", unit="nats", decimals=3),
     "brier": MetricStyle("Brier", unit="", decimals=3),
+    "accuracy": MetricStyle("Accuracy", better="↑"),
+    "adaptive_ece": MetricStyle("Adaptive ECE"),
+    "classwise_ece": MetricStyle("Classwise ECE", decimals=3),
+    "ece_mbls": MetricStyle("ECE (MbLS)"),
+    "adaptive_ece_mbls": MetricStyle("Adaptive ECE (MbLS)"),
+    "classwise_ece_mbls": MetricStyle("Classwise ECE (MbLS)", decimals=3),
+    "mean_logit_distance": MetricStyle("Mean logit distance", unit="", better=""),
+    "max_logit_distance": MetricStyle("Max logit distance", unit="", better=""),
+    "top_logit_margin": MetricStyle("Margin of the top logit", unit="", better=""),
 }
+LOGIT_DISTANCES = ("mean_logit_distance", "max_logit_distance", "top_logit_margin")
+CALIBRATION_METRICS = (  # shown by the calibration table alone
+    *("accuracy", "adaptive_ece", "classwise_ece", "ece_mbls", "adaptive_ece_mbls", "classwise_ece_mbls"),
+    *LOGIT_DISTANCES,
+)
 COMPARISONS = ("loss", "score", "repair")
 DASH, DAGGER = "–", "†"
 

@@ -10,6 +10,7 @@ from pandas import DataFrame, Series
 from tabulate import tabulate
 
 from unsmooth.tables.labels import (
+    CALIBRATION_METRICS,
     CELL,
     CONFIGURATION,
     DAGGER,
@@ -52,6 +53,8 @@ class Table:
 def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
     """Every metric of every loss and alpha under MSP, fitted temperature and fitted p-norm.
 
+    Those that belong to `calibration_table` alone are left to it.
+
     Args:
         summary: from `summarise`.
         fitted: one row a cell and fitted score, columns experiment, architecture, loss, alpha, seed, score and
@@ -79,14 +82,14 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
             fell_back = fallbacks.get(key, 0) if values_of else 0
             record = dict(zip([*CONFIGURATION, "score"], key, strict=True))
             record |= {"seeds": int(group["seeds"].min()), "fell_back": fell_back}
-            text = _headings(group.iloc[0], rows)
+            text = headings(group.iloc[0], rows)
             text["Score"] = score_label(score) + (f" {DAGGER}" if fell_back else "")
             for metric in _metrics_of(rows):
                 style = metric_style(metric)
                 column = f"{metric}_pct" if style.unit == "%" else metric
                 values = {name: style.scale * values_of.get(metric, {}).get(name, np.nan) for name in STATISTICS}
                 record |= {column + suffix: values[name] for name, suffix in STATISTICS.items()}
-                text[style.title] = _plus_minus(values["mean"], values["std"], style.decimals)
+                text[style.title] = plus_minus(values["mean"], values["std"], style.decimals)
             records.append(record)
             texts.append(text)
     note = f"{DAGGER} did not beat MSP on the validation split in at least one seed and is MSP there."
@@ -94,7 +97,7 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
         "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",
         DataFrame(records),
         DataFrame(texts),
-        len(_headings(rows.iloc[0], rows)) + 1,
+        len(headings(rows.iloc[0], rows)) + 1,
         (note,) if any(record["fell_back"] for record in records) else (),
     )
 
@@ -118,11 +121,11 @@ def scores_table(summary: DataFrame) -> Table:
     texts = []
     for _, group in rows.groupby(["experiment", "architecture", "score"], sort=False):
         found = group.set_index(["loss", "alpha", "metric"])[["mean", "std"]].to_dict("index")
-        text = _headings(group.iloc[0], rows, of_loss=False) | {"Score": score_label(group["score"].iloc[0])}
+        text = headings(group.iloc[0], rows, of_loss=False) | {"Score": score_label(group["score"].iloc[0])}
         for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False):
             for metric, short in metrics.items():
                 values = found.get((loss, alpha, metric), {"mean": np.nan, "std": np.nan})
-                cell = _plus_minus(100.0 * values["mean"], 100.0 * values["std"], 2)
+                cell = plus_minus(100.0 * values["mean"], 100.0 * values["std"], 2)
                 text[f"{loss_label(loss, alpha)} {short}"] = cell
         texts.append(text)
     data = rows.pivot(index=[*CONFIGURATION, "score"], columns="metric", values=list(STATISTICS)) * 100.0
@@ -131,7 +134,7 @@ def scores_table(summary: DataFrame) -> Table:
         "AURC and risk at 20 % coverage (R@20) of every score, in percent, lower is better (mean ± std over seeds).",
         in_order(data.reset_index()),
         DataFrame(texts),
-        len(_headings(rows.iloc[0], rows, of_loss=False)) + 1,
+        len(headings(rows.iloc[0], rows, of_loss=False)) + 1,
     )
 
 
@@ -206,7 +209,7 @@ def short_table(summary: DataFrame) -> str:
         means = rows.set_index(["loss", "alpha", "score", "metric"])["mean"]
         lines = [
             [loss_label(loss, alpha)]
-            + [_plus_minus(100.0 * means.get((loss, alpha, *column), np.nan), np.nan, 2) for column in columns]
+            + [plus_minus(100.0 * means.get((loss, alpha, *column), np.nan), np.nan, 2) for column in columns]
             for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False)
         ]
         table = tabulate(
@@ -229,18 +232,18 @@ def _fallbacks(fitted: DataFrame | None) -> dict[Hashable, int]:
 
 
 def _metrics_of(rows: DataFrame) -> list[str]:
-    present = rows["metric"].unique()
-    return [name for name in METRICS if name in present] + sorted(set(present) - METRICS.keys())
+    present = set(rows["metric"]) - {*CALIBRATION_METRICS}
+    return [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
 
 
-def _headings(row: Series, rows: DataFrame, *, of_loss: bool = True) -> dict[str, str]:
+def headings(row: Series, rows: DataFrame, *, of_loss: bool = True) -> dict[str, str]:
     """Leading text columns; experiment and architecture only where the table has more than one."""
     named = [name for name in ("experiment", "architecture") if rows[name].nunique() > 1]
     heading = {name.capitalize(): str(row[name]) for name in named}
     return heading | ({"Loss": loss_label(row["loss"], row["alpha"])} if of_loss else {})
 
 
-def _plus_minus(mean: float, std: float, decimals: int) -> str:
+def plus_minus(mean: float, std: float, decimals: int) -> str:
     if np.isnan(mean):
         return DASH
     return f"{mean:.{decimals}f}" + ("" if np.isnan(std) else f" ± {std:.{decimals}f}")

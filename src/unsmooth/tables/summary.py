@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas import DataFrame, Series
+from scipy.stats import norm
 
 from unsmooth.tables.labels import (
     BASELINE_LOSS,
@@ -27,7 +28,7 @@ SUMMARY = [*CONFIGURATION, "score", "metric", "mean", "std", "low", "high", "see
 DIFFERENCES = [
     *["experiment", "architecture", "comparison", "loss", "alpha", "score"],
     *["baseline_loss", "baseline_alpha", "baseline_score", "metric"],
-    *["value", "baseline", "difference", "std", "low", "high", "seeds", "sign"],
+    *["value", "baseline", "difference", "std", "low", "high", "seeds", "sign", "p_value"],
 ]
 MAX_UNDEFINED_REPLICATES = 0.05  # above this share the interval is undefined too
 
@@ -90,7 +91,9 @@ def paired_differences(metrics: DataFrame, replicates: DataFrame) -> DataFrame:
     Returns:
         Columns `DIFFERENCES`, fractions: `value` and `baseline` are means over the common seeds, `difference` is value
         - baseline with its standard deviation over seeds and 95 % interval; `sign` is 1 or -1 where the interval
-        excludes 0, otherwise 0. Whether more is better depends on the metric.
+        excludes 0, otherwise 0. Whether more is better depends on the metric. `p_value` is that of no difference,
+        two-sided, 2 Phi(-|difference| / s) with s the standard deviation of the replicates: the share of replicates
+        beyond 0 cannot fall below 2 / (replicates + 1), too coarse to correct for many comparisons.
 
     Raises:
         ValueError: on missing columns, no rows, or a repeated row.
@@ -115,7 +118,10 @@ def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str) -> DataFra
     means = pairs.groupby(by)[["value", "baseline_value"]].mean(skipna=False).reset_index()
     spread = spread.rename(columns={"mean": "difference"}).merge(means, on=by)
     sign = (spread["low"] > 0).astype(np.int64) - (spread["high"] < 0).astype(np.int64)
-    return spread.rename(columns={"baseline_value": "baseline"}).assign(comparison=name, sign=sign)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.abs(spread["difference"]) / spread["se"]
+    p_value = np.where(spread["difference"] == 0, 1.0, 2 * norm.sf(z))
+    return spread.rename(columns={"baseline_value": "baseline"}).assign(comparison=name, sign=sign, p_value=p_value)
 
 
 def _aligned(metrics: DataFrame, replicates: DataFrame) -> tuple[DataFrame, NDArray[np.float64]]:
@@ -151,15 +157,16 @@ def _spread(
     for members in groups:
         group = values[members]
         std = group.std(ddof=1) if len(group) > 1 else np.nan
-        low, high = _percentile_interval(draws[members].mean(axis=0)) if np.isfinite(group).all() else (np.nan, np.nan)
-        records.append((group.mean(), std, low, high, len(group)))
+        interval = _interval(draws[members].mean(axis=0)) if np.isfinite(group).all() else (np.nan, np.nan, np.nan)
+        records.append((group.mean(), std, *interval, len(group)))
     keys = rows[by].iloc[[members[0] for members in groups]].reset_index(drop=True)
-    return keys.join(DataFrame(records, columns=["mean", "std", "low", "high", "seeds"]))
+    return keys.join(DataFrame(records, columns=["mean", "std", "low", "high", "se", "seeds"]))
 
 
-def _percentile_interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+def _interval(draws: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Limits of the percentile interval and the standard error."""
     defined = draws[np.isfinite(draws)]
     if not len(defined) or len(defined) < (1.0 - MAX_UNDEFINED_REPLICATES) * len(draws):
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     low, high = np.quantile(defined, [0.025, 0.975])
-    return float(low), float(high)
+    return float(low), float(high), float(defined.std())

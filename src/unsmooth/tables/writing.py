@@ -69,6 +69,7 @@ def _latex(text: str) -> str:
         "±": r"$\pm$",
         "↓": r"$\downarrow$",
         "↑": r"$\uparrow$",
+        "→": r"$\to$",
     }
     escapes |= {
         DASH: "--",

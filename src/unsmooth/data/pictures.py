@@ -1,0 +1,38 @@
+"""Samples of an image dataset as pictures to look at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from unsmooth.data.arrays import load_split
+from unsmooth.data.image_files import IMAGES, read_image_files
+
+__all__ = ["read_pictures"]
+
+
+def read_pictures(folder: Path, split: str, rows: Sequence[int], *, side: int = 96) -> list[Image.Image]:
+    """Read some samples of one split of a prepared image dataset.
+
+    Args:
+        folder: the prepared dataset; its inputs must be images.
+        split: which part of it.
+        rows: indices into the split.
+        side: larger images are shrunk to fit a square of this many pixels, whole, with their proportions.
+
+    Returns:
+        The pictures in the order of `rows`, grey or in colour.
+
+    Raises:
+        DatasetError: the dataset is missing or damaged, or has no such split.
+    """
+    if (folder / IMAGES).exists():
+        images = read_image_files(folder)
+        pictures = [Image.open(images.root / images.paths[split][row].decode()).convert("RGB") for row in rows]
+    else:
+        inputs = load_split(folder, split).inputs
+        pixels = [inputs[row].permute(1, 2, 0).squeeze(2).numpy() for row in rows]  # (C, H, W) -> (H, W[, C])
+        pictures = [Image.fromarray(picture) for picture in pixels]
+    for picture in pictures:
+        picture.thumbnail((side, side))
+    return pictures

@@ -1,0 +1,5 @@
+"""The interactive page of a run of the workflow, or of diagnoses: one HTML file that needs no network."""
+
+from pathlib import Path
+
+ASSETS = [Path(__file__).with_name(f"page.{suffix}") for suffix in ("html", "css", "js")]

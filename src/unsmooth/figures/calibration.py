@@ -1,0 +1,168 @@
+"""How far stated probabilities are from frequencies, and what each loss does to the distances between logits."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from unsmooth.figures.style import (
+    AFTER_STYLE,
+    BEFORE_STYLE,
+    configurations_of,
+    legend_below,
+    new_figure,
+    single_experiment,
+    styled,
+)
+from unsmooth.tables.labels import (
+    BASELINE_SCORE,
+    CALIBRATED_SCORE,
+    CELL,
+    CONFIGURATION,
+    LOGIT_DISTANCES,
+    in_order,
+    loss_label,
+    metric_style,
+    require_columns,
+)
+from unsmooth.tables.summary import SUMMARY
+
+STYLES = {
+    BASELINE_SCORE: BEFORE_STYLE | {"markersize": 2.5, "linewidth": 0.9},
+    CALIBRATED_SCORE: AFTER_STYLE | {"markersize": 2.5, "linewidth": 0.9},
+}
+LABELS = {BASELINE_SCORE: "before", CALIBRATED_SCORE: "after the temperature that minimises NLL on validation"}
+DIAGONAL_STYLE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":"}
+MAX_COLUMNS = 4
+FEWEST = 20  # samples of a bin that is drawn: the accuracy of fewer is luck
+
+
+@styled
+def reliability(diagrams: DataFrame, summary: DataFrame, *, width: float = 7.0) -> tuple[Figure, DataFrame]:
+    """Reliability diagrams above histograms of the confidence, before and after temperature, a panel a loss and alpha.
+
+    Samples of all seeds are pooled. Where the line is below the diagonal the classifier is overconfident.
+
+    Args:
+        diagrams: one row a cell, score and bin: experiment, architecture, loss, alpha, seed, score, bin, low, high,
+            count, confidence, accuracy (fractions). The bins must be the same in all cells.
+        summary: from `tables.summarise`, for the ECE in the titles.
+        width: inches; the height follows from the number of panels.
+
+    Returns:
+        The figure, in percent, and its data: experiment, architecture, loss, alpha, score, low, high, count,
+        confidence, accuracy, share (of samples in the bin); fractions.
+
+    Raises:
+        ValueError: on missing columns or rows, or several experiments.
+    """
+    require_columns(diagrams, [*CELL, "score", "bin", "low", "high", "count", "confidence", "accuracy"], "diagrams")
+    require_columns(summary, SUMMARY, "summary")
+    title = single_experiment(diagrams, "diagrams")
+    data = _pooled(diagrams[diagrams["score"].isin(STYLES)])
+    require_columns(data, ["count"], f"diagrams restricted to {list(STYLES)}")
+
+    configurations = configurations_of(data)
+    rows = -(-len(configurations) // MAX_COLUMNS)
+    columns = -(-len(configurations) // rows)
+    figure = new_figure(width, 0.9 + 2.2 * rows)
+    grid = figure.subplots(2 * rows, columns, sharex=True, sharey="row", squeeze=False, height_ratios=[5, 2] * rows)
+    highest = 100.0 * data["share"].max()
+    for place, (loss, alpha) in enumerate(configurations):
+        row, column = divmod(place, columns)
+        diagram, histogram = grid[2 * row, column], grid[2 * row + 1, column]
+        mine = data[(data["loss"] == loss) & (data["alpha"] == alpha)]
+        diagram.plot([0, 100], [0, 100], **DIAGONAL_STYLE)
+        for score, style in STYLES.items():
+            _draw(diagram, histogram, mine[mine["score"] == score], style)
+        diagram.set(ylim=(0, 100), title=f"{loss_label(loss, alpha)}\n{_ece_text(summary, loss, alpha)}")
+        histogram.set(xlim=(0, 100), ylim=(0, 1.05 * highest))
+        if column == 0:
+            diagram.set_ylabel("Accuracy (%)")
+            histogram.set_ylabel("Share (%)")
+        if place + columns >= len(configurations):
+            histogram.set_xlabel("Confidence (%)")
+            histogram.tick_params(labelbottom=True)
+    for axes in grid.reshape(rows, 2, columns).transpose(0, 2, 1).reshape(-1, 2)[len(configurations) :].flat:
+        axes.remove()
+    figure.suptitle(title)
+    legend_below(
+        figure,
+        {LABELS[score]: style for score, style in STYLES.items()} | {"calibrated": DIAGONAL_STYLE},
+        title=f"bins of at least {FEWEST} samples, all seeds together; below the diagonal: overconfident",
+    )
+    return figure, data
+
+
+@styled
+def logit_distances(summary: DataFrame, *, width: float = 7.0) -> tuple[Figure, DataFrame]:
+    """Mean and largest distance of the top logit to the others and its margin, a row a loss and alpha.
+
+    Args:
+        summary: from `tables.summarise`, one experiment and architecture.
+        width: inches; the height follows from the number of losses.
+
+    Returns:
+        The figure, before and after the temperature that minimises NLL, with 95 % bootstrap intervals, and its data:
+        rows of `summary`.
+
+    Raises:
+        ValueError: on missing columns or rows, or several experiments.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    data = in_order(summary[summary["metric"].isin(LOGIT_DISTANCES) & summary["score"].isin(STYLES)])
+    require_columns(data, SUMMARY, f"summary restricted to {list(LOGIT_DISTANCES)}")
+    title = single_experiment(data, "summary")
+    configurations = configurations_of(data)
+    places = {configuration: place for place, configuration in enumerate(configurations)}
+    figure = new_figure(width, 1.35 + 0.19 * len(configurations))
+    sizes = {BASELINE_SCORE: 5.0, CALIBRATED_SCORE: 3.0}  # both are seen where they coincide
+    looks = {score: style | {"linestyle": "", "markersize": sizes[score]} for score, style in STYLES.items()}
+    for axes, metric in zip(figure.subplots(1, len(LOGIT_DISTANCES), sharey=True), LOGIT_DISTANCES, strict=True):
+        for score, style in looks.items():
+            rows = data[(data["metric"] == metric) & (data["score"] == score)]
+            mean, low, high = (rows[name].to_numpy() for name in ("mean", "low", "high"))
+            bars = np.nan_to_num(np.vstack([np.maximum(mean - low, 0.0), np.maximum(high - mean, 0.0)]))
+            heights = [places[key] for key in zip(rows["loss"], rows["alpha"], strict=True)]
+            axes.errorbar(mean, heights, xerr=bars, capsize=2, elinewidth=0.9, **style)
+        axes.set(title=metric_style(metric).label, xlabel="Units of the logits")
+        axes.set(xlim=(0, None), ylim=(len(configurations) - 0.5, -0.5))
+        axes.set_yticks(range(len(configurations)), [loss_label(*configuration) for configuration in configurations])
+    figure.axes[0].set_ylabel("Loss, strength")
+    figure.suptitle(title)
+    legend_below(
+        figure,
+        {LABELS[score]: style for score, style in looks.items()},
+        title="bars: 95 % bootstrap interval of the mean over seeds",
+    )
+    return figure, data
+
+
+def _pooled(diagrams: DataFrame) -> DataFrame:
+    """The diagrams of every configuration and score, with the samples of all seeds in one."""
+    sums = diagrams.assign(
+        confidence=diagrams["confidence"] * diagrams["count"], accuracy=diagrams["accuracy"] * diagrams["count"]
+    )
+    by = [*CONFIGURATION, "score"]
+    pooled = sums.groupby([*by, "low", "high"])[["count", "confidence", "accuracy"]].sum().reset_index()
+    means = pooled[["confidence", "accuracy"]].div(pooled["count"].where(pooled["count"] > 0), axis=0)
+    share = pooled["count"] / pooled.groupby(by)["count"].transform("sum")
+    return in_order(pooled.assign(confidence=means["confidence"], accuracy=means["accuracy"], share=share))
+
+
+def _draw(diagram: Axes, histogram: Axes, bins: DataFrame, style: dict[str, Any]) -> None:
+    drawn = bins[bins["count"] >= FEWEST]
+    diagram.plot(100.0 * drawn["confidence"], 100.0 * drawn["accuracy"], **style)
+    edges = [*(100.0 * bins["low"]), 100.0 * bins["high"].iloc[-1]]
+    histogram.stairs(100.0 * bins["share"], edges, color=style["color"], linestyle=style["linestyle"], linewidth=0.9)
+
+
+def _ece_text(summary: DataFrame, loss: str, alpha: float) -> str:
+    rows = summary[(summary["loss"] == loss) & (summary["alpha"] == alpha) & (summary["metric"] == "ece")]
+    means = rows.set_index("score")["mean"]
+    missing = [score for score in STYLES if score not in means]
+    if missing:
+        raise ValueError(f"summary must have the ECE of {loss_label(loss, alpha)} under {missing}")
+    return f"ECE {' → '.join(f'{100 * means[score]:.1f}' for score in STYLES)} %"

@@ -1,0 +1,65 @@
+"""A finished run of one small image experiment, without training: cells of drawn logits, scored and measured."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from collect import collect
+from evaluate import evaluate
+from score import score
+
+from unsmooth.collection import read_cell_logits
+from unsmooth.data.arrays import Split, write_dataset
+from unsmooth.experiment import Cell, Evaluation
+from unsmooth.figures import max_logit_given_probability
+from unsmooth.logits import write_logits
+
+CONFIGURATIONS = [("ce", 0.0), ("ls", 0.1), ("ls", 0.4)]
+SEEDS = (0, 1)
+CLASSES = ["a <b>", "b", "c", "d", "e"]
+SIZES = {"val": 400, "test": 600}
+SCORES = ["msp", "msp_temperature", "max_logit_pnorm", "energy"]
+
+
+def write_run(folder: Path, experiment: str, architecture: str) -> dict[str, object]:
+    """Write cells, tables and dataset of an experiment under `folder`; return the arguments of `experiment_content`."""
+    cells = [vars(Cell(experiment, architecture, *key, seed)) for key in CONFIGURATIONS for seed in SEEDS]
+    folders = [folder / Cell(**cell).folder for cell in cells]
+    for cell, place in zip(cells, folders, strict=True):
+        _write_cell(place, **cell)
+    tables = folder / "results" / "tables" / experiment
+    files = [[place / name for place in folders] for name in ("metrics.csv", "bootstrap.parquet")]
+    collect(*files, cells, tables / "summary.csv", tables / "differences.csv", tables / "findings.md")
+    ends = [cell for cell in cells if cell["alpha"] in (0.0, 0.4)]
+    paths = [folder / Cell(**cell).folder / "logits" / "test.safetensors" for cell in ends]
+    _, windows = max_logit_given_probability(read_cell_logits(paths, ends), splits=["test"])
+    windows.to_csv(tables / "windows.csv", index=False)
+    dataset = folder / "resources" / experiment
+    images = torch.randint(0, 256, (SIZES["test"], 1, 8, 8), dtype=torch.uint8, generator=torch.manual_seed(0))
+    splits = {"test": Split(images, torch.zeros(len(images), dtype=torch.int64))}
+    write_dataset(dataset, splits, dataset=experiment, classes=CLASSES, mean=[0.5], std=[0.5])
+    return {"cells": cells, "tables": tables, "dataset": dataset}
+
+
+def _write_cell(folder: Path, experiment: str, architecture: str, loss: str, alpha: float, seed: int) -> None:
+    logits = folder / "logits"
+    for split, count in SIZES.items():
+        generator = np.random.default_rng([seed, count])
+        targets = generator.integers(0, len(CLASSES), count)
+        values = generator.normal(size=(count, len(CLASSES))) + 2.5 * np.eye(len(CLASSES))[targets]
+        # As smoothing does: the largest logit is pulled down where it is right.
+        values -= alpha * np.maximum(values - 2, 0) * (values.argmax(axis=1) == targets)[:, None]
+        write_logits(logits / f"{split}.safetensors", values.astype(np.float32), targets, metadata={})
+    scores = folder / "scores"
+    results = (scores / "test.safetensors", scores / "fitted.json", scores / "pnorm_sweep.csv")
+    score(logits / "val.safetensors", logits / "test.safetensors", SCORES, *results)
+    evaluate(
+        *results[:2],
+        logits / "test.safetensors",
+        Evaluation(bootstrap_replicates=100, curve_points=20),
+        *(folder / name for name in ("metrics.csv", "bootstrap.parquet", "curves.parquet", "reliability.parquet")),
+    )
+    run = {"device": "cpu", "epochs": 3, "parameters": 100, "wall_time_s": 1.5, "images_per_s": 200.0}
+    run |= {"peak_memory_mb": 50.0, "peak_device_memory_mb": None}
+    (folder / "run.json").write_text(json.dumps(run))

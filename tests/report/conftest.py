@@ -1,0 +1,106 @@
+"""The report page of a small finished run, and Chromium to open it with."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# The scripts are files that snakemake runs, not a package.
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
+
+from explore import explore
+from miniatures.finished_run import write_run
+from playwright.sync_api import Browser, Page, sync_playwright
+from write_report import write_report
+
+from unsmooth.diagnosis import diagnose
+from unsmooth.explorer.diagnoses import diagnoses_page
+from unsmooth.explorer.page import write_page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+EXPERIMENTS = {"first": "resnet8", "second": "mlp"}
+COMPARED = {"first": {"published": [], "deviations": [{"what": "This.", "why": "That.", "switchable": False}]}}
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run; results/report/index.html is its page. The second experiment has no images."""
+    folder = tmp_path_factory.mktemp("run")
+    before = Path.cwd()
+    os.chdir(folder)  # the scripts run where the results are
+    try:
+        for name, architecture in EXPERIMENTS.items():
+            made = write_run(Path(), name, architecture)
+            explore(
+                made["cells"],
+                made["tables"] / "summary.csv",
+                made["tables"] / "differences.csv",
+                {architecture: made["tables"] / "windows.csv"} if name == "first" else {},
+                {"description": f"The {name} one.", "smoothed": ["ls"], "trained": name == "first"},
+                made["dataset"] if name == "first" else None,
+                Path(f"results/report/{name}.json"),
+            )
+        contents = [Path(f"results/report/{name}.json") for name in EXPERIMENTS]
+        compared = {name: {"as_released": False, **entry} for name, entry in COMPARED.items()}
+        write_report(contents, [], compared, Path("results/report/index.html"))
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def content(run: Path) -> dict:
+    """What the page shows of the first experiment."""
+    return json.loads((run / "results/report/first.json").read_text())[0]
+
+
+@pytest.fixture(scope="session")
+def diagnosed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of one file of logits."""
+    generator = np.random.default_rng(0)
+    targets = generator.integers(0, 6, 1200)
+    logits = generator.normal(size=(1200, 6)) + 2 * np.eye(6)[targets]
+    path = tmp_path_factory.mktemp("diagnosed") / "report.html"
+    found = diagnose(logits, targets, name="test.npz", scores=["max_logit_pnorm", "logit_margin"], replicates=20)
+    write_page(diagnoses_page([found]), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None and "CI" not in os.environ:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a file in a window of its own, without a network; what it asks for or complains about fails the test."""
+    contexts, complaints = [], []
+
+    def opened(path: Path, *, width: int = 1280, scheme: str = "light") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url) if _is_foreign(request.url, path) else None)
+        page.goto(path.as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _is_foreign(url: str, path: Path) -> bool:
+    return not url.startswith("data:") and url.partition("#")[0] != path.as_uri()

@@ -1,0 +1,248 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from unsmooth.cli import app
+from unsmooth.experiment import load_experiment
+from unsmooth.provenance import canonical_json
+from unsmooth.records import ChangedFileError, RecordError, checked_digests, record_path, write_records
+from unsmooth.verification import VerificationError, verify
+
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "score.py"
+MANIFEST = "resources/gaussians/manifest.json"
+CE, LS = (f"results/cells/study/mlp/{loss}/seed-0" for loss in ("ce_alpha-0", "ls_alpha-0.2"))
+SUMMARY = "results/tables/study/summary.csv"
+FIGURE = "results/figures/study/mlp/degradation.png"
+
+
+def done(rule, outputs, inputs, content, *, params=None):
+    """Do what a job of the workflow does: write its outputs, then their records."""
+    for path in map(Path, outputs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{path.name} {content}\n")
+    write_records(outputs, rule=rule, inputs=checked_digests(inputs), params=params or {}, script=SCRIPT)
+
+
+def train(cell, content, experiment):
+    (found,) = (found for found in experiment.cells("study") if found.folder == cell)
+    params = {"training": canonical_json(experiment.training(found)), "checkpoint": f"{cell}/checkpoint.pt"}
+    done("train", [f"{cell}/model.safetensors", f"{cell}/run.json"], [MANIFEST], content, params=params)
+
+
+def dump_logits(cell):
+    done("dump_logits", [f"{cell}/logits/test.safetensors"], [f"{cell}/model.safetensors"], f"of {cell}")
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """A configuration with an experiment of two cells."""
+    monkeypatch.chdir(tmp_path)
+    settings = {
+        "description": "A test.",
+        "dataset": {"kind": "gaussians"},
+        "architectures": {"mlp": {"hidden": [8]}},
+        "recipe": {"epochs": 2, "batch_size": 50, "optimizer": {"kind": "adamw", "lr": 0.01}},
+        "losses": {"ce": None, "ls": {"alpha": [0.2]}},
+        "seeds": [0],
+    }
+    Path("experiments").mkdir()
+    Path("experiments/study.yaml").write_text(yaml.safe_dump(settings))
+    scores = ["msp", "msp_temperature", "max_logit_pnorm"]
+    Path("config.yaml").write_text(yaml.safe_dump({"experiments": ["study"], "scores": scores}))
+    return load_experiment(Path("experiments/study.yaml"))
+
+
+@pytest.fixture
+def results(experiment):
+    """The files and records of a finished workflow."""
+    done("build_dataset", [MANIFEST], [], "of the data")
+    for cell in (CE, LS):
+        train(cell, f"of {cell}", experiment)
+        dump_logits(cell)
+    done("collect", [SUMMARY], [f"{cell}/logits/test.safetensors" for cell in (CE, LS)], "of both")
+    done("draw_degradation", [FIGURE], [SUMMARY], "drawn", params={"settings": '{"figures.width": 7.0}'})
+    return Path("results")
+
+
+def reasons(results, *configs):
+    return {(finding.path, finding.problem, finding.reason) for finding in verify(results, configs).findings}
+
+
+def test_untouched_results_are_what_they_were(results):
+    found = verify(results, [Path("config.yaml")])
+
+    assert found.findings == [] and found.affected == []
+    assert found.files == 9 and len(found.commits) == 1 and found.versions["python"]
+
+
+def test_results_may_have_been_moved_and_renamed(results, tmp_path):
+    shutil.move(tmp_path / "results", tmp_path / "kept")
+
+    assert verify(tmp_path / "kept").findings == []
+
+
+def flip_one_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+@pytest.mark.parametrize("damage", [flip_one_bit, truncate])
+@pytest.mark.parametrize(
+    ("path", "affected"),
+    [
+        (f"{LS}/model.safetensors", [FIGURE, SUMMARY]),
+        (f"{LS}/logits/test.safetensors", [FIGURE, SUMMARY]),
+        (SUMMARY, [FIGURE, SUMMARY]),
+        (FIGURE, [FIGURE]),
+        (MANIFEST, [FIGURE, SUMMARY]),
+    ],
+)
+def test_damage_is_found_with_the_tables_and_figures_that_rest_on_it(results, damage, path, affected):
+    damage(Path(path))
+
+    found = verify(results)
+
+    (finding,) = found.findings
+    assert (finding.path, finding.problem) == (path, "changed")
+    assert finding.reason.startswith("has changed since ") and finding.reason.endswith(" wrote it")
+    assert found.affected == affected
+
+
+def test_file_of_another_cell_is_called_by_its_name(results):
+    shutil.copy(f"{CE}/model.safetensors", f"{LS}/model.safetensors")
+
+    assert reasons(results) == {
+        (f"{LS}/model.safetensors", "changed", f"holds the content of {CE}/model.safetensors"),
+    }
+
+
+def test_missing_and_empty_files_are_named(results):
+    Path(SUMMARY).unlink()
+    Path(FIGURE).write_bytes(b"")
+
+    assert reasons(results) == {(SUMMARY, "missing", "is missing"), (FIGURE, "changed", "is empty")}
+
+
+def test_logits_of_an_earlier_model_are_stale(results, experiment):
+    train(LS, "trained anew", experiment)
+
+    assert reasons(results) == {
+        (f"{LS}/logits/test.safetensors", "stale", f"was made from another {LS}/model.safetensors"),
+    }
+    assert verify(results).affected == [FIGURE, SUMMARY]
+
+
+def test_model_of_an_earlier_dataset_is_stale(results):
+    done("build_dataset", [MANIFEST], [], "of other data")
+
+    assert reasons(results) == {
+        (f"{cell}/{file}", "stale", f"was made from another {MANIFEST}")
+        for cell in (CE, LS)
+        for file in ("model.safetensors", "run.json")
+    }
+
+
+def test_changed_and_new_settings_are_named_by_key(results):
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    Path("config.yaml").write_text(yaml.safe_dump(config | {"figures": {"width": 6}}))
+    study = yaml.safe_load(Path("experiments/study.yaml").read_text())
+    study["recipe"]["epochs"], study["seeds"] = 3, [0, 1]
+    Path("experiments/study.yaml").write_text(yaml.safe_dump(study))
+
+    retrained = "was made with training.recipe.epochs 2, the configuration has 3"
+    assert reasons(results, Path("config.yaml")) == {
+        (FIGURE, "stale", "was made with figures.width 7.0, the configuration has 6.0"),
+        *((f"{cell}/{file}", "stale", retrained) for cell in (CE, LS) for file in ("model.safetensors", "run.json")),
+        *((f"{cell[:-1]}1", "missing", "is in the configuration, but was never made") for cell in (CE, LS)),
+    }
+    assert reasons(results) == set()
+
+
+def test_file_without_a_record_is_named(results):
+    Path("results/tables/study/by_hand.csv").write_text("1\n")
+
+    assert reasons(results) == {
+        ("results/tables/study/by_hand.csv", "unrecorded", "has no record of where it comes from")
+    }
+
+
+def test_cell_that_was_deleted_and_is_in_no_table_is_not_missed(results, experiment):
+    done("collect", [SUMMARY], [f"{CE}/logits/test.safetensors"], "of one")
+    done("draw_degradation", [FIGURE], [SUMMARY], "drawn")
+    shutil.rmtree(LS)
+
+    assert reasons(results) == set()
+
+
+@pytest.mark.parametrize("damage", [flip_one_bit, truncate, lambda path: path.write_text("{}")])
+def test_damaged_record_is_named(results, damage):
+    damage(record_path(SUMMARY))
+
+    assert reasons(results) == {(SUMMARY, "changed", "has a damaged record")}
+    with pytest.raises(RecordError, match=r"results/tables/study/summary\.csv\.json"):
+        checked_digests([SUMMARY])
+
+
+def test_job_refuses_a_changed_input_and_says_what_to_do(results):
+    flip_one_bit(Path(SUMMARY))
+
+    with pytest.raises(ChangedFileError, match=f"^{SUMMARY} has changed since collect wrote it: delete it to have it"):
+        checked_digests([MANIFEST, SUMMARY])
+
+
+def test_job_takes_what_no_job_made(tmp_path):
+    (tmp_path / "logits.npz").write_bytes(b"abc")
+
+    assert checked_digests([str(tmp_path / "logits.npz")]) == {
+        str(tmp_path / "logits.npz"): "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    }
+
+
+def test_folder_without_records_is_refused(tmp_path):
+    with pytest.raises(VerificationError, match="has no records of jobs"):
+        verify(tmp_path)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["verify", *arguments])
+
+
+def test_command_says_what_is_wrong_and_exits_with_1(results):
+    assert run("results").exit_code == 0
+    assert "9 files compared with their records, 0 not as they should be." in run("results").stdout
+    flip_one_bit(Path(f"{LS}/model.safetensors"))
+
+    found = run("results")
+
+    assert found.exit_code == 1
+    assert found.stdout.splitlines()[:3] == [
+        f"{LS}/model.safetensors has changed since train wrote it.",
+        f"In doubt: {FIGURE}",
+        f"In doubt: {SUMMARY}",
+    ]
+
+
+def test_command_prints_json(results):
+    Path(FIGURE).unlink()
+
+    found = run("results", "--json")
+
+    assert found.exit_code == 1
+    assert json.loads(found.stdout)["findings"] == [{"problem": "missing", "reason": "is missing", "path": FIGURE}]
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["results", "--config", "nowhere.yaml"]])
+def test_command_refuses_what_is_not_there_in_one_line(results, arguments):
+    found = run(*arguments)
+
+    assert found.exit_code == 1
+    assert found.stderr.startswith("error: ") and len(found.stderr.splitlines()) == 1

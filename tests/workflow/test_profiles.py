@@ -1,0 +1,29 @@
+"""Profiles say where jobs run, of rules that exist, and never which."""
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+
+PROFILES = ["gpu", "kubernetes", "slurm"]
+
+
+def test_profiles_name_rules_and_groups_that_exist(fresh):
+    rules = set(fresh.snakemake("--list-rules").stdout.split())
+
+    for profile in PROFILES:
+        settings = yaml.safe_load((fresh.folder / "profiles" / profile / "config.yaml").read_text())
+        groups = settings.get("groups", {})
+        assert settings.get("set-resources", {}).keys() | groups.keys() <= rules, profile
+        assert settings.get("group-components", {}).keys() <= set(groups.values()), profile
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profile_plans_the_same_jobs_as_the_default(fresh, profile):
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    pytest.importorskip("snakemake_executor_plugin_kubernetes")
+    storage = ["--default-storage-prefix", str(fresh.folder)] if profile == "kubernetes" else []
+    planned = fresh.planned()
+
+    assert planned
+    assert fresh.planned("--workflow-profile", f"profiles/{profile}", *storage) == planned

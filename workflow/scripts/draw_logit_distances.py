@@ -1,0 +1,18 @@
+"""Draw what every loss does to the distances between logits."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.figures import logit_distances, save_figure
+from unsmooth.jobs import job
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        summary = pd.read_csv(snakemake.input.summary)
+        figure, data = logit_distances(
+            summary[summary["architecture"] == snakemake.wildcards.architecture],
+            width=json.loads(snakemake.params.settings)["figures.width"],
+        )
+        save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

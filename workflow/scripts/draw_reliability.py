@@ -1,0 +1,20 @@
+"""Draw the reliability diagrams of an experiment before and after temperature."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.collection import read_cells
+from unsmooth.figures import reliability, save_figure
+from unsmooth.jobs import job
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        summary = pd.read_csv(snakemake.input.summary)
+        figure, data = reliability(
+            read_cells(list(snakemake.input.reliability), json.loads(snakemake.params.cells)),
+            summary[summary["architecture"] == snakemake.wildcards.architecture],
+            width=json.loads(snakemake.params.settings)["figures.width"],
+        )
+        save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

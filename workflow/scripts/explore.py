@@ -1,0 +1,48 @@
+"""Gather what the report page shows of an experiment."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.explorer.run import experiment_content
+from unsmooth.files import atomic_path
+from unsmooth.jobs import job
+
+
+def explore(
+    cells: list[dict],
+    summary: Path,
+    differences: Path,
+    windows: dict[str, Path],
+    settings: dict,
+    dataset: Path | None,
+    output: Path,
+) -> None:
+    """Write a list with one JSON object an architecture."""
+    contents = [
+        experiment_content(
+            [cell for cell in cells if cell["architecture"] == architecture],
+            summary=pd.read_csv(summary),
+            differences=pd.read_csv(differences),
+            windows=pd.read_csv(windows[architecture]) if architecture in windows else None,
+            dataset=dataset,
+            **settings,
+        )
+        for architecture in dict.fromkeys(cell["architecture"] for cell in cells)
+    ]
+    with atomic_path(output) as temporary:
+        temporary.write_text(json.dumps(contents, allow_nan=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        explore(
+            json.loads(snakemake.params.cells),
+            Path(snakemake.input.summary),
+            Path(snakemake.input.differences),
+            {Path(path).parent.name: Path(path) for path in snakemake.input.windows},
+            json.loads(snakemake.params.experiment),
+            Path(snakemake.input.manifest).parent if snakemake.params.images else None,
+            Path(snakemake.output[0]),
+        )

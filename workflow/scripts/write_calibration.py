@@ -1,0 +1,12 @@
+"""Write the table of calibration and logit distances of an experiment."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.jobs import job
+from unsmooth.tables import calibration_table, write_table
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        write_table(calibration_table(pd.read_csv(snakemake.input.summary)), Path(snakemake.output.csv).with_suffix(""))

@@ -1,0 +1,16 @@
+"""Write the table of losses under MSP and its repairs, and what it shows in words."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.files import atomic_path
+from unsmooth.jobs import job
+from unsmooth.tables import losses_summary, losses_table, write_table
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        summary, differences = pd.read_csv(snakemake.input.summary), pd.read_csv(snakemake.input.differences)
+        write_table(losses_table(summary, differences), Path(snakemake.output.csv).with_suffix(""))
+        with atomic_path(Path(snakemake.output.summary)) as temporary:
+            temporary.write_text("\n\n".join(losses_summary(differences)) + "\n", encoding="utf-8")

@@ -1,0 +1,35 @@
+"""Write the report page of a run."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.explorer.page import page, plain_table, write_page
+from unsmooth.jobs import job
+from unsmooth.tables import SUMMARY, scorecard_table
+
+
+def write_report(contents: list[Path], summaries: list[Path], compared: dict, output: Path) -> None:
+    """Write one page of all experiments, with the scorecard of those that have a counterpart in print."""
+    found = [pd.read_csv(path) for path in summaries]
+    summary = pd.concat(found) if found else pd.DataFrame(columns=SUMMARY)
+    text = page(
+        [content for path in contents for content in json.loads(path.read_text(encoding="utf-8"))],
+        title="What label smoothing does to selective classification",
+        lead="Every model of this run: how its error rate falls when it may reject what it trusts least, before and "
+        "after normalising the logits. Intervals are 95 % bootstrap intervals over the test samples.",
+        tables=[plain_table(scorecard_table(compared, summary))] if compared else [],
+        tables_heading="Scorecard against published numbers",
+    )
+    write_page(text, output)
+
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        write_report(
+            [Path(path) for path in snakemake.input.contents],
+            [Path(path) for path in snakemake.input.summaries],
+            json.loads(snakemake.params.experiments),
+            Path(snakemake.output[0]),
+        )
