@@ -1,4 +1,5 @@
 import copy
+from functools import partial
 
 import pytest
 import yaml
@@ -16,7 +17,9 @@ from unsmooth.experiment import (
 )
 from unsmooth.provenance import canonical_json
 from unsmooth.scores import available_scores
-from unsmooth.specs import Recipe
+from unsmooth.specs import Augmentation, Recipe
+from unsmooth.specs.architectures import TorchvisionSpec
+from unsmooth.specs.datasets import Cifar10
 
 EXPERIMENT = {
     "description": "A test.",
@@ -349,6 +352,23 @@ def test_published_results_must_be_of_cells_of_the_experiment(write, change, mes
     load_experiment(write(EXPERIMENT | {"published": [PUBLISHED]}))
     with pytest.raises(ConfigError, match=message):
         load_experiment(write(EXPERIMENT | {"published": [PUBLISHED | change]}))
+
+
+def test_options_newer_than_results_are_told_to_jobs_only_where_they_are_set():
+    for spec, option, value in (
+        (Cifar10, "shuffle", "numpy"),
+        (Augmentation, "random_crop", True),
+        (partial(TorchvisionSpec, name="resnet18"), "dropout", 0.5),
+    ):
+        assert option not in spec().model_dump() and spec(**{option: value}).model_dump()[option] == value
+
+
+def test_dataset_is_named_after_options_that_jobs_are_told_of_only_where_they_are_set(write):
+    data = EXPERIMENT | {"dataset": {"kind": "cifar10"}}
+    numpy = EXPERIMENT | {"dataset": {"kind": "cifar10", "shuffle": "numpy"}}
+
+    assert load_experiment(write(data)).dataset_id == "cifar10"
+    assert load_experiment(write(numpy)).dataset_id == "cifar10_shuffle-numpy"
 
 
 @pytest.mark.parametrize(

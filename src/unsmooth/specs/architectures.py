@@ -1,12 +1,11 @@
 """Architectures that an experiment can name."""
 
-from operator import not_
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
 from unsmooth.data.sources import SOURCES, WEIGHTS
-from unsmooth.specs.base import PositiveInt, Spec
+from unsmooth.specs.base import PositiveInt, Spec, left_at
 
 __all__ = [
     "Architecture",
@@ -107,7 +106,7 @@ class TorchvisionSpec(Spec):
     )
     pretrained: Pretrained = Field(None, description="source of the weights that training starts from")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="before the last layer; ResNets and their kin", exclude_if=not_
+        0.0, description="before the last layer; ResNets and their kin", exclude_if=left_at(0)
     )
 
 

@@ -1,10 +1,11 @@
 """What every part of the configuration is: strict, unchanging, with numbers in range."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Fraction", "NonNegativeFloat", "PositiveFloat", "PositiveInt", "Seed", "Spec", "Strengths"]
+__all__ = ["Fraction", "NonNegativeFloat", "PositiveFloat", "PositiveInt", "Seed", "Spec", "Strengths", "left_at"]
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -18,3 +19,8 @@ class Spec(BaseModel):
     """A part of the configuration: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def left_at(default: object) -> Callable[[Any], bool]:
+    """Return the `exclude_if` of an option that is newer than results: left at its default, no job is told of it."""
+    return lambda value: value == default

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from unsmooth.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec
+from unsmooth.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec, left_at
 
 __all__ = [
     "BankMarketing",
@@ -103,7 +103,7 @@ class Cifar10(_Published):
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
     split_seed: Seed = Field(0, description="seed of the choice of held-out images")
     shuffle: Literal["torch", "numpy"] = Field(
-        "torch", description="generator of that choice; numpy's is MbLS's", exclude_if=lambda name: name == "torch"
+        "torch", description="generator of that choice; numpy's is MbLS's", exclude_if=left_at("torch")
     )
     constants: Literal["cifar10", "cifar100"] = Field("cifar10", description="whose mean and deviation normalise")
 

@@ -1,11 +1,10 @@
 """How a cell is trained: optimizer, schedule, augmentation, precision."""
 
-from operator import not_
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from unsmooth.specs.base import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
+from unsmooth.specs.base import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec, left_at
 
 __all__ = [
     "FOR_IMAGE_FILES",
@@ -123,7 +122,9 @@ class Augmentation(Spec):
     crop_padding: Annotated[int, Field(ge=0)] = Field(0, description="pad by this many black pixels, crop at random")
     flip: bool = Field(False, description="mirror left to right with probability 1/2")
     resized_crop: bool = Field(False, description="crop 8 to 100 % of the area at random and resize; image files only")
-    random_crop: bool = Field(False, description="crop the resized image at random; image files only", exclude_if=not_)
+    random_crop: bool = Field(
+        False, description="crop the resized image at random; image files only", exclude_if=left_at(False)
+    )
 
     @model_validator(mode="after")
     def _one_crop(self) -> Self:
