@@ -20,8 +20,6 @@ def test_profiles_name_rules_and_groups_that_exist(fresh):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_profile_plans_the_same_jobs_as_the_default(fresh, profile):
-    pytest.importorskip("snakemake_executor_plugin_slurm")
-    pytest.importorskip("snakemake_executor_plugin_kubernetes")
     storage = ["--default-storage-prefix", str(fresh.folder)] if profile == "kubernetes" else []
     planned = fresh.planned()
 

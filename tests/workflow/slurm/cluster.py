@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,7 +87,7 @@ class Cluster:
     """Daemons of a Slurm, and their files in a folder."""
 
     folder: Path
-    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    daemons: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -130,9 +130,8 @@ class Cluster:
 
     def stop(self) -> None:
         """End every process of the cluster, by its number."""
-        for process in self._processes():
-            process.kill()
-        for daemon in self.daemons.values():
+        self._kill()
+        for daemon in self.daemons:
             daemon.wait()
 
     def run(self, *command: str) -> str:
@@ -145,10 +144,6 @@ class Cluster:
         lines = self.run("squeue", "-h", "-t", "all", "-o", "%A|%T|%N|%m|%S|%e|%k").splitlines()
         return [Job(*line.split("|")) for line in lines]
 
-    def running(self, comment: str) -> Job | None:
-        """Return the running job whose comment ends so."""
-        return next((job for job in self.jobs() if job.state == "RUNNING" and job.comment.endswith(comment)), None)
-
     def gpus(self) -> dict[str, set[str]]:
         """Return the GPUs that the jobs with any saw, by number of the job."""
         lines = map(str.split, (self.folder / "gpus").read_text().splitlines())
@@ -156,8 +151,7 @@ class Cluster:
 
     def lose(self, node: str) -> None:
         """Let a node die with all that runs on it."""
-        for process in self._processes(SLURMD_NODENAME=node):
-            process.kill()
+        self._kill(SLURMD_NODENAME=node)
         self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
 
     def _executable(self, name: str, text: str) -> None:
@@ -166,26 +160,21 @@ class Cluster:
         path.chmod(0o755)
 
     def _daemon(self, command: str, *arguments: str, node: str = "") -> None:
-        name = node or command
-        with (self.folder / f"{name}.out").open("wb") as log:
-            self.daemons[name] = subprocess.Popen(
-                [shutil.which(command, path=SEARCHED), *arguments],
-                env=self.environment | ({"SLURMD_NODENAME": node} if node else {}),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        program, environment = shutil.which(command, path=SEARCHED), self.environment | {"SLURMD_NODENAME": node}
+        with (self.folder / f"{node or command}.out").open("wb") as log:
+            daemon = subprocess.Popen([program, *arguments], env=environment, stdout=log, stderr=subprocess.STDOUT)
+        self.daemons.append(daemon)
 
-    def _processes(self, **variables: str) -> list[psutil.Process]:
-        """Return the processes of this cluster that have these variables in their environment."""
+    def _kill(self, **variables: str) -> None:
+        """Kill the processes of this cluster that have these variables in their environment."""
         wanted = {MARK: str(self.folder)} | variables
-        found = [
-            process
-            for process in psutil.process_iter(["environ"])
-            if wanted.items() <= (process.info["environ"] or {}).items()
-        ]
-        # A slurmstepd writes its title over its environment, and is known by what it has started.
-        parents = {parent for process in found if (parent := process.parent()) and parent.name() == "slurmstepd"}
-        return [*found, *parents]
+        for process in psutil.process_iter(["environ"]):
+            if wanted.items() <= (process.info["environ"] or {}).items():
+                with suppress(psutil.NoSuchProcess):
+                    # A slurmstepd writes its title over its environment, and is known by what it has started.
+                    if (parent := process.parent()) and parent.name() == "slurmstepd":
+                        parent.kill()
+                    process.kill()
 
 
 def free_ports(count: int) -> list[int]:
