@@ -84,7 +84,7 @@ SETTINGS, EXPERIMENTS, SELECTED = load_all()
 DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.has_models}
 COMPARED = {  # what the scorecard tells of an experiment that has a counterpart in print
     name: {
-        "published": [result.model_dump() for result in found.published],
+        "published": [result.model_dump(exclude_none=True) for result in found.published],
         "deviations": [
             {"what": entry.what, "why": entry.why, "switchable": entry.as_released is not None}
             for entry in found.deviations

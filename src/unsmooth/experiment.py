@@ -43,6 +43,7 @@ __all__ = [
 
 NAME_PATTERN = r"[a-z][a-z0-9_]*"
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
+Percent = Annotated[float, Field(ge=0, le=100)]
 ScoreName = Literal[
     "msp",
     "msp_temperature",
@@ -152,14 +153,28 @@ class Deviation(Spec):
 
 
 class Published(Spec):
-    """A published result of one loss, compared in the scorecard and used nowhere else."""
+    """Published numbers of one loss, compared in the scorecard and used nowhere else; at least one of them."""
 
     loss: Name = Field(description="key of the loss")
     alpha: float = Field(0.0, description="its strength")
     score: ScoreName = Field("msp", description="confidence score")
-    error: Annotated[float, Field(ge=0, le=100)] = Field(description="percent")
-    aurc: Annotated[float, Field(ge=0, le=100)] = Field(description="percent, in the paper's convention")
-    source: str = Field(description="where it is published, and on which samples")
+    error: Percent | None = Field(None, description="percent")
+    aurc: Percent | None = Field(None, description="percent, in the convention of Xia et al., ICLR 2025")
+    accuracy: Percent | None = Field(None, description="percent")
+    nll: Annotated[float, Field(ge=0)] | None = Field(None, description="nats")
+    ece: Percent | None = Field(None, description="percent, 15 bins of equal width")
+    ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
+    adaptive_ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
+    classwise_ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
+    mean_iou: Percent | None = Field(None, description="percent")
+    source: str = Field(description="where they are published, and on which samples")
+
+    @model_validator(mode="after")
+    def _has_a_number(self) -> Self:
+        described = {"loss", "alpha", "score", "source"}
+        if not self.model_dump(exclude=described, exclude_none=True):
+            raise ValueError(f"needs a number: {', '.join(sorted(type(self).model_fields.keys() - described))}")
+        return self
 
 
 class ModelExperiment(Grid):

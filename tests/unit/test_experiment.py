@@ -346,6 +346,7 @@ PUBLISHED = {"loss": "ls", "alpha": 0.3, "error": 10, "aurc": 2, "source": "prin
         ({"alpha": 0.2}, "published: there is no loss 'ls' with alpha 0.2"),
         ({"error": 101}, "published.0.error: must be less than or equal to 100, got 101"),
         ({"score": "magic"}, "published.0.score: must be 'msp'"),
+        ({"error": None, "aurc": None}, "published.0: needs a number: accuracy, adaptive_ece_mbls, aurc"),
     ],
 )
 def test_published_results_must_be_of_cells_of_the_experiment(write, change, message):

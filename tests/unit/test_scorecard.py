@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unsmooth.experiment import Published
 from unsmooth.figures import save_figure, scorecard_figure
+from unsmooth.figures.scorecard import BLOCKS
 from unsmooth.tables import SUMMARY, scorecard, scorecard_table, write_table
+from unsmooth.tables.scorecard import METRICS
 
 PUBLISHED = {"loss": "ls", "alpha": 0.2, "score": "msp", "error": 10.0, "aurc": 2.0, "source": "a paper"}
 DEVIATION = {"what": "Three seeds.", "why": "One was published.", "switchable": False}
@@ -78,13 +81,51 @@ def test_table_tells_the_deviations_and_what_was_switched_back(tmp_path):
     write_table(table, tmp_path / "scorecard")
     text = (tmp_path / "scorecard.md").read_text()
 
-    assert table.display["Error here"].tolist() == ["10.40 ± 0.10 (3)", ""]
-    assert table.display["Error difference"].tolist() == ["+0.40, within noise", ""]
-    assert table.display["Model"].tolist() == ["LS 0.2", "nothing published"]
+    assert table.display["Metric"].tolist() == ["Error % ↓", "AURC % ↓", ""]
+    assert table.display["Published"].tolist() == ["10.0", "2.00", ""]
+    assert table.display["Here"].tolist() == ["10.40 ± 0.10 (3)", "2.08 ± 0.10 (3)", ""]
+    assert table.display["Difference"].tolist() == ["+0.40, within noise", "+0.08, within noise", ""]
+    assert table.display["Model"].tolist() == ["LS 0.2", "LS 0.2", "nothing published"]
     assert "cifar: Clean statistics (as_released: true switches it back). Test rows leaked." in text
     switched = scorecard_table({"cifar": EXPERIMENTS["cifar"] | {"as_released": True}}, summary(0.104))
     assert "cifar: As released. Test rows leaked." in switched.notes
     assert "cifar: Three seeds. One was published." in switched.notes
+
+
+CALIBRATION = {"loss": "ce", "alpha": 0.0, "score": "msp", "source": "a poster"}
+CALIBRATION |= {"accuracy": 65.02, "ece_mbls": 3.73, "nll": 1.40984}
+
+
+def test_published_calibration_is_compared_in_its_own_units():
+    experiments = {"tiny": {"published": [CALIBRATION], "deviations": [], "as_released": False}}
+    base = {"experiment": "tiny", "architecture": "resnet", "loss": "ce", "alpha": 0.0, "score": "msp", "seeds": 1}
+    means = {"accuracy": 0.66, "ece_mbls": 0.04, "nll": 1.5, "ece": 0.9}
+    found = pd.DataFrame([base | {"metric": metric, "mean": mean} for metric, mean in means.items()], columns=SUMMARY)
+
+    rows = scorecard(experiments, found).set_index("metric")
+    display = scorecard_table(experiments, found).display.set_index("Metric")
+
+    assert rows["difference"].to_dict() == pytest.approx({"accuracy": 0.0098, "ece_mbls": 0.0027, "nll": 0.09016})
+    assert display["Published"].tolist() == ["65.02", "3.73", "1.40984"]
+    assert display["Here"].tolist() == ["66.00 (1)", "4.00 (1)", "1.500 (1)"]
+    assert display["Difference"].tolist() == ["+0.98, one seed", "+0.27, one seed", "+0.090, one seed"]
+
+
+def test_every_published_key_is_compared_and_drawn():
+    described = {"loss", "alpha", "score", "source"}
+
+    assert set(METRICS) == Published.model_fields.keys() - described
+    assert {metric for block in BLOCKS for metric in block} == set(METRICS)
+
+
+def test_figure_puts_models_beside_the_metrics_they_have():
+    entry = {"published": [PUBLISHED, CALIBRATION], "deviations": [], "as_released": False}
+    figure, _ = scorecard_figure(scorecard({"cifar": entry}, pd.DataFrame(columns=SUMMARY)))
+
+    titles = ["Error ↓", "AURC ↓", "Accuracy ↑", "ECE (MbLS) ↓", "NLL ↓"]
+    assert [axes.get_title() for axes in figure.axes] == titles
+    names = [[label.get_text() for label in axes.get_yticklabels() if label.get_text()] for axes in figure.axes]
+    assert names == [["cifar, LS 0.2"], [], ["cifar, CE"], [], ["cifar, CE"]]
 
 
 def test_figure_draws_the_differences_and_says_what_was_not_run(tmp_path):

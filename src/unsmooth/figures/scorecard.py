@@ -1,15 +1,23 @@
 """Published numbers beside this run's, as a picture."""
 
+import math
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, new_figure, styled
-from unsmooth.tables.labels import BASELINE_SCORE, loss_label, require_columns, score_label
-from unsmooth.tables.scorecard import METRICS, OUTSIDE, SCORECARD
+from unsmooth.tables.labels import BASELINE_SCORE, loss_label, metric_style, require_columns, score_label
+from unsmooth.tables.scorecard import OUTSIDE, SCORECARD, published_text
 
+MODEL = ["experiment", "architecture", "loss", "alpha", "score"]
+BLOCKS = (  # metrics that are published together
+    ("error", "aurc"),
+    ("accuracy", "mean_iou", "ece", "ece_mbls", "adaptive_ece_mbls"),
+    ("nll", "classwise_ece_mbls"),
+)
 AGREES_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "o", "markersize": 4}
 DIFFERS_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "s", "markersize": 4}
 FROM_EDGE: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
@@ -18,48 +26,63 @@ PUBLISHED_STYLE: dict[str, Any] = {"color": "0.3", "linewidth": 0.9}
 
 @styled
 def scorecard_figure(scorecard: DataFrame, *, width: float = 7.0) -> tuple[Figure, DataFrame]:
-    """Error and AURC of every published model: ours minus the published number, with the noise of one run.
+    """Ours minus every published number, with the noise of one run.
+
+    Metrics that are published together stand side by side, with a row a model that has one of them.
 
     Args:
         scorecard: from `tables.scorecard`.
         width: inches; the height follows from the number of rows.
 
     Returns:
-        The figure, in percent, and its data: `scorecard`, fractions.
+        The figure, in percent (nll in nats), and its data: `scorecard`, fractions.
 
     Raises:
         ValueError: on missing columns or no rows.
     """
     require_columns(scorecard, SCORECARD, "scorecard")
-    keys = ["experiment", "architecture", "loss", "alpha", "score"]
-    models = scorecard[keys].drop_duplicates().reset_index(drop=True)
-    names = [_name(row) for _, row in models.iterrows()]
-    figure = new_figure(width, 1.1 + 0.2 * len(models))
-    panels = figure.subplots(1, len(METRICS), sharey=True, squeeze=False)[0]
-    for axes, (metric, (_, title, decimals)) in zip(panels, METRICS.items(), strict=True):
-        rows = models.merge(scorecard[scorecard["metric"] == metric], on=keys, how="left")
-        axes.axvline(0, **PUBLISHED_STYLE)
-        for differs, style in ((False, AGREES_STYLE), (True, DIFFERS_STYLE)):
-            mine = rows[(rows["seeds"] > 0) & ((rows["verdict"] == OUTSIDE) == differs)]
-            bars = 100 * np.nan_to_num(mine["noise"].to_numpy(dtype=float))
-            axes.errorbar(100 * mine["difference"], mine.index, xerr=bars, linestyle="", capsize=2, **style)
-        for place, published, seeds in zip(rows.index, rows["published"], rows["seeds"], strict=True):
-            text = f"{100 * published:.{decimals}f}" + ("" if seeds else ", not run")
-            axes.annotate(text, (1, place), (-2, 0), va="center", ha="right", fontsize=6.5, color="0.35", **FROM_EDGE)
-        widest = np.nanmax([0.1, *(100 * (rows["difference"].abs() + rows["noise"].fillna(0)))])
-        axes.set(xlim=(-1.1 * widest, 2.1 * widest), ylim=(len(models) - 0.5, -0.5), title=title)
-        axes.set_xlabel("Here minus published, points")
-        axes.set_yticks(range(len(models)), names)
+    blocks = [
+        (metrics, scorecard.loc[scorecard["metric"].isin(metrics), MODEL].drop_duplicates(ignore_index=True))
+        for names in BLOCKS
+        if (metrics := [name for name in names if name in set(scorecard["metric"])])
+    ]
+    heights = [0.7 + 0.2 * len(models) for _, models in blocks]
+    figure = new_figure(width, 0.7 + sum(heights))
+    columns = math.lcm(*(len(metrics) for metrics, _ in blocks))
+    grid = figure.add_gridspec(len(blocks), columns, height_ratios=heights)
+    for row, (metrics, models) in enumerate(blocks):
+        span = columns // len(metrics)
+        for place, metric in enumerate(metrics):
+            axes = figure.add_subplot(grid[row, place * span : (place + 1) * span])
+            _draw(axes, models.merge(scorecard[scorecard["metric"] == metric], on=MODEL, how="left"), metric)
+            axes.set_yticks(range(len(models)), [_name(model) for _, model in models.iterrows()] if not place else [])
+            axes.set_ylim(len(models) - 0.5, -0.5)
     legend_below(
         figure,
         {
-            "published (number on the right, %)": PUBLISHED_STYLE,
+            "published (number on the right)": PUBLISHED_STYLE,
             "here, within noise or one seed": AGREES_STYLE,
             "here, outside noise": DIFFERS_STYLE,
         },
-        title="bars: where 95 % of single further runs are expected; lower is better",
+        title="difference: here minus published; bars: where 95 % of single further runs are expected",
     )
     return figure, scorecard
+
+
+def _draw(axes: Axes, rows: DataFrame, metric: str) -> None:
+    style = metric_style(metric)
+    axes.axvline(0, **PUBLISHED_STYLE)
+    for differs, marker in ((False, AGREES_STYLE), (True, DIFFERS_STYLE)):
+        mine = rows[(rows["seeds"] > 0) & ((rows["verdict"] == OUTSIDE) == differs)]
+        bars = style.scale * np.nan_to_num(mine["noise"].to_numpy(dtype=float))
+        axes.errorbar(style.scale * mine["difference"], mine.index, xerr=bars, linestyle="", capsize=2, **marker)
+    for place, row in rows.dropna(subset=["published"]).iterrows():
+        text = published_text(row) + ("" if row["seeds"] else ", not run")
+        axes.annotate(text, (1, place), (-2, 0), va="center", ha="right", fontsize=6.5, color="0.35", **FROM_EDGE)
+    widest = np.nanmax([0.1, *(style.scale * (rows["difference"].abs() + rows["noise"].fillna(0)))])
+    unit = "points" if style.unit == "%" else style.unit
+    axes.set(xlim=(-1.1 * widest, 2.1 * widest), title=" ".join((style.label, style.better)))
+    axes.set_xlabel(f"Difference, {unit}")
 
 
 def _name(row: Series) -> str:

@@ -90,6 +90,7 @@ METRICS = {
     "nll": MetricStyle("NLL", unit="nats", decimals=3),
     "brier": MetricStyle("Brier", unit="", decimals=3),
     "accuracy": MetricStyle("Accuracy", better="↑"),
+    "mean_iou": MetricStyle("Mean IoU", better="↑"),
     "adaptive_ece": MetricStyle("Adaptive ECE"),
     "classwise_ece": MetricStyle("Classwise ECE", decimals=3),
     "ece_mbls": MetricStyle("ECE (MbLS)"),

@@ -7,16 +7,26 @@ import numpy as np
 from pandas import DataFrame, Series
 from scipy.stats import t
 
-from unsmooth.tables.labels import DASH, in_order, loss_label, require_columns, score_label
-from unsmooth.tables.layouts import Table
+from unsmooth.tables.labels import DASH, in_order, loss_label, metric_style, require_columns, score_label
+from unsmooth.tables.layouts import Table, plus_minus
 from unsmooth.tables.summary import SUMMARY
 
 SCORECARD = [
     *["experiment", "architecture", "loss", "alpha", "score", "metric"],
     *["published", "mean", "std", "seeds", "difference", "noise", "verdict", "source"],
 ]
-# Published key -> metric of the summary, title, and decimals in print (percent).
-METRICS = {"error": ("error", "Error", 1), "aurc": ("aurc_paper", "AURC", 2)}
+# Published key -> metric of the summary, and decimals in print.
+METRICS = {
+    "error": ("error", 1),
+    "aurc": ("aurc_paper", 2),
+    "accuracy": ("accuracy", 2),
+    "ece": ("ece", 2),
+    "ece_mbls": ("ece_mbls", 2),
+    "adaptive_ece_mbls": ("adaptive_ece_mbls", 2),
+    "classwise_ece_mbls": ("classwise_ece_mbls", 3),
+    "nll": ("nll", 5),
+    "mean_iou": ("mean_iou", 2),
+}
 WITHIN, OUTSIDE, ONE_SEED, NOT_RUN = "within noise", "outside noise", "one seed", "not run"
 
 
@@ -29,13 +39,14 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     no spread and no verdict. That the samples are others (its source names them) is not part of the noise.
 
     Args:
-        experiments: name to `published`, a list of loss, alpha, score, error, aurc (percent) and source.
+        experiments: name to `published`, a list of loss, alpha, score, source, and any of `METRICS` (in the
+            unit of its style, most in percent).
         summary: from `summarise`, of the experiments that were run; AURC is its `aurc_paper`, the convention of the
             published numbers. It may be empty.
 
     Returns:
-        Columns `SCORECARD`, one row a published number, in the order of `experiments`; numbers are fractions,
-        `difference` is ours - published, `noise` the half-width of the interval; nan where not run.
+        Columns `SCORECARD`, one row a published number, in the order of `experiments`; numbers are fractions
+        (nll in nats), `difference` is ours - published, `noise` the half-width of the interval; nan where not run.
 
     Raises:
         ValueError: on missing columns.
@@ -46,18 +57,21 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     for experiment, entry in experiments.items():
         for published in entry["published"]:
             keys = {name: published[name] for name in ("loss", "alpha", "score")}
-            for metric, (measured, _, decimals) in METRICS.items():
+            for metric, (measured, decimals) in METRICS.items():
+                if metric not in published:
+                    continue
+                scale = metric_style(metric).scale
                 record = {"experiment": experiment, **keys, "metric": metric, "source": published["source"]}
-                record["published"] = published[metric] / 100
+                record["published"] = published[metric] / scale
                 found = _rows(summary, {"experiment": experiment, **keys, "metric": measured})
                 records += [
-                    record | _compared(record["published"], 0.5 * 10.0 ** -(decimals + 2), row) for row in found
+                    record | _compared(record["published"], 0.5 * 10.0**-decimals / scale, row) for row in found
                 ] or [record | {"architecture": "", "seeds": 0, "verdict": NOT_RUN}]
     return DataFrame(records, columns=SCORECARD)
 
 
 def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> Table:
-    """The scorecard with one row a published model, and below it what was done differently from the released code.
+    """The scorecard with one row a published number, and below it what was done differently from the released code.
 
     Args:
         experiments: as for `scorecard`; also `deviations` (what, why, whether `as_released` can switch it back) and
@@ -65,7 +79,8 @@ def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataF
         summary: as for `scorecard`.
 
     Returns:
-        `data` is the scorecard, fractions; `display` has percent and a row for experiments without published numbers.
+        `data` is the scorecard, fractions; `display` has the units of print, and a row for
+        experiments without published numbers.
 
     Raises:
         ValueError: as `scorecard`.
@@ -76,25 +91,27 @@ def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataF
         mine = data[data["experiment"] == experiment]
         if mine.empty:
             texts.append({"Experiment": experiment, "Model": "nothing published"})
-        for _, rows in mine.groupby(["architecture", "loss", "alpha", "score"], sort=False):
-            first = rows.iloc[0]
-            text = {"Experiment": experiment, "Model": loss_label(first["loss"], first["alpha"])}
-            text["Score"] = score_label(first["score"])
-            for metric, (_, title, decimals) in METRICS.items():
-                row = rows[rows["metric"] == metric].iloc[0]
-                text[f"{title} published"] = f"{100 * row['published']:.{decimals}f}"
-                text[f"{title} here"] = _measured(row)
-                text[f"{title} difference"] = (
-                    f"{100 * row['difference']:+.2f}, {row['verdict']}" if row["seeds"] else DASH
-                )
-            text["Published in"] = first["source"]
-            texts.append(text)
+        for _, row in mine.iterrows():
+            style = metric_style(row["metric"])
+            difference = f"{style.scale * row['difference']:+.{style.decimals}f}, {row['verdict']}"
+            texts.append(
+                {
+                    "Experiment": experiment,
+                    "Model": loss_label(row["loss"], row["alpha"]),
+                    "Score": score_label(row["score"]),
+                    "Metric": style.title,
+                    "Published": published_text(row),
+                    "Here": _measured(row),
+                    "Difference": difference if row["seeds"] else DASH,
+                    "Published in": row["source"],
+                }
+            )
     display = DataFrame(texts).fillna("")
     return Table(
-        "Published numbers and this run's, in percent (mean ± std over seeds); AURC in the paper's convention.",
+        "Published numbers and this run's (mean ± std over seeds, their number); AURC in the convention of its paper.",
         data,
         display,
-        3,
+        4,
         (
             "Within noise: the published number lies where 95 % of single further runs are expected, "
             "mean ± t · std · √(1 + 1/seeds), and half of its last digit. Published numbers are of the samples that "
@@ -102,6 +119,11 @@ def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataF
             *_deviations(experiments),
         ),
     )
+
+
+def published_text(row: Series) -> str:
+    """The number of a row of the scorecard with the decimals and in the unit of print."""
+    return f"{metric_style(row['metric']).scale * row['published']:.{METRICS[row['metric']][1]}f}"
 
 
 def _rows(summary: DataFrame, keys: Mapping[str, object]) -> list[Series]:
@@ -121,8 +143,9 @@ def _compared(published: float, rounding: float, row: Series) -> dict[str, Any]:
 def _measured(row: Series) -> str:
     if row["seeds"] == 0:
         return NOT_RUN
-    spread = f" ± {100 * row['std']:.2f}" if row["seeds"] > 1 else ""
-    return f"{100 * row['mean']:.2f}{spread} ({row['seeds']})"
+    style = metric_style(row["metric"])
+    spread = style.scale * row["std"] if row["seeds"] > 1 else np.nan
+    return f"{plus_minus(style.scale * row['mean'], spread, style.decimals)} ({row['seeds']})"
 
 
 def _deviations(experiments: Mapping[str, Mapping[str, Any]]) -> list[str]:
