@@ -131,6 +131,7 @@ def test_score_changes_the_curves(open_page, report):
     after = curves(page)
     assert "LS 0.4, seed 0, MSP" not in after
     assert after["LS 0.4, seed 0, Energy"]["y"] != before["y"]
+    assert traces(page, "plot-zoom")[0]["name"] == "CE, seed 0, Energy"
     assert traces(page, "plot-alpha")[1]["name"] == "Energy"
 
 

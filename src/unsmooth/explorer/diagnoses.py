@@ -68,7 +68,7 @@ def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
         "findings": [
             {
                 "heading": diagnosis.name,
-                "sentences": [{"text": text, "model": place} for text in diagnosis.findings()],
+                "sentences": [{"text": text, "score": "msp", "model": place} for text in diagnosis.findings()],
             }
             for place, diagnosis in enumerate(diagnoses)
         ],

@@ -220,7 +220,11 @@ def _findings(summary: DataFrame, differences: DataFrame, models: list[tuple[str
         {
             "heading": heading,
             "sentences": [
-                {"text": finding.text, "model": finding.configuration and models.index(finding.configuration)}
+                {
+                    "text": finding.text,
+                    "score": finding.score,
+                    "model": finding.configuration and models.index(finding.configuration),
+                }
                 for finding in found
                 if finding.comparison == comparison
             ],
