@@ -273,9 +273,9 @@ def has_images(wildcards):
 
 
 def explored_settings(wildcards):
-    """What the report page says of an experiment beside its results, as canonical JSON."""
+    """What the report page needs to know of an experiment beside its results, as canonical JSON."""
     found = EXPERIMENTS[wildcards.experiment]
-    return canonical_json({"description": found.description, "smoothed": found.smoothed, "trained": found.trained})
+    return canonical_json({"smoothed": found.smoothed, "trained": found.trained})
 
 
 def outputs_of(experiment):

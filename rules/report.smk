@@ -471,7 +471,8 @@ rule write_report:
     conda:
         "../envs/report.yaml"
     params:
-        experiments=canonical_json(COMPARED),
+        descriptions=canonical_json({name: EXPERIMENTS[name].description for name in SELECTED}),
+        compared=canonical_json(COMPARED),
         page=page_hash(),
         code=code_of("write_report"),
     message:

@@ -449,6 +449,7 @@ def _write_reports(
 ) -> None:
     from unsmooth.explorer.diagnoses import diagnoses_page, risk_coverage_plot
     from unsmooth.explorer.page import write_page
+    from unsmooth.figures.style import save_picture
     from unsmooth.files import atomic_path
 
     if json_out is not None:
@@ -462,8 +463,8 @@ def _write_reports(
         with _errors_name(save):
             results[0].classifier.save(save)
     if plot is not None:
-        with _errors_name(plot), atomic_path(plot) as temporary:
-            risk_coverage_plot(results).savefig(temporary)
+        with _errors_name(plot):
+            save_picture(risk_coverage_plot(results), plot)
     if html is not None:
         with _errors_name(html):
             write_page(diagnoses_page(results), html)

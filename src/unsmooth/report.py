@@ -23,7 +23,7 @@ def closing_message(results: Path, experiments: list[str]) -> str:
         shown = costs.to_string(index=False, formatters={"total s": "{:,.1f}".format, "peak MB": "{:,.0f}".format})
         heading = "Cost by rule, of all results in this folder (time summed over jobs, largest memory of a job)"
         parts.append(f"{heading}\n{shown}")
-    parts.append(f"Tables: {results}/tables/  figures: {results}/figures/  HTML report: snakemake --report report.html")
+    parts.append(f"Tables: {results}/tables/  figures: {results}/figures/  to look at: {results}/report/index.html")
     return "\n" + "\n\n".join(parts)
 
 

@@ -1,6 +1,7 @@
 """A finished run of one small image experiment, without training: cells of drawn logits, scored and measured."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,14 @@ from unsmooth.figures import max_logit_given_probability
 from unsmooth.logits import write_logits
 
 CONFIGURATIONS = [("ce", 0.0), ("ls", 0.1), ("ls", 0.4)]
-SEEDS = (0, 1)
 CLASSES = ["a <b>", "b", "c", "d", "e"]
 SIZES = {"val": 400, "test": 600}
 SCORES = ["msp", "msp_temperature", "max_logit_pnorm", "energy"]
 
 
-def write_run(folder: Path, experiment: str, architecture: str) -> dict[str, object]:
-    """Write cells, tables and dataset of an experiment under `folder`; return the arguments of `experiment_content`."""
-    cells = [vars(Cell(experiment, architecture, *key, seed)) for key in CONFIGURATIONS for seed in SEEDS]
+def write_run(folder: Path, experiment: str, architecture: str, seeds: Sequence[int]) -> dict[str, object]:
+    """Write cells, tables and dataset of an experiment under `folder`; return its cells and where the others are."""
+    cells = [vars(Cell(experiment, architecture, *key, seed)) for key in CONFIGURATIONS for seed in seeds]
     folders = [folder / Cell(**cell).folder for cell in cells]
     for cell, place in zip(cells, folders, strict=True):
         _write_cell(place, **cell)

@@ -23,7 +23,7 @@ from unsmooth.explorer.diagnoses import diagnoses_page
 from unsmooth.explorer.page import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-EXPERIMENTS = {"first": "resnet8", "second": "mlp"}
+EXPERIMENTS = {"first": ("resnet8", [0, 1]), "second": ("mlp", [0])}
 COMPARED = {"first": {"published": [], "deviations": [{"what": "This.", "why": "That.", "switchable": False}]}}
 
 
@@ -34,20 +34,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(folder)  # the scripts run where the results are
     try:
-        for name, architecture in EXPERIMENTS.items():
-            made = write_run(Path(), name, architecture)
+        for name, (architecture, seeds) in EXPERIMENTS.items():
+            made = write_run(Path(), name, architecture, seeds)
             explore(
                 made["cells"],
                 made["tables"] / "summary.csv",
                 made["tables"] / "differences.csv",
                 {architecture: made["tables"] / "windows.csv"} if name == "first" else {},
-                {"description": f"The {name} one.", "smoothed": ["ls"], "trained": name == "first"},
+                {"smoothed": ["ls"], "trained": name == "first"},
                 made["dataset"] if name == "first" else None,
                 Path(f"results/report/{name}.json"),
             )
         contents = [Path(f"results/report/{name}.json") for name in EXPERIMENTS]
         compared = {name: {"as_released": False, **entry} for name, entry in COMPARED.items()}
-        write_report(contents, [], compared, Path("results/report/index.html"))
+        descriptions = {name: f"The {name} one." for name in EXPERIMENTS}
+        write_report(contents, [], descriptions, compared, Path("results/report/index.html"))
     finally:
         os.chdir(before)
     return folder

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 
-from unsmooth.explorer.curves import operating_points, thinned, thinned_curve
+from unsmooth.explorer.curves import RESOLUTION, operating_points, thinned, thinned_curve
 from unsmooth.explorer.page import page
 from unsmooth.metrics import certified_threshold, coverage_at_risk, risk_coverage_curve
 from unsmooth.tables import findings
@@ -29,13 +29,16 @@ def test_thinned_curve_has_exact_counts_and_its_true_error():
     generator = np.random.default_rng(0)
     confidence = generator.normal(size=5000).round(2)  # with ties
     errors = generator.random(5000) < 1 / (1 + np.exp(2 * confidence))
-    points, error = thinned_curve(confidence, errors, tolerance=0.002)
+    points, error = thinned_curve(confidence, errors)
 
     whole = risk_coverage_curve(confidence, errors)
     accepted, wrong = np.array(points["accepted"]), np.array(points["errors"])
     drawn = np.interp(whole.coverage, accepted / 5000, wrong / accepted)
-    assert error == pytest.approx(np.abs(drawn - whole.selective_risk).max(), abs=1e-12) and 0 < error <= 0.002
-    assert len(accepted) < len(whole.coverage) / 2
+    assert (
+        error == pytest.approx(np.abs(drawn - whole.selective_risk).max(), abs=1e-12)
+        and 0 < error <= errors.mean() / RESOLUTION
+    )
+    assert len(accepted) < len(whole.coverage)
     for threshold, count, failed in zip(points["threshold"], accepted, wrong, strict=True):
         assert (confidence >= threshold).sum() == count and errors[confidence >= threshold].sum() == failed
 

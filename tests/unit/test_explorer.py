@@ -6,6 +6,7 @@ import pytest
 
 from unsmooth.diagnosis import diagnose
 from unsmooth.explorer.diagnoses import diagnoses_content, diagnoses_page, risk_coverage_plot
+from unsmooth.figures.style import save_picture
 
 SCORES = ["max_logit_pnorm", "logit_margin"]
 
@@ -75,6 +76,13 @@ def test_dollars_in_a_name_are_no_mathematics(diagnosis, tmp_path):
     risk_coverage_plot([replace(diagnosis, name=r"a$\b$_c.npz")]).savefig(tmp_path / "plot.png")
 
     assert (tmp_path / "plot.png").stat().st_size
+
+
+def test_plot_for_print_embeds_truetype_fonts(diagnosis, tmp_path):
+    save_picture(risk_coverage_plot([diagnosis]), tmp_path / "plot.pdf")
+    content = (tmp_path / "plot.pdf").read_bytes()
+
+    assert b"/Type0" in content and b"/Type3" not in content
 
 
 def test_plot_shows_both_curves_and_the_target(diagnosis):

@@ -17,7 +17,8 @@ FIGURES = {
 }
 TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}", f"write_calibration {GLYPHS}", f"write_losses {GLYPHS}"}
 COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
-REDRAWN = FIGURES | TABLES | COLLECTED | {f"write_cost {GLYPHS}"}
+REPORT = {f"explore {GLYPHS}", "write_report"}
+REDRAWN = FIGURES | TABLES | COLLECTED | REPORT | {f"write_cost {GLYPHS}"}
 CELLS = [f"{GLYPHS}/resnet8/{cell}/seed-0" for cell in ("ce_alpha-0", "ls_alpha-0.1", "nls_alpha--0.2")]
 GAUSSIAN_CELLS = [f"tiny_gaussians/mlp/{cell}/seed-0" for cell in ("ce_alpha-0", "ls_alpha-0.2")]
 
@@ -101,10 +102,10 @@ def test_training_hyperparameter_retrains_the_experiment(workspace):
     assert workspace.planned() == chain(*CELLS) | REDRAWN
 
 
-def test_description_reruns_nothing(workspace):
+def test_description_rewrites_the_report_only(workspace):
     workspace.edit_experiment(GLYPHS, description="Other words.")
 
-    assert workspace.planned() == set()
+    assert workspace.planned() == {"write_report"}
 
 
 def test_comment_or_code_in_training_retrains_nothing_and_code_is_reported(workspace):

@@ -5,17 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.explorer.page import page, plain_table, write_page
+from unsmooth.explorer.content import plain_table
+from unsmooth.explorer.page import page, write_page
 from unsmooth.jobs import job
 from unsmooth.tables import SUMMARY, scorecard_table
 
 
-def write_report(contents: list[Path], summaries: list[Path], compared: dict, output: Path) -> None:
+def write_report(
+    contents: list[Path], summaries: list[Path], descriptions: dict[str, str], compared: dict, output: Path
+) -> None:
     """Write one page of all experiments, with the scorecard of those that have a counterpart in print."""
+    groups = [group for path in contents for group in json.loads(path.read_text(encoding="utf-8"))]
     found = [pd.read_csv(path) for path in summaries]
     summary = pd.concat(found) if found else pd.DataFrame(columns=SUMMARY)
     text = page(
-        [content for path in contents for content in json.loads(path.read_text(encoding="utf-8"))],
+        [{**group, "description": descriptions[group["experiment"]]} for group in groups],
         title="What label smoothing does to selective classification",
         lead="Every model of this run: how its error rate falls when it may reject what it trusts least, before and "
         "after normalising the logits. Intervals are 95 % bootstrap intervals over the test samples.",
@@ -30,6 +34,7 @@ if __name__ == "__main__":
         write_report(
             [Path(path) for path in snakemake.input.contents],
             [Path(path) for path in snakemake.input.summaries],
-            json.loads(snakemake.params.experiments),
+            json.loads(snakemake.params.descriptions),
+            json.loads(snakemake.params.compared),
             Path(snakemake.output[0]),
         )

@@ -10,11 +10,11 @@ from unsmooth.metrics import certified_threshold
 from unsmooth.metrics.ranking import rank_errors, rank_levels
 from unsmooth.metrics.selective import curve_of
 
-__all__ = ["DELTA", "RISKS", "TOLERANCE", "operating_points", "thinned", "thinned_curve"]
+__all__ = ["DELTA", "RESOLUTION", "RISKS", "operating_points", "thinned", "thinned_curve"]
 
 Floats = NDArray[np.floating[Any]]
 
-TOLERANCE = 1e-4  # of selective risk: a fraction of a pixel
+RESOLUTION = 500  # parts of the error rate that a thinned curve may be off by: half a pixel of a plot 350 pixels high
 DELTA = 0.05  # probability that a certified threshold misses its target
 RISKS = (*np.arange(1, 20) / 1000, *np.arange(4, 60) / 200)  # 0.1 to 1.9 % and 2 to 29.5 %: stops of the slider
 
@@ -53,15 +53,12 @@ def thinned(x: Floats, y: Floats, tolerance: float) -> NDArray[np.int64]:
     return np.array(sorted(kept), dtype=np.int64)
 
 
-def thinned_curve(
-    confidence: Floats, errors: NDArray[np.bool_], *, tolerance: float = TOLERANCE
-) -> tuple[dict[str, list[float]], float]:
+def thinned_curve(confidence: Floats, errors: NDArray[np.bool_]) -> tuple[dict[str, list[float]], float]:
     """A risk-coverage curve of few points, and how far it is from the whole one.
 
     Args:
         confidence: (N,) finite, larger = more trusted.
         errors: (N,) bool.
-        tolerance: largest vertical distance of a point left out, a fraction.
 
     Returns:
         `accepted` and `errors`, the samples and the errors among them with at least the confidence `threshold`, from
@@ -69,7 +66,7 @@ def thinned_curve(
         distance of the whole curve from the lines between these points, a fraction.
     """
     curve = curve_of(rank_levels(confidence, errors))
-    kept = thinned(curve.coverage, curve.selective_risk, tolerance)
+    kept = thinned(curve.coverage, curve.selective_risk, float(errors.mean()) / RESOLUTION)
     drawn = np.interp(curve.coverage, curve.coverage[kept], curve.selective_risk[kept])
     count = len(errors)
     points = {

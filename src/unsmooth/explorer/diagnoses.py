@@ -11,8 +11,9 @@ from pandas import DataFrame
 
 from unsmooth.diagnosis import Diagnosis, ScoreResult, label_of
 from unsmooth.evaluation import curve_frame
-from unsmooth.explorer.curves import RISKS, TOLERANCE, operating_points, thinned_curve
-from unsmooth.explorer.page import Content, page, plain_columns
+from unsmooth.explorer.content import Content, plain_columns
+from unsmooth.explorer.curves import RISKS, operating_points, thinned_curve
+from unsmooth.explorer.page import page
 from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styled
 from unsmooth.metrics import reliability_curve
 from unsmooth.scores import NLL_TEMPERATURE
@@ -63,12 +64,11 @@ def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
         "risks": risks,
         "risk": first.target_risk,
         "delta": first.delta,
-        "tolerance": TOLERANCE,
         "curve_error": max(error for _, error in cells),
         "findings": [
             {
                 "heading": diagnosis.name,
-                "sentences": [{"text": text, "model": place} for text in diagnosis.findings()],
+                "sentences": [{"text": text, "score": "msp", "model": place} for text in diagnosis.findings()],
             }
             for place, diagnosis in enumerate(diagnoses)
         ],

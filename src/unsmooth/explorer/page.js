@@ -11,6 +11,8 @@ const RELIABILITY = {
   msp_temperature_nll: "temperature of least NLL",
 };
 
+const FEWEST = 10; // samples of a bin that is drawn
+
 const byId = (id) => document.getElementById(id);
 const group = () => data.groups[state.group];
 const chosenCells = () => group().cells.filter((cell) => state.models.has(cell.model) && state.seeds.has(cell.seed));
@@ -110,16 +112,18 @@ function table({ caption, columns, rows, labels, notes = [] }) {
 
 const views = {
   findings() {
-    const { description, facts, findings } = group();
+    const { description, facts, findings, before, after } = group();
     byId("description").textContent = description;
     byId("facts").replaceChildren(...facts.map(([name, value]) =>
       element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+    const scores = [before, after, state.score];
+    const isShown = ({ model, score }) => (model === null || state.models.has(model)) && scores.includes(score);
     const shown = findings
-      .map(({ heading, sentences }) => ({ heading, sentences: sentences.filter(({ model }) => model === null || state.models.has(model)) }))
+      .map(({ heading, sentences }) => ({ heading, sentences: sentences.filter(isShown) }))
       .filter(({ sentences }) => sentences.length);
     byId("findings-list").replaceChildren(...shown.map(({ heading, sentences }, place) => {
       const items = sentences.map(({ text }) => element("li", {}, text));
-      return foldable(heading, element("ul", {}, ...items), place < 2 || shown.length < 4);
+      return foldable(heading, element("ul", {}, ...items), place < 2);
     }));
     return true;
   },
@@ -147,14 +151,21 @@ const views = {
       }
     }
     const target = 100 * risks[state.risk];
+    const early = traces.flatMap(({ x, y }) => y.filter((_, at) => x[at] >= 1 && x[at] <= 60));
     traces.push({
       x: [0, 100], y: [target, target], mode: "lines", name: "target risk", hoverinfo: "skip",
       line: { color: variable("quiet"), width: 1.5, dash: "dot" },
     });
+    const described = `under ${scores.map(scoreLabel).join(" and ")}, one line a model and seed.`;
     draw("plot-curves", traces, {
       x: { title: "Coverage %", range: [0, 100.5] },
       y: { title: "Selective risk %", range: [0, Math.min(100 * highest, 101)] },
-      description: `Risk against coverage under ${scores.map(scoreLabel).join(" and ")}, one line a model and seed.`,
+      description: `Risk against coverage ${described}`,
+    });
+    draw("plot-zoom", traces.slice(0, -1), {
+      x: { title: "Coverage %", range: [0, 60] },
+      y: { title: "Selective risk %", range: [0, 1.1 * Math.max(0.01, ...early)] },
+      description: `Risk at coverage below 60 % ${described}`,
     });
     byId("curve-error").textContent =
       `Curves are drawn with few points: the largest vertical error is ${percent(curve_error, 4)} percentage points.`;
@@ -187,9 +198,10 @@ const views = {
       marker: { color: variable(place ? "correct" : "wrong"), size: 11, symbol: place ? "circle" : "circle-open", line: { width: 2.5, color: variable(place ? "correct" : "wrong") } },
       hovertemplate: `%{y}<br>${scoreLabel(name)}: coverage %{x:.1f} %<extra></extra>`,
     }));
+    const lowest = Math.min(1, ...rows.flatMap(({ coverage }) => coverage.filter((value) => value !== null)));
     byId("plot-target").style.height = `${70 + 40 * rows.length}px`;
     draw("plot-target", traces, {
-      x: { title: "Coverage %", range: [-2, 102] },
+      x: { title: "Coverage %", range: [Math.max(-2, 10 * Math.floor(10 * lowest) - 12), 101] },
       y: { title: "", autorange: "reversed", type: "category", ticklabelposition: "inside top", showgrid: false },
       description: `Coverage at ${percent(risk)} % risk of each model; the numbers are in the table below.`,
     });
@@ -336,7 +348,7 @@ const views = {
       const items = cell.errors.map((error) => {
         const [target, prediction] = [classes[error.target], classes[error.prediction]];
         return element("li", {},
-          element("img", { src: pictures[error.row], alt: `Test image ${error.row}: class ${target}, predicted ${prediction}`, loading: "lazy" }),
+          element("img", { src: pictures[error.row], alt: `Test image ${error.row}: class ${target}, predicted ${prediction}` }),
           element("strong", {}, `${target} taken for ${prediction}`), element("br"),
           `rank ${error.before.toLocaleString("en")} → ${error.after.toLocaleString("en")}`);
       });
@@ -357,7 +369,7 @@ const average = (values) => {
   return known.length ? mean(known) : null;
 };
 
-/** Bins of several seeds together; empty ones left out. */
+/** Bins of several seeds together, without those whose accuracy would be luck. */
 function pooled(diagrams) {
   if (!diagrams.length) return [];
   return diagrams[0].low.map((low, bin) => {
@@ -365,7 +377,7 @@ function pooled(diagrams) {
     const count = filled.reduce((sum, diagram) => sum + diagram.count[bin], 0);
     const weighted = (name) => filled.reduce((sum, diagram) => sum + diagram.count[bin] * diagram[name][bin], 0) / count;
     return { count, middle: (low + diagrams[0].high[bin]) / 2, confidence: weighted("confidence"), accuracy: weighted("accuracy") };
-  }).filter(({ count }) => count > 0);
+  }).filter(({ count }) => count >= FEWEST);
 }
 
 /** One small plot a title, in the place `id`; its places are kept while their number and titles stay. */

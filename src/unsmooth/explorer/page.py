@@ -3,20 +3,15 @@
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from jinja2 import Environment
-from pandas import DataFrame
 from plotly.offline import get_plotlyjs
 
 from unsmooth.explorer import ASSETS
+from unsmooth.explorer.content import Content
 from unsmooth.files import atomic_path
-from unsmooth.tables import Table
 
-__all__ = ["Content", "page", "plain_columns", "plain_table", "write_page"]
-
-Content = dict[str, Any]
+__all__ = ["page", "write_page"]
 
 
 def page(
@@ -68,22 +63,3 @@ def write_page(text: str, path: str | os.PathLike[str]) -> None:
     """Write the page to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def plain_table(table: Table) -> Content:
-    """What a reader sees of a table, as plain data."""
-    return {
-        "caption": table.caption,
-        "columns": [str(name) for name in table.display.columns],
-        "rows": table.display.astype(str).to_numpy().tolist(),
-        "labels": table.label_columns,
-        "notes": list(table.notes),
-    }
-
-
-def plain_columns(frame: DataFrame) -> Content:
-    """The columns of numbers as lists of five digits; None for nan."""
-    return {
-        str(name): [None if np.isnan(value) else float(f"{value:.5g}") for value in values]
-        for name, values in frame.items()
-    }

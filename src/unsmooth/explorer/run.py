@@ -19,8 +19,8 @@ from unsmooth.collection import read_cells, read_fallbacks
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.pictures import read_pictures
 from unsmooth.experiment import Cell
-from unsmooth.explorer.curves import DELTA, RISKS, TOLERANCE, operating_points, thinned_curve
-from unsmooth.explorer.page import Content, plain_columns, plain_table
+from unsmooth.explorer.content import Content, plain_columns, plain_table
+from unsmooth.explorer.curves import DELTA, RISKS, operating_points, thinned_curve
 from unsmooth.figures.style import configurations_of
 from unsmooth.logits import read_logits
 from unsmooth.scores import fit_score, score_all
@@ -46,7 +46,6 @@ _HEADINGS = {
 def experiment_content(
     cells: Sequence[Mapping[str, Any]],
     *,
-    description: str,
     smoothed: Sequence[str],
     summary: DataFrame,
     differences: DataFrame,
@@ -59,7 +58,6 @@ def experiment_content(
 
     Args:
         cells: its cells, by `collection.CELL_KEYS`; all with their results in `folder`.
-        description: what the experiment is, in a sentence.
         smoothed: keys of the label-smoothing losses, which share the axis of alpha with CE.
         summary: from `tables.summarise`.
         differences: from `tables.paired_differences`.
@@ -86,7 +84,7 @@ def experiment_content(
         tables.append(cost_table(read_cells([path / "run.json" for path in folders], cells)))
     content: Content = {
         "name": ", ".join(place),
-        "description": description,
+        "experiment": place[0],
         "facts": [
             ["Classes", f"{found[0]['classes']:,}"],
             ["Test samples", f"{found[0]['samples']:,}"],
@@ -102,7 +100,6 @@ def experiment_content(
         "risks": list(RISKS),
         "risk": 0.05,
         "delta": DELTA,
-        "tolerance": TOLERANCE,
         "curve_error": max(part["curve_error"] for part in found),
         "findings": _findings(summary, differences, models),
         "cells": [{key: part[key] for key in _SHOWN if key in part} for part in named],
@@ -223,7 +220,11 @@ def _findings(summary: DataFrame, differences: DataFrame, models: list[tuple[str
         {
             "heading": heading,
             "sentences": [
-                {"text": finding.text, "model": finding.configuration and models.index(finding.configuration)}
+                {
+                    "text": finding.text,
+                    "score": finding.score,
+                    "model": finding.configuration and models.index(finding.configuration),
+                }
                 for finding in found
                 if finding.comparison == comparison
             ],

@@ -132,6 +132,12 @@ def single_experiment(frame: DataFrame, name: str) -> str:
     return ", ".join(pairs.iloc[0])
 
 
+def save_picture(figure: Figure, path: str | PathLike[str]) -> None:
+    """Write a figure in the format of the suffix of `path`, whole or not at all, with embedded TrueType fonts."""
+    with atomic_path(path) as temporary, matplotlib.rc_context(STYLE):
+        figure.savefig(temporary)
+
+
 def save_figure(figure: Figure, data: DataFrame, stem: str | PathLike[str]) -> None:
     """Write `stem`.pdf, `stem`.png and `stem`.csv, replacing them together once all three are complete.
 

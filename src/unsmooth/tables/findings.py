@@ -26,12 +26,14 @@ class Finding(NamedTuple):
         comparison: "loss" (a loss against CE), "score" (a repair against MSP), "repair" (both against CE under MSP) or
             "growth" (of smoothing, step by step).
         configuration: loss and alpha that are compared; None for "growth".
+        score: by which they are ranked.
     """
 
     experiment: str
     architecture: str
     comparison: str
     configuration: tuple[str, float] | None
+    score: str
     text: str
 
 
@@ -71,14 +73,14 @@ def compared_findings(summary: DataFrame, differences: DataFrame) -> list[Findin
     # A score does not change the prediction, and losses under the other scores are in the tables.
     against_ce = (differences["comparison"] == "loss") & (differences["score"] == BASELINE_SCORE)
     kept &= against_ce | ((differences["comparison"] != "loss") & (differences["metric"] != "error"))
-    found = []
+    found, by = [], ["comparison", "loss", "alpha", "score"]
     for place, rows in in_order(differences[kept]).groupby(["experiment", "architecture"], sort=False):
         experiment, architecture = map(str, place)
-        for _, group in rows.groupby(["comparison", "loss", "alpha", "score"], sort=False):
-            comparison, loss, alpha = group[["comparison", "loss", "alpha"]].iloc[0]
-            found.append(Finding(experiment, architecture, comparison, (loss, alpha), _sentence(group)))
+        for _, group in rows.groupby(by, sort=False):
+            comparison, loss, alpha, score = group[by].iloc[0]
+            found.append(Finding(experiment, architecture, comparison, (loss, alpha), score, _sentence(group)))
         mine = summary[(summary["experiment"] == experiment) & (summary["architecture"] == architecture)]
-        found += [Finding(experiment, architecture, "growth", None, text) for text in _growth(mine)]
+        found += [Finding(experiment, architecture, "growth", None, BASELINE_SCORE, text) for text in _growth(mine)]
     return found
 
 
