@@ -4,6 +4,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -37,7 +38,11 @@ def read_checkpoint(path: Path, fingerprint: str, log: Callable[[str], None]) ->
     if hashlib.sha256(content[32:]).digest() != content[:32]:
         log(f"{path.name} is damaged: training starts from the beginning")
         return None
-    state: dict[str, Any] = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError):
+        log(f"{path.name} is not a checkpoint, or holds code, which is not run: training starts from the beginning")
+        return None
     if state["fingerprint"] != fingerprint:
         log(f"{path.name} belongs to another configuration: training starts from the beginning")
         return None

@@ -549,6 +549,8 @@ def _read_yaml(path: Path, called: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{called}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    except (ValueError, RecursionError) as error:  # a date that does not exist, or thousands of brackets
+        raise ConfigError(f"{called} is not YAML: {error}") from None
 
 
 def _switched_back(data: Any) -> Any:

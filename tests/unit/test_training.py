@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+from unsmooth.checkpoints import write_checkpoint
 from unsmooth.data.arrays import DatasetError, Split, write_dataset
 from unsmooth.data.image_files import write_image_files
 from unsmooth.data.loading import TensorLoader, evaluation_batches, prepared_embedding, training_loader
@@ -218,6 +219,26 @@ def test_damaged_checkpoint_is_reported_and_training_starts_over(tmp_path, damag
     actual, _ = run(make_net(), checkpoint=checkpoint, log=lines.append)
 
     assert lines[0] == "checkpoint.pt is damaged: training starts from the beginning"
+    assert_same_weights(actual, expected)
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    checkpoint, lines = tmp_path / "checkpoint.pt", []
+    write_checkpoint(checkpoint, {"fingerprint": "", "model": Trap(tmp_path / "harm")})
+    expected, _ = run(make_net())
+
+    actual, _ = run(make_net(), checkpoint=checkpoint, log=lines.append)
+
+    assert lines[0].startswith("checkpoint.pt is not a checkpoint, or holds code, which is not run")
+    assert not (tmp_path / "harm").exists()
     assert_same_weights(actual, expected)
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from workflow.conftest import make_workspace
+from miniatures.workspace import make_workspace
 from workflow.slurm.cluster import Cluster, missing
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.slow]

@@ -1,0 +1,132 @@
+"""Files that are damaged, replaced or dated wrongly at each stage: an error that names them, never another result."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from faults.conftest import CELLS, TARGETS, contents
+
+from unsmooth.verification import verify
+
+pytestmark = [pytest.mark.faults, pytest.mark.workflow, pytest.mark.slow]
+
+CE, LS = f"{CELLS}/ce_alpha-0/seed-0", f"{CELLS}/ls_alpha-0.2/seed-0"
+DATA = "resources/gaussians_num_test-500_num_train-200_num_val-200"
+# file, and what is made from it
+STAGES = {
+    f"{DATA}/manifest.json": f"{LS}/model.safetensors",
+    f"{DATA}/data.safetensors": f"{LS}/model.safetensors",
+    f"{LS}/model.safetensors": f"{LS}/logits/test.safetensors",
+    f"{LS}/logits/val.safetensors": f"{LS}/scores/test.safetensors",
+    f"{LS}/scores/test.safetensors": f"{LS}/metrics.csv",
+    f"{LS}/scores/fitted.json": f"{LS}/metrics.csv",
+    f"{LS}/metrics.csv": "results/tables/tiny_gaussians/summary.csv",
+    f"{LS}/bootstrap.parquet": "results/tables/tiny_gaussians/summary.csv",
+    f"{LS}/curves.parquet": TARGETS[1],
+    "results/tables/tiny_gaussians/summary.csv": TARGETS[0],
+}
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+
+
+def flip_one_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "damage"),
+    [
+        (f"{DATA}/data.safetensors", flip_one_bit),
+        (f"{LS}/model.safetensors", flip_one_bit),
+        (f"{LS}/logits/val.safetensors", truncate),
+        (f"{LS}/scores/test.safetensors", flip_one_bit),
+        (f"{LS}/metrics.csv", truncate),
+        (f"{LS}/curves.parquet", empty),
+    ],
+)
+def test_damaged_file_stops_the_job_that_reads_it(workspace, path, damage):
+    damage(workspace.folder / path)
+    (workspace.folder / STAGES[path]).unlink()
+
+    refused = workspace.snakemake(STAGES[path])
+
+    assert refused.returncode != 0
+    assert f"error: {path} has changed since " in refused.stdout and "Traceback" not in refused.stdout
+    assert not (workspace.folder / STAGES[path]).exists()
+
+
+def test_damaged_file_is_made_again_once_deleted(workspace, clean):
+    flip_one_bit(workspace.folder / LS / "model.safetensors")
+    (workspace.folder / LS / "model.safetensors").unlink()
+
+    workspace.run(f"{LS}/model.safetensors", *TARGETS)
+
+    assert contents(workspace) == contents(clean)
+    assert verify(workspace.folder / "results").findings == []
+
+
+@pytest.mark.parametrize("path", STAGES)
+@pytest.mark.parametrize("damage", [truncate, flip_one_bit, empty])
+def test_verification_names_the_damaged_file(workspace, path, damage):
+    damage(workspace.folder / path)
+
+    (finding,) = verify(workspace.folder / "results").findings
+
+    assert (finding.path, finding.problem) == (path, "changed")
+
+
+def test_model_of_another_cell_is_refused(workspace):
+    shutil.copy2(workspace.folder / CE / "model.safetensors", workspace.folder / LS / "model.safetensors")
+    (workspace.folder / LS / "logits" / "test.safetensors").unlink()
+
+    refused = workspace.snakemake(f"{LS}/logits/test.safetensors")
+
+    assert refused.returncode != 0
+    assert f"error: {LS}/model.safetensors has changed since train wrote it" in refused.stdout
+
+
+def test_changed_code_and_configuration_are_told(workspace):
+    with (workspace.folder / "src/unsmooth/tables/layouts.py").open("a") as module:
+        module.write("CHANGED = 1\n")
+    workspace.edit("tiny.yaml", "curve_points: 50", "curve_points: 60")
+    command = [sys.executable, "-m", "unsmooth.cli", "verify", "results", "--config", "config.yaml"]
+    done = subprocess.run(
+        [*command, "--config", "tiny.yaml"],
+        cwd=workspace.folder,
+        env=os.environ | {"PYTHONPATH": str(workspace.folder / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "is older than the code of unsmooth/tables/layouts.py." in done.stdout
+    assert "was made with evaluation.curve_points 50, the configuration has 60." in done.stdout
+    assert "model.safetensors" not in done.stdout
+
+
+def test_dates_in_the_future_end_in_an_error_until_they_are_past(workspace, clean):
+    ahead = time.time() + 24 * 3600
+    for path in (workspace.folder / LS).rglob("*"):
+        os.utime(path, (ahead, ahead))
+    (workspace.folder / TARGETS[1]).unlink()
+
+    refused = workspace.snakemake(*TARGETS)
+    assert refused.returncode != 0 and "clock skew" in refused.stdout
+
+    for path in (workspace.folder / LS).rglob("*"):
+        os.utime(path)
+    workspace.run(*TARGETS)
+    assert contents(workspace) == contents(clean)
+    assert verify(workspace.folder / "results").findings == []
