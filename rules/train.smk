@@ -1,6 +1,7 @@
 rule train:
     input:
         unpack(dataset_files),
+        unpack(teacher_weights),
     output:
         model=f"{CELL}/model.safetensors",
         history=f"{CELL}/history.csv",

@@ -15,11 +15,20 @@ from unsmooth.provenance import code_hash
 from unsmooth.specs import Architecture, Recipe, module_file
 
 
-def train(training: dict[str, Any], dataset: Path, cell: Path, checkpoint: Path, *, threads: int, gpus: int) -> None:
+def train(
+    training: dict[str, Any],
+    dataset: Path,
+    cell: Path,
+    checkpoint: Path,
+    *,
+    threads: int,
+    gpus: int,
+    teacher: Path | None = None,
+) -> None:
     """Train what `training` describes into the folder `cell`, on at most `gpus` GPUs, or on the CPU with 0.
 
     More devices than a batch has shards would have nothing to do. `threads` are shared between them: one each for the
-    training, the others decode images.
+    training, the others decode images. `teacher` are the weights of the model from which it is distilled.
     """
     architecture = TypeAdapter(Architecture).validate_python(training["architecture"])
     shards = Recipe.model_validate(training["recipe"]).shards
@@ -32,6 +41,7 @@ def train(training: dict[str, Any], dataset: Path, cell: Path, checkpoint: Path,
         code=code_hash(__file__, module_file(architecture.target)),
         device="cuda" if gpus else "cpu",
         workers=max(0, threads // devices - 1),
+        teacher=None if teacher is None else str(teacher),
     )
     torch.set_num_threads(1 if gpus else threads)
     launch(job, devices=devices)
@@ -48,5 +58,6 @@ if __name__ == "__main__":
                 Path(snakemake.params.checkpoint),
                 threads=snakemake.threads,
                 gpus=len(gpus),
+                teacher=Path(weights) if (weights := snakemake.input.get("teacher")) else None,
             )
         print(f"done in {time.perf_counter() - began:.1f} s")

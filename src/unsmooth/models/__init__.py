@@ -1,14 +1,16 @@
 """Architectures, one a file; every forward returns logits (N, K)."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unsmooth.specs import Architecture, resolve
 
-__all__ = ["make_model"]
+__all__ = ["make_model", "trained_model"]
 
 
 def make_model(
@@ -42,3 +44,16 @@ def make_model(
     if spec.kind == "timm":
         options["image_size"] = input_shape[1]
     return resolve(spec.target)(**options)
+
+
+def trained_model(
+    weights: Path,
+    architecture: Mapping[str, Any],
+    input_shape: Sequence[int],
+    num_classes: int,
+    embedding: Tensor | None = None,
+) -> nn.Module:
+    """Build the network of a trained cell with its `weights`, a safetensors file; the rest is as for `make_model`."""
+    model = make_model(architecture, input_shape, num_classes, embedding)
+    model.load_state_dict(load_file(weights))
+    return model
