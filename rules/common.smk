@@ -164,6 +164,13 @@ def pretrained_weights(wildcards):
     return {"pretrained": f"resources/sources/{source}/source.json"} if source else {}
 
 
+def teacher_weights(wildcards):
+    """The trained model from which a cell is distilled, where there is one."""
+    cell = cell_of(wildcards)
+    teacher = EXPERIMENTS[cell.experiment].teacher(cell)
+    return {} if teacher is None else {"teacher": f"{teacher.folder}/model.safetensors"}
+
+
 def decoding_threads(wildcards):
     """Threads of a job that reads a dataset: one computes; where it holds image files, others decode for each device."""
     return 8 * shards_of(wildcards) if EXPERIMENTS[wildcards.experiment].dataset.files else 1

@@ -2,6 +2,7 @@ rule train:
     input:
         unpack(dataset_files),
         unpack(pretrained_weights),
+        unpack(teacher_weights),
     output:
         model=f"{CELL}/model.safetensors",
         history=f"{CELL}/history.csv",

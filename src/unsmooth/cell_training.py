@@ -24,8 +24,8 @@ from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import prepared_embedding, training_loader
 from unsmooth.distributed import process_group, rank, world_size
 from unsmooth.files import atomic_path, remove_leftovers, sha256_of
-from unsmooth.losses import make_loss
-from unsmooth.models import make_model
+from unsmooth.losses import effective_smoothing, make_loss
+from unsmooth.models import make_model, trained_model
 from unsmooth.models.weights import write_weights
 from unsmooth.provenance import canonical_json, git_commit, versions
 from unsmooth.specs import Recipe
@@ -46,7 +46,7 @@ class CellJob:
     """What to train, as plain data that JSON can hold.
 
     Attributes:
-        training: architecture, loss, recipe and seed, see `unsmooth.experiment.Experiment.training`.
+        training: architecture, loss, recipe, seed and teacher, see `unsmooth.experiment.Experiment.training`.
         dataset: folder of the prepared dataset.
         cell: folder of the results.
         checkpoint: file from which an interrupted training goes on; removed at the end.
@@ -54,6 +54,7 @@ class CellJob:
         device: "cpu" or "cuda".
         workers: processes that decode image files, for each device.
         pretrained: file of the weights that training starts from; None for fresh ones.
+        teacher: file of the weights of `training["teacher"]`; None without one.
     """
 
     training: dict[str, Any]
@@ -64,6 +65,7 @@ class CellJob:
     device: str
     workers: int = 0
     pretrained: str | None = None
+    teacher: str | None = None
 
 
 def launch(job: CellJob, *, devices: int) -> None:
@@ -119,36 +121,37 @@ def train_cell(job: CellJob) -> None:
     loader = training_loader(
         dataset, recipe, device=job.device, rank=rank(), world_size=world_size(), workers=job.workers
     )
+    num_classes = len(manifest.classes)
     torch.manual_seed(training["seed"])
     pretrained = None if job.pretrained is None else Path(job.pretrained)
-    model = make_model(
-        training["architecture"], manifest.input_shape, len(manifest.classes), prepared_embedding(dataset), pretrained
-    )
-    pretrained_sha256 = {} if pretrained is None else {"pretrained_sha256": sha256_of(pretrained)}
+    sizes = manifest.input_shape, num_classes, prepared_embedding(dataset)
+    model = make_model(training["architecture"], *sizes, pretrained)
+    loss = make_loss(**training["loss"], num_classes=num_classes)
+    data = {"data_sha256": manifest.sha256}
+    if pretrained is not None:
+        data["pretrained_sha256"] = sha256_of(pretrained)
+    teacher = None
+    if job.teacher is not None:
+        teacher = trained_model(Path(job.teacher), training["teacher"]["architecture"], *sizes)
+        data["teacher_sha256"] = sha256_of(job.teacher)
     result = train(
         model,
-        make_loss(**training["loss"], num_classes=len(manifest.classes)),
+        loss,
         loader,
         recipe,
         seed=training["seed"],
         device=job.device,
+        num_classes=num_classes,
+        teacher=teacher,
         checkpoint=checkpoint,
-        fingerprint=canonical_json(
-            {
-                "training": training,
-                "data": manifest.sha256,
-                "code": job.code,
-                "torch": torch.__version__,
-                **pretrained_sha256,
-            }
-        ),
+        fingerprint=canonical_json({"training": training, **data, "code": job.code, "torch": torch.__version__}),
     )
     if rank() > 0:
         return
     run = {
         **training,
-        "data_sha256": manifest.sha256,
-        **pretrained_sha256,
+        **data,
+        **_smoothing(loss.smoothing, result.largest_target, num_classes),
         "epochs": recipe.epochs,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "started": started.isoformat(timespec="seconds"),
@@ -163,6 +166,19 @@ def train_cell(job: CellJob) -> None:
         temporary.write_text(json.dumps(run, indent=1) + "\n")
     write_weights(cell / "model.safetensors", model)
     checkpoint.unlink(missing_ok=True)
+
+
+def _smoothing(alpha: float | None, largest_target: float, num_classes: int) -> dict[str, float | None]:
+    """Return the weight of the uniform distribution in the targets, and what they put off their class in all.
+
+    Both are None where soft targets are made by a model.
+    """
+    if alpha is None:
+        return {"smoothing": None, "effective_smoothing": None}
+    return {
+        "smoothing": alpha,
+        "effective_smoothing": effective_smoothing(largest_target, num_classes=num_classes, alpha=alpha),
+    }
 
 
 def _cost(result: TrainingResult, device: str) -> dict[str, Any]:

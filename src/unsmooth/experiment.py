@@ -8,7 +8,7 @@ are the same cell and rerun nothing.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -20,7 +20,7 @@ from unsmooth.config_errors import ConfigError, suggestion, validated
 from unsmooth.data.hub import HUB, HubFile
 from unsmooth.data.sources import SOURCES
 from unsmooth.specs import FOR_IMAGE_FILES, Architecture, Augmentation, Dataset, Loss, Recipe
-from unsmooth.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
+from unsmooth.specs.base import NAME_PATTERN, Fraction, Name, PositiveFloat, PositiveInt, Seed, Spec
 
 __all__ = [
     "HEADLINE_SCORES",
@@ -41,8 +41,6 @@ __all__ = [
     "parse_config",
 ]
 
-NAME_PATTERN = r"[a-z][a-z0-9_]*"
-Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
 ScoreName = Literal[
     "msp",
@@ -264,16 +262,66 @@ class Experiment(ModelExperiment):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _teachers_are_cells(self) -> Self:
+        taught = {name: loss for name, loss in self.losses.items() if loss.kind == "distillation"}
+        for name, loss in taught.items():
+            for what, reference, known in (
+                ("loss", loss.teacher, [*self.losses]),
+                ("architecture", loss.teacher_architecture, [*self.architectures]),
+            ):
+                if reference is not None and reference not in known:
+                    raise ValueError(
+                        f"losses.{name}: there is no {what} {reference!r} of a teacher{suggestion(reference, known)}"
+                    )
+            alphas = self.alphas(loss.teacher)
+            if loss.teacher_alpha not in alphas and (loss.teacher_alpha is not None or len(alphas) > 1):
+                raise ValueError(
+                    f"losses.{name}: teacher_alpha must be one of {alphas}, those of loss {loss.teacher!r}, got "
+                    f"{loss.teacher_alpha}"
+                )
+        for name in taught:
+            chain = [name]
+            while chain[-1] in taught:
+                chain.append(taught[chain[-1]].teacher)
+                if chain[-1] in chain[:-1]:
+                    raise ValueError(f"losses.{name}: teachers go round in a circle: {' from '.join(chain)}")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_can_be_mixed(self) -> Self:
+        if not self.recipe.mixing:
+            return self
+        if unfit := [name for name, loss in self.losses.items() if not loss.mixable]:
+            raise ValueError(f"loss {unfit[0]!r} is for samples of one class: remove it, or mixup and cutmix")
+        if self.dataset.inputs == "tokens" or (self.recipe.cutmix is not None and self.dataset.inputs == "vectors"):
+            raise ValueError(
+                f"mixup needs images or vectors, cutmix images; dataset {self.dataset.kind!r} holds "
+                f"{self.dataset.inputs}"
+            )
+        return self
+
     def training(self, cell: "Cell") -> dict[str, Any]:
-        """Return everything that decides the weights of a cell, as plain data."""
-        loss = self.losses[cell.loss].model_dump()
+        """Return everything that decides the weights of a cell, as plain data; that of its teacher is `teacher`."""
+        loss = self.losses[cell.loss].model_dump(exclude={"teacher", "teacher_alpha", "teacher_architecture"})
+        teacher = self.teacher(cell)
         return {
             "dataset": self.dataset_id,
             "architecture": self.architectures[cell.architecture].model_dump(),
             "loss": loss | {"alpha": cell.alpha},
             "recipe": self.recipe.model_dump(mode="json"),
             "seed": cell.seed,
-        }
+        } | ({} if teacher is None else {"teacher": self.training(teacher)})
+
+    def teacher(self, cell: "Cell") -> "Cell | None":
+        """Return the cell from which a cell is distilled; None for most."""
+        loss = self.losses[cell.loss]
+        if loss.kind != "distillation":
+            return None
+        alpha = self.alphas(loss.teacher)[0] if loss.teacher_alpha is None else loss.teacher_alpha
+        return replace(
+            cell, architecture=loss.teacher_architecture or cell.architecture, loss=loss.teacher, alpha=alpha
+        )
 
 
 class WeightsExperiment(ModelExperiment):

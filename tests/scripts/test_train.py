@@ -1,6 +1,7 @@
 import hashlib
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,8 +74,10 @@ def training_in_two(training):
     return training | {"recipe": training["recipe"] | {"shards": 2, "epochs": 10}}
 
 
-def start(training, dataset, cell, devices=1):
-    job = CellJob(training, str(dataset), str(cell), str(cell / "checkpoint.pt"), code="any", device="cpu")
+def start(training, dataset, cell, devices=1, teacher=None):
+    job = CellJob(
+        training, str(dataset), str(cell), str(cell / "checkpoint.pt"), code="any", device="cpu", teacher=teacher
+    )
     command = [sys.executable, "-u", "-c", PROGRAM, json.dumps(asdict(job)), str(devices)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -144,6 +147,70 @@ def test_cell_records_what_made_it(training, dataset, uninterrupted):
     assert list(history.columns) == ["epoch", "lr", "loss", "accuracy"] and len(history) == 25
     assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
     assert run["parameters"] == sum(t.numel() for n, t in weights.items() if n.split(".")[-1] in ("weight", "bias"))
+
+
+def test_cell_records_how_much_its_targets_are_smoothed(training, dataset, uninterrupted, tmp_path):
+    run = json.loads((uninterrupted / "run.json").read_text())
+    mixing = training["recipe"] | {"epochs": 1, "mixup": {"alpha": 1.0}}
+    train(training | {"recipe": mixing}, dataset, tmp_path, tmp_path / "checkpoint.pt", threads=1, gpus=0)
+    mixed = json.loads((tmp_path / "run.json").read_text())
+
+    assert run["smoothing"] == mixed["smoothing"] == 0.1
+    assert run["effective_smoothing"] == 0.1 - 0.1 / 62
+    # The smaller of a uniform share and its rest is 1/4 in the mean; some of 13 steps' pairs are of one class.
+    assert mixed["effective_smoothing"] == pytest.approx(0.9 * 0.25 + 0.1 - 0.1 / 62, abs=0.15)
+    assert mixed["effective_smoothing"] > run["effective_smoothing"] + 0.05
+
+
+@pytest.fixture(scope="module")
+def distilled(training):
+    loss = {"kind": "distillation", "alpha": 0.9, "temperature": 4.0}
+    return training | {"loss": loss, "recipe": training["recipe"] | {"epochs": 4}, "teacher": training}
+
+
+def test_student_is_taught_by_the_weights_it_is_given(training, distilled, dataset, uninterrupted, tmp_path):
+    lesser = tmp_path / "lesser"
+    short = training | {"recipe": training["recipe"] | {"epochs": 1}}
+    train(short, dataset, lesser, lesser / "checkpoint.pt", threads=1, gpus=0)
+    digests = []
+    for name, teacher in (("first", uninterrupted), ("again", uninterrupted), ("other", lesser)):
+        cell, weights = tmp_path / name, teacher / "model.safetensors"
+        train(distilled, dataset, cell, cell / "checkpoint.pt", threads=1, gpus=0, teacher=weights)
+        digests.append(weights_digest(cell))
+
+    run = json.loads((tmp_path / "first" / "run.json").read_text())
+    assert digests[0] == digests[1] != digests[2]
+    assert run["teacher"] == training
+    assert run["teacher_sha256"] == weights_digest(uninterrupted)
+    assert run["smoothing"] is None and run["effective_smoothing"] is None
+
+
+@pytest.mark.slow
+def test_checkpoint_of_a_student_is_not_resumed_with_another_teacher(training, distilled, dataset, tmp_path):
+    teachers = [tmp_path / "one", tmp_path / "other"]
+    for number, teacher in enumerate(teachers):
+        short = training | {"recipe": training["recipe"] | {"epochs": 1}, "seed": number}
+        train(short, dataset, teacher, teacher / "checkpoint.pt", threads=1, gpus=0)
+    long = distilled | {"recipe": distilled["recipe"] | {"epochs": 50}}
+    cell, weights = tmp_path / "student", [str(teacher / "model.safetensors") for teacher in teachers]
+    cell.mkdir()
+    with start(long, dataset, cell, teacher=weights[0]) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 1/"):
+                process.terminate()
+                break
+        output = process.stdout.read()
+    assert process.returncode == 143, output
+
+    lines = []
+    for teacher in reversed(weights):
+        shutil.copytree(cell, tmp_path / "copy", dirs_exist_ok=True)
+        with start(long, dataset, tmp_path / "copy", teacher=teacher) as process:
+            lines.append(process.stdout.readline())
+            process.kill()
+
+    assert lines[0].startswith("checkpoint.pt belongs to another configuration")
+    assert lines[1].startswith("resumed at epoch")
 
 
 def test_script_records_the_code_by_which_the_workflow_finds_stale_cells(training, dataset, tmp_path):

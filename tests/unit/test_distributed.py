@@ -14,8 +14,8 @@ from torch import nn
 
 from unsmooth.data.loading import TensorLoader
 from unsmooth.distributed import any_process, gathered, process_group, rank, world_size
-from unsmooth.losses import make_loss
-from unsmooth.specs import Adam, Constant, Cosine, GradientClip, Recipe, Sam, Sgd
+from unsmooth.losses import Distillation, make_loss
+from unsmooth.specs import Adam, Constant, Cosine, CutMix, GradientClip, MixUp, Recipe, Sam, Sgd
 from unsmooth.training import NonFiniteLossError, train
 
 SGD = {"epochs": 2, "batch_size": 16, "optimizer": Sgd(lr=0.05, weight_decay=1e-3)}
@@ -25,6 +25,7 @@ EQUIVALENT = {
     "two shards a process": Recipe(**SGD, shards=4, schedule=Cosine()),
     "shards that do not divide evenly": Recipe(**SGD, shards=3),
     "adam and clipping": Recipe(**SGD | {"optimizer": Adam(lr=0.01)}, shards=2, gradient_clip=GradientClip(limit=0.3)),
+    "mixed samples": Recipe(**SGD, shards=4, mixup=MixUp(alpha=1.0), cutmix=CutMix()),
     "sharpness-aware": Recipe(**SGD, shards=4, sam=Sam(rho=0.2), gradient_clip=GradientClip(kind="value", limit=0.1)),
 }
 LONG = Recipe(**SGD | {"epochs": 3, "batch_size": 4}, shards=2, schedule=Constant())  # 18 steps an epoch
@@ -59,7 +60,7 @@ def terminate():
     signal.raise_signal(signal.SIGTERM)
 
 
-def run(recipe, *, dropout=0.0, norm=False, loss=None, checkpoint=None):
+def run(recipe, *, dropout=0.0, norm=False, loss=None, taught=False, checkpoint=None):
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(3, (70,), generator=generator)
     images = torch.randint(256, (70, 1, 8, 8), generator=generator, dtype=torch.uint8)
@@ -78,8 +79,13 @@ def run(recipe, *, dropout=0.0, norm=False, loss=None, checkpoint=None):
     torch.manual_seed(rank())  # process 0 decides
     hidden = nn.BatchNorm1d(16) if norm else nn.Identity()
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), hidden, nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)) if taught else None
+    if teacher is not None:
+        nn.init.orthogonal_(teacher[1].weight, generator=torch.Generator().manual_seed(5))
+        nn.init.zeros_(teacher[1].bias)
+        loss = Distillation(0.9)
     lines = []
-    settings = {"seed": 1, "checkpoint": checkpoint, "log": lines.append}
+    settings = {"seed": 1, "num_classes": 3, "teacher": teacher, "checkpoint": checkpoint, "log": lines.append}
     result = train(net, loss or Interrupted(), loader, recipe, **settings)
     return {"weights": net.state_dict(), "history": result.history, "samples": result.samples, "lines": lines}
 
@@ -94,6 +100,7 @@ def found_by_one_of_two(folder):
     found = {name: run(recipe) for name, recipe in EQUIVALENT.items()}
     found["dropout"] = run(LONG, dropout=0.5)
     found["norm"] = run(NORMALISED, norm=True)
+    found["taught"] = run(LONG, taught=True)
 
     # A signal to the second process alone; then a kill in the middle of an epoch.
     act = terminate if rank() == 1 else lambda: None
@@ -206,6 +213,10 @@ def test_training_goes_on_with_another_number_of_processes(processes, folder, tm
 def test_dropout_and_running_statistics_do_not_depend_on_the_number_of_processes(processes):
     assert_close(processes[0]["dropout"], run(LONG, dropout=0.5))
     assert_close(processes[0]["norm"], run(NORMALISED, norm=True))
+
+
+def test_students_of_two_processes_learn_what_one_does(processes):
+    assert_close(processes[0]["taught"], run(LONG, taught=True))
 
 
 def test_processes_draw_different_dropout(processes):

@@ -130,6 +130,10 @@ def test_dataset_folder_names_what_is_not_default(write):
         ("dataset.num_train", 0, "dataset.num_train: must be greater than or equal to 1, got 0"),
         ("recipe.optimizer.lr", float("inf"), "recipe.optimizer.lr: must be a finite number"),
         ("recipe.optimizer.lr", "fast", "recipe.optimizer.lr: must be a valid number"),
+        ("recipe.mixup", {}, "key 'recipe.mixup.alpha' is missing"),
+        ("recipe.mixup", {"alpha": 0}, "recipe.mixup.alpha: must be greater than or equal to 0.01, got 0"),
+        ("recipe.cutmix", {"probability": 0}, "recipe.cutmix.probability: must be greater than 0, got 0"),
+        ("losses.kd", {"kind": "distillation", "alpha": [0.9]}, "key 'losses.kd.teacher' is missing"),
         ("recipe.warmup", {}, "recipe.warmup: give the length either in epochs or in steps"),
         ("recipe.warmup", {"epochs": 2}, "warmup must be shorter than the 2 epochs, got 2"),
         ("recipe.warmup", {"steps": 1000}, "warmup must be shorter than the 1000 steps, got 1000"),
@@ -422,3 +426,112 @@ def test_mistakes_in_downloads_are_named(pytestconfig, downloads, message):
     data = yaml.safe_load((pytestconfig.rootpath / "config.yaml").read_text())
     with pytest.raises(ConfigError, match=message):
         parse_config(data | {"downloads": downloads})
+
+
+def distilled(**losses):
+    losses = {name: {"kind": "distillation", "alpha": [0.9]} | options for name, options in losses.items()}
+    architectures = EXPERIMENT["architectures"] | {"resnet14": {"kind": "cifar_resnet", "depth": 14}}
+    return EXPERIMENT | {"losses": EXPERIMENT["losses"] | losses, "architectures": architectures}
+
+
+def test_teacher_is_the_cell_of_the_same_seed_and_architecture_unless_told(write):
+    experiment = load_experiment(
+        write(
+            distilled(
+                kd={"teacher": "ls", "teacher_alpha": 0.3},
+                small={"teacher": "ce", "teacher_architecture": "resnet14"},
+                again={"teacher": "kd", "alpha": [0.5, 0.9]},
+            )
+        )
+    )
+    cells = {cell.folder.removeprefix("results/cells/t/"): cell for cell in experiment.cells("t")}
+    teachers = {
+        folder: teacher.folder.removeprefix("results/cells/t/")
+        for folder, cell in cells.items()
+        if cell.seed == 1 and cell.architecture == "resnet8" and (teacher := experiment.teacher(cell)) is not None
+    }
+
+    assert teachers == {
+        "resnet8/kd_alpha-0.9/seed-1": "resnet8/ls_alpha-0.3/seed-1",
+        "resnet8/small_alpha-0.9/seed-1": "resnet14/ce_alpha-0/seed-1",
+        "resnet8/again_alpha-0.5/seed-1": "resnet8/kd_alpha-0.9/seed-1",
+        "resnet8/again_alpha-0.9/seed-1": "resnet8/kd_alpha-0.9/seed-1",
+    }
+    training = experiment.training(cells["resnet8/again_alpha-0.5/seed-1"])
+    assert training["loss"] == {"kind": "distillation", "alpha": 0.5, "temperature": 4.0}
+    assert training["teacher"] == experiment.training(cells["resnet8/kd_alpha-0.9/seed-1"])
+    assert training["teacher"]["teacher"]["loss"] == {"kind": "ls", "alpha": 0.3}
+    assert "teacher" not in experiment.training(cells["resnet8/ce_alpha-0/seed-1"])
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ({"kd": {"teacher": "nsl"}}, "losses.kd: there is no loss 'nsl' of a teacher; did you mean 'nls'?"),
+        (
+            {"kd": {"teacher": "ls"}},
+            r"losses.kd: teacher_alpha must be one of \[0.1, 0.3\], those of loss 'ls', got None",
+        ),
+        ({"kd": {"teacher": "ls", "teacher_alpha": 0.2}}, r"must be one of \[0.1, 0.3\], those of loss 'ls', got 0.2"),
+        ({"kd": {"teacher": "ce", "teacher_alpha": 0.1}}, r"must be one of \[0.0\], those of loss 'ce', got 0.1"),
+        (
+            {"kd": {"teacher": "ce", "teacher_architecture": "resnet15"}},
+            "losses.kd: there is no architecture 'resnet15' of a teacher; did you mean 'resnet14'?",
+        ),
+        ({"kd": {"teacher": "kd"}}, "losses.kd: teachers go round in a circle: kd from kd"),
+        (
+            {"a": {"teacher": "b"}, "b": {"teacher": "c"}, "c": {"teacher": "b"}},
+            "losses.a: teachers go round in a circle: a from b from c from b",
+        ),
+    ],
+)
+def test_teachers_that_are_no_cells_are_named(write, losses, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(write(distilled(**losses)))
+
+
+@pytest.mark.parametrize("method", [{"mixup": {"alpha": 0.2}}, {"cutmix": {}}])
+@pytest.mark.parametrize(
+    ("losses", "refused"),
+    [
+        ({"ce": None, "ls": {"alpha": [0.1]}, "brier": None, "focal": {"alpha": [3]}, "flsd": {"alpha": [3]}}, None),
+        ({"ce": None, "kd": {"kind": "distillation", "alpha": [0.9], "teacher": "ce"}}, None),
+        ({"ce": None, "mmce": {"alpha": [2]}}, "mmce"),
+        ({"mmce_weighted": {"alpha": [2]}}, "mmce_weighted"),
+        ({"smooth": {"kind": "online_ls", "alpha": [0.5]}}, "smooth"),
+    ],
+)
+def test_samples_are_mixed_for_losses_that_take_distributions(write, method, losses, refused):
+    data = changed("recipe", EXPERIMENT["recipe"] | method) | {"losses": losses}
+    if refused is None:
+        load_experiment(write(data))
+        return
+    with pytest.raises(ConfigError, match=f"loss '{refused}' is for samples of one class: remove it, or mixup and"):
+        load_experiment(write(data))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "architecture", "method", "fits"),
+    [
+        ("gaussians", "mlp", "mixup", True),
+        ("gaussians", "mlp", "cutmix", False),
+        ("markov_text", "lstm", "mixup", False),
+        ("markov_text", "lstm", "cutmix", False),
+    ],
+)
+def test_mixing_must_fit_the_data(write, dataset, architecture, method, fits):
+    data = changed(f"recipe.{method}", {"alpha": 1.0}) | {
+        "dataset": {"kind": dataset},
+        "architectures": {architecture: {}},
+    }
+    if fits:
+        load_experiment(write(data))
+        return
+    with pytest.raises(ConfigError, match=f"mixup needs images or vectors, cutmix images; dataset '{dataset}' holds"):
+        load_experiment(write(data))
+
+
+def test_shards_of_a_single_sample_cannot_be_mixed(write):
+    recipe = EXPERIMENT["recipe"] | {"shards": 6, "mixup": {"alpha": 0.2}}
+    with pytest.raises(ConfigError, match="a batch of 10 in 6 shards leaves none to pair"):
+        load_experiment(write(changed("recipe", recipe)))

@@ -15,7 +15,14 @@ from unsmooth.checkpoints import write_checkpoint
 from unsmooth.data.arrays import DatasetError, Split, write_dataset
 from unsmooth.data.image_files import write_image_files
 from unsmooth.data.loading import TensorLoader, evaluation_batches, prepared_embedding, training_loader
-from unsmooth.losses import LabelSmoothing, MarginLabelSmoothing, MaxSuppression, OnlineLabelSmoothing, make_loss
+from unsmooth.losses import (
+    Distillation,
+    LabelSmoothing,
+    MarginLabelSmoothing,
+    MaxSuppression,
+    OnlineLabelSmoothing,
+    make_loss,
+)
 from unsmooth.models.cifar_resnet import CifarResNet
 from unsmooth.optimisation import make_schedule, perturbed
 from unsmooth.specs import (
@@ -23,7 +30,9 @@ from unsmooth.specs import (
     AdamW,
     Augmentation,
     Cosine,
+    CutMix,
     GradientClip,
+    MixUp,
     MultiStep,
     OneCycle,
     Recipe,
@@ -72,7 +81,7 @@ RECIPE = Recipe(epochs=3, batch_size=16, optimizer=Sgd(lr=0.05, weight_decay=1e-
 
 def run(net, recipe=RECIPE, *, loss=None, log=lambda line: None, **settings):
     loader = make_loader(batch_size=recipe.batch_size, shards=recipe.shards)
-    result = train(net, loss or make_loss("ls", 0.1), loader, recipe, seed=1, log=log, **settings)
+    result = train(net, loss or make_loss("ls", 0.1), loader, recipe, seed=1, num_classes=3, log=log, **settings)
     return net.state_dict(), result
 
 
@@ -111,7 +120,21 @@ RESUMED = [
             {"optimizer": Sgd(lr=0.05, nesterov=True), "schedule": MultiStep(milestones=[1, 2])},
             {"optimizer": Sgd(lr=0.05), "precision": "fp16", "gradient_clip": GradientClip(limit=0.5)},
             {"optimizer": Adam(lr=0.01), "shards": 3},
+            {"optimizer": Sgd(lr=0.05), "mixup": MixUp(alpha=0.5)},
+            {"optimizer": Sgd(lr=0.05), "mixup": MixUp(alpha=0.5), "cutmix": CutMix(probability=0.7), "shards": 2},
         )
+    ),
+    (
+        CifarResNet,
+        Recipe(
+            epochs=3,
+            batch_size=16,
+            optimizer=Sgd(lr=0.05),
+            sam=Sam(rho=0.1),
+            cutmix=CutMix(),
+            precision="bf16",
+            channels_last=True,
+        ),
     ),
     (CifarResNet, Recipe(epochs=3, batch_size=16, optimizer=Sgd(lr=0.05), sam=Sam(rho=0.1), precision="bf16")),
 ]
@@ -190,6 +213,109 @@ def test_losses_that_change_over_epochs_resume_bit_identically(tmp_path, kind, s
     _, other = run(make_net(), loss=unchanging)
     assert other.history[0] == pytest.approx(result.history[0])  # the first epoch is that of the first strength
     assert other.history[1]["loss"] != pytest.approx(result.history[1]["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("stop_at", [3, 5, 8])
+def test_distillation_resumes_bit_identically_and_leaves_the_teacher_as_it_is(tmp_path, stop_at):
+    class Terminating(Distillation):
+        calls = 0
+
+        def values(self, batch):
+            self.calls += 1
+            if self.calls == stop_at:
+                signal.raise_signal(signal.SIGTERM)
+            return super().values(batch)
+
+    torch.manual_seed(7)
+    teacher = CifarResNet(depth=8, width=4, in_channels=1, num_classes=3)
+    before = copy.deepcopy(teacher.state_dict())
+    recipe = RECIPE.model_copy(update={"mixup": MixUp(alpha=0.5)})
+    expected, uninterrupted = run(make_net(), recipe, loss=Distillation(0.9), teacher=teacher)
+    with pytest.raises(SystemExit):
+        run(make_net(), recipe, loss=Terminating(0.9), teacher=teacher, checkpoint=tmp_path / "checkpoint.pt")
+    resumed, result = run(
+        make_net(), recipe, loss=Distillation(0.9), teacher=teacher, checkpoint=tmp_path / "checkpoint.pt"
+    )
+
+    assert_same_weights(resumed, expected)
+    assert_same_weights(teacher.state_dict(), before)
+    assert result.history == uninterrupted.history
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_distillation_of_no_weight_trains_the_weights_of_cross_entropy():
+    expected, _ = run(make_net(), loss=make_loss("ce"))
+
+    distilled, _ = run(make_net(), loss=Distillation(0.0), teacher=make_net(CifarResNet))
+
+    assert_same_weights(distilled, expected)
+
+
+def test_student_learns_what_only_its_teacher_knows():
+    images, _ = make_data()
+    loader = TensorLoader(images, torch.zeros(70).long(), batch_size=70, mean=[0.5], std=[0.25])
+    torch.manual_seed(3)
+    teacher, student = LinearNet(), make_net(LinearNet)
+    recipe = Recipe(epochs=150, batch_size=70, optimizer=Adam(lr=0.02))
+    train(student, Distillation(1.0, temperature=4.0), loader, recipe, seed=0, teacher=teacher, log=lambda line: None)
+
+    ((inputs, _),) = loader.in_order()
+    assert (student(inputs).argmax(dim=1) == teacher(inputs).argmax(dim=1)).double().mean() > 0.9
+
+
+class Remembering(LabelSmoothing):
+    """Keeps the targets that it is given."""
+
+    def __init__(self):
+        super().__init__(0.1)
+        self.seen = []
+
+    def values(self, batch):
+        self.seen.append(batch.targets)
+        return super().values(batch)
+
+
+MIXED = {"epochs": 2, "batch_size": 16, "optimizer": Sgd(lr=0.05), "mixup": MixUp(alpha=1.0)}
+
+
+def test_sharpness_aware_passes_see_the_same_mixture():
+    loss = Remembering()
+    run(make_net(LinearNet), Recipe(**MIXED, sam=Sam(rho=0.1)), loss=loss)
+
+    firsts, seconds = loss.seen[::2], loss.seen[1::2]
+    assert len(firsts) == 10 and firsts[0].is_floating_point()
+    assert all(torch.equal(one, other) for one, other in zip(firsts, seconds, strict=True))
+    assert not torch.equal(firsts[0], firsts[1])
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_largest_targets_are_those_of_the_last_epoch(shards):
+    loss = Remembering()
+    _, result = run(make_net(LinearNet), Recipe(**MIXED, shards=shards), loss=loss)
+
+    last = torch.cat(loss.seen[5 * shards :])
+    assert len(last) == 70
+    assert result.largest_target == pytest.approx(float(last.double().amax(dim=1).mean()), rel=1e-6)
+    assert run(make_net(LinearNet))[1].largest_target == 1
+
+
+def test_accuracy_of_mixed_samples_is_against_the_larger_share():
+    class Counting(LabelSmoothing):
+        right = 0
+
+        def values(self, batch):
+            self.right += int((batch.logits.argmax(dim=1) == batch.targets.argmax(dim=1)).sum())
+            return super().values(batch)
+
+    loss = Counting(0.1)
+    _, result = run(make_net(LinearNet), Recipe(**MIXED | {"epochs": 1}), loss=loss)
+
+    assert result.history[0]["accuracy"] == loss.right / 70
+
+
+def test_mixing_without_the_number_of_classes_is_refused():
+    with pytest.raises(ValueError, match="num_classes must be given where samples are mixed"):
+        quiet(nn.Linear(4, 3), InOrder(), Recipe(epochs=1, batch_size=20, optimizer=Sgd(lr=0.1), mixup=MixUp(alpha=1)))
 
 
 def test_checkpoint_of_another_configuration_is_not_resumed(tmp_path):
@@ -638,3 +764,23 @@ def test_training_learns_on_the_device(device, precision):
     )
 
     assert result.history[-1]["accuracy"] > 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_mixed_samples_and_a_teacher_train_on_the_device(device, precision):
+    images, targets = make_data()
+    loader = TensorLoader(images, targets, batch_size=16, mean=[0.5], std=[0.25], shards=2, device=device)
+    mixing = {"mixup": MixUp(alpha=0.2), "cutmix": CutMix()}
+    optimizer = Sgd(lr=0.1)
+    recipe = Recipe(
+        epochs=8, batch_size=16, shards=2, optimizer=optimizer, **mixing, precision=precision, channels_last=True
+    )
+    settings = {"seed": 0, "device": device, "num_classes": 3, "log": lambda line: None}
+    teacher = make_net(CifarResNet)
+
+    train(teacher, make_loss("ls", 0.1), loader, recipe, **settings)
+    result = train(make_net(CifarResNet), Distillation(0.5), loader, recipe, teacher=teacher, **settings)
+
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    assert 0.5 < result.largest_target < 1

@@ -38,6 +38,12 @@ def failure(workspace, *arguments):
             "kind: sl",
             "losses.nls: unknown kind 'sl', expected one of 'ce', 'ls'",
         ),
+        (
+            "experiments/tiny_glyphs.yaml",
+            "kind: ls, alpha: [-0.2]",
+            "kind: distillation, alpha: [0.5], teacher: lss",
+            "tiny_glyphs.yaml: losses.nls: there is no loss 'lss' of a teacher; did you mean 'ls'?",
+        ),
         ("experiments/tiny_glyphs.yaml", "batch_size", "batchsize", "did you mean 'batch_size'?"),
         ("experiments/tiny_glyphs.yaml", "epochs: 3", "epochs: [3", "tiny_glyphs.yaml, line"),
         ("experiments/tiny_glyphs.yaml", "kind: glyphs", "kind: glyps", "unknown kind 'glyps'"),

@@ -55,6 +55,23 @@ def test_new_seed_trains_its_cells_and_redraws(workspace):
     assert workspace.planned() == chain(*(f"{cell[:-1]}7" for cell in CELLS)) | REDRAWN
 
 
+def test_student_is_trained_after_its_teacher_and_again_when_the_teacher_is(fresh):
+    kd = {"kind": "distillation", "alpha": [0.9], "teacher": "ls"}
+    fresh.edit_experiment(GLYPHS, losses={"ce": None, "ls": {"alpha": [0.1]}, "kd": kd})
+    teacher, student = (f"{GLYPHS}/resnet8/{cell}/seed-0" for cell in ("ls_alpha-0.1", "kd_alpha-0.9"))
+    weights = {cell: f"results/cells/{cell}/model.safetensors" for cell in (teacher, student)}
+
+    planned = fresh.planned(weights[student])
+    assert {job for job in planned if job.startswith("train")} == {f"train {teacher}", f"train {student}"}
+
+    fresh.run(weights[student])
+    assert fresh.planned(weights[student]) == set()
+
+    with (fresh.folder / weights[teacher]).open("ab") as file:
+        file.write(b"trained anew")
+    assert fresh.planned(weights[student]) == {f"train {student}"}
+
+
 def test_alpha_written_otherwise_is_the_same_cell(workspace):
     workspace.edit("experiments/tiny_glyphs.yaml", "alpha: [0.1]", "alpha: [0.10]")
     workspace.edit("experiments/tiny_glyphs.yaml", "alpha: [-0.2]", "alpha: [-2.0e-1]")

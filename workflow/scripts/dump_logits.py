@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import evaluation_batches, prepared_embedding
@@ -13,7 +12,7 @@ from unsmooth.gpus import leased_gpus
 from unsmooth.inference import collect_logits, inference_batch_size
 from unsmooth.jobs import job
 from unsmooth.logits import write_logits
-from unsmooth.models import make_model
+from unsmooth.models import trained_model
 from unsmooth.provenance import versions
 
 
@@ -32,8 +31,8 @@ def dump_logits(
     Of a training split too large to keep all its logits, the dataset names a part: the split train_logits.
     """
     manifest = read_manifest(dataset)
-    model = make_model(architecture, manifest.input_shape, len(manifest.classes), prepared_embedding(dataset))
-    model.load_state_dict(load_file(weights))
+    embedding = prepared_embedding(dataset)
+    model = trained_model(weights, architecture, manifest.input_shape, len(manifest.classes), embedding)
     model.to(device)
     for path in outputs:
         split = path.stem

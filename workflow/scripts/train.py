@@ -23,6 +23,7 @@ def train(
     checkpoint: Path,
     pretrained: Path | None = None,
     *,
+    teacher: Path | None = None,
     threads: int,
     gpus: int,
 ) -> None:
@@ -31,7 +32,7 @@ def train(
     `pretrained` is the folder of the source of the weights from which training starts.
 
     More devices than a batch has shards would have nothing to do. `threads` are shared between them: one each for the
-    training, the others decode images.
+    training, the others decode images. `teacher` are the weights of the model from which it is distilled.
     """
     architecture = TypeAdapter(Architecture).validate_python(training["architecture"])
     shards = Recipe.model_validate(training["recipe"]).shards
@@ -45,6 +46,7 @@ def train(
         device="cuda" if gpus else "cpu",
         workers=max(0, threads // devices - 1),
         pretrained=None if pretrained is None else str(data_root(pretrained) / WEIGHTS),
+        teacher=None if teacher is None else str(teacher),
     )
     torch.set_num_threads(1 if gpus else threads)
     launch(job, devices=devices)
@@ -63,5 +65,6 @@ if __name__ == "__main__":
                 None if pretrained is None else Path(pretrained).parent,
                 threads=snakemake.threads,
                 gpus=len(gpus),
+                teacher=Path(weights) if (weights := snakemake.input.get("teacher")) else None,
             )
         print(f"done in {time.perf_counter() - began:.1f} s")

@@ -8,10 +8,9 @@ experiment.
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
-
 from unsmooth.losses.base import ClassificationLoss, Reduction
 from unsmooth.losses.calibration import MMCE, BrierLoss, WeightedMMCE
+from unsmooth.losses.distillation import Distillation
 from unsmooth.losses.focal import AdaptiveFocalLoss, FocalLoss
 from unsmooth.losses.penalties import ConfidencePenalty, L1Penalty, LogitPenalty
 from unsmooth.losses.smoothing import (
@@ -19,6 +18,7 @@ from unsmooth.losses.smoothing import (
     MarginLabelSmoothing,
     MaxSuppression,
     OnlineLabelSmoothing,
+    effective_smoothing,
     smooth_targets,
 )
 
@@ -28,6 +28,7 @@ __all__ = [
     "BrierLoss",
     "ClassificationLoss",
     "ConfidencePenalty",
+    "Distillation",
     "FocalLoss",
     "L1Penalty",
     "LabelSmoothing",
@@ -37,15 +38,16 @@ __all__ = [
     "OnlineLabelSmoothing",
     "Reduction",
     "WeightedMMCE",
+    "effective_smoothing",
     "make_loss",
     "smooth_targets",
 ]
 
-WITHOUT_STRENGTH: dict[str, Callable[..., nn.Module]] = {
+WITHOUT_STRENGTH: dict[str, Callable[..., ClassificationLoss]] = {
     "ce": lambda **settings: LabelSmoothing(0.0, **settings),
     "brier": BrierLoss,
 }
-KINDS: dict[str, Callable[..., nn.Module]] = {
+KINDS: dict[str, Callable[..., ClassificationLoss]] = {
     "ls": LabelSmoothing,
     "mbls": MarginLabelSmoothing,
     "maxsup": MaxSuppression,
@@ -57,22 +59,30 @@ KINDS: dict[str, Callable[..., nn.Module]] = {
     "mmce": MMCE,
     "mmce_weighted": WeightedMMCE,
     "online_ls": OnlineLabelSmoothing,
+    "distillation": Distillation,
 }
 
 
-def make_loss(kind: str, alpha: float = 0.0, *, num_classes: int | None = None, **params: Any) -> nn.Module:  # noqa: ANN401
+def make_loss(
+    kind: str,
+    alpha: float = 0.0,
+    *,
+    num_classes: int | None = None,
+    **params: Any,  # noqa: ANN401
+) -> ClassificationLoss:
     """Return the training loss named `kind` at strength `alpha`.
 
     Args:
         kind: "ce", "ls", "mbls", "maxsup", "focal", "flsd", "ecp", "l1", "logit_penalty", "mmce", "mmce_weighted",
-            "brier" or "online_ls".
+            "brier", "online_ls" or "distillation".
         alpha: its strength: gamma for the focal losses, otherwise the weight of what is added to cross-entropy; 0 for
             "ce" and "brier", which have none.
         num_classes: K, which "online_ls" needs beforehand.
         params: keywords of the loss, such as `margin`, `ignore_index` and `reduction`.
 
     Returns:
-        A module called as `loss(logits, targets)`; lower is better.
+        A module called as `loss(logits, targets)`, with the teacher's logits behind them for "distillation"; lower is
+        better.
 
     Raises:
         ValueError: an unknown kind, a strength for a loss that has none, or as the loss.

@@ -19,17 +19,21 @@ class Batch:
         logits: (N, K, \*) floating point; half precision is computed in float32.
         targets: (N, \*) class indices, or (N, K, \*) distributions; one without any mass is ignored.
         ignore_index: class index of positions to leave out.
+        teacher_logits: (N, K, \*) logits of another model for the same inputs.
 
     Attributes:
         logits: (N, K, \*) float32 or float64.
         targets: (N, \*) int64 with 0 at ignored positions, or (N, K, \*).
         kept: (N, \*) bool, False at ignored positions.
+        teacher_logits: (N, K, \*) of the dtype of `logits`, or None.
 
     Raises:
         ValueError: shapes that do not fit, or targets of another kind.
     """
 
-    def __init__(self, logits: Tensor, targets: Tensor, ignore_index: int) -> None:
+    def __init__(
+        self, logits: Tensor, targets: Tensor, ignore_index: int, teacher_logits: Tensor | None = None
+    ) -> None:
         if logits.ndim < 2 or not logits.is_floating_point():
             raise ValueError(f"logits must be floating point (N, K, *), got {logits.dtype} {tuple(logits.shape)}")
         positions = logits.shape[:1] + logits.shape[2:]
@@ -47,6 +51,12 @@ class Batch:
                 f"targets must have shape {tuple(positions)} (indices) or {tuple(logits.shape)} (distributions), "
                 f"got {tuple(targets.shape)} {targets.dtype}"
             )
+        if teacher_logits is not None and teacher_logits.shape != logits.shape:
+            raise ValueError(
+                f"teacher_logits must have the shape of the logits, {tuple(logits.shape)}, got "
+                f"{tuple(teacher_logits.shape)}"
+            )
+        self.teacher_logits = None if teacher_logits is None else teacher_logits.to(self.logits.dtype)
 
     @property
     def num_classes(self) -> int:
@@ -104,6 +114,11 @@ class ClassificationLoss(nn.Module):
         self.alpha = alpha
         self.ignore_index = ignore_index
         self.reduction = reduction
+
+    @property
+    def smoothing(self) -> float | None:
+        """Return the weight of the uniform distribution in the targets; None where a model makes soft targets."""
+        return 0.0
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Prepare for `epoch` of `epochs`, counted from 0; losses whose strength follows a schedule set it here."""

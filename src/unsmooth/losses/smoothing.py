@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from unsmooth.losses.base import Batch, ClassificationLoss, Reduction, check_non_negative
 
-__all__ = ["LabelSmoothing", "MarginLabelSmoothing", "MaxSuppression", "OnlineLabelSmoothing", "smooth_targets"]
+__all__ = [
+    "LabelSmoothing",
+    "MarginLabelSmoothing",
+    "MaxSuppression",
+    "OnlineLabelSmoothing",
+    "effective_smoothing",
+    "smooth_targets",
+]
 
 
 def smooth_targets(targets: Tensor, num_classes: int, alpha: float) -> Tensor:
@@ -55,6 +62,29 @@ def smooth_targets(targets: Tensor, num_classes: int, alpha: float) -> Tensor:
     return one_hot * (1 - alpha) + alpha / num_classes
 
 
+def effective_smoothing(largest: float, *, num_classes: int, alpha: float) -> float:
+    r"""Return the mean probability that smoothed targets put off their largest class.
+
+    .. math:: \tfrac1N \textstyle\sum_i (1 - \max_k t'_{ik}), \quad t' = (1-\alpha)\,t + \alpha/K
+
+    for the targets t before smoothing: one-hot, or mixed (MixUp, CutMix). The largest class stays the largest, so their
+    mean maximum says all; it is :math:`\alpha - \alpha/K` for one-hot targets.
+
+    Args:
+        largest: mean over the positions of :math:`\max_k t_k`, in [1/K, 1]; 1 for one-hot targets.
+        num_classes: K.
+        alpha: weight of the uniform distribution, in [-1, 1).
+
+    Returns:
+        The probability, in [0, 1]; below 0 for a negative alpha, which puts more than 1 on the class.
+
+    Example:
+        >>> effective_smoothing(1.0, num_classes=4, alpha=0.25)
+        0.1875
+    """
+    return (1 - alpha) * (1 - largest) + (alpha - alpha / num_classes)
+
+
 class LabelSmoothing(ClassificationLoss):
     r"""Cross-entropy with smoothed targets; alpha = 0 is plain cross-entropy.
 
@@ -89,6 +119,11 @@ class LabelSmoothing(ClassificationLoss):
         if ignored not in ("exclude", "composer"):
             raise ValueError(f"ignored must be 'exclude' or 'composer', got {ignored!r}")
         self.ignored = ignored
+
+    @property
+    def smoothing(self) -> float:
+        """Return alpha."""
+        return self.alpha
 
     def values(self, batch: Batch) -> Tensor:
         """Return the smoothed cross-entropy by position."""
@@ -273,6 +308,10 @@ class OnlineLabelSmoothing(ClassificationLoss):
         log_probabilities = batch.logits.log_softmax(dim=1)
         soft = self.soft_targets.to(batch.logits.dtype)[batch.targets].movedim(-1, 1)
         return -(1 - self.alpha) * batch.at_target(log_probabilities) - self.alpha * (soft * log_probabilities).sum(1)
+
+    @property
+    def smoothing(self) -> None:
+        """Return None: the model makes the soft targets."""
 
     @torch.no_grad()
     def _remember(self, batch: Batch) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unsmooth.models.weights import load_pretrained
 from unsmooth.specs import Architecture, resolve
 
-__all__ = ["make_model"]
+__all__ = ["make_model", "trained_model"]
 
 
 def make_model(
@@ -52,4 +53,17 @@ def make_model(
     model: nn.Module = resolve(spec.target)(**options)
     if pretrained is not None:
         load_pretrained(model, pretrained, backbone=getattr(spec, "backbone", ""))
+    return model
+
+
+def trained_model(
+    weights: Path,
+    architecture: Mapping[str, Any],
+    input_shape: Sequence[int],
+    num_classes: int,
+    embedding: Tensor | None = None,
+) -> nn.Module:
+    """Build the network of a trained cell with its `weights`, a safetensors file; the rest is as for `make_model`."""
+    model = make_model(architecture, input_shape, num_classes, embedding)
+    model.load_state_dict(load_file(weights))
     return model

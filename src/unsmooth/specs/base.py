@@ -3,9 +3,24 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["Fraction", "NonNegativeFloat", "PositiveFloat", "PositiveInt", "Seed", "Spec", "Strengths", "left_at"]
+__all__ = [
+    "NAME_PATTERN",
+    "Fraction",
+    "Name",
+    "NonNegativeFloat",
+    "PositiveFloat",
+    "PositiveInt",
+    "Seed",
+    "Spec",
+    "Strengths",
+    "Weights",
+    "left_at",
+]
+
+NAME_PATTERN = r"[a-z][a-z0-9_]*"
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -13,6 +28,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Strengths = Annotated[list[NonNegativeFloat], Field(min_length=1)]
+Weights = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
 
 
 class Spec(BaseModel):

@@ -1,16 +1,17 @@
 """Losses that an experiment can name; `alpha` is the strength of each, the axis of the grid."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from unsmooth.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Spec, Strengths
+from unsmooth.specs.base import Name, NonNegativeFloat, PositiveFloat, PositiveInt, Spec, Strengths, Weights
 
 __all__ = [
     "AdaptiveFocal",
     "Brier",
     "ConfidencePenalty",
     "CrossEntropy",
+    "Distillation",
     "Focal",
     "L1Penalty",
     "LabelSmoothing",
@@ -24,13 +25,19 @@ __all__ = [
 ]
 
 
-class CrossEntropy(Spec):
+class _Loss(Spec):
+    """A training loss."""
+
+    mixable: ClassVar[bool] = True  # whether the loss of a mixture of targets means something
+
+
+class CrossEntropy(_Loss):
     """Plain cross-entropy; it has no strength."""
 
     kind: Literal["ce"] = Field("ce", description="selects this form")
 
 
-class LabelSmoothing(Spec):
+class LabelSmoothing(_Loss):
     """Cross-entropy with smoothed targets; a negative alpha sharpens (negative label smoothing)."""
 
     kind: Literal["ls"] = Field("ls", description="selects this form")
@@ -39,7 +46,7 @@ class LabelSmoothing(Spec):
     )
 
 
-class MarginLabelSmoothing(Spec):
+class MarginLabelSmoothing(_Loss):
     """Margin-based label smoothing (MbLS): pulls back only logits further than a margin from the largest."""
 
     kind: Literal["mbls"] = Field("mbls", description="selects this form")
@@ -51,7 +58,7 @@ class MarginLabelSmoothing(Spec):
     step_size: PositiveInt = Field(100, description="epochs between the steps of schedule step")
 
 
-class MaxSuppression(Spec):
+class MaxSuppression(_Loss):
     """MaxSup: the penalty of label smoothing on the largest logit instead of the target's."""
 
     kind: Literal["maxsup"] = Field("maxsup", description="selects this form")
@@ -59,68 +66,83 @@ class MaxSuppression(Spec):
     last_alpha: NonNegativeFloat | None = Field(None, description="weight in the last epoch, reached linearly")
 
 
-class Focal(Spec):
+class Focal(_Loss):
     """Focal loss; alpha is its gamma."""
 
     kind: Literal["focal"] = Field("focal", description="selects this form")
     alpha: Strengths = Field(description="gamma, the grid axis")
 
 
-class AdaptiveFocal(Spec):
+class AdaptiveFocal(_Loss):
     """Sample-dependent focal loss (FLSD-53); alpha is its gamma for probabilities of 0.5 and more."""
 
     kind: Literal["flsd"] = Field("flsd", description="selects this form")
     alpha: Strengths = Field(description="gamma where the target is likely, the grid axis")
 
 
-class ConfidencePenalty(Spec):
+class ConfidencePenalty(_Loss):
     """Confidence penalty (ECP): rewards entropy."""
 
     kind: Literal["ecp"] = Field("ecp", description="selects this form")
     alpha: Strengths = Field(description="weights of the entropy over K, the grid axis")
 
 
-class L1Penalty(Spec):
+class L1Penalty(_Loss):
     """L1 distance of the probabilities from the uniform distribution."""
 
     kind: Literal["l1"] = Field("l1", description="selects this form")
     alpha: Strengths = Field(description="weights of the distance, the grid axis")
 
 
-class LogitPenalty(Spec):
+class LogitPenalty(_Loss):
     """Squared norm of the logits."""
 
     kind: Literal["logit_penalty"] = Field("logit_penalty", description="selects this form")
     alpha: Strengths = Field(description="weights of the squared norm, the grid axis")
 
 
-class Mmce(Spec):
+class Mmce(_Loss):
     """Squared maximum mean calibration error of the batch."""
+
+    mixable: ClassVar[bool] = False  # a prediction for a mixture is neither correct nor wrong
 
     kind: Literal["mmce"] = Field("mmce", description="selects this form")
     alpha: Strengths = Field(description="weights of the calibration error, the grid axis")
 
 
-class WeightedMmce(Spec):
+class WeightedMmce(_Loss):
     """MMCE with correct and wrong samples averaged apart, as MbLS released it."""
+
+    mixable: ClassVar[bool] = False  # as MMCE
 
     kind: Literal["mmce_weighted"] = Field("mmce_weighted", description="selects this form")
     alpha: Strengths = Field(description="weights of the calibration error, the grid axis")
 
 
-class Brier(Spec):
+class Brier(_Loss):
     """Brier score; it has no strength."""
 
     kind: Literal["brier"] = Field("brier", description="selects this form")
 
 
-class OnlineLabelSmoothing(Spec):
+class OnlineLabelSmoothing(_Loss):
     """Online label smoothing: soft targets are the last epoch's right predictions."""
 
+    mixable: ClassVar[bool] = False  # a mixture has no class whose predictions to learn from
+
     kind: Literal["online_ls"] = Field("online_ls", description="selects this form")
-    alpha: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)] = Field(
-        description="weights of the soft target, the grid axis"
-    )
+    alpha: Weights = Field(description="weights of the soft target, the grid axis")
+
+
+class Distillation(_Loss):
+    """Knowledge distillation: cross-entropy and the divergence from a teacher, another cell with the same seed."""
+
+    kind: Literal["distillation"] = Field("distillation", description="selects this form")
+    alpha: Weights = Field(description="weights of the divergence against cross-entropy, the grid axis")
+    temperature: PositiveFloat = Field(4.0, description="divides the logits of teacher and student in the divergence")
+    teacher: Name = Field(description="key of the teacher's loss")
+    teacher_alpha: float | None = Field(None, description="its strength; may be left out where it has one only")
+    teacher_architecture: Name | None = Field(None, description="key of its architecture; null is the student's")
 
 
 Loss = Annotated[
@@ -136,6 +158,7 @@ Loss = Annotated[
     | Mmce
     | WeightedMmce
     | Brier
-    | OnlineLabelSmoothing,
+    | OnlineLabelSmoothing
+    | Distillation,
     Field(discriminator="kind"),
 ]

@@ -13,7 +13,9 @@ __all__ = [
     "Augmentation",
     "Constant",
     "Cosine",
+    "CutMix",
     "GradientClip",
+    "MixUp",
     "MultiStep",
     "OneCycle",
     "Recipe",
@@ -133,6 +135,22 @@ class Augmentation(Spec):
         return self
 
 
+BetaParameter = Annotated[float, Field(ge=0.01, allow_inf_nan=False)]  # below, sampling underflows
+
+
+class MixUp(Spec):
+    """Blend the samples of a batch and their targets in pairs (Zhang et al., ICLR 2018)."""
+
+    alpha: BetaParameter = Field(description="both parameters of the Beta distribution of the shares")
+
+
+class CutMix(Spec):
+    """Paste a rectangle of each image into another one, and its share of the target (Yun et al., ICCV 2019)."""
+
+    alpha: BetaParameter = Field(1.0, description="both parameters of the Beta distribution of the shares")
+    probability: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="of doing so to a batch")
+
+
 class Recipe(Spec):
     """How a cell is trained; the same for every loss of an experiment."""
 
@@ -150,6 +168,12 @@ class Recipe(Spec):
     warmup: Warmup | None = Field(None, description="linear rise before the schedule")
     gradient_clip: GradientClip | None = Field(None, description="bound on the gradient of a step")
     augmentation: Augmentation = Field(Augmentation(), description="random changes to training images")
+    mixup: MixUp | None = Field(
+        None, description="blend samples in pairs; with cutmix, one of the two is drawn", exclude_if=left_at(None)
+    )
+    cutmix: CutMix | None = Field(
+        None, description="paste rectangles between images in pairs", exclude_if=left_at(None)
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type of the training forward")
     matmul_precision: Literal["highest", "high", "medium"] = Field(
         "highest", description="of fp32 matrix products: exact, TF32 or bf16 inside"
@@ -161,6 +185,11 @@ class Recipe(Spec):
     def _schedule_fits_training(self) -> Self:
         if self.shards > self.batch_size:
             raise ValueError(f"a batch of {self.batch_size} cannot be split into {self.shards} shards")
+        if self.mixing and self.batch_size < 2 * self.shards:
+            raise ValueError(
+                f"mixup and cutmix pair the samples of a shard: a batch of {self.batch_size} in {self.shards} shards "
+                "leaves none to pair"
+            )
         if self.sam is not None and self.precision == "fp16":
             raise ValueError("sam needs precision fp32 or bf16: it steps twice where fp16 scaling allows one step")
         if self.warmup is not None:
@@ -175,3 +204,8 @@ class Recipe(Spec):
                 f"milestones must lie before the {self.epochs} epochs' end, got {self.schedule.milestones}"
             )
         return self
+
+    @property
+    def mixing(self) -> list[MixUp | CutMix]:
+        """Return the ways of mixing samples between which every step draws."""
+        return [method for method in (self.mixup, self.cutmix) if method is not None]

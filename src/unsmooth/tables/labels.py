@@ -29,6 +29,9 @@ LOSS_LABELS = {
     "mmce_weighted": "Weighted MMCE",
     "brier": "Brier",
     "online_ls": "Online LS",
+    "distillation": "KD",
+    "kd_ce": "KD from CE",
+    "kd_ls": "KD from LS",
 }
 SCORE_LABELS = {
     "msp": "MSP",

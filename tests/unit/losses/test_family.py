@@ -174,7 +174,7 @@ def test_one_hot_distributions_equal_indices(kind):
     torch.testing.assert_close(loss_of(kind)(logits, one_hot), loss_of(kind)(logits, targets))
 
 
-@pytest.mark.parametrize("kind", ["ce", "ls", "mbls", "maxsup", "ecp", "l1", "logit_penalty", "focal"])
+@pytest.mark.parametrize("kind", ["ce", "ls", "mbls", "maxsup", "ecp", "l1", "logit_penalty", "focal", "flsd"])
 def test_mixed_targets_give_the_mixture_of_the_losses(kind):
     logits, first = batch()
     second = first.roll(1)
