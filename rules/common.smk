@@ -18,7 +18,7 @@ from unsmooth.specs import module_file
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
-TABLES = ["main", "scores", "cost"]
+TABLES = ["main", "scores", "cost", "zoo"]
 FIGURES = [
     "risk_coverage_msp",
     "risk_coverage_max_logit_pnorm",
@@ -26,6 +26,7 @@ FIGURES = [
     "degradation",
     "pnorm_sweep",
     "extra_gradient",
+    "zoo",
 ]
 COMPARISONS = {"max_logit", "degradation", "extra_gradient"}  # figures of CE against label smoothing
 
@@ -235,7 +236,14 @@ def settings_of(*names):
 
 
 def figure_files(figure, experiment):
-    """The files of a figure; none where it compares CE with a smoothed loss and the experiment lacks either."""
+    """The files of a figure; none where it compares CE with a smoothed loss and the experiment lacks either.
+
+    A zoo has one figure of all its models, and no other experiment has it.
+    """
+    if EXPERIMENTS[experiment].is_zoo != (figure == "zoo"):
+        return []
+    if figure == "zoo":
+        return [f"results/figures/{experiment}/zoo.{suffix}" for suffix in ("pdf", "png", "csv")]
     if figure in COMPARISONS and not ("ce" in EXPERIMENTS[experiment].losses and EXPERIMENTS[experiment].smoothed):
         return []
     return [
@@ -246,8 +254,9 @@ def figure_files(figure, experiment):
 
 
 def table_files(table, experiment):
-    """The files of a table; training that happened elsewhere has no cost here."""
-    if table == "cost" and not EXPERIMENTS[experiment].trained:
+    """The files of a table; training that happened elsewhere has no cost here, and only a zoo has its table."""
+    found = EXPERIMENTS[experiment]
+    if table == "cost" and not found.trained or table == "zoo" and not found.is_zoo:
         return []
     return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
 

@@ -8,7 +8,7 @@ from pandas import DataFrame, Series
 CONFIGURATION = ["experiment", "architecture", "loss", "alpha"]
 CELL = [*CONFIGURATION, "seed"]
 BASELINE_LOSS, BASELINE_SCORE = "ce", "msp"
-WITHOUT_STRENGTH = (BASELINE_LOSS, "brier")
+WITHOUT_STRENGTH = (BASELINE_LOSS, "brier", "mixup")
 REPAIRED_SCORES = ("msp_temperature", "max_logit_pnorm")
 MAIN_SCORES = (BASELINE_SCORE, *REPAIRED_SCORES)
 
@@ -27,6 +27,8 @@ LOSS_LABELS = {
     "mmce_weighted": "Weighted MMCE",
     "brier": "Brier",
     "online_ls": "Online LS",
+    "mixup": "Mixup",
+    "ls_mixup": "Mixup and LS",
 }
 SCORE_LABELS = {
     "msp": "MSP",
