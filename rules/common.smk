@@ -20,7 +20,7 @@ from unsmooth.specs import module_file
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
-TABLES = ["main", "scores", "calibration", "losses", "cost"]
+TABLES = ["main", "scores", "calibration", "losses", "cost", "zoo"]
 FIGURES = [
     "risk_coverage_msp",
     "risk_coverage_max_logit_pnorm",
@@ -30,6 +30,7 @@ FIGURES = [
     "extra_gradient",
     "reliability",
     "logit_distances",
+    "zoo",
 ]
 REPORT = "results/report/index.html"
 EXPLORED = [  # files of every cell that the report page shows
@@ -249,7 +250,14 @@ def settings_of(*names):
 
 
 def figure_files(figure, experiment):
-    """The files of a figure; none where it compares CE with a smoothed loss and the experiment lacks either."""
+    """The files of a figure; none where it compares CE with a smoothed loss and the experiment lacks either.
+
+    A zoo has one figure of all its models, and no other experiment has it.
+    """
+    if EXPERIMENTS[experiment].is_zoo != (figure == "zoo"):
+        return []
+    if figure == "zoo":
+        return [f"results/figures/{experiment}/zoo.{suffix}" for suffix in ("pdf", "png", "csv")]
     if figure in COMPARISONS and not ("ce" in EXPERIMENTS[experiment].losses and EXPERIMENTS[experiment].smoothed):
         return []
     return [
@@ -260,10 +268,14 @@ def figure_files(figure, experiment):
 
 
 def table_files(table, experiment):
-    """The files of a table; none of cost where training happened elsewhere, none of losses without CE to compare."""
+    """The files of a table; none of cost where training happened elsewhere, of losses without CE, of no zoo its own."""
     found = EXPERIMENTS[experiment]
-    compared = found.trained and "ce" in found.losses and len(found.losses) > 1
-    if (table == "cost" and not found.trained) or (table == "losses" and not compared):
+    present = {
+        "cost": found.trained,
+        "losses": found.trained and "ce" in found.losses and len(found.losses) > 1,
+        "zoo": found.is_zoo,
+    }
+    if not present.get(table, True):
         return []
     return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
 

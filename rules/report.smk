@@ -429,6 +429,61 @@ rule draw_logit_distances:
         "../workflow/scripts/draw_logit_distances.py"
 
 
+rule write_zoo:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+    output:
+        csv="results/tables/{experiment}/zoo.csv",
+        md=report(
+            "results/tables/{experiment}/zoo.md",
+            caption="../workflow/report/zoo.rst",
+            category="{experiment}",
+            labels={"what": "gain of every model by normalisation", "kind": "table"},
+        ),
+        tex="results/tables/{experiment}/zoo.tex",
+    log:
+        "results/logs/write_zoo/{experiment}.log",
+    benchmark:
+        "results/benchmarks/write_zoo/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code_of("write_zoo"),
+    message:
+        "write_zoo {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_zoo.py"
+
+
+rule draw_zoo:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+    output:
+        pdf="results/figures/{experiment}/zoo.pdf",
+        png=report(
+            "results/figures/{experiment}/zoo.png",
+            caption="../workflow/report/zoo.rst",
+            category="{experiment}",
+            labels={"what": "accuracy against selective classification", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/zoo.csv",
+    log:
+        "results/logs/draw_zoo/{experiment}.log",
+    benchmark:
+        "results/benchmarks/draw_zoo/{experiment}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings=settings_of("figures.width"),
+        code=code_of("draw_zoo"),
+    message:
+        "draw_zoo {wildcards.experiment}"
+    script:
+        "../workflow/scripts/draw_zoo.py"
+
+
 rule explore:
     input:
         unpack(dataset_files),

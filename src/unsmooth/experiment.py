@@ -120,6 +120,11 @@ class Grid(Spec):
         return False
 
     @property
+    def is_zoo(self) -> bool:
+        """Return whether each architecture was trained in one way only, so that losses cannot be compared within it."""
+        return False
+
+    @property
     def smoothed(self) -> list[str]:
         """Return the keys of the label-smoothing losses, the one with the largest alpha first."""
         keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
@@ -212,6 +217,8 @@ class ModelExperiment(Grid):
                     f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
                     f"{self.dataset.inputs}"
                 )
+            if getattr(architecture, "preprocessing", "dataset") != "dataset" and not self.dataset.files:
+                raise ValueError(f"architecture {name!r} prepares image files, dataset {self.dataset.kind!r} has none")
         return self
 
     @property
@@ -331,15 +338,26 @@ class WeightsExperiment(ModelExperiment):
         weights: the file of weights of each cell: a path, or hf://owner/repository/path, with the placeholders
             {architecture}, {loss}, {alpha} and {seed}, which may be left out where they take one value, and {name}, the
             name of the architecture in its library. Where losses have files that no one pattern names, one for each.
+        trained_with: of a zoo, in which each model was trained in one way only: loss to its architectures.
     """
 
     weights: str | dict[Name, str] = Field(
         description="path or hf://owner/repository/path, with the placeholders {architecture}, {name}, {loss}, {alpha} "
         "and {seed}; or loss to such a path"
     )
+    trained_with: dict[Name, list[Name]] | None = Field(
+        None, description="loss to the architectures trained with it, where not every one was with every loss"
+    )
 
     @model_validator(mode="after")
     def _one_file_each(self) -> Self:
+        if self.trained_with is not None:
+            named = [architecture for each in self.trained_with.values() for architecture in each]
+            if self.trained_with.keys() != self.losses.keys() or sorted(named) != sorted(self.architectures):
+                raise ValueError(
+                    "trained_with must name every loss, and every architecture once, of "
+                    f"{', '.join(self.losses)} and {', '.join(self.architectures)}, got {self.trained_with}"
+                )
         if isinstance(self.weights, dict) and self.weights.keys() != self.losses.keys():
             raise ValueError(f"weights must be of the losses {', '.join(self.losses)}, got {', '.join(self.weights)}")
         cells = self.cells("experiment")
@@ -359,6 +377,18 @@ class WeightsExperiment(ModelExperiment):
             if source.startswith(HUB):
                 HubFile.parse(source)
         return self
+
+    @property
+    def is_zoo(self) -> bool:
+        """Return whether `trained_with` says so."""
+        return self.trained_with is not None
+
+    def cells(self, experiment: str) -> list["Cell"]:
+        """Return the cells that exist, in the order of the file; `experiment` is its name."""
+        cells = super().cells(experiment)
+        if self.trained_with is None:
+            return cells
+        return [cell for cell in cells if cell.architecture in self.trained_with[cell.loss]]
 
     def source(self, cell: "Cell") -> str:
         """Return the file that holds the weights of `cell`: a path, or hf://owner/repository/path."""

@@ -266,9 +266,22 @@ def test_weights_without_a_common_pattern_are_named_by_loss(write):
     ]
 
 
+def test_a_zoo_has_one_cell_a_model(pytestconfig):
+    experiment = load_experiment(pytestconfig.rootpath / "experiments" / "zoo.yaml")
+    cells = experiment.cells("zoo")
+
+    assert experiment.is_zoo and sorted(cell.architecture for cell in cells) == sorted(experiment.architectures)
+    assert experiment.source(cells[0]) == "hf://timm/resnet18.tv_in1k/model.safetensors"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"trained_with": {"ce": ["resnet8"]}}, "trained_with must name every loss, and every architecture once"),
+        (
+            {"architectures": {"a": {"kind": "timm", "name": "resnet18.tv_in1k", "preprocessing": "timm"}}},
+            "architecture 'a' prepares image files, dataset 'glyphs' has none",
+        ),
         ({"weights": "models/{loss}.ckpt", "seeds": [0, 1]}, r"weights must name \d+ different files, .* names"),
         ({"weights": "models/{split}.ckpt"}, "weights may contain {architecture}, {name}, {loss}, {alpha} and {seed}"),
         ({"weights": "models/{name}.ckpt"}, r"and {name} where the architecture has one"),

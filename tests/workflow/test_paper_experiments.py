@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
+import timm
 import torch
 import yaml
 from miniatures.cifar import write_cifar10, write_cifar100
@@ -20,7 +21,7 @@ from miniatures.newsgroups import write_glove_6b, write_newsgroups
 from miniatures.server import file_server
 from miniatures.tabular import write_bank_marketing, write_online_shoppers
 from miniatures.tiny_imagenet import write_tiny_imagenet
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torchvision.models import resnet50, resnet101
 
 from unsmooth.data.sources import SOURCES
@@ -67,6 +68,7 @@ SMALL = {
     ),
     "imagenet_resnet50": (IMAGENET, 40),
     "imagenet_vit_s16": (IMAGENET, 40),
+    "zoo": ({"dataset": {"num_val": 20, "num_train_logits": 10}}, 40),
     "imdb_lstm": ({"dataset": {"num_val": 20, "max_tokens": 32}, "recipe": {"epochs": 3, "batch_size": 16}}, 40),
     "bank_marketing_mlp": ({"dataset": {"num_val": 100}, "recipe": {"epochs": 3}}, 221),
     "online_shoppers_mlp": ({"dataset": {"num_val": 100}, "recipe": {"epochs": 3}}, 221),
@@ -160,7 +162,7 @@ def check_results(workspace, name):
     assert manifest["sizes"]["test"] == SMALL[name][1]
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith(("imagenet", "cub"))])
+@pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith(("imagenet", "cub", "zoo"))])
 def test_experiment_runs_from_download_to_figures(shipped, name):
     workspace = shipped(name)
 
@@ -207,6 +209,34 @@ def test_training_starts_from_pretrained_weights(shipped, tmp_path):
     assert weights["fc.weight"].shape == (10, 2048)
     run = json.loads((cell / "run.json").read_text())
     assert run["pretrained_sha256"] == hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
+
+
+def test_zoo_runs_from_files_of_weights(shipped, archives, tmp_path):
+    workspace = shipped("zoo", folders={"imagenet": str(next(iter(archives.values())).parent)})
+    models = {"plain": "resnet18.tv_in1k", "smoothed": "resnet18.a1_in1k"}
+    for name in models.values():
+        torch.manual_seed(len(name))
+        save_file(timm.create_model(name, num_classes=4).state_dict(), tmp_path / f"{name}.safetensors")
+    architectures = {key: {"kind": "timm", "name": name, "preprocessing": "timm"} for key, name in models.items()}
+    workspace.edit_experiment(
+        "zoo",
+        architectures=architectures,
+        losses={"ce": None, "ls_mixup": {"kind": "ls", "alpha": [0.1]}},
+        trained_with={"ce": ["plain"], "ls_mixup": ["smoothed"]},
+        weights=f"{tmp_path}/{{name}}.safetensors",
+        published=[],
+    )
+
+    workspace.run("zoo")
+
+    results = workspace.folder / "results"
+    gains = pd.read_csv(results / "tables" / "zoo" / "zoo.csv")
+    assert sorted(zip(gains["architecture"], gains["metric"], strict=True)) == [
+        (model, metric) for model in ("plain", "smoothed") for metric in ("aurc", "failure_auroc")
+    ]
+    assert (results / "figures" / "zoo" / "zoo.pdf").stat().st_size > 0
+    run = json.loads((results / "cells/zoo/smoothed/ls_mixup_alpha-0.1/seed-0/run.json").read_text())
+    assert run["weights"] == f"{tmp_path}/resnet18.a1_in1k.safetensors"
 
 
 def test_imagenet_without_archives_says_which_files_go_where(shipped):

@@ -12,7 +12,7 @@ from unsmooth.gpus import leased_gpus
 from unsmooth.inference import collect_logits, inference_batch_size
 from unsmooth.jobs import job
 from unsmooth.logits import write_logits
-from unsmooth.models import trained_model
+from unsmooth.models import own_preprocessing, trained_model
 from unsmooth.provenance import versions
 
 
@@ -34,14 +34,17 @@ def dump_logits(
     embedding = prepared_embedding(dataset)
     model = trained_model(weights, architecture, manifest.input_shape, len(manifest.classes), embedding)
     model.to(device)
+    preprocessing = own_preprocessing(architecture)
+    size = preprocessing.get("image_size")
     for path in outputs:
         split = path.stem
         batches = evaluation_batches(
             dataset,
             f"{split}_logits" if f"{split}_logits" in manifest.sizes else split,
             device=device,
-            batch_size=inference_batch_size(manifest.input_shape),
+            batch_size=inference_batch_size([3, size, size] if size else manifest.input_shape),
             workers=workers,
+            preprocessing=preprocessing,
         )
         logits, targets = collect_logits(model, batches)
         metadata = {"cell": cell, "split": split, "versions": versions("unsmooth", "torch")}

@@ -12,8 +12,9 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,7 @@ class ImageManifest(Manifest):
         resize: shorter side before the centre crop at test time, pixels.
         resize_dtype: pixels while resizing: "uint8", rounded and clamped, or "float32", which overshoots.
         keep_aspect: whether resizing keeps the ratio of the sides; otherwise both become `resize`.
+        interpolation: between pixels while resizing, "bicubic" or "bilinear", antialiased.
     """
 
     root: str
@@ -63,6 +65,7 @@ class ImageManifest(Manifest):
     resize: int
     resize_dtype: str
     keep_aspect: bool = True
+    interpolation: str = "bicubic"
 
 
 @dataclass(frozen=True)
@@ -182,14 +185,18 @@ def image_files_loader(
     rank: int = 0,
     world_size: int = 1,
     device: torch.device | str = "cpu",
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> "ImageFilesLoader":
     """Return the batches of one split of the prepared dataset in `folder`; arguments as of `ImageFilesLoader`.
+
+    `preprocessing` has fields of the manifest that take the place of the dataset's.
 
     Raises:
         DatasetError: the dataset is missing or damaged, has no such split, or `crop_padding` is asked for, which is
             for small images in arrays.
     """
     images = read_image_files(folder)
+    images = replace(images, manifest=replace(images.manifest, **preprocessing or {}))
     if split not in images.paths:
         raise DatasetError(f"{folder} has no split {split!r}; it has {', '.join(images.paths)}")
     if crop_padding:
@@ -325,6 +332,7 @@ class _Decoder(Dataset[Batch | str]):
     def __init__(self, images: ImageFiles, split: str, *, resized_crop: bool, random_crop: bool, flip: bool) -> None:
         self.root, self.paths, self.targets = os.fsencode(images.root), images.paths[split], images.targets[split]
         self.size, self.resize = images.manifest.image_size, images.manifest.resize
+        self.interpolation = images.manifest.interpolation
         self.dtype = torch.uint8 if images.manifest.resize_dtype == "uint8" else torch.float32
         self.keep_aspect = images.manifest.keep_aspect
         self.resized_crop, self.random_crop, self.flip = resized_crop, random_crop, flip
@@ -370,7 +378,7 @@ class _Decoder(Dataset[Batch | str]):
         if self.dtype == torch.float32:
             pixels = pixels.float().div_(255)
         resized = nn.functional.interpolate(
-            pixels.permute(2, 0, 1)[None], size=(height, width), mode="bicubic", antialias=True
+            pixels.permute(2, 0, 1)[None], size=(height, width), mode=self.interpolation, antialias=True
         )
         return resized[0].permute(1, 2, 0)
 

@@ -5,7 +5,7 @@ themselves. They are dealt to the processes in turn, and one process takes its s
 recipe means the same on any number of devices.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -185,9 +185,17 @@ def training_loader(
 
 
 def evaluation_batches(
-    folder: Path, split: str, *, device: torch.device | str, batch_size: int, workers: int = 0
+    folder: Path,
+    split: str,
+    *,
+    device: torch.device | str,
+    batch_size: int,
+    workers: int = 0,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> Iterable[Shard]:
     """Return the batches of one split of a prepared dataset in order, without augmentation, on the device.
+
+    `preprocessing`, of image files only, takes the place of what the dataset says, see `image_files_loader`.
 
     Raises:
         DatasetError: the dataset is missing or damaged, or there is no such split.
@@ -195,7 +203,13 @@ def evaluation_batches(
     if _has_image_files(folder):
         from unsmooth.data.image_files import image_files_loader
 
-        return image_files_loader(folder, split, workers=workers, batch_size=batch_size, device=device).in_order()
+        return image_files_loader(
+            folder, split, workers=workers, batch_size=batch_size, device=device, preprocessing=preprocessing
+        ).in_order()
+    if preprocessing:
+        raise DatasetError(
+            f"{folder}: only image files are resized and cropped for a model, this one is a single tensor"
+        )
     manifest, data = read_manifest(folder), load_split(folder, split)
     return TensorLoader(
         data.inputs, data.targets, batch_size=batch_size, mean=manifest.mean, std=manifest.std, device=device

@@ -6,6 +6,7 @@ from unsmooth.figures.mechanism import extra_gradient, max_logit_given_probabili
 from unsmooth.figures.scorecard import scorecard_figure
 from unsmooth.figures.style import save_figure
 from unsmooth.figures.sweeps import degradation, pnorm_sweep
+from unsmooth.figures.zoo import zoo
 
 __all__ = [
     "degradation",
@@ -17,4 +18,5 @@ __all__ = [
     "risk_coverage",
     "save_figure",
     "scorecard_figure",
+    "zoo",
 ]

@@ -8,10 +8,11 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from unsmooth.models.libraries import timm_preprocessing
 from unsmooth.models.weights import load_pretrained
 from unsmooth.specs import Architecture, resolve
 
-__all__ = ["make_model", "trained_model"]
+__all__ = ["make_model", "own_preprocessing", "trained_model"]
 
 
 def make_model(
@@ -38,7 +39,7 @@ def make_model(
         WeightsError: the pretrained weights cannot be read or are not those of this architecture.
     """
     spec = TypeAdapter(Architecture).validate_python(dict(architecture))
-    options = spec.model_dump(exclude={"kind", "pretrained"}) | {"num_classes": num_classes}
+    options = spec.model_dump(exclude={"kind", "pretrained", "preprocessing"}) | {"num_classes": num_classes}
     match spec.inputs:
         case "images":
             options["in_channels"] = input_shape[0]
@@ -49,7 +50,7 @@ def make_model(
                 raise ValueError(f"architecture {spec.kind} reads tokens and needs their embedding, got None")
             options["embedding"] = embedding
     if spec.kind == "timm":
-        options["image_size"] = input_shape[1]
+        options["image_size"] = own_preprocessing(architecture).get("image_size", input_shape[1])
     model: nn.Module = resolve(spec.target)(**options)
     if pretrained is not None:
         load_pretrained(model, pretrained, backbone=getattr(spec, "backbone", ""))
@@ -67,3 +68,20 @@ def trained_model(
     model = make_model(architecture, input_shape, num_classes, embedding)
     model.load_state_dict(load_file(weights))
     return model
+
+
+def own_preprocessing(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how test images are prepared for this architecture, where not as the dataset says.
+
+    Args:
+        architecture: `kind` and its options.
+
+    Returns:
+        Fields of `unsmooth.data.image_files.ImageManifest`; none where the dataset's hold.
+
+    Raises:
+        UnknownModelError: there is no such classifier, or its images are prepared in a way that is unknown here.
+    """
+    if architecture.get("preprocessing", "dataset") == "dataset":
+        return {}
+    return timm_preprocessing(architecture["name"])

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from unsmooth.config_errors import suggestion
 
-__all__ = ["UnknownModelError", "redraw_by_layer", "timm_model", "torchvision_model"]
+__all__ = ["UnknownModelError", "redraw_by_layer", "timm_model", "timm_preprocessing", "torchvision_model"]
 
+INTERPOLATIONS = ("bicubic", "bilinear")
 # These return auxiliary outputs while training, unless told not to.
 AUXILIARY = {"googlenet", "inception_v3"}
 
@@ -81,7 +82,8 @@ def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int
     """Build a classifier of timm.
 
     Args:
-        name: as in `timm.list_models`; vit_small_patch16_224 has 22,050,664 parameters with K = 1000.
+        name: as in `timm.list_models` or `timm.list_pretrained`; vit_small_patch16_224 has 22,050,664
+            parameters with K = 1000.
         drop_rate: timm's option of that name; of a vision transformer, dropout before the classifier only.
         in_channels: channels of the images.
         image_size: height and width, pixels; told to models whose weights depend on it.
@@ -95,13 +97,47 @@ def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int
     """
     import timm
 
-    _check_name(name, "timm", timm.list_models())
+    _check_name(name, "timm", [*timm.list_models(), *timm.list_pretrained()])
     description = timm.get_pretrained_cfg(name)
     size: dict[str, Any] = {"img_size": image_size} if description and description.fixed_input_size else {}
     model: nn.Module = timm.create_model(
         name, pretrained=False, num_classes=num_classes, in_chans=in_channels, drop_rate=drop_rate, **size
     )
     return model
+
+
+def timm_preprocessing(name: str) -> dict[str, Any]:
+    """Return how timm prepares images to evaluate published weights: resized, cropped at the centre, normalised.
+
+    Args:
+        name: as in `timm.list_pretrained`, such as resnet50.a1_in1k.
+
+    Returns:
+        `image_size` and `resize` in pixels, `mean` and `std` by channel, and `interpolation`.
+
+    Raises:
+        UnknownModelError: there are no such weights, or their images are prepared otherwise.
+    """
+    import timm
+    from timm.data.config import resolve_data_config
+
+    _check_name(name, "timm", timm.list_pretrained())
+    described = timm.get_pretrained_cfg(name)
+    assert described is not None  # the name is known
+    found = resolve_data_config(pretrained_cfg=described.to_dict(), use_test_size=True)
+    channels, height, width = found["input_size"]
+    if (channels, height, found["crop_mode"]) != (3, width, "center") or found["interpolation"] not in INTERPOLATIONS:
+        raise UnknownModelError(
+            f"timm's {name} takes images of {channels} x {height} x {width}, cropped by {found['crop_mode']!r} and "
+            f"resized by {found['interpolation']!r}; expected squares in colour, 'center' and {INTERPOLATIONS}"
+        )
+    return {
+        "image_size": height,
+        "resize": int(height / found["crop_pct"]),
+        "mean": list(found["mean"]),
+        "std": list(found["std"]),
+        "interpolation": found["interpolation"],
+    }
 
 
 def _check_name(name: str, library: str, known: list[str]) -> None:

@@ -125,7 +125,10 @@ class SmallResNetSpec(Spec):
 
 
 class TimmSpec(Spec):
-    """A classifier of timm by name, with fresh weights."""
+    """A classifier of timm by name, with fresh weights.
+
+    The name of published weights, such as resnet50.a1_in1k, is that of their model and decides `preprocessing`.
+    """
 
     target: ClassVar[str] = "unsmooth.models.libraries:timm_model"
     inputs: ClassVar[str] = "images"
@@ -133,6 +136,11 @@ class TimmSpec(Spec):
     kind: Literal["timm"] = Field("timm", description="selects this form")
     name: str = Field(description="timm's name, such as vit_small_patch16_224")
     drop_rate: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="dropout before the classifier")
+    preprocessing: Literal["dataset", "timm"] = Field(
+        "dataset",
+        description="size, resizing and normalisation of test images: the dataset's, or what timm evaluates it with",
+        exclude_if=lambda kind: kind == "dataset",
+    )
 
 
 class LstmSpec(Spec):

@@ -13,6 +13,7 @@ from unsmooth.tables.losses import losses_summary, losses_table
 from unsmooth.tables.scorecard import SCORECARD, scorecard, scorecard_table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
 from unsmooth.tables.writing import write_table
+from unsmooth.tables.zoo import zoo_gains, zoo_table
 
 __all__ = [
     "DIFFERENCES",
@@ -34,4 +35,6 @@ __all__ = [
     "short_table",
     "summarise",
     "write_table",
+    "zoo_gains",
+    "zoo_table",
 ]

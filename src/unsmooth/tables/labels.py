@@ -8,7 +8,7 @@ from pandas import DataFrame, Series
 CONFIGURATION = ["experiment", "architecture", "loss", "alpha"]
 CELL = [*CONFIGURATION, "seed"]
 BASELINE_LOSS, BASELINE_SCORE = "ce", "msp"
-WITHOUT_STRENGTH = (BASELINE_LOSS, "brier")
+WITHOUT_STRENGTH = (BASELINE_LOSS, "brier", "mixup")
 REPAIRED_SCORES = ("msp_temperature", "max_logit_pnorm")
 MAIN_SCORES = (BASELINE_SCORE, *REPAIRED_SCORES)
 CALIBRATED_SCORE = "msp_temperature_nll"
@@ -32,6 +32,8 @@ LOSS_LABELS = {
     "distillation": "KD",
     "kd_ce": "KD from CE",
     "kd_ls": "KD from LS",
+    "mixup": "Mixup",
+    "ls_mixup": "Mixup and LS",
 }
 SCORE_LABELS = {
     "msp": "MSP",

@@ -1,0 +1,63 @@
+"""Accuracy against selective classification, for models that were trained elsewhere."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from unsmooth.figures.style import configurations_of, legend_below, line_styles, new_figure, styled
+from unsmooth.tables.labels import CONFIGURATION, loss_label, metric_style, require_columns
+from unsmooth.tables.zoo import GAINS
+
+
+@styled
+def zoo(gains: DataFrame, *, width: float = 7.0, height: float = 3.6) -> tuple[Figure, DataFrame]:
+    """AURC and failure AUROC against accuracy; an arrow leads each model from MSP to the p-norm.
+
+    Args:
+        gains: from `tables.zoo_gains`.
+        width: inches.
+        height: inches.
+
+    Returns:
+        The figure, in percent, and its data: `gains` with the number that stands for each model, fractions.
+
+    Raises:
+        ValueError: on missing columns or no rows.
+    """
+    require_columns(gains, GAINS, "gains")
+    models = gains[CONFIGURATION].drop_duplicates(ignore_index=True)
+    data = gains.merge(models.assign(number=models.index + 1), on=CONFIGURATION)
+    styles = {key: {"color": style["color"]} for key, style in line_styles(configurations_of(gains)).items()}
+    figure = new_figure(width, height)
+    panels = figure.subplots(1, data["metric"].nunique(), squeeze=False)[0]
+    for axes, (metric, rows) in zip(panels, data.groupby("metric"), strict=True):
+        look = metric_style(str(metric))
+        for row in rows.to_dict("records"):
+            _arrow(axes, row, look.scale, styles[row["loss"], row["alpha"]])
+        direction = "lower" if look.better == "↓" else "higher"
+        axes.set(xlabel="Accuracy (%)", ylabel=f"{look.unit} ({direction} is better)", title=look.label)
+        axes.margins(0.08)
+    names = [f"{number} {name}" for number, name in enumerate(models["architecture"], start=1)]
+    panels[-1].text(1.04, 1.0, "\n".join(names), transform=panels[-1].transAxes, va="top", fontsize=6.0)
+    entries: dict[str, dict[str, Any]] = {
+        loss_label(*key): style | {"marker": "o", "linestyle": ""} for key, style in styles.items()
+    }
+    entries |= {
+        "MSP": {"color": "0.4", "marker": "o", "markerfacecolor": "white", "linestyle": ""},
+        "p-norm": {"color": "0.4", "marker": "o", "linestyle": ""},
+    }
+    legend_below(figure, entries, columns=6)
+    figure.suptitle(str(gains["experiment"].iloc[0]))
+    return figure, data
+
+
+def _arrow(axes: Axes, row: Mapping[Hashable, Any], scale: float, style: dict[str, Any]) -> None:
+    x, before, after = 100.0 * row["accuracy"], scale * row["before"], scale * row["after"]
+    arrow = {"arrowstyle": "->", "linewidth": 0.9, "shrinkA": 2, "shrinkB": 2} | style
+    axes.annotate("", (x, after), (x, before), arrowprops=arrow)
+    axes.plot(x, before, marker="o", markersize=4, markerfacecolor="white", **style)
+    axes.plot(x, after, marker="o", markersize=4, **style)
+    axes.annotate(str(row["number"]), (x, before), (4, 0), textcoords="offset points", va="center", fontsize=6.0)

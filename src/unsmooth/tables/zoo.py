@@ -1,0 +1,94 @@
+"""What normalisation gains for models that were trained elsewhere, each in its own way.
+
+Strong classifiers can be poor at selective classification, and normalisation improves those that are (Galil et al.,
+ICLR 2023; Cattelan & Silva, UAI 2024).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame
+
+from unsmooth.tables.labels import BASELINE_SCORE, CONFIGURATION, DASH, loss_label, metric_style, require_columns
+from unsmooth.tables.layouts import Table
+from unsmooth.tables.summary import DIFFERENCES, SUMMARY
+
+__all__ = ["GAINS", "zoo_gains", "zoo_table"]
+
+REPAIR = "max_logit_pnorm"
+METRICS = ("aurc", "failure_auroc")
+GAINS = [*CONFIGURATION, "accuracy", "metric", "before", "after", "difference", "low", "high", "sign"]
+
+
+def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
+    """Return AURC and failure AUROC of every model under MSP and under the p-norm, and their paired difference.
+
+    Args:
+        summary: from `summarise`.
+        differences: from `paired_differences`.
+
+    Returns:
+        Columns `GAINS`, fractions, a row a model and metric, the least accurate model first. `low` and `high` are the
+        95 % paired bootstrap interval of `difference`, after - before; `sign` is 0 where it contains 0.
+
+    Raises:
+        ValueError: on missing columns, or when nothing was normalised.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    require_columns(differences, DIFFERENCES, "differences")
+    kept = (differences["comparison"] == "score") & (differences["score"] == REPAIR)
+    gains = differences[kept & differences["metric"].isin(METRICS)].rename(
+        columns={"baseline": "before", "value": "after"}
+    )
+    require_columns(gains, ["before", "after"], f"differences between {BASELINE_SCORE} and {REPAIR}")
+    errors = summary[(summary["metric"] == "error") & (summary["score"] == BASELINE_SCORE)]
+    accuracy = errors.assign(accuracy=1.0 - errors["mean"])[[*CONFIGURATION, "accuracy"]]
+    gains = gains.merge(accuracy, on=CONFIGURATION, validate="many_to_one")
+    return gains.sort_values(["accuracy", *CONFIGURATION, "metric"], ignore_index=True)[GAINS]
+
+
+def zoo_table(gains: DataFrame) -> Table:
+    """AURC and failure AUROC of every model before and after normalisation, and the difference with its interval.
+
+    Args:
+        gains: from `zoo_gains`.
+
+    Returns:
+        Percent; `data` is tidy, `display` has a row a model.
+
+    Raises:
+        ValueError: on missing columns or no rows.
+    """
+    require_columns(gains, GAINS, "gains")
+    texts = []
+    for _, group in gains.groupby(CONFIGURATION, sort=False):
+        rows: list[dict[str, Any]] = group.to_dict("records")  # type: ignore[assignment]
+        text = {"Model": rows[0]["architecture"], "Trained with": loss_label(rows[0]["loss"], rows[0]["alpha"])}
+        text["Accuracy % ↑"] = _percent(rows[0]["accuracy"])
+        for row in rows:
+            style = metric_style(row["metric"])
+            text[f"{style.label} MSP"], text[f"{style.label} p-norm"] = _percent(row["before"]), _percent(row["after"])
+            text[f"{style.label} gain {style.better}"] = _gain(row)
+        texts.append(text)
+    numbers = ["accuracy", "before", "after", "difference", "low", "high"]
+    data = gains.assign(**{f"{name}_pct": 100.0 * gains[name] for name in numbers}).drop(columns=numbers)
+    return Table(
+        "Selective classification of each model under MSP and after normalisation with the p of its validation split, "
+        "in percent; gain in points, with its 95 % paired bootstrap interval.",
+        data,
+        pd.DataFrame(texts),
+        2,
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100.0 * value:.2f}" if np.isfinite(value) else DASH
+
+
+def _gain(row: Mapping[str, float]) -> str:
+    if not np.isfinite(row["difference"]):
+        return DASH
+    difference, low, high = (f"{100.0 * row[name]:+.2f}" for name in ("difference", "low", "high"))
+    return f"{difference} ({low} to {high})" if np.isfinite(row["low"]) else difference

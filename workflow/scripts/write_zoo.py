@@ -1,0 +1,13 @@
+"""Write the table of what normalisation gains for each model."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.jobs import job
+from unsmooth.tables import write_table, zoo_gains, zoo_table
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        gains = zoo_gains(pd.read_csv(snakemake.input.summary), pd.read_csv(snakemake.input.differences))
+        write_table(zoo_table(gains), Path(snakemake.output.csv).with_suffix(""))
