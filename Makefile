@@ -25,7 +25,7 @@ test: install
 # The workflow on a Slurm of its own on this machine; installs Slurm, so it needs root and Debian or Ubuntu.
 test-slurm: install
 	tests/workflow/slurm/install.sh
-	$(BIN)/pytest -m slurm
+	$(BIN)/pytest tests/workflow/slurm
 
 # Every experiment of the paper from download to figures, on miniatures of its dataset from a local server.
 smoke: install
