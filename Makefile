@@ -18,6 +18,7 @@ reproduce: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
 	@mkdir -p results/report
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --report results/report/report.html --quiet all
+	@echo "Open results/report/index.html"
 
 test: install
 	$(BIN)/pytest

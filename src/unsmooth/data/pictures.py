@@ -1,5 +1,6 @@
 """Samples of an image dataset as pictures to look at."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def read_pictures(folder: Path, split: str, rows: Sequence[int], *, side: int = 
     """
     if (folder / IMAGES).exists():
         images = read_image_files(folder)
-        pictures = [Image.open(images.root / images.paths[split][row].decode()).convert("RGB") for row in rows]
+        pictures = [_opened(images.root / os.fsdecode(images.paths[split][row])) for row in rows]
     else:
         inputs = load_split(folder, split).inputs
         pixels = [inputs[row].permute(1, 2, 0).squeeze(2).numpy() for row in rows]  # (C, H, W) -> (H, W[, C])
@@ -36,3 +37,8 @@ def read_pictures(folder: Path, split: str, rows: Sequence[int], *, side: int = 
     for picture in pictures:
         picture.thumbnail((side, side))
     return pictures
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")

@@ -47,6 +47,7 @@ function color(model) {
 function draw(id, traces, { x, y, description, ...layout }) {
   const axis = {
     fixedrange: true, automargin: true, gridcolor: variable("line"), linecolor: variable("quiet"), zerolinecolor: variable("line"),
+    tickfont: { color: variable("ink") },
   };
   const place = byId(id);
   place.setAttribute("role", "img");

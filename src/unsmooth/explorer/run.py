@@ -34,6 +34,7 @@ Floats = NDArray[np.floating[Any]]
 
 REPAIR = "max_logit_pnorm"
 SHOWN_ERRORS = 12  # a model: what fits on a screen
+_SHOWN = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")  # of what _cell finds
 _MIN_WINDOW = 10  # samples; as in the printed figure
 _HEADINGS = {
     "growth": "Step by step",
@@ -52,19 +53,17 @@ def experiment_content(
     windows: DataFrame | None,
     dataset: Path | None,
     trained: bool,
-    folder: Path = Path(),
 ) -> Content:
     """Everything that the page shows of one architecture of an experiment.
 
     Args:
-        cells: its cells, by `collection.CELL_KEYS`; all with their results in `folder`.
+        cells: its cells, by `collection.CELL_KEYS`; their results lie in the working directory.
         smoothed: keys of the label-smoothing losses, which share the axis of alpha with CE.
         summary: from `tables.summarise`.
         differences: from `tables.paired_differences`.
         windows: the data of `figures.max_logit_given_probability`; None where there is no such figure.
         dataset: the prepared dataset where its inputs are images, else None.
         trained: whether the models were trained here and have costs.
-        folder: the working directory of the workflow.
 
     Returns:
         Plain JSON-ready data, for `page`.
@@ -72,7 +71,7 @@ def experiment_content(
     place = (cells[0]["experiment"], cells[0]["architecture"])
     summary, differences = (_at(frame, place) for frame in (summary, differences))
     models = configurations_of(DataFrame(cells))
-    folders = [folder / Cell(**cell).folder for cell in cells]
+    folders = [Path(Cell(**cell).folder) for cell in cells]
     found = [_cell(path, dataset is not None) for path in folders]
     named = [
         {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **part}
@@ -111,9 +110,6 @@ def experiment_content(
         content["classes"] = read_manifest(dataset).classes
         content["pictures"] = _pictures(dataset, named)
     return content
-
-
-_SHOWN = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")
 
 
 def _at(frame: DataFrame, place: tuple[str, str]) -> DataFrame:
