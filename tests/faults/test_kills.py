@@ -88,6 +88,8 @@ def test_workflow_is_taken_up_after_sigkill_once_it_is_unlocked(fresh, clean, fa
 
 
 def test_workflow_is_taken_up_after_ctrl_c(fresh, clean, fault_seed):
+    # A shell starts what runs in the background deaf to Ctrl-C, and so would be all that starts from there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     generator = random.Random(fault_seed)
     for rule in ("train", "score", "draw_risk_coverage"):
         process = fresh.start(*TARGETS)
@@ -95,5 +97,6 @@ def test_workflow_is_taken_up_after_ctrl_c(fresh, clean, fault_seed):
         time.sleep(generator.uniform(0, 2))
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=END_S)
+        assert process.returncode != 0
 
     check_finished(fresh, clean)
