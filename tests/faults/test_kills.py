@@ -74,11 +74,10 @@ def test_killed_jobs_are_made_again(fresh, clean, fault_seed, record_property):
 def test_workflow_is_taken_up_after_sigkill_once_it_is_unlocked(fresh, clean, fault_seed):
     generator = random.Random(fault_seed)
     for rule in ("train", "evaluate"):
-        process = fresh.start(*TARGETS)
-        assert first_job(process, {rule}) is not None
-        time.sleep(generator.uniform(0, 2))
-        process.kill()  # its jobs live on
-        process.wait()
+        with fresh.start(*TARGETS) as process:
+            assert first_job(process, {rule}) is not None
+            time.sleep(generator.uniform(0, 2))
+            process.kill()  # its jobs live on
 
         refused = fresh.snakemake(*TARGETS)
         assert refused.returncode != 0 and "--unlock" in refused.stdout
