@@ -143,7 +143,8 @@ def _read_safetensors(path: Path) -> tuple[Any, Any]:
 
 
 def _read_npz(path: Path) -> tuple[Any, Any]:
-    with np.load(path, allow_pickle=False) as archive:
+    # numpy leaves a file open that it opened itself and could not read.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return _pick({name: archive[name] for name in archive.files})
 
 

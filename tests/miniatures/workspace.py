@@ -34,7 +34,7 @@ class Workspace:
             start_new_session=True,
         )
 
-    def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def snakemake(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run snakemake to its end; standard output holds standard error too."""
         process = self.start(*arguments)
         try:

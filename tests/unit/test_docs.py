@@ -80,3 +80,11 @@ def test_signatures_show_defaults():
 
 def test_page_has_no_markup_of_docstrings_left():
     assert not re.search(r":(math|func|class|mod|data):|\.\. math", page())
+
+
+def test_every_test_that_the_page_on_reliability_names_exists(pytestconfig):
+    text = (DOCS / "reliability.md").read_text()
+    file = None
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", text):
+        file = (pytestconfig.rootpath / path).read_text() if path else file
+        assert f"def {name}" in file

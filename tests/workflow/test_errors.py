@@ -129,6 +129,11 @@ def test_damaged_logits_file_stops_the_job_and_is_named(workspace, damage):
     assert f"error: {CELL}/logits/test.safetensors" in output
 
 
+def use_as_it_is(workspace, path):
+    """Delete the record of a file, so that another one is taken in its place."""
+    (workspace.folder / "results" / "provenance" / f"{path}.json").unlink()
+
+
 def write_foreign_logits(path, logits, targets):
     from unsmooth.logits import write_logits
 
@@ -136,6 +141,7 @@ def write_foreign_logits(path, logits, targets):
 
 
 def test_logits_with_another_class_count_stop_the_job(workspace):
+    use_as_it_is(workspace, f"{CELL}/logits/test.safetensors")
     write_foreign_logits(
         workspace.folder / CELL / "logits" / "test.safetensors", np.ones((300, 5), np.float32), np.zeros(300, np.int64)
     )
@@ -148,6 +154,7 @@ def test_logits_with_another_class_count_stop_the_job(workspace):
 def test_nan_logits_stop_the_job_and_name_the_row(workspace, monkeypatch):
     from unsmooth import logits
 
+    use_as_it_is(workspace, f"{CELL}/logits/test.safetensors")
     path = workspace.folder / CELL / "logits" / "test.safetensors"
     file = logits.read_logits(path)
     broken = file.logits.copy()
@@ -163,6 +170,7 @@ def test_nan_logits_stop_the_job_and_name_the_row(workspace, monkeypatch):
 def test_changed_arrays_stop_training_with_both_digests(workspace):
     (arrays,) = workspace.folder.glob("resources/glyphs_*/data.safetensors")
     flip_one_bit(arrays)
+    use_as_it_is(workspace, arrays.relative_to(workspace.folder))
     shutil.rmtree(workspace.folder / CELL)
 
     output = failure(workspace, f"{CELL}/model.safetensors")
