@@ -102,11 +102,12 @@ function table({ caption, columns, rows, labels, notes = [] }) {
     element("thead", {}, element("tr", {}, ...columns.map((name, column) =>
       element("th", { scope: "col", class: column >= labels ? "number" : "" }, name)))),
     element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell)))));
+  const explained = notes.map((note) => element("p", { class: "quiet" }, note));
   // Where it is wider than the page the keyboard can scroll it.
   return element("div", { class: "table" },
     element("p", { class: "caption" }, caption),
     element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made),
-    ...notes.map((note) => element("p", { class: "quiet" }, note)));
+    ...(explained.length > 3 ? [foldable("Notes", element("div", {}, ...explained), false)] : explained));
 }
 
 // Views: each draws one section from the state and says whether there is anything to see.
