@@ -49,7 +49,7 @@ def check_finished(workspace, clean):
     assert verify(workspace.folder / "results").findings == []
 
 
-def test_killed_jobs_are_made_again(fresh, clean, fault_seed, record_property):
+def test_killed_jobs_are_made_again(fresh, clean, fault_seed):
     generator = random.Random(fault_seed)
     left = {"build_dataset", "train", "dump_logits", "score", "evaluate", "collect", "write_main", "draw_risk_coverage"}
     killed = []
@@ -66,7 +66,7 @@ def test_killed_jobs_are_made_again(fresh, clean, fault_seed, record_property):
         if process.returncode == 0:
             break
 
-    record_property("killed", killed)
+    print("killed:", *killed)
     assert len(killed) >= 4, output
     check_finished(fresh, clean)
 
