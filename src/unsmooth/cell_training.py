@@ -124,7 +124,7 @@ def train_cell(job: CellJob) -> None:
     )
     result = train(
         model,
-        make_loss(**training["loss"], num_classes=len(manifest.classes)),
+        make_loss(**training["loss"], num_classes=len(manifest.classes), ignore_index=manifest.ignore_index),
         loader,
         recipe,
         seed=training["seed"],

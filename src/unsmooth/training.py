@@ -45,7 +45,8 @@ class TrainingResult:
     """What a finished training has to report.
 
     Attributes:
-        history: one row an epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1].
+        history: one row an epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1]
+            (of pixels, where each has a target).
         seconds: time spent in training steps, over all interruptions.
         samples: training samples processed in that time, by all processes.
     """
@@ -70,9 +71,10 @@ def train(
     """Train `model` in place and return its history.
 
     Args:
-        model: returns logits (N, K); moved to `device`.
+        model: returns logits (N, K), or (N, K, H, W) where each pixel has a target; moved to `device`.
         loss: called as loss(logits, targets) in float32; the mean over its samples. A `ClassificationLoss` is told when
-            epochs start and end, and what it has learnt is part of the checkpoint.
+            epochs start and end, what it has learnt is part of the checkpoint, and targets of its `ignore_index` count
+            nowhere.
         loader: the shards of this process; no batch may leave it without one.
         recipe: optimizer, schedule, precision and the rest; its `batch_size` is the loader's.
         seed: with the epoch, decides order, augmentation and dropout.
@@ -102,10 +104,12 @@ def train(
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
     add_gradient = _GradientSum(model, parameters, loss, recipe, scaler)
     generator = torch.Generator()
+    ignored = loss.ignore_index if isinstance(loss, ClassificationLoss) else -100
 
     result = TrainingResult()
     epoch = step = 0
-    totals = torch.zeros(2, dtype=torch.float64, device=device)  # this process's summed loss and correct predictions
+    # This process's summed loss, correct predictions and predictions that have a target.
+    totals = torch.zeros(3, dtype=torch.float64, device=device)
     seen = 0  # samples behind the totals of all processes
     resumed: dict[str, Any] | None = None
     parts: dict[str, Any] = {
@@ -170,7 +174,8 @@ def train(
                 for (_, targets), (value, logits) in zip(shards, results, strict=True):
                     losses.append(value)
                     correct = (logits.argmax(dim=1) == targets).sum()
-                    totals += torch.stack([value.double() * len(targets), correct.double()])
+                    judged = (targets != ignored).sum()
+                    totals += torch.stack([value.double() * len(targets), correct.double(), judged.double()])
                 seen += size
                 asked = world_size() == 1 or step % AGREEMENT_STEPS == 0
                 stop = asked and any_process(terminated())
@@ -193,7 +198,8 @@ def train(
                 loss.end_epoch()
             if steps_by_epoch:
                 schedule.step()
-            mean_loss, accuracy = (torch.stack(gathered(totals.cpu())).sum(dim=0) / seen).tolist()
+            summed_loss, correct, judged = torch.stack(gathered(totals.cpu())).sum(dim=0)
+            mean_loss, accuracy = float(summed_loss / seen), float(correct / judged)
             seconds = time.perf_counter() - started
             result.seconds += seconds
             result.samples += seen - earlier
@@ -238,8 +244,10 @@ class _GradientSum:
         """
         results = []
         for place, (inputs, targets) in enumerate(shards):
-            if targets.ndim != 1 or targets.is_floating_point():
-                raise ValueError(f"targets must be (B,) class indices, got {tuple(targets.shape)} {targets.dtype}")
+            if targets.ndim not in (1, 3) or targets.is_floating_point():
+                raise ValueError(
+                    f"targets must be (B,) or (B, H, W) class indices, got {tuple(targets.shape)} {targets.dtype}"
+                )
             shard = rank() + place * world_size()
             torch.manual_seed(seed + shard)
             weight = world_size() * len(targets) / size  # gradients are averaged over processes

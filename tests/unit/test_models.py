@@ -276,3 +276,10 @@ def test_libraries_are_imported_only_when_they_are_used():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 13)])
+def test_unet_gives_a_logit_for_each_pixel_of_any_size(size):
+    model = make_model({"kind": "unet", "width": 4, "depth": 3}, [2, 16, 16], 5)
+
+    assert model(torch.zeros(3, 2, *size)).shape == (3, 5, *size)

@@ -15,6 +15,7 @@ __all__ = [
     "TabularMlpSpec",
     "TimmSpec",
     "TorchvisionSpec",
+    "UNetSpec",
 ]
 
 
@@ -115,7 +116,18 @@ class LstmSpec(Spec):
     single_logit: bool = Field(False, description="two classes from one output z, as the logits (-z/2, z/2)")
 
 
+class UNetSpec(Spec):
+    """Small encoder-decoder with skip connections, for a class of each pixel (Ronneberger et al., MICCAI 2015)."""
+
+    target: ClassVar[str] = "unsmooth.models.unet:UNet"
+    inputs: ClassVar[str] = "scenes"
+
+    kind: Literal["unet"] = Field("unet", description="selects this form")
+    width: PositiveInt = Field(16, description="channels at full resolution")
+    depth: Annotated[int, Field(ge=2, le=6)] = Field(3, description="levels of resolution")
+
+
 Architecture = Annotated[
-    CifarResNetSpec | DenseNetSpec | TorchvisionSpec | TimmSpec | MlpSpec | TabularMlpSpec | LstmSpec,
+    CifarResNetSpec | DenseNetSpec | TorchvisionSpec | TimmSpec | MlpSpec | TabularMlpSpec | LstmSpec | UNetSpec,
     Field(discriminator="kind"),
 ]

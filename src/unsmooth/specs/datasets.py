@@ -12,6 +12,7 @@ __all__ = [
     "Cifar100",
     "Dataset",
     "Gaussians",
+    "GlyphScenes",
     "Glyphs",
     "ImageNet",
     "Imdb",
@@ -76,6 +77,25 @@ class MarkovText(Spec):
     embedding_size: PositiveInt = Field(32, description="length of the frozen vector of a token")
     similarity: Annotated[float, Field(ge=0, lt=1)] = Field(0.35, description="share of the chain that classes share")
     seed: Seed = Field(0, description="seed of the sequences")
+
+
+class GlyphScenes(Spec):
+    """Overlapping letters on a noisy canvas with a label for each pixel, drawn locally; the miniature of a scene."""
+
+    target: ClassVar[str] = "unsmooth.data.glyph_scenes:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "scenes"
+
+    kind: Literal["glyph_scenes"] = Field("glyph_scenes", description="selects this form")
+    num_train: PositiveInt = Field(300, description="training scenes")
+    num_val: PositiveInt = Field(150, description="scenes on whose pixels scores are fitted")
+    num_test: PositiveInt = Field(300, description="scenes that only measure")
+    image_size: Annotated[int, Field(ge=16, le=256)] = Field(64, description="height and width, pixels")
+    letters: PositiveInt = Field(6, description="letters in a scene")
+    noise: NonNegativeFloat = Field(0.2, description="standard deviation of the pixel noise, grey scale 0 to 1")
+    seed: Seed = Field(0, description="seed of the scenes")
 
 
 class _Published(Spec):
@@ -177,6 +197,15 @@ class OnlineShoppers(_Published):
 
 
 Dataset = Annotated[
-    Glyphs | Gaussians | MarkovText | Cifar10 | Cifar100 | ImageNet | Imdb | BankMarketing | OnlineShoppers,
+    Glyphs
+    | GlyphScenes
+    | Gaussians
+    | MarkovText
+    | Cifar10
+    | Cifar100
+    | ImageNet
+    | Imdb
+    | BankMarketing
+    | OnlineShoppers,
     Field(discriminator="kind"),
 ]
