@@ -17,7 +17,7 @@ from unsmooth.specs import module_file
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
-TABLES = ["main", "scores", "cost"]
+TABLES = ["main", "scores", "segmentation", "cost"]
 FIGURES = [
     "risk_coverage_msp",
     "risk_coverage_max_logit_pnorm",
@@ -25,8 +25,9 @@ FIGURES = [
     "degradation",
     "pnorm_sweep",
     "extra_gradient",
+    "ranking_maps",
 ]
-COMPARISONS = {"max_logit", "degradation", "extra_gradient"}  # figures of CE against label smoothing
+COMPARISONS = {"max_logit", "degradation", "extra_gradient", "ranking_maps"}  # figures of CE against label smoothing
 
 
 wildcard_constraints:
@@ -89,6 +90,7 @@ SCORECARD = (
     if any(entry["published"] for entry in COMPARED.values())
     else []
 )
+DENSE = [name for name, found in EXPERIMENTS.items() if found.dense]
 CELLS = {cell.folder: cell for name, found in EXPERIMENTS.items() for cell in found.cells(name)}
 
 
@@ -103,6 +105,11 @@ def cell_of(wildcards):
 def training_of(wildcards):
     cell = cell_of(wildcards)
     return EXPERIMENTS[cell.experiment].training(cell)
+
+
+def pixels_of(wildcards, *names):
+    """Settings of an experiment on scenes about its pixels, as canonical JSON."""
+    return canonical_json({name: getattr(EXPERIMENTS[wildcards.experiment].pixels, name) for name in names})
 
 
 def one_of(names):
@@ -131,6 +138,14 @@ def dataset_files(wildcards):
     return {"manifest": f"{folder}/manifest.json", "data": ancient(f"{folder}/{data}")}
 
 
+def pixel_files(wildcards):
+    """What is known of all pixels of a cell whose inputs are scenes."""
+    if not EXPERIMENTS[wildcards.experiment].dense:
+        return {}
+    folder = f"{cell_of(wildcards).folder}/pixels"
+    return {"pixels": f"{folder}/metrics.csv", "confusions": f"{folder}/confusions.safetensors"}
+
+
 def decoding_threads(wildcards):
     """Threads of a job that reads a dataset: one computes; where it holds image files, others decode for each device."""
     return 8 * shards_of(wildcards) if EXPERIMENTS[wildcards.experiment].dataset.files else 1
@@ -154,6 +169,11 @@ def extreme_cells(wildcards):
     strongest = found.smoothed[0]
     kept = {("ce", 0.0), (strongest, max(found.alphas(strongest)))}
     return [cell for cell in cells_of(wildcards) if (cell.loss, cell.alpha) in kept]
+
+
+def mapped_cells(wildcards):
+    """Of those, the cells of the first seed."""
+    return [cell for cell in extreme_cells(wildcards) if cell.seed == EXPERIMENTS[wildcards.experiment].seeds[0]]
 
 
 def smoothed_cells(wildcards):
@@ -210,8 +230,10 @@ def settings_of(*names):
 
 
 def figure_files(figure, experiment):
-    """The files of a figure; none where it compares CE with a smoothed loss and the experiment lacks either."""
+    """The files of a figure; none where it compares CE with a smoothed loss and the experiment lacks either, or maps."""
     if figure in COMPARISONS and not ("ce" in EXPERIMENTS[experiment].losses and EXPERIMENTS[experiment].smoothed):
+        return []
+    if figure == "ranking_maps" and experiment not in DENSE:
         return []
     return [
         f"results/figures/{experiment}/{architecture}/{figure}.{suffix}"
@@ -221,8 +243,10 @@ def figure_files(figure, experiment):
 
 
 def table_files(table, experiment):
-    """The files of a table; training that happened elsewhere has no cost here."""
+    """The files of a table; training that happened elsewhere has no cost here, and only scenes have pixels."""
     if table == "cost" and not EXPERIMENTS[experiment].trained:
+        return []
+    if table == "segmentation" and experiment not in DENSE:
         return []
     return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
 

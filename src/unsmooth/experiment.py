@@ -30,6 +30,7 @@ __all__ = [
     "Deviation",
     "Experiment",
     "LogitsExperiment",
+    "Pixels",
     "Published",
     "format_number",
     "load_experiment",
@@ -113,6 +114,11 @@ class Grid(Spec):
         return False
 
     @property
+    def dense(self) -> bool:
+        """Return whether each pixel has a target of its own."""
+        return False
+
+    @property
     def smoothed(self) -> list[str]:
         """Return the keys of the label-smoothing losses, the one with the largest alpha first."""
         keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
@@ -154,11 +160,23 @@ class Published(Spec):
     source: str = Field(description="where it is published, and on which samples")
 
 
+class Pixels(Spec):
+    """What is kept of scenes, whose every pixel is scored: the logits of a sample, and whole scenes for pictures."""
+
+    per_scene: PositiveInt = Field(200, description="pixels of each scene whose logits are kept: those fit the scores")
+    seed: Seed = Field(0, description="seed of the choice of pixels; the same ones in every cell")
+    maps: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1], min_length=1, max_length=8, description="test scenes to draw, by their place in the sorted split"
+    )
+    map_size: PositiveInt = Field(512, description="longer side at which those are kept, pixels")
+
+
 class Experiment(Grid):
     """An experiment that trains: what on what, and how.
 
     Attributes:
         dataset, architectures, recipe: the same for every loss.
+        pixels: for scenes alone: of which pixels the logits are kept.
         published: results to compare with.
         deviations: departures from the released code.
         as_released: whether the deviations that can be switched back are.
@@ -169,6 +187,7 @@ class Experiment(Grid):
         dict[Name, Architecture], Field(min_length=1, description="name to network; a key is the default kind")
     ]
     recipe: Recipe = Field(description="how every cell is trained")
+    pixels: Pixels = Field(Pixels(), description="scenes only: of which pixels the logits are kept")
     published: list[Published] = Field([], description="published results, compared in the scorecard")
     deviations: list[Deviation] = Field([], description="departures from the released code, told in the scorecard")
     as_released: StrictBool = Field(False, description="switch the deviations back that can be")
@@ -192,6 +211,8 @@ class Experiment(Grid):
                     f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
                     f"{self.dataset.inputs}"
                 )
+        if "pixels" in self.model_fields_set and not self.dense:
+            raise ValueError(f"pixels needs scenes, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
         num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
         if self.recipe.warmup is not None and num_train is not None:
             steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
@@ -217,6 +238,11 @@ class Experiment(Grid):
     def embedded(self) -> bool:
         """Return whether the data comes with the package and needs no download."""
         return self.dataset.embedded
+
+    @property
+    def dense(self) -> bool:
+        """Return whether each pixel has a target of its own."""
+        return self.dataset.inputs == "scenes"
 
     @property
     def dataset_id(self) -> str:

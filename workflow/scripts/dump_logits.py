@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from unsmooth.data.arrays import read_manifest
-from unsmooth.data.loading import evaluation_batches, prepared_embedding
+from unsmooth.data.loading import evaluation_batches
 from unsmooth.gpus import leased_gpus
-from unsmooth.inference import collect_logits, inference_batch_size
+from unsmooth.inference import collect_logits, collect_pixel_logits, inference_batch_size, load_model
 from unsmooth.jobs import job_log
 from unsmooth.logits import write_logits
-from unsmooth.models import make_model
 from unsmooth.provenance import versions
 
 
@@ -26,26 +24,31 @@ def dump_logits(
     *,
     device: str,
     workers: int,
+    pixels: dict[str, Any] | None = None,
 ) -> None:
     """Write a logits file for each of `outputs`, which are named after the splits.
+
+    Of scenes, `pixels` says how many pixels are kept; the metadata say how many came from each scene.
 
     Of a training split too large to keep all its logits, the dataset names a part: the split train_logits.
     """
     manifest = read_manifest(dataset)
-    model = make_model(architecture, manifest.input_shape, len(manifest.classes), prepared_embedding(dataset))
-    model.load_state_dict(load_file(weights))
-    model.to(device)
+    model = load_model(architecture, dataset, weights, device=device)
     for path in outputs:
         split = path.stem
         batches = evaluation_batches(
             dataset,
             f"{split}_logits" if f"{split}_logits" in manifest.sizes else split,
             device=device,
-            batch_size=inference_batch_size(manifest.input_shape),
+            batch_size=inference_batch_size(manifest),
             workers=workers,
         )
-        logits, targets = collect_logits(model, batches)
         metadata = {"cell": cell, "split": split, "versions": versions("unsmooth", "torch")}
+        if pixels is None:
+            logits, targets = collect_logits(model, batches)
+        else:
+            logits, targets, counts = collect_pixel_logits(model, batches, **pixels)
+            metadata["samples_by_scene"] = counts
         write_logits(path, logits, targets, metadata=metadata)
         print(f"{split}: {len(targets)} samples, error {100 * (logits.argmax(1) != targets).double().mean():.2f} %")
 
@@ -64,4 +67,5 @@ if __name__ == "__main__":
                 [Path(path) for path in snakemake.output],
                 device="cuda" if gpus else "cpu",
                 workers=snakemake.threads - 1,
+                pixels=json.loads(snakemake.params.get("pixels", "null")),
             )

@@ -81,6 +81,16 @@ class Manifest:
     sha256: str
     ignore_index: int = field(default=-100, kw_only=True)
 
+    @property
+    def dense(self) -> bool:
+        """Return whether each pixel of an input has a target of its own."""
+        return self.ignore_index == IGNORED
+
+    def visible(self, image: Tensor) -> Tensor:
+        """Return an image (C, H, W) as it was before normalisation, on the [0, 1] scale."""
+        mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (self.mean, self.std))
+        return image * std + mean if self.mean else image
+
 
 def write_dataset(
     folder: Path,

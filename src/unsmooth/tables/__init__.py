@@ -6,6 +6,7 @@ from unsmooth.tables.layouts import (
     cost_table,
     main_table,
     scores_table,
+    segmentation_table,
     short_table,
 )
 from unsmooth.tables.scorecard import SCORECARD, scorecard, scorecard_table
@@ -24,6 +25,7 @@ __all__ = [
     "scorecard",
     "scorecard_table",
     "scores_table",
+    "segmentation_table",
     "short_table",
     "summarise",
     "write_table",

@@ -69,6 +69,8 @@ class MetricStyle(NamedTuple):
 
 
 METRICS = {
+    "mean_iou": MetricStyle("mIoU", better="↑"),
+    "pixel_accuracy": MetricStyle("Pixel accuracy", better="↑"),
     "error": MetricStyle("Error"),
     "aurc": MetricStyle("AURC"),
     "aurc_paper": MetricStyle("AURC (paper)"),
@@ -87,6 +89,7 @@ METRICS = {
     "nll": MetricStyle("NLL", unit="nats", decimals=3),
     "brier": MetricStyle("Brier", unit="", decimals=3),
 }
+ALL_PIXELS = "all_pixels_"  # of every labelled pixel; the others are then of a sample of them
 COMPARISONS = ("loss", "score", "repair")
 DASH, DAGGER = "–", "†"
 
@@ -95,6 +98,9 @@ def metric_style(metric: str) -> MetricStyle:
     """How `metric` is shown; one that is neither listed nor an operating point keeps its name, as a plain number."""
     if metric in METRICS:
         return METRICS[metric]
+    if metric.startswith(ALL_PIXELS):
+        style = metric_style(metric.removeprefix(ALL_PIXELS))
+        return style._replace(label=f"{style.label}, all pixels")
     if metric.startswith("risk_at_coverage_"):
         return MetricStyle(f"Risk at {metric.removeprefix('risk_at_coverage_')} % coverage")
     if metric.startswith("coverage_at_risk_"):
