@@ -219,7 +219,12 @@ class Experiment(Grid):
             if (self.recipe.warmup.steps or 0) >= steps:
                 raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
         augmentation = self.recipe.augmentation
-        if self.dataset.inputs != "images" and augmentation != Augmentation():
+        files = self.dataset.files
+        if self.dense and augmentation.model_copy(update={"scene_crop": None, "flip": False}) != Augmentation():
+            raise ValueError(f"augmentation of scenes is scene_crop and flip, got {augmentation.model_dump()}")
+        if augmentation.scene_crop is not None and not (self.dense and files):
+            raise ValueError(f"augmentation scene_crop needs scenes in files, not dataset {self.dataset.kind!r}")
+        if not (self.dataset.inputs == "images" or (self.dense and files)) and augmentation != Augmentation():
             raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
         other = "crop_padding" if self.dataset.files else "resized_crop"
         if getattr(augmentation, other):

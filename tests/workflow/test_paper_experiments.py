@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from miniatures.cifar import write_cifar10, write_cifar100
+from miniatures.cityscapes import write_cityscapes
 from miniatures.imagenet import write_imagenet
 from miniatures.imdb import write_glove, write_imdb, write_punkt_tab
 from miniatures.server import file_server
@@ -38,6 +39,21 @@ SMALL = {
         },
         100,
     ),
+    "cityscapes_deeplabv3plus": (
+        {
+            "dataset": {"num_val": 4, "num_train_logits": 3},
+            "architectures": {"deeplabv3plus": {"pretrained": None}},
+            "recipe": {
+                "epochs": 2,
+                "batch_size": 4,
+                "schedule": {"epochs": 1},
+                "augmentation": {"scene_crop": {"size": 48}},
+                "precision": "fp32",
+            },
+            "pixels": {"per_scene": 50, "maps": [0, 1]},
+        },
+        6,
+    ),
     "imagenet_resnet50": (IMAGENET, 40),
     "imagenet_vit_s16": (IMAGENET, 40),
     "imdb_lstm": ({"dataset": {"num_val": 20, "max_tokens": 32}, "recipe": {"epochs": 3, "batch_size": 16}}, 40),
@@ -53,6 +69,7 @@ def archives(tmp_path_factory):
     return {
         **write_cifar10(folder),
         **write_cifar100(folder),
+        **write_cityscapes(folder),
         **write_imagenet(folder, num_classes=4, train_images=8, val_images=60),
         **write_imdb(folder, reviews=30),
         **write_glove(folder),
@@ -129,7 +146,7 @@ def check_results(workspace, name):
     assert manifest["sizes"]["test"] == SMALL[name][1]
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith("imagenet")])
+@pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith(("cityscapes", "imagenet"))])
 def test_experiment_runs_from_download_to_figures(shipped, name):
     workspace = shipped(name)
 
@@ -145,6 +162,16 @@ def test_imagenet_runs_from_a_folder_of_archives(shipped, archives, name):
     workspace.run()
 
     check_results(workspace, name)
+
+
+def test_cityscapes_runs_from_a_folder_of_archives_to_ranking_maps(shipped, archives):
+    workspace = shipped("cityscapes_deeplabv3plus", folders={"cityscapes": str(next(iter(archives.values())).parent)})
+
+    workspace.run()
+
+    check_results(workspace, "cityscapes_deeplabv3plus")
+    folder = workspace.folder / "results" / "figures" / "cityscapes_deeplabv3plus" / "deeplabv3plus"
+    assert set(pd.read_csv(folder / "ranking_maps.csv")["scene"]) == {0, 1}
 
 
 def test_imagenet_without_archives_says_which_files_go_where(shipped):

@@ -174,10 +174,14 @@ def training_loader(
         "world_size": world_size,
         "device": device,
     }
-    augmentation = recipe.augmentation.model_dump()
+    augmentation = recipe.augmentation.model_dump(exclude={"scene_crop"})
     if _has_image_files(folder):
         from unsmooth.data.image_files import image_files_loader
+        from unsmooth.data.scene_files import holds_scenes, scene_files_loader
 
+        if holds_scenes(folder):
+            crop, flip = recipe.augmentation.scene_crop, recipe.augmentation.flip
+            return scene_files_loader(folder, "train", crop=crop, flip=flip, workers=workers, **settings)
         return image_files_loader(folder, "train", workers=workers, **settings, **augmentation)
     if augmentation.pop("resized_crop"):
         raise DatasetError(f"{folder}: resized_crop needs a dataset of image files, this one is a single tensor")
@@ -195,7 +199,10 @@ def evaluation_batches(
     """
     if _has_image_files(folder):
         from unsmooth.data.image_files import image_files_loader
+        from unsmooth.data.scene_files import holds_scenes, scene_files_loader
 
+        if holds_scenes(folder):
+            return scene_files_loader(folder, split, workers=workers, batch_size=batch_size, device=device).in_order()
         return image_files_loader(folder, split, workers=workers, batch_size=batch_size, device=device).in_order()
     manifest, data = read_manifest(folder), load_split(folder, split)
     return TensorLoader(

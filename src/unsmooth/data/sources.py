@@ -20,7 +20,8 @@ class Archive:
     Attributes:
         file: its name.
         url: its address; None where it cannot be fetched without a login.
-        digest: "md5:..." or "sha256:..." of the file, hexadecimal.
+        digest: "md5:..." or "sha256:..." of the file, hexadecimal; or its beginning, where no more is published. A
+            beginning tells damage and mistakes, not a forgery.
         inner: the archive inside this one that holds the data; None where the data lie in this one.
     """
 
@@ -88,6 +89,17 @@ SOURCES = {
             layout=("train", "val"),
             terms="ImageNet is given out at https://image-net.org to those who log in and accept its terms.",
             unpack="unsmooth.data.imagenet:unpack",
+        ),
+        Source(
+            name="cityscapes",
+            archives=(
+                # No digest is published.
+                Archive("leftImg8bit_trainvaltest.zip", None, "sha256:"),
+                Archive("gtFine_trainvaltest.zip", None, "sha256:"),
+            ),
+            layout=("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val"),
+            terms="Cityscapes is given out at https://www.cityscapes-dataset.com to those who accept its terms.",
+            unpack="unsmooth.data.cityscapes:unpack",
         ),
         Source(
             name="imdb",

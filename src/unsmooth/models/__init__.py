@@ -29,7 +29,7 @@ def make_model(
         ValueError: tokens without an embedding, or an option that does not fit the inputs or the number of classes.
     """
     spec = TypeAdapter(Architecture).validate_python(dict(architecture))
-    options = spec.model_dump(exclude={"kind"}) | {"num_classes": num_classes}
+    options = spec.model_dump(exclude={"kind", "pretrained"}) | {"num_classes": num_classes}
     match spec.inputs:
         case "images" | "scenes":
             options["in_channels"] = input_shape[0]

@@ -9,6 +9,7 @@ from unsmooth.specs.base import PositiveInt, Spec
 __all__ = [
     "Architecture",
     "CifarResNetSpec",
+    "DeepLabV3PlusSpec",
     "DenseNetSpec",
     "LstmSpec",
     "MlpSpec",
@@ -127,7 +128,27 @@ class UNetSpec(Spec):
     depth: Annotated[int, Field(ge=2, le=6)] = Field(3, description="levels of resolution")
 
 
+class DeepLabV3PlusSpec(Spec):
+    """DeepLabV3+ on ResNet-101, for a class of each pixel (Chen et al., ECCV 2018)."""
+
+    target: ClassVar[str] = "unsmooth.models.deeplab:DeepLabV3Plus"
+    inputs: ClassVar[str] = "scenes"
+    backbone: ClassVar[str] = "backbone"  # takes the weights that `pretrained` names
+
+    kind: Literal["deeplabv3plus"] = Field("deeplabv3plus", description="selects this form")
+    output_stride: Literal[16, 32] = Field(16, description="of the deepest features; 16 dilates the last stage")
+    pretrained: str | None = Field(None, description="source of the weights that the backbone starts from")
+
+
 Architecture = Annotated[
-    CifarResNetSpec | DenseNetSpec | TorchvisionSpec | TimmSpec | MlpSpec | TabularMlpSpec | LstmSpec | UNetSpec,
+    CifarResNetSpec
+    | DenseNetSpec
+    | TorchvisionSpec
+    | TimmSpec
+    | MlpSpec
+    | TabularMlpSpec
+    | LstmSpec
+    | UNetSpec
+    | DeepLabV3PlusSpec,
     Field(discriminator="kind"),
 ]

@@ -10,6 +10,7 @@ __all__ = [
     "BankMarketing",
     "Cifar10",
     "Cifar100",
+    "Cityscapes",
     "Dataset",
     "Gaussians",
     "GlyphScenes",
@@ -153,6 +154,21 @@ class ImageNet(_Published):
     resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
 
 
+class Cityscapes(_Published):
+    """Cityscapes (Cordts et al., CVPR 2016): street scenes of 19 classes; the archives come from the user."""
+
+    target: ClassVar[str] = "unsmooth.data.cityscapes:index"
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "scenes"
+    sources: ClassVar[tuple[str, ...]] = ("cityscapes",)
+    samples: ClassVar[int] = 3475
+
+    kind: Literal["cityscapes"] = Field("cityscapes", description="selects this form")
+    num_val: PositiveInt = Field(100, description="of the 500 validation scenes, those that fit scores")
+    num_train_logits: PositiveInt = Field(100, description="training scenes whose pixels' logits are kept, in part")
+    split_seed: Seed = Field(0, description="seed of the choice of those scenes")
+
+
 class Imdb(_Published):
     """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
 
@@ -203,6 +219,7 @@ Dataset = Annotated[
     | MarkovText
     | Cifar10
     | Cifar100
+    | Cityscapes
     | ImageNet
     | Imdb
     | BankMarketing

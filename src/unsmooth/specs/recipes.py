@@ -18,6 +18,7 @@ __all__ = [
     "Polynomial",
     "Recipe",
     "Sam",
+    "SceneCrop",
     "Sgd",
     "Warmup",
 ]
@@ -123,12 +124,27 @@ class GradientClip(Spec):
     limit: PositiveFloat = Field(description="largest norm, or largest absolute value")
 
 
+class SceneCrop(Spec):
+    """A square part of a scene at a random scale, black and unlabelled beyond its borders, in other colours."""
+
+    size: PositiveInt = Field(description="side of the square, pixels")
+    rescale: tuple[PositiveFloat, PositiveFloat] = Field((0.5, 2.0), description="smallest and largest scale")
+    jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="largest relative change of brightness, contrast and saturation"
+    )
+
+
 class Augmentation(Spec):
     """Random changes to training images, drawn anew each epoch."""
 
     crop_padding: Annotated[int, Field(ge=0)] = Field(0, description="pad by this many black pixels, crop at random")
     flip: bool = Field(False, description="mirror left to right with probability 1/2")
     resized_crop: bool = Field(False, description="crop 8 to 100 % of the area at random and resize; image files only")
+    scene_crop: SceneCrop | None = Field(
+        None,
+        description="crop scenes in files, at a random scale",
+        exclude_if=lambda crop: crop is None,
+    )
 
 
 class Recipe(Spec):
