@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pandas import DataFrame
@@ -23,7 +24,8 @@ __all__ = ["REPAIR", "CellScenes", "ranking_maps"]
 
 REPAIR = "max_logit_pnorm"
 CORRECT, UNLABELLED = 60 / 255, 0.0  # grey
-RANKS = "viridis"
+# Errors are mostly among the least confident pixels: a root spreads their colours.
+RANKS = ScalarMappable(PowerNorm(0.5, 0, 1), "viridis")
 
 
 class CellScenes(NamedTuple):
@@ -75,12 +77,13 @@ def ranking_maps(cells: Sequence[CellScenes], *, title: str = "", width: float =
     if title:
         figure.suptitle(title)
     figure.colorbar(
-        ScalarMappable(cmap=RANKS),
+        RANKS,
         ax=grid,
         location="bottom",
         shrink=0.6,
         aspect=40,
-        label="wrong pixels: share of labelled pixels that are less confident (brightest = most confident errors)",
+        pad=0.02,
+        label="wrong pixels: share of labelled pixels that are less confident (brightest: most confident errors)",
     )
     return figure, pd.concat(parts, ignore_index=True)
 
@@ -114,7 +117,7 @@ def _draw_errors(axes: Axes, cell: CellScenes, place: int, score: str) -> DataFr
         wrong = scored.predictions != targets[labelled]
         ranks = confidence_ranks(scored[score])[wrong]
         rows, columns = (axis[wrong] for axis in np.nonzero(labelled))
-        colours[rows, columns] = matplotlib.colormaps[RANKS](ranks)[:, :3]
+        colours[rows, columns] = RANKS.to_rgba(ranks)[:, :3]
         found = DataFrame({**key, "row": rows, "column": columns, "rank": ranks})
     _show(axes, colours, name)
     return found
