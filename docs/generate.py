@@ -32,6 +32,7 @@ MODULES = {
     "streaming": "Any number of samples",
     "calibration": "Calibration",
     "calibration_mbls": "Calibration as released with MbLS",
+    "segmentation": "Segmentation",
 }
 
 

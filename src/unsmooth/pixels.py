@@ -31,7 +31,7 @@ class Scene(NamedTuple):
     Attributes:
         image: (C, H, W) uint8.
         targets: (H, W) uint8, `IGNORED` where a pixel has no class.
-        logits: (K, H, W) float16.
+        logits: (K, H, W) float32.
     """
 
     image: Tensor
@@ -123,7 +123,7 @@ def small_scene(image: Tensor, targets: Tensor, logits: Tensor, size: int) -> Sc
     return Scene(
         (resize(image[None].cpu(), shape, mode="area")[0].clamp(0, 1) * 255).round().to(torch.uint8),
         resize(targets[None, None].cpu().to(torch.uint8), shape, mode="nearest")[0, 0],
-        resize(logits[None].cpu(), shape, mode="bilinear", align_corners=False)[0].half(),
+        resize(logits[None].cpu(), shape, mode="bilinear", align_corners=False)[0],
     )
 
 

@@ -118,7 +118,7 @@ def test_scenes_are_kept_small_and_come_back(tmp_path):
 
     assert list(found) == [0, 3]
     assert found[3].logits.shape == (CLASSES, 10, 5) and found[3].targets.shape == (10, 5)
-    assert found[0].logits.dtype == torch.float16 and torch.equal(found[0].targets, targets[0].to(torch.uint8))
+    assert torch.equal(found[0].logits, logits[0]) and torch.equal(found[0].targets, targets[0].to(torch.uint8))
     assert (found[3].image == 128).all()
 
 
@@ -138,7 +138,7 @@ def confident_error():
     """Three labelled pixels and an ignored one; the most confident pixel is wrong, the least confident too."""
     logits = torch.tensor([[9.0, 3.0, 0.1, 5.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).reshape(3, 2, 2)
     targets = torch.tensor([[1, 0], [2, IGNORED]], dtype=torch.uint8)
-    return Scene(torch.zeros(1, 2, 2, dtype=torch.uint8), targets, logits.half())
+    return Scene(torch.zeros(1, 2, 2, dtype=torch.uint8), targets, logits)
 
 
 def test_ranking_maps_rank_wrong_pixels_among_the_labelled_ones():

@@ -112,7 +112,7 @@ def _draw_errors(axes: Axes, cell: CellScenes, place: int, score: str) -> DataFr
     if isinstance(fitted, FittedScore):
         name += " (falls back to MSP)" if fitted.fell_back else f", p = {fitted.params['p']:g}"
     if fitted is not None and labelled.any():
-        logits = scene.logits.float().flatten(1).T[labelled.ravel()]
+        logits = scene.logits.flatten(1).T[labelled.ravel()]
         scored = score_all(logits, scores={score: fitted}, ps=())
         wrong = scored.predictions != targets[labelled]
         ranks = confidence_ranks(scored[score])[wrong]
