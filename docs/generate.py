@@ -33,6 +33,7 @@ MODULES = {
     "calibration": "Calibration",
     "calibration_mbls": "Calibration as released with MbLS",
     "logit_distances": "Distances between logits",
+    "segmentation": "Segmentation",
 }
 
 

@@ -20,7 +20,7 @@ from unsmooth.specs import module_file
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
-TABLES = ["main", "scores", "calibration", "losses", "cost", "zoo"]
+TABLES = ["main", "scores", "calibration", "losses", "segmentation", "cost", "zoo"]
 FIGURES = [
     "risk_coverage_msp",
     "risk_coverage_max_logit_pnorm",
@@ -31,6 +31,7 @@ FIGURES = [
     "reliability",
     "logit_distances",
     "zoo",
+    "ranking_maps",
 ]
 REPORT = "results/report/index.html"
 EXPLORED = [  # files of every cell that the report page shows
@@ -41,7 +42,7 @@ EXPLORED = [  # files of every cell that the report page shows
     "scores/pnorm_sweep.csv",
     "reliability.parquet",
 ]
-COMPARISONS = {"max_logit", "degradation", "extra_gradient"}  # figures of CE against label smoothing
+COMPARISONS = {"max_logit", "degradation", "extra_gradient", "ranking_maps"}  # figures of CE against label smoothing
 
 
 wildcard_constraints:
@@ -100,6 +101,7 @@ SCORECARD = (
     if any(entry["published"] for entry in COMPARED.values())
     else []
 )
+DENSE = [name for name, found in EXPERIMENTS.items() if found.dense]
 CELLS = {cell.folder: cell for name, found in EXPERIMENTS.items() for cell in found.cells(name)}
 
 
@@ -131,6 +133,11 @@ def weights_file(wildcards):
     """The file with these weights, downloaded or of the user."""
     source = weights_of(wildcards)
     return f"resources/hub/{source.removeprefix(HUB)}" if source.startswith(HUB) else source
+
+
+def pixels_of(wildcards, *names):
+    """Settings of an experiment on scenes about its pixels, as canonical JSON."""
+    return canonical_json({name: getattr(EXPERIMENTS[wildcards.experiment].pixels, name) for name in names})
 
 
 def one_of(names):
@@ -172,6 +179,14 @@ def teacher_weights(wildcards):
     return {} if teacher is None else {"teacher": f"{teacher.folder}/model.safetensors"}
 
 
+def pixel_files(wildcards):
+    """What is known of all pixels of a cell whose inputs are scenes."""
+    if not EXPERIMENTS[wildcards.experiment].dense:
+        return {}
+    folder = f"{cell_of(wildcards).folder}/pixels"
+    return {"pixels": f"{folder}/metrics.csv", "confusions": f"{folder}/confusions.safetensors"}
+
+
 def decoding_threads(wildcards):
     """Threads of a job that reads a dataset: one computes; where it holds image files, others decode for each device."""
     return 8 * shards_of(wildcards) if EXPERIMENTS[wildcards.experiment].dataset.files else 1
@@ -196,6 +211,11 @@ def extreme_cells(wildcards):
     strongest = found.smoothed[0]
     kept = {("ce", 0.0), (strongest, max(found.alphas(strongest)))}
     return [cell for cell in cells_of(wildcards) if (cell.loss, cell.alpha) in kept]
+
+
+def mapped_cells(wildcards):
+    """Of those, the cells of the first seed."""
+    return [cell for cell in extreme_cells(wildcards) if cell.seed == EXPERIMENTS[wildcards.experiment].seeds[0]]
 
 
 def smoothed_cells(wildcards):
@@ -250,32 +270,37 @@ def settings_of(*names):
 
 
 def figure_files(figure, experiment):
-    """The files of a figure; none where it compares CE with a smoothed loss and the experiment lacks either.
+    """The files of a figure; none where it needs losses to compare, scenes or a zoo that the experiment has not.
 
-    A zoo has one figure of all its models, and no other experiment has it.
+    A zoo has one figure of all its models, and no other.
     """
-    if EXPERIMENTS[experiment].is_zoo != (figure == "zoo"):
+    found = EXPERIMENTS[experiment]
+    if found.is_zoo != (figure == "zoo"):
         return []
     if figure == "zoo":
         return [f"results/figures/{experiment}/zoo.{suffix}" for suffix in ("pdf", "png", "csv")]
-    if figure in COMPARISONS and not ("ce" in EXPERIMENTS[experiment].losses and EXPERIMENTS[experiment].smoothed):
+    if figure in COMPARISONS and not ("ce" in found.losses and found.smoothed):
+        return []
+    if figure == "ranking_maps" and not found.dense:
         return []
     return [
         f"results/figures/{experiment}/{architecture}/{figure}.{suffix}"
-        for architecture in EXPERIMENTS[experiment].architecture_names
+        for architecture in found.architecture_names
         for suffix in ("pdf", "png", "csv")
     ]
 
 
 def table_files(table, experiment):
-    """The files of a table; none of cost where training happened elsewhere, of losses without CE, of no zoo its own."""
+    """The files of a table; none where what it tells of, training here, a comparison with CE, scenes, a zoo, is not."""
     found = EXPERIMENTS[experiment]
     present = {
         "cost": found.trained,
         "losses": found.trained and "ce" in found.losses and len(found.losses) > 1,
+        "segmentation": found.dense,
         "zoo": found.is_zoo,
     }
     if not present.get(table, True):
+        return []
         return []
     return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
 

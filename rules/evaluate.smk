@@ -1,5 +1,6 @@
 rule evaluate:
     input:
+        unpack(pixel_files),
         scores=f"{CELL}/scores/test.safetensors",
         fitted=f"{CELL}/scores/fitted.json",
         logits=f"{CELL}/logits/test.safetensors",

@@ -9,6 +9,7 @@ rule dump_logits:
     benchmark:
         f"results/benchmarks/dump_logits/{CELL.removeprefix('results/cells/')}.tsv"
     wildcard_constraints:
+        experiment=one_of(name for name in EXPERIMENTS if name not in DENSE),
         architecture=rf"(?!{IMPORTED}\b)[a-z][a-z0-9_]*",
     conda:
         "../envs/train.yaml"
@@ -23,6 +24,54 @@ rule dump_logits:
         "dump_logits {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:
         "../workflow/scripts/dump_logits.py"
+
+
+# Of scenes, whose pixels are too many: a sample of the logits, then one pass over all test pixels with fitted scores.
+use rule dump_logits as dump_pixels with:
+    log:
+        f"results/logs/dump_pixels/{CELL.removeprefix('results/cells/')}.log",
+    benchmark:
+        f"results/benchmarks/dump_pixels/{CELL.removeprefix('results/cells/')}.tsv"
+    wildcard_constraints:
+        experiment=one_of(DENSE),
+    params:
+        architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
+        cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
+        pixels=lambda wildcards: pixels_of(wildcards, "per_scene", "seed"),
+        code=lambda wildcards: code_of("dump_logits", architecture_target(cell_of(wildcards))),
+    message:
+        "dump_pixels {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
+
+
+rule stream_pixels:
+    input:
+        unpack(dataset_files),
+        model=f"{CELL}/model.safetensors",
+        fitted=f"{CELL}/scores/fitted.json",
+    output:
+        metrics=f"{CELL}/pixels/metrics.csv",
+        confusions=f"{CELL}/pixels/confusions.safetensors",
+        maps=f"{CELL}/pixels/maps.safetensors",
+    log:
+        f"results/logs/stream_pixels/{CELL.removeprefix('results/cells/')}.log",
+    benchmark:
+        f"results/benchmarks/stream_pixels/{CELL.removeprefix('results/cells/')}.tsv"
+    wildcard_constraints:
+        experiment=one_of(DENSE),
+    conda:
+        "../envs/train.yaml"
+    threads: decoding_threads
+    resources:
+        gpu=1,
+    params:
+        architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
+        pixels=lambda wildcards: pixels_of(wildcards, "maps", "map_size"),
+        settings=settings_of("evaluation.risk_at_coverage"),
+        code=lambda wildcards: code_of("stream_pixels", architecture_target(cell_of(wildcards))),
+    message:
+        "stream_pixels {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
+    script:
+        "../workflow/scripts/stream_pixels.py"
 
 
 rule import_logits:

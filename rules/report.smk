@@ -201,6 +201,34 @@ rule write_losses:
         "../workflow/scripts/write_losses.py"
 
 
+rule write_segmentation:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        csv="results/tables/{experiment}/segmentation.csv",
+        md=report(
+            "results/tables/{experiment}/segmentation.md",
+            caption="../workflow/report/segmentation.rst",
+            category="{experiment}",
+            labels={"what": "segmentation, all pixels", "kind": "table"},
+        ),
+        tex="results/tables/{experiment}/segmentation.tex",
+    log:
+        "results/logs/write_segmentation/{experiment}.log",
+    benchmark:
+        "results/benchmarks/write_segmentation/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=one_of(DENSE),
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code_of("write_segmentation"),
+    message:
+        "write_segmentation {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_segmentation.py"
+
+
 rule write_cost:
     input:
         runs=from_cells("run.json"),
@@ -482,6 +510,37 @@ rule draw_zoo:
         "draw_zoo {wildcards.experiment}"
     script:
         "../workflow/scripts/draw_zoo.py"
+
+
+rule draw_ranking_maps:
+    input:
+        maps=from_cells("pixels/maps.safetensors", chosen=mapped_cells),
+        fitted=from_cells("scores/fitted.json", chosen=mapped_cells),
+    output:
+        pdf="results/figures/{experiment}/{architecture}/ranking_maps.pdf",
+        png=report(
+            "results/figures/{experiment}/{architecture}/ranking_maps.png",
+            caption="../workflow/report/ranking_maps.rst",
+            category="{experiment}",
+            labels={"what": "wrong pixels by confidence", "kind": "figure"},
+        ),
+        csv="results/figures/{experiment}/{architecture}/ranking_maps.csv",
+    log:
+        "results/logs/draw_ranking_maps/{experiment}/{architecture}.log",
+    benchmark:
+        "results/benchmarks/draw_ranking_maps/{experiment}/{architecture}.tsv"
+    wildcard_constraints:
+        experiment=one_of(DENSE),
+    conda:
+        "../envs/train.yaml"
+    params:
+        cells=keys_of(mapped_cells),
+        settings=settings_of("figures.width"),
+        code=code_of("draw_ranking_maps"),
+    message:
+        "draw_ranking_maps {wildcards.experiment}/{wildcards.architecture}"
+    script:
+        "../workflow/scripts/draw_ranking_maps.py"
 
 
 rule explore:

@@ -126,7 +126,7 @@ def train_cell(job: CellJob) -> None:
     pretrained = None if job.pretrained is None else Path(job.pretrained)
     sizes = manifest.input_shape, num_classes, prepared_embedding(dataset)
     model = make_model(training["architecture"], *sizes, pretrained)
-    loss = make_loss(**training["loss"], num_classes=num_classes)
+    loss = make_loss(**training["loss"], num_classes=num_classes, ignore_index=manifest.ignore_index)
     data = {"data_sha256": manifest.sha256}
     if pretrained is not None:
         data["pretrained_sha256"] = sha256_of(pretrained)

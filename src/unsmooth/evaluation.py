@@ -19,19 +19,24 @@ from unsmooth.metrics import (
     ece,
     ece_mbls,
     logit_distances,
+    mean_iou,
+    pixel_accuracy,
     reliability_curve,
     risk_coverage_curve,
     selective_metrics,
 )
 from unsmooth.metrics.calibration import bin_edges, bin_index, rank_cuts
 
-__all__ = ["calibration_frames", "curve_frame", "reliability_frame", "selective_frames"]
+__all__ = ["calibration_frames", "curve_frame", "reliability_frame", "segmentation_frames", "selective_frames"]
 
 Floats = NDArray[np.floating[Any]]
 
 
 def selective_frames(
-    confidences: Mapping[str, Floats], errors: NDArray[np.bool_], settings: Evaluation
+    confidences: Mapping[str, Floats],
+    errors: NDArray[np.bool_],
+    settings: Evaluation,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return selective metrics of every score, and their bootstrap replicates.
 
@@ -39,6 +44,7 @@ def selective_frames(
         confidences: score name to (N,) confidence.
         errors: (N,) bool.
         settings: operating points and bootstrap.
+        groups: (N,) what the bootstrap draws whole, such as the scene of each pixel; None for single samples.
 
     Returns:
         `score, metric, value` and `score, metric, replicate, value`; fractions. Replicates are paired across scores and
@@ -55,12 +61,17 @@ def selective_frames(
             seed=settings.bootstrap_seed,
             risks=risks,
             coverages=coverages,
+            groups=groups,
         )
     return _metric_frame(values), _replicate_frame(replicates)
 
 
 def calibration_frames(
-    logits: Floats, targets: NDArray[np.int64], temperatures: Mapping[str, float], settings: Evaluation
+    logits: Floats,
+    targets: NDArray[np.int64],
+    temperatures: Mapping[str, float],
+    settings: Evaluation,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return calibration errors, NLL, Brier score and logit distances at each temperature, and bootstrap replicates.
 
@@ -69,6 +80,7 @@ def calibration_frames(
         targets: (N,) class indices.
         temperatures: score name to the temperature that its probabilities use.
         settings: number of bins and bootstrap.
+        groups: as for `selective_frames`.
 
     Returns:
         Frames as `selective_frames` returns them; fractions, nll in nats, and the means of `logit_distances` in units
@@ -109,6 +121,7 @@ def calibration_frames(
             np.column_stack([*means.values(), *gaps]),
             replicates=settings.bootstrap_replicates,
             seed=settings.bootstrap_seed,
+            groups=groups,
         )
         replicates[name] = dict(zip(means, draws.T, strict=False)) | {
             metric: np.abs(part).sum(axis=1)
@@ -151,6 +164,34 @@ def reliability_frame(
             )
         )
     return pd.concat(frames, ignore_index=True)
+
+
+def segmentation_frames(
+    confusions: NDArray[np.int64], pixels: pd.DataFrame, settings: Evaluation
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what is known of all pixels: mIoU and accuracy with bootstrap replicates, selective metrics with bounds.
+
+    Args:
+        confusions: (M, K, K) pixels of each scene, truth by prediction.
+        pixels: `score, metric, value, lower, upper`, see `PixelMetrics.frame`.
+        settings: bootstrap, which draws scenes.
+
+    Returns:
+        Frames as `selective_frames` returns them. Selective metrics are called `all_pixels_` and their name, with
+        `_lower` and `_upper` the bounds certified for them; mIoU and accuracy, of no score, stand with the MSP.
+    """
+    names = {"mean_iou": mean_iou, "pixel_accuracy": pixel_accuracy}
+    replicates, seed = settings.bootstrap_replicates, settings.bootstrap_seed
+    means = bootstrap_means(confusions.reshape(len(confusions), -1), replicates=replicates, seed=seed)
+    resampled = means.reshape(-1, *confusions.shape[1:])
+    values: dict[str, dict[str, float]] = {
+        "msp": {name: float(metric(confusions.sum(axis=0))) for name, metric in names.items()}
+    }
+    for row in pixels.to_dict("records"):
+        name = f"all_pixels_{row['metric']}"
+        found = {name: row["value"], f"{name}_lower": row["lower"], f"{name}_upper": row["upper"]}
+        values.setdefault(row["score"], {}).update(found)
+    return _metric_frame(values), _replicate_frame({"msp": {name: metric(resampled) for name, metric in names.items()}})
 
 
 def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], points: int) -> pd.DataFrame:

@@ -32,6 +32,7 @@ __all__ = [
     "Experiment",
     "LogitsExperiment",
     "ModelExperiment",
+    "Pixels",
     "Published",
     "WeightsExperiment",
     "experiment_path",
@@ -125,6 +126,11 @@ class Grid(Spec):
         return False
 
     @property
+    def dense(self) -> bool:
+        """Return whether each pixel has a target of its own."""
+        return False
+
+    @property
     def smoothed(self) -> list[str]:
         """Return the keys of the label-smoothing losses, the one with the largest alpha first."""
         keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
@@ -180,6 +186,17 @@ class Published(Spec):
         return self
 
 
+class Pixels(Spec):
+    """What is kept of scenes, whose every pixel is scored: the logits of a sample, and whole scenes for pictures."""
+
+    per_scene: PositiveInt = Field(200, description="pixels of each scene whose logits are kept: those fit the scores")
+    seed: Seed = Field(0, description="seed of the choice of pixels; the same ones in every cell")
+    maps: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1], min_length=1, max_length=8, description="test scenes to draw, by their place in the sorted split"
+    )
+    map_size: PositiveInt = Field(512, description="longer side at which those are kept, pixels")
+
+
 class ModelExperiment(Grid):
     """An experiment on models and a dataset.
 
@@ -232,6 +249,11 @@ class ModelExperiment(Grid):
         return self.dataset.embedded
 
     @property
+    def dense(self) -> bool:
+        """Return whether each pixel has a target of its own."""
+        return self.dataset.inputs == "scenes"
+
+    @property
     def dataset_id(self) -> str:
         """Return the dataset's folder name: its kind, then every option that is not the default."""
         defaults = type(self.dataset)().model_dump()
@@ -245,11 +267,13 @@ class Experiment(ModelExperiment):
 
     Attributes:
         recipe: the same for every loss.
+        pixels: for scenes alone: of which pixels the logits are kept.
     """
 
     trained: ClassVar[bool] = True
 
     recipe: Recipe = Field(description="how every cell is trained")
+    pixels: Pixels = Field(Pixels(), description="scenes only: of which pixels the logits are kept")
 
     @model_validator(mode="after")
     def _recipe_fits(self) -> Self:
@@ -258,14 +282,20 @@ class Experiment(ModelExperiment):
             steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
             if (self.recipe.warmup.steps or 0) >= steps:
                 raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
-        augmentation = self.recipe.augmentation
-        if self.dataset.inputs != "images" and augmentation != Augmentation():
+        augmentation, files = self.recipe.augmentation, self.dataset.files
+        if "pixels" in self.model_fields_set and not self.dense:
+            raise ValueError(f"pixels needs scenes, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+        if self.dense and augmentation.model_copy(update={"scene_crop": None, "flip": False}) != Augmentation():
+            raise ValueError(f"augmentation of scenes is scene_crop and flip, got {augmentation.model_dump()}")
+        if augmentation.scene_crop is not None and not (self.dense and files):
+            raise ValueError(f"augmentation scene_crop needs scenes in files, not dataset {self.dataset.kind!r}")
+        if not (self.dataset.inputs == "images" or (self.dense and files)) and augmentation != Augmentation():
             raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
-        for other in ("crop_padding",) if self.dataset.files else FOR_IMAGE_FILES:
+        for other in ("crop_padding",) if files else FOR_IMAGE_FILES:
             if getattr(augmentation, other):
                 raise ValueError(
-                    f"augmentation {other} is for {'images in memory' if self.dataset.files else 'image files'}, "
-                    f"dataset {self.dataset.kind!r} holds {'image files' if self.dataset.files else 'images in memory'}"
+                    f"augmentation {other} is for {'images in memory' if files else 'image files'}, "
+                    f"dataset {self.dataset.kind!r} holds {'image files' if files else 'images in memory'}"
                 )
         return self
 

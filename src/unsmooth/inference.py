@@ -1,25 +1,36 @@
 """From a trained model to its logits."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["collect_logits", "inference_batch_size"]
+from unsmooth.data.arrays import Manifest, read_manifest
+from unsmooth.data.loading import prepared_embedding
+from unsmooth.models import trained_model
+from unsmooth.pixels import choose_pixels
+
+__all__ = ["collect_logits", "collect_pixel_logits", "inference_batch_size", "load_model", "scene_logits"]
 
 LARGEST_BATCH = 500
 BATCH_ELEMENTS = 2**25  # 128 MiB of float32 inputs: 222 images of 3 x 224 x 224
 
 
-def inference_batch_size(input_shape: Sequence[int]) -> int:
-    """Return how many inputs of this shape to run at once: 500, fewer where they are large, at least one.
+def inference_batch_size(manifest: Manifest) -> int:
+    """Return how many inputs to run at once: 500, fewer where they or their logits are large, at least one."""
+    elements = math.prod(manifest.input_shape)
+    if manifest.dense:
+        elements = len(manifest.classes) * math.prod(manifest.input_shape[1:])
+    return max(1, min(LARGEST_BATCH, BATCH_ELEMENTS // elements))
 
-    Example:
-        >>> inference_batch_size([1, 16, 16]), inference_batch_size([3, 224, 224])
-        (500, 222)
-    """
-    return max(1, min(LARGEST_BATCH, BATCH_ELEMENTS // math.prod(input_shape)))
+
+def load_model(architecture: Mapping[str, Any], dataset: Path, weights: Path, *, device: str) -> nn.Module:
+    """Build the network of a cell for a prepared dataset, with its trained weights, on the device."""
+    manifest, embedding = read_manifest(dataset), prepared_embedding(dataset)
+    return trained_model(weights, architecture, manifest.input_shape, len(manifest.classes), embedding).to(device)
 
 
 @torch.inference_mode()
@@ -36,3 +47,40 @@ def collect_logits(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -
     model.eval()
     logits, targets = zip(*((model(inputs).float().cpu(), target.cpu()) for inputs, target in batches), strict=True)
     return torch.cat(logits), torch.cat(targets)
+
+
+@torch.inference_mode()
+def scene_logits(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Run the model in evaluation mode, in float32, and yield one scene after the other.
+
+    Args:
+        model: returns logits (N, K, H, W), on the device of the batches.
+        batches: (inputs, targets) pairs in a fixed order, targets (N, H, W).
+
+    Returns:
+        Input (C, H, W), targets (H, W) and logits (K, H, W) float32 of each scene, on the device.
+    """
+    model.eval()
+    for inputs, targets in batches:
+        yield from zip(inputs, targets, model(inputs).float(), strict=True)
+
+
+def collect_pixel_logits(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, per_scene: int, seed: int
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Run the model over all scenes and keep some labelled pixels of each.
+
+    Args:
+        model, batches: see `scene_logits`.
+        per_scene, seed: see `choose_pixels`.
+
+    Returns:
+        Logits (M, K) float32 and targets (M,) int64, on the CPU, scene by scene; and how many of each scene.
+    """
+    logits: list[Tensor] = []
+    targets: list[Tensor] = []
+    for _, labels, scene in scene_logits(model, batches):
+        chosen = choose_pixels(labels, per_scene=per_scene, seed=seed, scene=len(targets)).to(labels.device)
+        logits.append(scene.flatten(1)[:, chosen].T.cpu())
+        targets.append(labels.flatten()[chosen].cpu())
+    return torch.cat(logits), torch.cat(targets), [len(truth) for truth in targets]

@@ -45,8 +45,8 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) ->
             div_factor=1 / spec.initial,
             final_div_factor=spec.initial / spec.final,
         ), False
-    by_epoch = spec.kind == "cosine" and spec.unit == "epoch"
-    total = recipe.epochs if by_epoch else total_steps
+    by_epoch = getattr(spec, "unit", "step") == "epoch"
+    total = (getattr(spec, "epochs", None) or recipe.epochs) * (1 if by_epoch else steps_per_epoch)
     rise = 0
     if warmup is not None:
         rise = warmup.epochs * (1 if by_epoch else steps_per_epoch) if warmup.epochs else warmup.steps or 0
@@ -56,6 +56,8 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) ->
     if spec.kind == "cosine":
         peak = optimizer.param_groups[0]["lr"]
         main = schedules.CosineAnnealingLR(optimizer, T_max=total - rise, eta_min=spec.final * peak)
+    elif spec.kind == "polynomial":
+        main = schedules.PolynomialLR(optimizer, total_iters=total - rise, power=spec.power)
     elif spec.kind == "multistep":
         milestones = [epoch * steps_per_epoch - rise for epoch in spec.milestones]
         main = schedules.MultiStepLR(optimizer, milestones, gamma=spec.factor)

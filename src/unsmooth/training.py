@@ -47,8 +47,9 @@ class TrainingResult:
     """What a finished training has to report.
 
     Attributes:
-        history: one row an epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1];
-            a prediction for mixed samples is right where it is the class with the larger share.
+        history: one row an epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1]
+            (of pixels, where each has a target); a prediction for mixed samples is right where it is the class with the
+            larger share.
         seconds: time spent in training steps, over all interruptions.
         samples: training samples processed in that time, by all processes.
         largest_target: mean over the last epoch of the largest probability in a target, mixed but not yet smoothed; 1
@@ -78,7 +79,7 @@ def train(
     """Train `model` in place and return its history.
 
     Args:
-        model: returns logits (N, K); moved to `device`.
+        model: returns logits (N, K), or (N, K, H, W) where each pixel has a target; moved to `device`.
         loss: called as loss(logits, targets) in float32, with the teacher's logits behind them where there is one; the
             mean over its samples. A `ClassificationLoss` is told when epochs start and end, and what it has learnt is
             part of the checkpoint. Targets of its `ignore_index` count nowhere.
@@ -252,8 +253,10 @@ class _GradientSum:
         """
         values, sums = [], torch.zeros(4, dtype=torch.float64, device=self.parameters[0].device)
         for place, (inputs, targets) in enumerate(shards):
-            if targets.ndim != 1 or targets.is_floating_point():
-                raise ValueError(f"targets must be (B,) class indices, got {tuple(targets.shape)} {targets.dtype}")
+            if targets.ndim not in (1, 3) or targets.is_floating_point():
+                raise ValueError(
+                    f"targets must be (B,) or (B, H, W) class indices, got {tuple(targets.shape)} {targets.dtype}"
+                )
             shard = rank() + place * world_size()
             torch.manual_seed(seed + shard)
             inputs, targets = mixed(

@@ -548,3 +548,27 @@ def test_shards_of_a_single_sample_cannot_be_mixed(write):
     recipe = EXPERIMENT["recipe"] | {"shards": 6, "mixup": {"alpha": 0.2}}
     with pytest.raises(ConfigError, match="a batch of 10 in 6 shards leaves none to pair"):
         load_experiment(write(changed("recipe", recipe)))
+
+
+def scenes(**changes):
+    small = {"dataset": {"kind": "glyph_scenes"}, "architectures": {"unet": {}}}
+    return EXPERIMENT | small | changes
+
+
+def test_scenes_are_dense_and_images_are_not(write):
+    assert load_experiment(write(scenes(pixels={"per_scene": 7}))).pixels.per_scene == 7
+    assert load_experiment(write(scenes())).dense and not load_experiment(write(EXPERIMENT)).dense
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (EXPERIMENT | {"pixels": {"seed": 1}}, "pixels needs scenes, dataset 'glyphs' holds images"),
+        (scenes(dataset={"kind": "glyphs"}), "architecture 'unet' takes scenes, dataset 'glyphs' holds images"),
+        (scenes(pixels={"maps": []}), "maps"),
+        (scenes(pixels={"maps": [-1]}), "maps"),
+    ],
+)
+def test_pixels_and_scenes_belong_together(write, data, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(write(data))

@@ -395,3 +395,21 @@ def test_libraries_are_imported_only_when_they_are_used():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("output_stride", [16, 32])
+def test_deeplab_of_the_released_experiments_has_its_parameters(output_stride):
+    with torch.device("meta"):
+        model = make_model({"kind": "deeplabv3plus", "output_stride": output_stride}, [3, 512, 512], 19)
+        logits = model(torch.zeros(2, 3, 512, 512))
+        deep = torch.nn.Sequential(*list(model.backbone.children())[:-2])(torch.zeros(1, 3, 512, 512))
+
+    assert count(model) == 58_753_459 and count(model.backbone) == 42_500_160
+    assert logits.shape == (2, 19, 512, 512) and deep.shape[2] == 512 // output_stride
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 13)])
+def test_unet_gives_a_logit_for_each_pixel_of_any_size(size):
+    model = make_model({"kind": "unet", "width": 4, "depth": 3}, [2, 16, 16], 5)
+
+    assert model(torch.zeros(3, 2, *size)).shape == (3, 5, *size)

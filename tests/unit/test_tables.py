@@ -16,6 +16,7 @@ from unsmooth.tables import (
     main_table,
     paired_differences,
     scores_table,
+    segmentation_table,
     short_table,
     summarise,
     write_table,
@@ -435,3 +436,30 @@ def test_latex_compiles(complete, tmp_path):
 def test_bad_tables_are_named(complete, call, message):
     with pytest.raises(ValueError, match=message):
         call(*complete)
+
+
+def of_all_pixels():
+    """A summary of a segmentation: one loss, two seeds, before and after repair."""
+    values = {("ls", 0.2, seed, "msp", "mean_iou"): 0.7 + 0.02 * seed for seed in (0, 1)}
+    for score, area in (("msp", 0.006), ("max_logit_pnorm", 0.004)):
+        for seed in (0, 1):
+            values[("ls", 0.2, seed, score, "error")] = 0.05
+            for metric in ("aurc", "augrc"):
+                name = f"all_pixels_{metric}"
+                values |= {("ls", 0.2, seed, score, f"{name}{end}"): area for end in ("", "_lower", "_upper")}
+    return summarise(rows(values), draws(values, NOISE))
+
+
+def test_table_of_all_pixels_has_values_and_bounds_before_and_after_repair():
+    table = segmentation_table(of_all_pixels())
+
+    assert table.data["score"].tolist() == ["msp", "max_logit_pnorm"]
+    assert table.data["all_pixels_aurc_pct"].tolist() == pytest.approx([0.6, 0.4])
+    assert table.display["mIoU % ↑"].tolist() == ["71.000 ± 1.414", "–"]
+    assert table.display["AURC, all pixels % ↓ bounds"].tolist() == ["0.600000 to 0.600000", "0.400000 to 0.400000"]
+
+
+def test_main_table_says_that_its_pixels_are_a_sample():
+    table = main_table(of_all_pixels())
+
+    assert "a sample" in table.notes[0] and not any("all pixels" in column for column in table.display)

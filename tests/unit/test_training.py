@@ -35,6 +35,7 @@ from unsmooth.specs import (
     MixUp,
     MultiStep,
     OneCycle,
+    Polynomial,
     Recipe,
     Sam,
     Sgd,
@@ -464,7 +465,7 @@ def test_every_shard_is_normalised_by_itself_and_the_first_is_remembered():
 
 def test_targets_that_are_no_indices_are_refused():
     recipe = Recipe(epochs=1, batch_size=20, shards=3, optimizer=Sgd(lr=0.1))
-    with pytest.raises(ValueError, match=r"targets must be \(B,\) class indices, got \(7, 3\)"):
+    with pytest.raises(ValueError, match=r"targets must be \(B,\) or \(B, H, W\) class indices, got \(7, 3\)"):
         quiet(nn.Linear(4, 3), InOrder(shards=3, targets=torch.zeros(20, 3)), recipe)
 
 
@@ -557,14 +558,60 @@ def rates(recipe, steps_per_epoch):
         ("imagenet_vit_s16", "vit_imagenet"),
         ("cifar10_resnet20", "resnet20_cifar10"),
         ("cifar100_densenet", "densenet_cifar100"),
+        ("cityscapes_deeplabv3plus", "deeplab_cityscapes"),
     ],
 )
 def test_schedules_equal_the_released_learning_rates(pytestconfig, experiment, name):
     text = (pytestconfig.rootpath / "experiments" / f"{experiment}.yaml").read_text()
     recipe = Recipe.model_validate(yaml.safe_load(text)["recipe"])
-    steps = 1 if recipe.schedule.kind == "cosine" else 3
+    steps = 1 if getattr(recipe.schedule, "unit", "step") == "epoch" else 3
 
     assert rates(recipe, steps)[::steps] == pytest.approx(SCHEDULES[name], rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", ["step", "epoch"])
+def test_polynomial_schedule_follows_its_formula_after_a_warmup(unit):
+    schedule, warmup = Polynomial(unit=unit, power=2.0), Warmup(epochs=1, initial=0.5)
+    recipe = Recipe(epochs=4, batch_size=16, optimizer=Sgd(lr=1.0), schedule=schedule, warmup=warmup)
+    steps = 2 if unit == "step" else 1
+    expected = [(1 - place / (3 * steps)) ** 2 for place in range(3 * steps)]
+
+    assert rates(recipe, steps)[steps:] == pytest.approx(expected)
+
+
+def test_warmup_must_end_before_a_polynomial_schedule_does():
+    with pytest.raises(ValueError, match="warmup must be shorter than the 2 epochs, got 3"):
+        Recipe(epochs=9, batch_size=1, optimizer=Sgd(lr=1), schedule=Polynomial(epochs=2), warmup=Warmup(epochs=3))
+
+
+def test_pixels_without_a_target_count_in_neither_gradient_nor_history():
+    images = torch.randint(256, (4, 1, 6, 6), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    targets = (images[:, 0] > 127).long()
+    targets[:, :, 0] = 255
+
+    def trained(images):
+        scenes = TensorLoader(images, targets, batch_size=2, mean=[0.5], std=[0.25])
+        torch.manual_seed(0)
+        net = nn.Conv2d(1, 2, 1)
+        loss = make_loss("ls", 0.1, ignore_index=255)
+        result = train(net, loss, scenes, recipe, seed=0, log=lambda line: None)
+        return net.state_dict(), result.history
+
+    recipe = Recipe(epochs=20, batch_size=2, optimizer=Sgd(lr=0.5))
+    weights, history = trained(images)
+    changed = images.clone()
+    changed[:, :, :, 0] = 255 - changed[:, :, :, 0]
+    same, again = trained(changed)
+
+    assert_same_weights(same, weights)
+    assert again == history and history[-1]["accuracy"] > 0.9
+
+
+def test_scenes_are_not_augmented():
+    images, targets = torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 4, 4, dtype=torch.int64)
+
+    with pytest.raises(ValueError, match="one target an image"):
+        TensorLoader(images, targets, batch_size=1, mean=[], std=[], flip=True)
 
 
 def test_one_cycle_rises_and_falls_by_the_step():

@@ -14,6 +14,7 @@ import timm
 import torch
 import yaml
 from miniatures.cifar import write_cifar10, write_cifar100
+from miniatures.cityscapes import write_cityscapes
 from miniatures.cub import write_cub
 from miniatures.imagenet import write_imagenet
 from miniatures.imdb import write_glove, write_imdb, write_punkt_tab
@@ -66,6 +67,21 @@ SMALL = {
         },
         24,
     ),
+    "cityscapes_deeplabv3plus": (
+        {
+            "dataset": {"num_val": 4, "num_train_logits": 3},
+            "architectures": {"deeplabv3plus": {"pretrained": None}},
+            "recipe": {
+                "epochs": 2,
+                "batch_size": 4,
+                "schedule": {"epochs": 1},
+                "augmentation": {"scene_crop": {"size": 48}},
+                "precision": "fp32",
+            },
+            "pixels": {"per_scene": 50, "maps": [0, 1]},
+        },
+        6,
+    ),
     "imagenet_resnet50": (IMAGENET, 40),
     "imagenet_vit_s16": (IMAGENET, 40),
     "zoo": ({"dataset": {"num_val": 20, "num_train_logits": 10}}, 40),
@@ -82,6 +98,7 @@ def archives(tmp_path_factory):
     return {
         **write_cifar10(folder),
         **write_cifar100(folder),
+        **write_cityscapes(folder),
         **write_imagenet(folder, num_classes=4, train_images=8, val_images=60),
         **write_tiny_imagenet(folder),
         **write_cub(folder),
@@ -162,7 +179,9 @@ def check_results(workspace, name):
     assert manifest["sizes"]["test"] == SMALL[name][1]
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith(("imagenet", "cub", "zoo"))])
+@pytest.mark.parametrize(
+    "name", [name for name in SMALL if not name.startswith(("cityscapes", "cub", "imagenet", "zoo"))]
+)
 def test_experiment_runs_from_download_to_figures(shipped, name):
     workspace = shipped(name)
 
@@ -237,6 +256,16 @@ def test_zoo_runs_from_files_of_weights(shipped, archives, tmp_path):
     assert (results / "figures" / "zoo" / "zoo.pdf").stat().st_size > 0
     run = json.loads((results / "cells/zoo/smoothed/ls_mixup_alpha-0.1/seed-0/run.json").read_text())
     assert run["weights"] == f"{tmp_path}/resnet18.a1_in1k.safetensors"
+
+
+def test_cityscapes_runs_from_a_folder_of_archives_to_ranking_maps(shipped, archives):
+    workspace = shipped("cityscapes_deeplabv3plus", folders={"cityscapes": str(next(iter(archives.values())).parent)})
+
+    workspace.run()
+
+    check_results(workspace, "cityscapes_deeplabv3plus")
+    folder = workspace.folder / "results" / "figures" / "cityscapes_deeplabv3plus" / "deeplabv3plus"
+    assert set(pd.read_csv(folder / "ranking_maps.csv")["scene"]) == {0, 1}
 
 
 def test_imagenet_without_archives_says_which_files_go_where(shipped):

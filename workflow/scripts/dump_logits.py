@@ -1,18 +1,19 @@
 """Run one cell's model over every split and write its logits."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from unsmooth.data.arrays import read_manifest
-from unsmooth.data.loading import evaluation_batches, prepared_embedding
+from unsmooth.data.loading import evaluation_batches
 from unsmooth.gpus import leased_gpus
-from unsmooth.inference import collect_logits, inference_batch_size
+from unsmooth.inference import collect_logits, collect_pixel_logits, inference_batch_size, load_model
 from unsmooth.jobs import job
 from unsmooth.logits import write_logits
-from unsmooth.models import own_preprocessing, trained_model
+from unsmooth.models import own_preprocessing
 from unsmooth.provenance import versions
 
 
@@ -25,29 +26,35 @@ def dump_logits(
     *,
     device: str,
     workers: int,
+    pixels: dict[str, Any] | None = None,
 ) -> None:
     """Write a logits file for each of `outputs`, which are named after the splits.
+
+    Of scenes, `pixels` says how many pixels are kept; the metadata say how many came from each scene.
 
     Of a training split too large to keep all its logits, the dataset names a part: the split train_logits.
     """
     manifest = read_manifest(dataset)
-    embedding = prepared_embedding(dataset)
-    model = trained_model(weights, architecture, manifest.input_shape, len(manifest.classes), embedding)
-    model.to(device)
+    model = load_model(architecture, dataset, weights, device=device)
     preprocessing = own_preprocessing(architecture)
-    size = preprocessing.get("image_size")
+    if size := preprocessing.get("image_size"):
+        manifest = replace(manifest, input_shape=[3, size, size])
     for path in outputs:
         split = path.stem
         batches = evaluation_batches(
             dataset,
             f"{split}_logits" if f"{split}_logits" in manifest.sizes else split,
             device=device,
-            batch_size=inference_batch_size([3, size, size] if size else manifest.input_shape),
+            batch_size=inference_batch_size(manifest),
             workers=workers,
             preprocessing=preprocessing,
         )
-        logits, targets = collect_logits(model, batches)
         metadata = {"cell": cell, "split": split, "versions": versions("unsmooth", "torch")}
+        if pixels is None:
+            logits, targets = collect_logits(model, batches)
+        else:
+            logits, targets, counts = collect_pixel_logits(model, batches, **pixels)
+            metadata["samples_by_scene"] = counts
         write_logits(path, logits, targets, metadata=metadata)
         print(f"{split}: {len(targets)} samples, error {100 * (logits.argmax(1) != targets).double().mean():.2f} %")
 
@@ -66,4 +73,5 @@ if __name__ == "__main__":
                 [Path(path) for path in snakemake.output],
                 device="cuda" if gpus else "cpu",
                 workers=snakemake.threads - 1,
+                pixels=json.loads(snakemake.params.get("pixels", "null")),
             )

@@ -3,10 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from unsmooth.evaluation import calibration_frames, curve_frame, reliability_frame, selective_frames
+from unsmooth.evaluation import (
+    calibration_frames,
+    curve_frame,
+    reliability_frame,
+    segmentation_frames,
+    selective_frames,
+)
 from unsmooth.experiment import Evaluation
 from unsmooth.files import atomic_path
 from unsmooth.jobs import job
@@ -22,16 +29,27 @@ def evaluate(
     bootstrap: Path,
     curves: Path,
     reliability: Path,
+    *,
+    pixels: str | None = None,
+    confusions: str | None = None,
 ) -> None:
-    """Write metrics.csv, bootstrap.parquet, curves.parquet and reliability.parquet of one cell."""
+    """Write metrics.csv, bootstrap.parquet, curves.parquet and reliability.parquet of one cell.
+
+    Of scenes, the logits are those of a sample, whose pixels the bootstrap draws scene by scene; what is known of all
+    pixels is added.
+    """
     confidences = load_file(scores)
     errors = confidences.pop("errors").astype(bool)
     file = read_logits(logits)
     temperatures = softmax_temperatures(json.loads(fitted.read_text()))
+    counts = file.metadata.get("samples_by_scene")
+    groups = None if counts is None else np.repeat(np.arange(len(counts)), counts)
     parts = [
-        selective_frames(confidences, errors, settings),
-        calibration_frames(file.logits, file.targets, temperatures, settings),
+        selective_frames(confidences, errors, settings, groups),
+        calibration_frames(file.logits, file.targets, temperatures, settings, groups),
     ]
+    if pixels is not None and confusions is not None:
+        parts.append(segmentation_frames(load_file(confusions)["confusions"], pd.read_csv(pixels), settings))
     values, replicates = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
     with atomic_path(metrics) as temporary:
         values.to_csv(temporary, index=False)
@@ -66,4 +84,6 @@ if __name__ == "__main__":
             Path(snakemake.output.bootstrap),
             Path(snakemake.output.curves),
             Path(snakemake.output.reliability),
+            pixels=snakemake.input.get("pixels"),
+            confusions=snakemake.input.get("confusions"),
         )

@@ -6,7 +6,7 @@ copying a large file retrains nothing; the arrays are checked against the manife
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from unsmooth.files import atomic_path, sha256_of
 __all__ = [
     "ARRAYS",
     "MANIFEST",
+    "IGNORED",
     "DatasetError",
     "Manifest",
     "Split",
@@ -31,6 +32,7 @@ __all__ = [
 
 ARRAYS = "data.safetensors"
 MANIFEST = "manifest.json"
+IGNORED = 255  # label of pixels that count nowhere
 OPTIONAL = ("posterior", "indices")  # tensors that a split may lack
 
 
@@ -45,7 +47,7 @@ class Split:
     Attributes:
         inputs: (N, \\*) what the model takes, before normalisation; images are uint8 (N, C, H, W), token sequences
             int32 (N, T) rows of the embedding table.
-        targets: (N,) int64 class indices.
+        targets: (N,) int64 class indices; of scenes (N, H, W), `IGNORED` where a pixel has none.
         posterior: (N, K) float64 exact P(class | input) where the dataset knows it, else None.
         indices: (N,) int64 positions in the set that was divided to make this split; None where none was.
     """
@@ -67,6 +69,7 @@ class Manifest:
         mean, std: normalisation of the inputs, one value a channel, on the [0, 1] scale for images; empty for none.
         sizes: number of samples by split.
         sha256: digest of the arrays file.
+        ignore_index: class index of what has no class; -100, which no sample has, where each input has one target.
     """
 
     dataset: str
@@ -76,6 +79,17 @@ class Manifest:
     std: list[float]
     sizes: dict[str, int]
     sha256: str
+    ignore_index: int = field(default=-100, kw_only=True)
+
+    @property
+    def dense(self) -> bool:
+        """Return whether each pixel of an input has a target of its own."""
+        return self.ignore_index == IGNORED
+
+    def visible(self, image: Tensor) -> Tensor:
+        """Return an image (C, H, W) as it was before normalisation, on the [0, 1] scale."""
+        mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (self.mean, self.std))
+        return image * std + mean if self.mean else image
 
 
 def write_dataset(
@@ -113,6 +127,7 @@ def write_dataset(
         std=std,
         sizes={name: len(split.targets) for name, split in splits.items()},
         sha256=digest,
+        **({} if next(iter(splits.values())).targets.ndim == 1 else {"ignore_index": IGNORED}),
     )
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
@@ -128,7 +143,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text())
-        return Manifest(**{name: content[name] for name in Manifest.__dataclass_fields__})
+        return Manifest(**{name: content[name] for name in Manifest.__dataclass_fields__ if name in content})
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist: build the dataset first") from None
     except (KeyError, TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ training images leave room to overfit: the regime of the paper's image tasks, in
 
 import math
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from unsmooth.data.arrays import Manifest, Split, write_dataset
 
-__all__ = ["CLASSES", "FONTS", "build"]
+__all__ = ["CLASSES", "FONTS", "MASTER_SIZE", "build", "draw_masters"]
 
 CLASSES = list(string.ascii_uppercase + string.ascii_lowercase + string.digits)
 # Every text font of matplotlib's font folder; the rest are symbol fonts without these characters.
@@ -61,7 +62,7 @@ def build(
     Returns:
         The manifest.
     """
-    masters = _draw_masters()
+    masters = draw_masters(CLASSES)
     splits = {}
     for index, (name, count) in enumerate({"train": num_train, "val": num_val, "test": num_test}.items()):
         generator = torch.Generator().manual_seed(seed * 1000 + index)
@@ -77,13 +78,13 @@ def build(
     )
 
 
-def _draw_masters() -> Tensor:
-    """Return white-on-black characters, (fonts, classes, MASTER_SIZE, MASTER_SIZE) float64 in [0, 1]."""
+def draw_masters(characters: Sequence[str]) -> Tensor:
+    """Return white-on-black characters, (fonts, characters, MASTER_SIZE, MASTER_SIZE) float64 in [0, 1]."""
     font_folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    masters = np.zeros((len(FONTS), len(CLASSES), MASTER_SIZE, MASTER_SIZE), dtype=np.uint8)
+    masters = np.zeros((len(FONTS), len(characters), MASTER_SIZE, MASTER_SIZE), dtype=np.uint8)
     for row, font_name in enumerate(FONTS):
         font = ImageFont.truetype(str(font_folder / f"{font_name}.ttf"), FONT_SIZE)
-        for column, character in enumerate(CLASSES):
+        for column, character in enumerate(characters):
             image = Image.new("L", (MASTER_SIZE, MASTER_SIZE))
             # Anchored at the baseline, so that size and height still tell c from C.
             ImageDraw.Draw(image).text((MASTER_SIZE / 2, 0.75 * MASTER_SIZE), character, 255, font, anchor="ms")

@@ -30,6 +30,7 @@ from unsmooth.files import atomic_path, sha256_of
 
 __all__ = [
     "IMAGES",
+    "FilesLoader",
     "ImageFiles",
     "ImageFilesLoader",
     "ImageManifest",
@@ -218,16 +219,15 @@ def image_files_loader(
     )
 
 
-class ImageFilesLoader:
+class FilesLoader:
     """Batches of image files, decoded by worker processes ahead of time and normalised on the device.
 
     Args:
-        images: the dataset.
-        split: which part of it.
+        decoder: gives pixels (B, H, W, 3) and targets for a request, or what to say where they cannot be decoded.
+        count: samples that it knows.
+        mean, std: normalisation by channel on the [0, 1] scale.
+        scale: of the pixels that the decoder gives: 255, or 1.
         batch_size: samples a step; the last, partial batch is kept.
-        resized_crop: in training, cut out 8 to 100 % of the area with a ratio of 3/4 to 4/3 and resize that.
-        random_crop: in training, crop the resized image at random, not at its centre.
-        flip: in training, mirror each image with probability 1/2.
         workers: processes that decode; 0 decodes in this one.
         shards: parts of a batch, whose sizes differ by one sample at most.
         rank, world_size: this process and the number of processes; it gets shards rank, rank + world_size, ...
@@ -236,29 +236,27 @@ class ImageFilesLoader:
 
     def __init__(
         self,
-        images: ImageFiles,
-        split: str,
+        decoder: Dataset[Batch | str],
+        count: int,
         *,
+        mean: list[float],
+        std: list[float],
+        scale: int,
         batch_size: int,
-        resized_crop: bool = False,
-        random_crop: bool = False,
-        flip: bool = False,
         workers: int = 0,
         shards: int = 1,
         rank: int = 0,
         world_size: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.batch_size, self.shards, self.own = batch_size, shards, slice(rank, None, world_size)
+        self.count, self.batch_size = count, batch_size
+        self.shards, self.own = shards, slice(rank, None, world_size)
         self.device = torch.device(device)
-        self.targets = images.targets[split]
-        manifest = images.manifest
-        scale = 255 if manifest.resize_dtype == "uint8" else 1
-        self.mean = torch.tensor(manifest.mean, device=self.device) * scale
-        self.std = torch.tensor(manifest.std, device=self.device) * scale
+        self.mean = torch.tensor(mean, device=self.device) * scale
+        self.std = torch.tensor(std, device=self.device) * scale
         self._requests = _Requests()
         self._batches = DataLoader(
-            _Decoder(images, split, resized_crop=resized_crop, random_crop=random_crop, flip=flip),
+            decoder,
             batch_size=None,  # a request is a batch already
             sampler=self._requests,
             num_workers=workers,
@@ -270,18 +268,18 @@ class ImageFilesLoader:
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        return -(-len(self.targets) // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def epoch(self, generator: torch.Generator, *, start: int, resume: Tensor | None) -> Iterator[list[Batch]]:
         """Yield this process's shards of shuffled, augmented batches from batch `start` on.
 
-        Images are (B, 3, S, S) float32 on the device, in channels-last memory order; targets (B,) int64. Everything is
+        Images are (B, 3, H, W) float32 on the device, in channels-last memory order; targets int64. Everything is
         drawn before the first batch, so that there is nothing to do for `resume`.
 
         Raises:
             DatasetError: an image cannot be decoded.
         """
-        order = torch.randperm(len(self.targets), generator=generator)
+        order = torch.randperm(self.count, generator=generator)
         draw = int(torch.randint(2**62, (), generator=generator))
         steps = [batch.tensor_split(self.shards)[self.own] for batch in order.split(self.batch_size)[start:]]
         batches = self._decoded([(part.numpy(), draw) for parts in steps for part in parts])
@@ -289,14 +287,12 @@ class ImageFilesLoader:
             yield [next(batches) for _ in parts]
 
     def in_order(self) -> Iterator[Batch]:
-        """Yield all batches once, in order: resized, centre-cropped, not augmented.
+        """Yield all batches once, in order and not augmented.
 
         Raises:
             DatasetError: an image cannot be decoded.
         """
-        yield from self._decoded(
-            [(part.numpy(), None) for part in torch.arange(len(self.targets)).split(self.batch_size)]
-        )
+        yield from self._decoded([(part.numpy(), None) for part in torch.arange(self.count).split(self.batch_size)])
 
     def _decoded(self, requests: list[Request]) -> Iterator[Batch]:
         self._requests.pending = requests
@@ -307,6 +303,39 @@ class ImageFilesLoader:
                 raise DatasetError(batch)
             inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in batch)
             yield ((inputs.float() - self.mean).div_(self.std)).permute(0, 3, 1, 2), targets
+
+
+class ImageFilesLoader(FilesLoader):
+    """Batches of image files with one class each; at test time resized and cropped at the centre.
+
+    Args:
+        images: the dataset.
+        split: which part of it.
+        resized_crop: in training, cut out 8 to 100 % of the area with a ratio of 3/4 to 4/3 and resize that.
+        random_crop: in training, crop the resized image at random, not at its centre.
+        flip: in training, mirror each image with probability 1/2.
+        settings: `batch_size`, `workers`, `shards`, `rank`, `world_size` and `device` of `FilesLoader`.
+    """
+
+    def __init__(
+        self,
+        images: ImageFiles,
+        split: str,
+        *,
+        resized_crop: bool = False,
+        random_crop: bool = False,
+        flip: bool = False,
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
+        manifest = images.manifest
+        super().__init__(
+            _Decoder(images, split, resized_crop=resized_crop, random_crop=random_crop, flip=flip),
+            len(images.targets[split]),
+            mean=manifest.mean,
+            std=manifest.std,
+            scale=255 if manifest.resize_dtype == "uint8" else 1,
+            **settings,
+        )
 
 
 class _Requests(Sampler[Request]):

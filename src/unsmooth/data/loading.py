@@ -17,7 +17,7 @@ from unsmooth.specs import FOR_IMAGE_FILES, Recipe
 
 __all__ = ["Loader", "Shard", "TensorLoader", "evaluation_batches", "prepared_embedding", "training_loader"]
 
-Shard = tuple[Tensor, Tensor]  # inputs (B, *), targets (B,)
+Shard = tuple[Tensor, Tensor]  # inputs (B, *), targets (B,) or (B, H, W)
 
 
 class Loader(Protocol):
@@ -43,7 +43,7 @@ class TensorLoader:
 
     Args:
         inputs: (N, C, H, W) uint8 images, (N, D) floating-point vectors, or (N, T) integer tokens, left as they are.
-        targets: (N,) int64.
+        targets: (N,) int64, or (N, H, W) of scenes, which are not augmented.
         batch_size: samples a batch; the last, partial batch is kept.
         mean, std: normalisation by channel on the [0, 1] scale; empty for none.
         crop_padding: black pixels added on each side before a random crop; images only.
@@ -53,7 +53,7 @@ class TensorLoader:
         device: where the data lives.
 
     Raises:
-        ValueError: images that are not uint8, or augmentation of anything else.
+        ValueError: images that are not uint8, or augmentation of anything else or of scenes.
     """
 
     def __init__(
@@ -75,6 +75,8 @@ class TensorLoader:
         self.shards, self.own = shards, slice(rank, None, world_size)
         self.targets = targets.to(device)
         self.is_image = inputs.ndim == 4
+        if targets.ndim > 1 and (crop_padding or flip):
+            raise ValueError(f"augmentation needs one target an image, got targets {tuple(targets.shape)}")
         if self.is_image:
             if inputs.dtype != torch.uint8:
                 raise ValueError(f"images must be uint8, got {inputs.dtype}")
@@ -172,10 +174,14 @@ def training_loader(
         "world_size": world_size,
         "device": device,
     }
-    augmentation = recipe.augmentation.model_dump()
+    augmentation = recipe.augmentation.model_dump(exclude={"scene_crop"})
     if _has_image_files(folder):
         from unsmooth.data.image_files import image_files_loader
+        from unsmooth.data.scene_files import holds_scenes, scene_files_loader
 
+        if holds_scenes(folder):
+            crop, flip = recipe.augmentation.scene_crop, recipe.augmentation.flip
+            return scene_files_loader(folder, "train", crop=crop, flip=flip, workers=workers, **settings)
         return image_files_loader(folder, "train", workers=workers, **settings, **augmentation)
     for name in FOR_IMAGE_FILES:
         if augmentation.pop(name, False):
@@ -202,7 +208,10 @@ def evaluation_batches(
     """
     if _has_image_files(folder):
         from unsmooth.data.image_files import image_files_loader
+        from unsmooth.data.scene_files import holds_scenes, scene_files_loader
 
+        if holds_scenes(folder):
+            return scene_files_loader(folder, split, workers=workers, batch_size=batch_size, device=device).in_order()
         return image_files_loader(
             folder, split, workers=workers, batch_size=batch_size, device=device, preprocessing=preprocessing
         ).in_order()

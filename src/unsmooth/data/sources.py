@@ -126,6 +126,17 @@ SOURCES = {
             unpack="unsmooth.data.imagenet:unpack",
         ),
         Source(
+            name="cityscapes",
+            archives=(
+                # No digest is published.
+                Archive("leftImg8bit_trainvaltest.zip", None, "sha256:"),
+                Archive("gtFine_trainvaltest.zip", None, "sha256:"),
+            ),
+            layout=("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val"),
+            terms="Cityscapes is given out at https://www.cityscapes-dataset.com to those who accept its terms.",
+            unpack="unsmooth.data.cityscapes:unpack",
+        ),
+        Source(
             name="imdb",
             archives=(
                 Archive(

@@ -50,6 +50,7 @@ from unsmooth.metrics.operating import (
     selective_gap_terms,
     working_point,
 )
+from unsmooth.metrics.segmentation import mean_iou, pixel_accuracy
 from unsmooth.metrics.selective import (
     CONVENTIONS,
     Convention,
@@ -115,11 +116,13 @@ __all__ = [
     "holm",
     "logit_distances",
     "mce",
+    "mean_iou",
     "naurc",
     "nll",
     "optimal_aurc",
     "paired_bootstrap",
     "partial_aurc",
+    "pixel_accuracy",
     "reliability_curve",
     "risk_at_coverage",
     "risk_coverage_curve",

@@ -37,6 +37,7 @@ def bootstrap_replicates(
     risks: Sequence[float] = (0.01, 0.05),
     coverages: Sequence[float] = (0.1, 0.2, 0.5, 0.8),
     sample_weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Floats]:
     """Bootstrap replicates of every selective metric, from one sort.
@@ -54,6 +55,7 @@ def bootstrap_replicates(
         risks: target risks, as in `selective_metrics`.
         coverages: coverages, as in `selective_metrics`.
         sample_weight: (N,) non-negative; each draw of a sample carries its weight.
+        groups: (N,) indices from 0 of what is drawn whole, such as the image of each pixel; None draws samples.
         progress: called as ``progress(done, replicates)`` after each block of replicates.
 
     Returns:
@@ -83,10 +85,11 @@ def bootstrap_replicates(
     values = {name: np.full(replicates, np.nan) for name in names}
     if not len(scores):
         return values
-    resampler = _Resampler(scores, residuals, weight)
+    members = None if groups is None else _as_groups(groups, len(scores))
+    resampler = _Resampler(scores, residuals, weight, members)
     done = 0
-    for counts in _count_blocks(seed, len(scores), replicates):
-        ranks = resampler.ranks(counts)
+    for counts in _count_blocks(seed, len(scores) if members is None else members.max() + 1, replicates, len(scores)):
+        ranks = resampler.ranks(counts if members is None else counts[:, members])
         block = slice(done, done + len(counts))
         for name in names:
             values[name][block] = functions[name](ranks)
@@ -96,7 +99,12 @@ def bootstrap_replicates(
 
 
 def bootstrap_means(
-    values: ArrayLike, *, replicates: int = 1000, seed: int = 0, sample_weight: ArrayLike | None = None
+    values: ArrayLike,
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+    sample_weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> Floats:
     """Bootstrap replicates of means over samples, under the same resamples as `bootstrap_replicates`.
 
@@ -107,6 +115,7 @@ def bootstrap_means(
         replicates: number of resamples B, at least 1.
         seed: seed of the resamples.
         sample_weight: (N,) non-negative.
+        groups: (N,) indices from 0 of what is drawn whole; None draws samples.
 
     Returns:
         (B, M) float64: the mean of each column in each resample, better in the direction of the values; nan for a
@@ -131,7 +140,12 @@ def bootstrap_means(
     unit = np.ones(len(columns)) if weight is None else weight.astype(np.float64)
     # The last column sums the weights.
     terms = np.column_stack([columns * unit[:, None], unit])
-    sums = np.concatenate([counts @ terms for counts in _count_blocks(seed, len(columns), replicates)])
+    if groups is not None:
+        members = _as_groups(groups, len(terms))
+        summed = np.zeros((members.max() + 1, terms.shape[1]))
+        np.add.at(summed, members, terms)
+        terms = summed
+    sums = np.concatenate([counts @ terms for counts in _count_blocks(seed, len(terms), replicates)])
     with np.errstate(invalid="ignore"):
         return np.asarray(sums[:, :-1] / sums[:, -1:])
 
@@ -381,14 +395,20 @@ class _Plan:
 class _Resampler:
     """Turns blocks of counts into ranks, for one confidence."""
 
-    def __init__(self, scores: Array, residuals: Array, weight: Array | None) -> None:
+    def __init__(
+        self, scores: Array, residuals: Array, weight: Array | None, groups: NDArray[np.int64] | None = None
+    ) -> None:
         self.plan = _Plan(scores, residuals, weight)
         self.oracle = None if residuals.dtype == bool else _Plan(-residuals, residuals, weight)
         self.weight = weight
-        self.tail_sums = None if weight is not None else _tail_sums(len(scores))
+        uneven = groups is not None and len(set(np.bincount(groups))) > 1  # resamples then differ in size
+        self.tail_sums = None if weight is not None or uneven else _tail_sums(len(scores))
 
     def ranks(self, counts: NDArray[np.uint8]) -> ErrorRanks:
-        total = np.int64(counts.shape[1]) if self.weight is None else counts @ self.weight
+        if self.tail_sums is not None:
+            total: Any = np.int64(counts.shape[1])
+        else:
+            total = counts.sum(axis=1, dtype=np.int64) if self.weight is None else counts @ self.weight
         oracle = None
         if self.oracle is not None:
             oracle = ErrorRanks(total, *self.oracle.ranks(counts), tail_sums=self.tail_sums)
@@ -413,9 +433,18 @@ def _cached_counts(seed: int, n: int, replicates: int) -> NDArray[np.uint8]:
     return _draw_counts(np.random.default_rng([seed, n]), n, replicates)
 
 
-def _count_blocks(seed: int, n: int, replicates: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield (b, n) blocks of counts; the split into blocks does not change them."""
-    width = max(1, min(replicates, _BLOCK_CELLS // n))
+def _as_groups(groups: ArrayLike, length: int) -> NDArray[np.int64]:
+    """Check the group of each sample; all groups up to the largest must have members."""
+    members = np.asarray(groups)
+    same_length(members, "groups", length, "confidence")
+    if members.dtype.kind not in "iu" or len(np.unique(members)) != members.max() + 1 or members.min() < 0:
+        raise ValueError(f"groups must be integers from 0 on without gaps, got {members.dtype} {members[:10].tolist()}")
+    return members.astype(np.int64)
+
+
+def _count_blocks(seed: int, n: int, replicates: int, samples: int = 0) -> Iterator[NDArray[np.uint8]]:
+    """Yield (b, n) blocks of counts; the split into blocks, for `samples` drawn by groups, does not change them."""
+    width = max(1, min(replicates, _BLOCK_CELLS // max(n, samples)))
     if n * replicates <= _CACHE_CELLS:
         counts = _cached_counts(seed, n, replicates)
         yield from (counts[start : start + width] for start in range(0, replicates, width))

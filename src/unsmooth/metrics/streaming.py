@@ -34,6 +34,7 @@ large as the occupied bins.
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ from unsmooth.files import atomic_path
 from unsmooth.metrics.inputs import as_binary_errors
 from unsmooth.metrics.ranking import ErrorRanks, Levels, finish, group_starts, rank_levels
 from unsmooth.metrics.selective import RiskCoverageCurve, curve_of
+from unsmooth.metrics.summary import risk_functions
 
 Keys = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -188,8 +190,19 @@ class StreamingMetrics:
         ranks = self._ranks(0)
         return finish(ranks.auroc(), "failure_auroc", ranks)
 
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Certified (lower, upper) bounds of `aurc`, `augrc` and `failure_auroc`; (nan, nan) if undefined.
+    def risks_at(self, coverages: Sequence[float]) -> dict[str, float]:
+        """Selective risk at each coverage in (0, 1], ties inside a bin averaged; lower is better.
+
+        Raises:
+            ValueError: a coverage outside (0, 1].
+        """
+        ranks = self._ranks(0)
+        return {name: finish(risk(ranks), name, ranks) for name, risk in risk_functions(coverages).items()}
+
+    def bounds(self, coverages: Sequence[float] = ()) -> dict[str, tuple[float, float]]:
+        """Certified (lower, upper) bounds of `aurc`, `augrc`, `failure_auroc` and the risks at `coverages`.
+
+        Both are nan if undefined.
 
         The value that the in-memory function returns for all samples together lies inside. The margin for rounding can
         carry an upper bound past 1 by 1e-13.
@@ -200,6 +213,7 @@ class StreamingMetrics:
             "augrc": (low.augrc(), high.augrc()),
             "failure_auroc": (high.auroc(), low.auroc()),
         }
+        pairs |= {name: (risk(low), risk(high)) for name, risk in risk_functions(coverages).items()}
         return {
             name: (max(float(lower) * (1 - _MARGIN) - _SLACK, 0.0), float(upper) * (1 + _MARGIN) + _SLACK)
             if upper == upper

@@ -125,11 +125,17 @@ def metric_functions(risks: Sequence[float], coverages: Sequence[float]) -> dict
     for risk in risks:
         target = as_fraction(risk, "risks")
         functions[f"coverage_at_risk_{_percent(risk)}"] = partial(_coverage_at_risk, risk=target)
-    for coverage in coverages:
-        target = as_fraction(coverage, "coverages", open_low=True)
-        name = f"risk_at_coverage_{_percent(coverage)}"
-        functions[name] = partial(_risk_at_coverage, coverage=target)
-    return functions
+    return functions | risk_functions(coverages)
+
+
+def risk_functions(coverages: Sequence[float]) -> dict[str, Callable[[ErrorRanks], Any]]:
+    """Names and functions of the risks at `coverages`; each takes ranks of any batch shape."""
+    return {
+        f"risk_at_coverage_{_percent(coverage)}": partial(
+            _risk_at_coverage, coverage=as_fraction(coverage, "coverages", open_low=True)
+        )
+        for coverage in coverages
+    }
 
 
 def _coverage_at_risk(ranks: ErrorRanks, *, risk: float) -> Any:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Architectures, one a file; every forward returns logits (N, K)."""
+"""Architectures, one a file; every forward returns logits (N, K), of scenes (N, K, H, W)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def make_model(
         pretrained: file of the weights that its `backbone`, or all of it, takes instead; None for none.
 
     Returns:
-        A module from inputs (N, *input_shape) to logits (N, K).
+        A module from inputs (N, *input_shape) to logits (N, K), or (N, K, H, W) of scenes.
 
     Raises:
         ValueError: tokens without an embedding, or an option that does not fit the inputs or the number of classes.
@@ -41,7 +41,7 @@ def make_model(
     spec = TypeAdapter(Architecture).validate_python(dict(architecture))
     options = spec.model_dump(exclude={"kind", "pretrained", "preprocessing"}) | {"num_classes": num_classes}
     match spec.inputs:
-        case "images":
+        case "images" | "scenes":
             options["in_channels"] = input_shape[0]
         case "vectors":
             options["in_features"] = input_shape[0]

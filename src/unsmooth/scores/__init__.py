@@ -21,7 +21,7 @@ from unsmooth.scores.feature_scores import (
     ViM,
     rl_geo_m,
 )
-from unsmooth.scores.fitting import DEFAULT_PS, NLL_TEMPERATURE, FittedScore, fit_score
+from unsmooth.scores.fitting import DEFAULT_PS, NLL_TEMPERATURE, FittedScore, fit_score, read_fitted
 from unsmooth.scores.logit_scores import (
     doctor,
     energy,
@@ -73,6 +73,7 @@ __all__ = [
     "negative_entropy",
     "negative_gini",
     "pnorm_name",
+    "read_fitted",
     "rl_geo_m",
     "score_all",
     "softmax_k",

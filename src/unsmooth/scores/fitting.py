@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -103,6 +104,16 @@ class FittedScore:
             return cls(**content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a fitted score: {error} in {text[:80]!r}") from error
+
+
+def read_fitted(path: Path) -> dict[str, FittedScore]:
+    """Read the fitted scores of a cell, by name, without those that rank nothing in its logits.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    found = {name: FittedScore.from_json(json.dumps(entry)) for name, entry in json.loads(path.read_text()).items()}
+    return {name: score for name, score in found.items() if score.objective_value is not None}
 
 
 def fit_score(

@@ -10,6 +10,7 @@ from unsmooth.specs.base import PositiveInt, Spec, left_at
 __all__ = [
     "Architecture",
     "CifarResNetSpec",
+    "DeepLabV3PlusSpec",
     "DenseNetSpec",
     "GlobalPoolingCnnSpec",
     "LstmSpec",
@@ -18,6 +19,7 @@ __all__ = [
     "TabularMlpSpec",
     "TimmSpec",
     "TorchvisionSpec",
+    "UNetSpec",
 ]
 
 
@@ -169,6 +171,29 @@ class GlobalPoolingCnnSpec(Spec):
     channels: PositiveInt = Field(128, description="of the convolutions and of the hidden layer")
 
 
+class UNetSpec(Spec):
+    """Small encoder-decoder with skip connections, for a class of each pixel (Ronneberger et al., MICCAI 2015)."""
+
+    target: ClassVar[str] = "unsmooth.models.unet:UNet"
+    inputs: ClassVar[str] = "scenes"
+
+    kind: Literal["unet"] = Field("unet", description="selects this form")
+    width: PositiveInt = Field(16, description="channels at full resolution")
+    depth: Annotated[int, Field(ge=2, le=6)] = Field(3, description="levels of resolution")
+
+
+class DeepLabV3PlusSpec(Spec):
+    """DeepLabV3+ on ResNet-101, for a class of each pixel (Chen et al., ECCV 2018)."""
+
+    target: ClassVar[str] = "unsmooth.models.deeplab:DeepLabV3Plus"
+    inputs: ClassVar[str] = "scenes"
+    backbone: ClassVar[str] = "backbone"  # takes the weights that `pretrained` names
+
+    kind: Literal["deeplabv3plus"] = Field("deeplabv3plus", description="selects this form")
+    output_stride: Literal[16, 32] = Field(16, description="of the deepest features; 16 dilates the last stage")
+    pretrained: Pretrained = Field(None, description="source of the weights that the backbone starts from")
+
+
 Architecture = Annotated[
     CifarResNetSpec
     | DenseNetSpec
@@ -178,6 +203,8 @@ Architecture = Annotated[
     | MlpSpec
     | TabularMlpSpec
     | LstmSpec
-    | GlobalPoolingCnnSpec,
+    | GlobalPoolingCnnSpec
+    | UNetSpec
+    | DeepLabV3PlusSpec,
     Field(discriminator="kind"),
 ]

@@ -10,9 +10,11 @@ __all__ = [
     "BankMarketing",
     "Cifar10",
     "Cifar100",
+    "Cityscapes",
     "Cub200",
     "Dataset",
     "Gaussians",
+    "GlyphScenes",
     "Glyphs",
     "ImageNet",
     "Imdb",
@@ -79,6 +81,25 @@ class MarkovText(Spec):
     embedding_size: PositiveInt = Field(32, description="length of the frozen vector of a token")
     similarity: Annotated[float, Field(ge=0, lt=1)] = Field(0.35, description="share of the chain that classes share")
     seed: Seed = Field(0, description="seed of the sequences")
+
+
+class GlyphScenes(Spec):
+    """Overlapping letters on a noisy canvas with a label for each pixel, drawn locally; the miniature of a scene."""
+
+    target: ClassVar[str] = "unsmooth.data.glyph_scenes:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "scenes"
+
+    kind: Literal["glyph_scenes"] = Field("glyph_scenes", description="selects this form")
+    num_train: PositiveInt = Field(300, description="training scenes")
+    num_val: PositiveInt = Field(150, description="scenes on whose pixels scores are fitted")
+    num_test: PositiveInt = Field(300, description="scenes that only measure")
+    image_size: Annotated[int, Field(ge=16, le=256)] = Field(64, description="height and width, pixels")
+    letters: PositiveInt = Field(6, description="letters in a scene")
+    noise: NonNegativeFloat = Field(0.2, description="standard deviation of the pixel noise, grey scale 0 to 1")
+    seed: Seed = Field(0, description="seed of the scenes")
 
 
 class _Published(Spec):
@@ -168,6 +189,21 @@ class ImageNet(_Published):
     resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
 
 
+class Cityscapes(_Published):
+    """Cityscapes (Cordts et al., CVPR 2016): street scenes of 19 classes; the archives come from the user."""
+
+    target: ClassVar[str] = "unsmooth.data.cityscapes:index"
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "scenes"
+    sources: ClassVar[tuple[str, ...]] = ("cityscapes",)
+    samples: ClassVar[int] = 3475
+
+    kind: Literal["cityscapes"] = Field("cityscapes", description="selects this form")
+    num_val: PositiveInt = Field(100, description="of the 500 validation scenes, those that fit scores")
+    num_train_logits: PositiveInt = Field(100, description="training scenes whose pixels' logits are kept, in part")
+    split_seed: Seed = Field(0, description="seed of the choice of those scenes")
+
+
 class Imdb(_Published):
     """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
 
@@ -230,12 +266,14 @@ class OnlineShoppers(_Published):
 
 Dataset = Annotated[
     Glyphs
+    | GlyphScenes
     | Gaussians
     | MarkovText
     | Cifar10
     | Cifar100
     | TinyImageNet
     | Cub200
+    | Cityscapes
     | ImageNet
     | Imdb
     | Newsgroups

@@ -18,8 +18,10 @@ __all__ = [
     "MixUp",
     "MultiStep",
     "OneCycle",
+    "Polynomial",
     "Recipe",
     "Sam",
+    "SceneCrop",
     "Sgd",
     "Warmup",
 ]
@@ -97,6 +99,15 @@ class OneCycle(Spec):
     final: Fraction = Field(0.0001, description="last rate over peak rate")
 
 
+class Polynomial(Spec):
+    """Fall from the peak to 0 as (1 - t / T) ** power; the rate stays 0 from T on."""
+
+    kind: Literal["polynomial"] = Field("polynomial", description="selects this form")
+    unit: Literal["step", "epoch"] = Field("step", description="how often the rate changes")
+    power: PositiveFloat = Field(1.0, description="exponent; 1 is a straight line")
+    epochs: PositiveInt | None = Field(None, description="T in epochs; null is the whole of training")
+
+
 class Warmup(Spec):
     """Linear rise to the peak before the schedule starts, over `epochs` or over `steps`."""
 
@@ -118,6 +129,16 @@ class GradientClip(Spec):
     limit: PositiveFloat = Field(description="largest norm, or largest absolute value")
 
 
+class SceneCrop(Spec):
+    """A square part of a scene at a random scale, black and unlabelled beyond its borders, in other colours."""
+
+    size: PositiveInt = Field(description="side of the square, pixels")
+    rescale: tuple[PositiveFloat, PositiveFloat] = Field((0.5, 2.0), description="smallest and largest scale")
+    jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="largest relative change of brightness, contrast and saturation"
+    )
+
+
 class Augmentation(Spec):
     """Random changes to training images, drawn anew each epoch."""
 
@@ -126,6 +147,9 @@ class Augmentation(Spec):
     resized_crop: bool = Field(False, description="crop 8 to 100 % of the area at random and resize; image files only")
     random_crop: bool = Field(
         False, description="crop the resized image at random; image files only", exclude_if=left_at(False)
+    )
+    scene_crop: SceneCrop | None = Field(
+        None, description="crop scenes in files, at a random scale", exclude_if=left_at(None)
     )
 
     @model_validator(mode="after")
@@ -162,7 +186,7 @@ class Recipe(Spec):
     )
     optimizer: Annotated[Sgd | Adam | AdamW, Field(discriminator="kind", description="how weights move")]
     sam: Sam | None = Field(None, description="sharpness-aware minimisation around the optimizer")
-    schedule: Annotated[Constant | Cosine | MultiStep | OneCycle, Field(discriminator="kind")] = Field(
+    schedule: Annotated[Constant | Cosine | MultiStep | OneCycle | Polynomial, Field(discriminator="kind")] = Field(
         Constant(), description="learning rate over training"
     )
     warmup: Warmup | None = Field(None, description="linear rise before the schedule")
@@ -195,10 +219,11 @@ class Recipe(Spec):
         if self.warmup is not None:
             if self.schedule.kind == "one_cycle":
                 raise ValueError("schedule one_cycle warms up by itself: remove warmup, or set rise")
-            if self.schedule.kind == "cosine" and self.schedule.unit == "epoch" and self.warmup.epochs is None:
+            if getattr(self.schedule, "unit", "step") == "epoch" and self.warmup.epochs is None:
                 raise ValueError("a schedule that changes by the epoch needs its warmup in epochs")
-            if self.warmup.epochs is not None and self.warmup.epochs >= self.epochs:
-                raise ValueError(f"warmup must be shorter than the {self.epochs} epochs, got {self.warmup.epochs}")
+            length = getattr(self.schedule, "epochs", None) or self.epochs
+            if self.warmup.epochs is not None and self.warmup.epochs >= length:
+                raise ValueError(f"warmup must be shorter than the {length} epochs, got {self.warmup.epochs}")
         if self.schedule.kind == "multistep" and max(self.schedule.milestones) >= self.epochs:
             raise ValueError(
                 f"milestones must lie before the {self.epochs} epochs' end, got {self.schedule.milestones}"

@@ -7,6 +7,7 @@ from unsmooth.tables.layouts import (
     cost_table,
     main_table,
     scores_table,
+    segmentation_table,
     short_table,
 )
 from unsmooth.tables.losses import losses_summary, losses_table
@@ -32,6 +33,7 @@ __all__ = [
     "scorecard",
     "scorecard_table",
     "scores_table",
+    "segmentation_table",
     "short_table",
     "summarise",
     "write_table",

@@ -77,6 +77,8 @@ class MetricStyle(NamedTuple):
 
 
 METRICS = {
+    "mean_iou": MetricStyle("mIoU", better="↑"),
+    "pixel_accuracy": MetricStyle("Pixel accuracy", better="↑"),
     "error": MetricStyle("Error"),
     "aurc": MetricStyle("AURC"),
     "aurc_paper": MetricStyle("AURC (paper)"),
@@ -95,7 +97,6 @@ METRICS = {
     "nll": MetricStyle("NLL", unit="nats", decimals=3),
     "brier": MetricStyle("Brier", unit="", decimals=3),
     "accuracy": MetricStyle("Accuracy", better="↑"),
-    "mean_iou": MetricStyle("Mean IoU", better="↑"),
     "adaptive_ece": MetricStyle("Adaptive ECE"),
     "classwise_ece": MetricStyle("Classwise ECE", decimals=3),
     "ece_mbls": MetricStyle("ECE (MbLS)"),
@@ -110,6 +111,7 @@ CALIBRATION_METRICS = (  # shown by the calibration table alone
     *("accuracy", "adaptive_ece", "classwise_ece", "ece_mbls", "adaptive_ece_mbls", "classwise_ece_mbls"),
     *LOGIT_DISTANCES,
 )
+ALL_PIXELS = "all_pixels_"  # of every labelled pixel; the others are then of a sample of them
 COMPARISONS = ("loss", "score", "repair")
 DASH, DAGGER = "–", "†"
 
@@ -118,6 +120,9 @@ def metric_style(metric: str) -> MetricStyle:
     """How `metric` is shown; one that is neither listed nor an operating point keeps its name, as a plain number."""
     if metric in METRICS:
         return METRICS[metric]
+    if metric.startswith(ALL_PIXELS):
+        style = metric_style(metric.removeprefix(ALL_PIXELS))
+        return style._replace(label=f"{style.label}, all pixels")
     if metric.startswith("risk_at_coverage_"):
         return MetricStyle(f"Risk at {metric.removeprefix('risk_at_coverage_')} % coverage")
     if metric.startswith("coverage_at_risk_"):

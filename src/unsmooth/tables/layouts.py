@@ -10,6 +10,7 @@ from pandas import DataFrame, Series
 from tabulate import tabulate
 
 from unsmooth.tables.labels import (
+    ALL_PIXELS,
     CALIBRATION_METRICS,
     CELL,
     CONFIGURATION,
@@ -25,6 +26,10 @@ from unsmooth.tables.labels import (
 )
 from unsmooth.tables.summary import SUMMARY
 
+SAMPLED = (
+    "mIoU and pixel accuracy are of every labelled test pixel, the other metrics of a sample, the same number "
+    "of each scene; the table of the segmentation has those of every pixel."
+)
 STATISTICS = {"mean": "", "std": "_std", "low": "_low", "high": "_high"}  # of a summary row -> suffix of its column
 COSTS = {
     "epochs": ("Epochs", 0),
@@ -92,13 +97,15 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
                 text[style.title] = plus_minus(values["mean"], values["std"], style.decimals)
             records.append(record)
             texts.append(text)
+    sampled = "mean_iou" in _metrics_of(rows)
+    fell_back = any(record["fell_back"] for record in records)
     note = f"{DAGGER} did not beat MSP on the validation split in at least one seed and is MSP there."
     return Table(
         "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",
         DataFrame(records),
         DataFrame(texts),
         len(headings(rows.iloc[0], rows)) + 1,
-        (note,) if any(record["fell_back"] for record in records) else (),
+        (*[note] * fell_back, *[SAMPLED] * sampled),
     )
 
 
@@ -135,6 +142,50 @@ def scores_table(summary: DataFrame) -> Table:
         in_order(data.reset_index()),
         DataFrame(texts),
         len(headings(rows.iloc[0], rows, of_loss=False)) + 1,
+    )
+
+
+def segmentation_table(summary: DataFrame) -> Table:
+    """Segmentation and selective metrics of every labelled test pixel, before and after repair.
+
+    Args:
+        summary: from `summarise`, with `mean_iou`, `pixel_accuracy` and metrics that begin with `ALL_PIXELS`.
+
+    Returns:
+        Percent. `data` has `<metric>_pct` and `_std` over seeds, and of selective metrics `_lower` and `_upper`, the
+        means over seeds of their certified bounds; `display` has "mean ± std" and the bounds.
+
+    Raises:
+        ValueError: on missing columns or when the metrics are not there.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    metrics = ["mean_iou", "pixel_accuracy", f"{ALL_PIXELS}aurc", f"{ALL_PIXELS}augrc"]
+    wanted = summary["metric"].isin(metrics) | summary["metric"].str.startswith(tuple(metrics[2:]))
+    rows = in_order(summary[wanted & summary["score"].isin(MAIN_SCORES)])
+    require_columns(rows, SUMMARY, f"summary restricted to the metrics {metrics}")
+    records, texts = [], []
+    for key, group in rows.groupby([*CONFIGURATION, "score"], sort=False):
+        values = dict(zip(group["metric"], 100.0 * group["mean"], strict=True))
+        spread = dict(zip(group["metric"], 100.0 * group["std"], strict=True))
+        record: dict[str, Any] = dict(zip([*CONFIGURATION, "score"], key, strict=True))
+        text = headings(group.iloc[0], rows) | {"Score": score_label(record["score"])}
+        for metric in metrics:
+            mean, std = values.get(metric, np.nan), spread.get(metric, np.nan)
+            record |= {f"{metric}_pct": mean, f"{metric}_pct_std": std}
+            text[metric_style(metric).title] = plus_minus(mean, std, 3)
+            if metric.startswith(ALL_PIXELS):
+                lower, upper = (values[f"{metric}_{side}"] for side in ("lower", "upper"))
+                record |= {f"{metric}_pct_lower": lower, f"{metric}_pct_upper": upper}
+                text[f"{metric_style(metric).title} bounds"] = f"{lower:.6f} to {upper:.6f}"
+        records.append(record)
+        texts.append(text)
+    return Table(
+        "Segmentation and selective classification of every labelled test pixel, before and after repair (mean ± std "
+        "over seeds), and certified bounds of the exact values.",
+        DataFrame(records),
+        DataFrame(texts),
+        len(headings(rows.iloc[0], rows)) + 1,
+        ("The other tables are of a sample of these pixels, the same number of each scene.",),
     )
 
 
@@ -232,7 +283,7 @@ def _fallbacks(fitted: DataFrame | None) -> dict[Hashable, int]:
 
 
 def _metrics_of(rows: DataFrame) -> list[str]:
-    present = set(rows["metric"]) - {*CALIBRATION_METRICS}
+    present = {name for name in rows["metric"] if not name.startswith(ALL_PIXELS)} - {*CALIBRATION_METRICS}
     return [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
 
 

@@ -21,7 +21,8 @@ def test_reading_the_sources_imports_no_library():
 def test_every_source_is_complete(source):
     assert SOURCES[source.name] is source and source.layout
     for archive in source.archives:
-        assert DIGEST.fullmatch(archive.digest)
+        unpublished = archive.url is None and archive.digest == "sha256:"
+        assert unpublished or DIGEST.fullmatch(archive.digest)
         assert (archive.url is None) == (source.terms is not None)
         assert archive.url is None or archive.url.startswith("https://") and archive.url.endswith("/" + archive.file)
     assert len(source.archives) == 1 if source.unpack is None else callable(resolve(source.unpack))

@@ -218,3 +218,32 @@ def test_bad_arguments_are_refused():
         paired_bootstrap([1, 2], [0, 1], [1], [0])
     with pytest.raises(ValueError, match=r"p_values must be in \[0, 1\], got 1.5"):
         holm([0.2, 1.5])
+
+
+@pytest.mark.parametrize("sizes", [[5, 5, 5, 5, 5, 5], [1, 9, 4, 7, 2, 30]])
+def test_groups_are_drawn_whole(sizes):
+    groups = np.random.default_rng(2).permutation(np.repeat(np.arange(6), sizes))
+    confidence, errors = make_data(n=len(groups))
+    errors[[np.flatnonzero(groups == group)[0] for group in range(6)]] = True  # so that everything is defined
+    values = bootstrap_replicates(confidence, errors, replicates=8, groups=groups)
+    means = bootstrap_means(np.column_stack([errors, confidence]), replicates=8, groups=groups)
+
+    for replicate, drawn in enumerate(resamples(6, 8)):
+        rows = np.concatenate([np.flatnonzero(groups == group) for group in drawn])
+        actual = {name: series[replicate] for name, series in values.items()}
+        assert actual == pytest.approx(selective_metrics(confidence[rows], errors[rows]), abs=1e-12)
+        assert means[replicate] == pytest.approx([errors[rows].mean(), confidence[rows].mean()])
+
+
+def test_groups_of_one_sample_are_samples():
+    confidence, errors = make_data(n=50)
+    plain = bootstrap_replicates(confidence, errors, replicates=20)
+    grouped = bootstrap_replicates(confidence, errors, replicates=20, groups=np.arange(50))
+
+    assert all(np.array_equal(plain[name], grouped[name], equal_nan=True) for name in plain)
+
+
+@pytest.mark.parametrize("groups", [[0, 0, 2], [-1, 0, 1], [0.0, 1.0, 2.0], [0, 1]])
+def test_groups_with_gaps_or_of_another_length_are_refused(groups):
+    with pytest.raises(ValueError, match="groups"):
+        bootstrap_replicates([3, 2, 1], [0, 1, 0], groups=groups)

@@ -1,0 +1,115 @@
+"""Cityscapes (Cordts et al., CVPR 2016): street scenes with 19 classes, from the archives of cityscapes-dataset.com.
+
+Unpacked, it is leftImg8bit/{train,val}/<city>/*_leftImg8bit.png and gtFine/{train,val}/<city>/*_gtFine_labelIds.png.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from unsmooth.data.arrays import IGNORED, DatasetError
+from unsmooth.data.extract import members, new_folder, write_member
+from unsmooth.data.scene_files import SceneManifest, write_scene_files
+from unsmooth.data.splits import hold_out
+
+__all__ = ["CLASSES", "LABELS", "index", "unpack"]
+
+# Label ids of the classes that count, in the order of their train ids, by the dataset's own table; others are ignored.
+CLASSES = {
+    7: "road",
+    8: "sidewalk",
+    11: "building",
+    12: "wall",
+    13: "fence",
+    17: "pole",
+    19: "traffic light",
+    20: "traffic sign",
+    21: "vegetation",
+    22: "terrain",
+    23: "sky",
+    24: "person",
+    25: "rider",
+    26: "car",
+    27: "truck",
+    28: "bus",
+    31: "train",
+    32: "motorcycle",
+    33: "bicycle",
+}
+LABELS = [[*CLASSES].index(label) if label in CLASSES else IGNORED for label in range(max(CLASSES) + 1)]
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+IMAGE, LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
+
+
+def index(
+    folder: Path,
+    *,
+    dataset: str,
+    sources: dict[str, Path],
+    num_val: int,
+    num_train_logits: int,
+    split_seed: int,
+) -> SceneManifest:
+    """List the scenes by split in `folder`; they stay where they are.
+
+    Of the published validation scenes, sorted by name, a seeded choice of `num_val` is "val", which fits scores, the
+    others are "test". "train_logits" is a choice of training scenes made the same way.
+
+    Args:
+        folder: where the table and the manifest go.
+        dataset: canonical identifier, kept in the manifest.
+        sources: "cityscapes", the folder that holds leftImg8bit and gtFine.
+        num_val: scenes of "val".
+        num_train_logits: scenes of "train_logits".
+        split_seed: seed of both choices.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DatasetError: there are no scenes, an image lacks its labels, or there are too few scenes to divide.
+    """
+    root = sources["cityscapes"]
+    train, published = _list_scenes(root, "train"), _list_scenes(root, "val")
+    fitting, measuring = hold_out(len(published), num_val, split_seed)
+    with_logits, _ = hold_out(len(train), num_train_logits, split_seed)
+    splits = {
+        "train": train,
+        "val": [published[position] for position in sorted(fitting.tolist())],
+        "test": [published[position] for position in sorted(measuring.tolist())],
+        "train_logits": [train[position] for position in sorted(with_logits.tolist())],
+    }
+    return write_scene_files(
+        folder, splits, dataset=dataset, classes=[*CLASSES.values()], mean=MEAN, std=STD, root=root, labels=LABELS
+    )
+
+
+def unpack(archives: Mapping[str, Path], folder: Path) -> None:
+    """Unpack the images and the label ids of both archives into the new `folder`, without the test set.
+
+    Args:
+        archives: leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, by their published names.
+        folder: must not exist; appears whole or not at all.
+
+    Raises:
+        ExtractionError: an archive is damaged or holds what is not unpacked.
+    """
+    with new_folder(folder) as temporary:
+        for name, archive in archives.items():
+            for path, content in members(archive):
+                kept = len(path.parts) == 4 and path.parts[1] in ("train", "val") and path.name.endswith((IMAGE, LABEL))
+                if kept:
+                    write_member(temporary, path, content, name)
+
+
+def _list_scenes(root: Path, side: str) -> list[tuple[str, str]]:
+    """Return the paths of image and labels of each scene, relative to the root, sorted."""
+    images = sorted(path.relative_to(root) for path in (root / "leftImg8bit" / side).glob(f"*/*{IMAGE}"))
+    if not images:
+        raise DatasetError(f"{root / 'leftImg8bit' / side} has no <city>/*{IMAGE}")
+    scenes = []
+    for image in images:
+        labels = Path("gtFine", side, image.parent.name, image.name.removesuffix(IMAGE) + LABEL)
+        if not (root / labels).is_file():
+            raise DatasetError(f"{root / labels}, the labels of {image}, does not exist")
+        scenes.append((str(image), str(labels)))
+    return scenes

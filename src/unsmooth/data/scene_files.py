@@ -1,0 +1,223 @@
+"""Scenes as image files with a label image each: a table of both, and batches decoded on the way.
+
+What is done to a training scene, to the image and to its labels alike, is a function of (a number drawn for the epoch,
+its index), as in `unsmooth.data.image_files`.
+"""
+
+import json
+import os
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms.v2 import functional as transforms
+
+from unsmooth.data.arrays import IGNORED, MANIFEST, DatasetError, Manifest
+from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request
+from unsmooth.data.sources import PROVIDED, data_root
+from unsmooth.files import atomic_path, sha256_of
+from unsmooth.specs.recipes import SceneCrop
+
+__all__ = ["SceneManifest", "holds_scenes", "scene_files_loader", "write_scene_files"]
+
+JITTERS = (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation)
+
+
+@dataclass(frozen=True)
+class SceneManifest(Manifest):
+    """What a prepared dataset of scenes in files holds; `sha256` is that of the table.
+
+    Attributes:
+        root: folder of the source of the files, relative to the manifest's.
+        labels: class index of each value of a label image, from 0 on; `IGNORED` where it is none, as is any above.
+    """
+
+    root: str
+    labels: list[int]
+
+
+def write_scene_files(
+    folder: Path,
+    splits: Mapping[str, Sequence[tuple[str, str]]],
+    *,
+    dataset: str,
+    classes: list[str],
+    mean: list[float],
+    std: list[float],
+    root: Path,
+    labels: list[int],
+) -> SceneManifest:
+    """Write the table of scenes and its manifest to `folder`, each file whole or not at all.
+
+    Args:
+        folder: where both files go.
+        splits: by name, the paths of image and label image of each scene, relative to the root.
+        dataset, classes, mean, std: see `Manifest`.
+        root, labels: see `SceneManifest`.
+
+    Returns:
+        The manifest; its `input_shape` is that of the first training scene.
+
+    Raises:
+        DatasetError: that cannot be read.
+    """
+    first = root / splits["train"][0][0]
+    try:
+        with Image.open(first) as image:
+            width, height = image.size
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{first} cannot be decoded: {error}") from None
+    table = pd.DataFrame(
+        [(split, *paths) for split, scenes in splits.items() for paths in scenes], columns=["split", "path", "labels"]
+    )
+    with atomic_path(folder / IMAGES) as temporary:
+        table.to_csv(temporary, index=False)
+        digest = sha256_of(temporary)
+    manifest = SceneManifest(
+        dataset=dataset,
+        classes=classes,
+        input_shape=[3, height, width],
+        mean=mean,
+        std=std,
+        sizes={split: len(scenes) for split, scenes in splits.items()},
+        sha256=digest,
+        ignore_index=IGNORED,
+        # Not where the user's data lie, which may change, but the source that leads there.
+        root=os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
+        labels=labels,
+    )
+    with atomic_path(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
+    return manifest
+
+
+def holds_scenes(folder: Path) -> bool:
+    """Return whether the prepared dataset in `folder` is one of scenes in files."""
+    return "labels" in json.loads((folder / MANIFEST).read_text())
+
+
+def scene_files_loader(
+    folder: Path,
+    split: str,
+    *,
+    crop: SceneCrop | None = None,
+    flip: bool = False,
+    **settings: Any,  # noqa: ANN401
+) -> FilesLoader:
+    """Return the batches of one split of the prepared dataset in `folder`.
+
+    Args:
+        folder, split: which scenes.
+        crop, flip: of training scenes; both are drawn for image and labels together.
+        settings: of `FilesLoader`.
+
+    Raises:
+        DatasetError: the dataset is missing or damaged, or has no such split.
+    """
+    manifest = SceneManifest(**json.loads((folder / MANIFEST).read_text()))
+    if split not in manifest.sizes:
+        raise DatasetError(f"{folder} has no split {split!r}; it has {', '.join(manifest.sizes)}")
+    path = folder / IMAGES
+    if not path.exists() or sha256_of(path) != manifest.sha256:
+        raise DatasetError(f"{path} is missing or not what {MANIFEST} says: delete {MANIFEST} to rebuild the dataset")
+    root = data_root((folder / manifest.root).resolve())
+    if not root.is_dir():
+        raise DatasetError(f"{root}, the folder of the scenes of {manifest.dataset}, does not exist")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    rows = table[table["split"] == split]
+    decoder = _SceneDecoder(root, rows[["path", "labels"]].to_numpy(), manifest.labels, crop, flip)
+    return FilesLoader(decoder, len(rows), mean=manifest.mean, std=manifest.std, scale=255, **settings)
+
+
+class _SceneDecoder(Dataset[Batch | str]):
+    """Scenes of one split as batches of pixels (B, H, W, 3) uint8 and classes (B, H, W) int64, or what went wrong."""
+
+    def __init__(
+        self, root: Path, paths: NDArray[np.object_], labels: list[int], crop: SceneCrop | None, flip: bool
+    ) -> None:
+        self.root, self.crop, self.flip = os.fsencode(root), crop, flip
+        # Bytes in one block, which processes share.
+        self.paths = np.array([[os.fsencode(name) for name in row] for row in paths], dtype=np.bytes_)
+        self.classes = np.full(256, IGNORED, dtype=np.int64)
+        self.classes[: len(labels)] = labels
+
+    def __getitem__(self, request: Request) -> Batch | str:
+        indices, draw = request
+        scenes = []
+        for index in indices:
+            image, labels = (os.path.join(self.root, path) for path in self.paths[index])
+            randomness = None if draw is None else random.Random(f"{draw}/{index}")
+            try:
+                scenes.append(self._read(image, labels, randomness))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                return f"{os.fsdecode(image)} with {os.fsdecode(labels)} cannot be decoded: {error}"
+        pixels, classes = zip(*scenes, strict=True)
+        return torch.stack(pixels), torch.stack(classes)
+
+    def _read(self, image_path: bytes, labels_path: bytes, randomness: random.Random | None) -> tuple[Tensor, Tensor]:
+        with Image.open(image_path) as image, Image.open(labels_path) as labels:
+            if image.size != labels.size:
+                raise ValueError(f"the image has {image.size} pixels, its labels have {labels.size}")
+            if labels.mode not in ("L", "P"):
+                raise ValueError(f"labels must be one byte a pixel, got mode {labels.mode}")
+            colours = image.convert("RGB")
+            if randomness is not None and self.crop is not None:
+                colours, classes = _random_part(colours, labels, self.classes, self.crop, randomness)
+            else:
+                classes = self.classes[np.asarray(labels)]
+        pixels = torch.from_numpy(np.array(colours))
+        if randomness is not None and self.crop is not None and self.crop.jitter:
+            pixels = _jittered(pixels, self.crop.jitter, randomness)
+        if randomness is not None and self.flip and randomness.random() < 0.5:
+            return pixels.flip(1), torch.from_numpy(classes[:, ::-1].copy())
+        return pixels, torch.from_numpy(classes)
+
+
+def _random_part(
+    image: Image.Image, labels: Image.Image, classes: NDArray[np.int64], crop: SceneCrop, randomness: random.Random
+) -> tuple[Image.Image, NDArray[np.int64]]:
+    """Draw a scale and a square of `crop.size` pixels; where the scaled scene is smaller, it lies in black, unlabelled.
+
+    Only the part that is kept is resized.
+    """
+    scale = randomness.uniform(*crop.rescale)
+    (left, place_x, columns), (top, place_y, rows) = (
+        _random_span(side, scale, crop.size, randomness) for side in image.size
+    )
+    box = (
+        left / scale,
+        top / scale,
+        min((left + columns) / scale, image.width),
+        min((top + rows) / scale, image.height),
+    )
+    part = Image.new("RGB", (crop.size, crop.size))
+    part.paste(image.resize((columns, rows), Image.Resampling.BILINEAR, box=box), (place_x, place_y))
+    kept = np.full((crop.size, crop.size), IGNORED, dtype=np.int64)
+    found = np.asarray(labels.resize((columns, rows), Image.Resampling.NEAREST, box=box))
+    kept[place_y : place_y + rows, place_x : place_x + columns] = classes[found]
+    return part, kept
+
+
+def _random_span(side: int, scale: float, size: int, randomness: random.Random) -> tuple[int, int, int]:
+    """Draw where a crop begins in a scaled side, where that lies in the crop, and how long it is, pixels."""
+    scaled = max(1, round(side * scale))
+    if scaled >= size:
+        return randomness.randint(0, scaled - size), 0, size
+    return 0, randomness.randint(0, size - scaled), scaled
+
+
+def _jittered(pixels: Tensor, strength: float, randomness: random.Random) -> Tensor:
+    """Change brightness, contrast and saturation by factors of 1 - strength to 1 + strength, in an order drawn."""
+    image = pixels.permute(2, 0, 1)
+    for adjust in randomness.sample(JITTERS, len(JITTERS)):
+        image = adjust(image, randomness.uniform(max(0.0, 1 - strength), 1 + strength))
+    return image.permute(1, 2, 0)

@@ -1,0 +1,87 @@
+"""DeepLabV3+ on a ResNet-101 of torchvision (Chen et al., ECCV 2018), as the released experiments build it."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet101
+
+__all__ = ["DeepLabV3Plus"]
+
+RATES = (6, 12, 18)  # of the dilated convolutions, those of output stride 16
+CHANNELS, LOW_CHANNELS = 256, 48
+BACKBONE_MOMENTUM = 0.01  # of batch normalisation; elsewhere torch's 0.1
+
+
+class DeepLabV3Plus(nn.Module):
+    """Encoder-decoder: ResNet-101, pyramid of dilated convolutions, and one convolution with features of stride 4.
+
+    Args:
+        output_stride: of the deepest features: 16, where the last stage is dilated, or 32.
+        in_channels: 3, as the backbone takes.
+        num_classes: K.
+
+    Shape:
+        (N, 3, H, W) floating point to logits (N, K, H, W); 58,753,459 parameters with K = 19, of which the `backbone`
+        has 42,500,160.
+
+    Raises:
+        ValueError: images of another number of channels.
+
+    References:
+        Chen et al., Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, ECCV 2018.
+    """
+
+    def __init__(self, *, output_stride: int, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        if in_channels != 3:
+            raise ValueError(f"in_channels must be 3, got {in_channels}")
+        self.backbone = resnet101(weights=None, replace_stride_with_dilation=[False, False, output_stride == 16])
+        self.backbone.fc = nn.Identity()
+        for module in self.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = BACKBONE_MOMENTUM
+        self.pyramid = _Pyramid(2048)
+        self.low = _convolution(256, LOW_CHANNELS, 1)
+        self.head = nn.Sequential(
+            _convolution(CHANNELS + LOW_CHANNELS, CHANNELS, 3), nn.Conv2d(CHANNELS, num_classes, 1)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, K, H, W), bilinear between those of stride 4."""
+        body = self.backbone
+        low = body.layer1(body.maxpool(body.relu(body.bn1(body.conv1(images)))))
+        deep = self.pyramid(body.layer4(body.layer3(body.layer2(low))))
+        joined = torch.cat([_resized(deep, low.shape[2:]), self.low(low)], dim=1)
+        return _resized(self.head(joined), images.shape[2:])
+
+
+class _Pyramid(nn.Module):
+    """Atrous spatial pyramid pooling: a 1x1 and three dilated 3x3 convolutions and the mean of the image."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [
+                _convolution(in_channels, CHANNELS, 1),
+                *(_convolution(in_channels, CHANNELS, 3, dilation=rate) for rate in RATES),
+            ]
+        )
+        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), _convolution(in_channels, CHANNELS, 1))
+        self.projection = nn.Sequential(_convolution((len(RATES) + 2) * CHANNELS, CHANNELS, 1), nn.Dropout(0.1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        found = [branch(features) for branch in self.branches]
+        found.append(self.pooled(features).expand(-1, -1, *features.shape[2:]))
+        return self.projection(torch.cat(found, dim=1))
+
+
+def _convolution(in_channels: int, out_channels: int, size: int, *, dilation: int = 1) -> nn.Sequential:
+    padding = dilation * (size // 2)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, size, padding=padding, dilation=dilation, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _resized(features: Tensor, size: torch.Size) -> Tensor:
+    return nn.functional.interpolate(features, size=size, mode="bilinear", align_corners=False)

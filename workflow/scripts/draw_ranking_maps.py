@@ -1,0 +1,25 @@
+"""Draw where two models err in a few scenes, by how confident they are there."""
+
+import json
+from pathlib import Path
+
+from unsmooth.figures import save_figure
+from unsmooth.figures.maps import REPAIR, CellScenes, ranking_maps
+from unsmooth.jobs import job
+from unsmooth.pixels import read_scenes
+from unsmooth.scores import read_fitted
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        cells = [
+            CellScenes(cell["loss"], cell["alpha"], read_scenes(Path(maps)), read_fitted(Path(fitted)).get(REPAIR))
+            for cell, maps, fitted in zip(
+                json.loads(snakemake.params.cells), snakemake.input.maps, snakemake.input.fitted, strict=True
+            )
+        ]
+        figure, data = ranking_maps(
+            cells,
+            title=f"{snakemake.wildcards.experiment}, {snakemake.wildcards.architecture}",
+            width=json.loads(snakemake.params.settings)["figures.width"],
+        )
+        save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

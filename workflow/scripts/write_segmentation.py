@@ -1,0 +1,13 @@
+"""Write the table of all pixels of an experiment on scenes."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from unsmooth.jobs import job
+from unsmooth.tables import segmentation_table, write_table
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        summary = pd.read_csv(snakemake.input.summary)
+        write_table(segmentation_table(summary), Path(snakemake.output.csv).with_suffix(""))
