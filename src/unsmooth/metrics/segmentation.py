@@ -51,6 +51,9 @@ def pixel_accuracy(confusion: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: matrices that are not square.
 
+    References:
+        Long, Shelhamer & Darrell, Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, section 5.
+
     Example:
         >>> float(pixel_accuracy([[2, 1], [0, 1]]))
         0.75
