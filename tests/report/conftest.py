@@ -3,16 +3,11 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-# The scripts are files that snakemake runs, not a package.
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
-
 from explore import explore
 from miniatures.finished_run import write_run
 from playwright.sync_api import Browser, Page, sync_playwright
