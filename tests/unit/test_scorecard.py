@@ -120,7 +120,7 @@ def test_every_published_key_is_compared_and_drawn():
 
 def test_figure_puts_models_beside_the_metrics_they_have():
     entry = {"published": [PUBLISHED, CALIBRATION], "deviations": [], "as_released": False}
-    figure, _ = scorecard_figure(scorecard({"cifar": entry}, pd.DataFrame(columns=SUMMARY)))
+    figure, _ = scorecard_figure(scorecard({"cifar": entry}, summary(0.104)))
 
     titles = ["Error ↓", "AURC ↓", "Accuracy ↑", "ECE (MbLS) ↓", "NLL ↓"]
     assert [axes.get_title() for axes in figure.axes] == titles
@@ -129,8 +129,8 @@ def test_figure_puts_models_beside_the_metrics_they_have():
 
 
 def test_figure_draws_the_differences_and_says_what_was_not_run(tmp_path):
-    both = {"cifar": EXPERIMENTS["cifar"], "other": EXPERIMENTS["cifar"]}
-    data = scorecard(both, summary(0.104))
+    entry = EXPERIMENTS["cifar"] | {"published": [PUBLISHED, PUBLISHED | {"alpha": 0.3}]}
+    data = scorecard({"cifar": entry, "other": EXPERIMENTS["cifar"]}, summary(0.104))
     figure, drawn = scorecard_figure(data)
     save_figure(figure, drawn, tmp_path / "scorecard")
 
@@ -139,5 +139,13 @@ def test_figure_draws_the_differences_and_says_what_was_not_run(tmp_path):
     points = np.concatenate([line.get_xdata() for line in error.lines if line.get_marker() in ("o", "s")])
     assert texts == ["10.0", "10.0, not run"]
     assert points == pytest.approx([0.4])
-    assert [label.get_text() for label in error.get_yticklabels()] == ["cifar, LS 0.2", "other, LS 0.2"]
+    assert [label.get_text() for label in error.get_yticklabels()] == ["cifar, LS 0.2", "cifar, LS 0.3"]
     assert (tmp_path / "scorecard.pdf").stat().st_size > 0
+
+
+def test_figure_of_nothing_run_says_so():
+    data = scorecard(EXPERIMENTS, pd.DataFrame(columns=SUMMARY))
+    figure, drawn = scorecard_figure(data)
+
+    assert "No experiment with published numbers" in figure.axes[0].texts[0].get_text()
+    assert len(drawn) == len(data) > 0

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
-from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, new_figure, styled
+from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, explanation, legend_below, new_figure, styled
 from unsmooth.tables.labels import BASELINE_SCORE, loss_label, metric_style, require_columns, score_label
 from unsmooth.tables.scorecard import OUTSIDE, SCORECARD, published_text
 
@@ -18,6 +18,7 @@ BLOCKS = (  # metrics that are published together
     ("accuracy", "mean_iou", "ece", "ece_mbls", "adaptive_ece_mbls"),
     ("nll", "classwise_ece_mbls"),
 )
+NOTHING_RUN = "No experiment with published numbers was part of this run; the table lists them."
 AGREES_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "o", "markersize": 4}
 DIFFERS_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "s", "markersize": 4}
 FROM_EDGE: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
@@ -28,19 +29,24 @@ PUBLISHED_STYLE: dict[str, Any] = {"color": "0.3", "linewidth": 0.9}
 def scorecard_figure(scorecard: DataFrame, *, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """Ours minus every published number, with the noise of one run.
 
-    Metrics that are published together stand side by side, with a row a model that has one of them.
+    Metrics that are published together stand side by side, with a row a model that has one of them. Experiments of
+    which nothing was run are left to the table.
 
     Args:
         scorecard: from `tables.scorecard`.
         width: inches; the height follows from the number of rows.
 
     Returns:
-        The figure, in percent (nll in nats), and its data: `scorecard`, fractions.
+        The figure, in percent (nll in nats), and its data: rows of `scorecard`, fractions.
 
     Raises:
         ValueError: on missing columns or no rows.
     """
     require_columns(scorecard, SCORECARD, "scorecard")
+    started = scorecard.loc[scorecard["seeds"] > 0, "experiment"].unique()
+    if len(started) == 0:
+        return explanation("Published numbers and ours", NOTHING_RUN, width), scorecard
+    scorecard = scorecard[scorecard["experiment"].isin(started)]
     blocks = [
         (metrics, scorecard.loc[scorecard["metric"].isin(metrics), MODEL].drop_duplicates(ignore_index=True))
         for names in BLOCKS

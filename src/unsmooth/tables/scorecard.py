@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from pandas import DataFrame, Series
-from scipy.stats import t
+from scipy.special import stdtrit  # scipy.stats takes half a second to start
 
 from unsmooth.tables.labels import DASH, in_order, loss_label, metric_style, require_columns, score_label
 from unsmooth.tables.layouts import Table, plus_minus
@@ -134,7 +134,7 @@ def _rows(summary: DataFrame, keys: Mapping[str, object]) -> list[Series]:
 
 def _compared(published: float, rounding: float, row: Series) -> dict[str, Any]:
     seeds, difference = int(row["seeds"]), row["mean"] - published
-    noise = t.ppf(0.975, seeds - 1) * row["std"] * np.sqrt(1 + 1 / seeds) + rounding if seeds > 1 else np.nan
+    noise = stdtrit(seeds - 1, 0.975) * row["std"] * np.sqrt(1 + 1 / seeds) + rounding if seeds > 1 else np.nan
     verdict = ONE_SEED if seeds == 1 else WITHIN if abs(difference) <= noise else OUTSIDE
     kept = {name: row[name] for name in ("architecture", "mean", "std")}
     return kept | {"seeds": seeds, "difference": difference, "noise": noise, "verdict": verdict}

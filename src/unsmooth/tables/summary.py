@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas import DataFrame, Series
-from scipy.stats import norm
+from scipy.special import ndtr  # scipy.stats takes half a second to start
 
 from unsmooth.tables.labels import (
     BASELINE_LOSS,
@@ -120,7 +120,7 @@ def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str) -> DataFra
     sign = (spread["low"] > 0).astype(np.int64) - (spread["high"] < 0).astype(np.int64)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(spread["difference"]) / spread["se"]
-    p_value = np.where(spread["difference"] == 0, 1.0, 2 * norm.sf(z))
+    p_value = np.where(spread["difference"] == 0, 1.0, 2 * ndtr(-z))
     return spread.rename(columns={"baseline_value": "baseline"}).assign(comparison=name, sign=sign, p_value=p_value)
 
 
