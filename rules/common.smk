@@ -301,7 +301,6 @@ def table_files(table, experiment):
     }
     if not present.get(table, True):
         return []
-        return []
     return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in ("csv", "md", "tex")]
 
 

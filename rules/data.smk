@@ -30,6 +30,7 @@ rule download_weights:
     wildcard_constraints:
         hub_file=".+",
     priority: 100
+    localrule: True
     conda:
         "../envs/train.yaml"
     params:

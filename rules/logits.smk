@@ -35,7 +35,7 @@ use rule dump_logits as dump_pixels with:
     wildcard_constraints:
         experiment=one_of(DENSE),
     params:
-        architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
+        architecture=architecture_of,
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
         pixels=lambda wildcards: pixels_of(wildcards, "per_scene", "seed"),
         code=lambda wildcards: code_of("dump_logits", architecture_target(cell_of(wildcards))),
@@ -64,7 +64,7 @@ rule stream_pixels:
     resources:
         gpu=1,
     params:
-        architecture=lambda wildcards: canonical_json(training_of(wildcards)["architecture"]),
+        architecture=architecture_of,
         pixels=lambda wildcards: pixels_of(wildcards, "maps", "map_size"),
         settings=settings_of("evaluation.risk_at_coverage"),
         code=lambda wildcards: code_of("stream_pixels", architecture_target(cell_of(wildcards))),

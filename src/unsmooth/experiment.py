@@ -132,9 +132,10 @@ class Grid(Spec):
 
     @property
     def smoothed(self) -> list[str]:
-        """Return the keys of the label-smoothing losses, the one with the largest alpha first."""
+        """Return the keys of the label-smoothing losses, that with the largest alpha first; none if all sharpen."""
         keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
-        return sorted(keys, key=lambda name: -max(self.alphas(name)))
+        keys.sort(key=lambda name: -max(self.alphas(name)))
+        return keys if keys and max(self.alphas(keys[0])) > 0 else []
 
     def alphas(self, loss: str) -> list[float]:
         """Return the strengths of a loss; a loss without one has the single strength 0."""
@@ -183,6 +184,10 @@ class Published(Spec):
         described = {"loss", "alpha", "score", "source"}
         if not self.model_dump(exclude=described, exclude_none=True):
             raise ValueError(f"needs a number: {', '.join(sorted(type(self).model_fields.keys() - described))}")
+        if self.score not in ("msp", "msp_temperature") and self.model_dump(
+            exclude=described | {"error", "aurc"}, exclude_none=True
+        ):
+            raise ValueError(f"{self.score} is no probability: only error and aurc can be compared")
         return self
 
 
@@ -202,6 +207,7 @@ class ModelExperiment(Grid):
 
     Attributes:
         dataset, architectures: the same for every loss.
+        pixels: for scenes alone: of which pixels the logits are kept.
         published: results to compare with.
         deviations: departures from the released code.
         as_released: whether the deviations that can be switched back are.
@@ -211,6 +217,7 @@ class ModelExperiment(Grid):
     architectures: Annotated[
         dict[Name, Architecture], Field(min_length=1, description="name to network; a key is the default kind")
     ]
+    pixels: Pixels = Field(Pixels(), description="scenes only: of which pixels the logits are kept")
     published: list[Published] = Field([], description="published results, compared in the scorecard")
     deviations: list[Deviation] = Field([], description="departures from the released code, told in the scorecard")
     as_released: StrictBool = Field(False, description="switch the deviations back that can be")
@@ -236,6 +243,11 @@ class ModelExperiment(Grid):
                 )
             if getattr(architecture, "preprocessing", "dataset") != "dataset" and not self.dataset.files:
                 raise ValueError(f"architecture {name!r} prepares image files, dataset {self.dataset.kind!r} has none")
+        if "pixels" in self.model_fields_set and not self.dense:
+            raise ValueError(f"pixels needs scenes, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+        num_test = getattr(self.dataset, "num_test", None)  # unknown before a download
+        if self.dense and num_test is not None and max(self.pixels.maps) >= num_test:
+            raise ValueError(f"pixels: maps must be below the {num_test} test scenes, got {self.pixels.maps}")
         return self
 
     @property
@@ -267,24 +279,28 @@ class Experiment(ModelExperiment):
 
     Attributes:
         recipe: the same for every loss.
-        pixels: for scenes alone: of which pixels the logits are kept.
     """
 
     trained: ClassVar[bool] = True
 
     recipe: Recipe = Field(description="how every cell is trained")
-    pixels: Pixels = Field(Pixels(), description="scenes only: of which pixels the logits are kept")
 
     @model_validator(mode="after")
     def _recipe_fits(self) -> Self:
+        for name, architecture in self.architectures.items():
+            if getattr(architecture, "preprocessing", "dataset") != "dataset":
+                raise ValueError(
+                    f"architecture {name!r}: preprocessing is for published weights; in training the dataset says how "
+                    "images are prepared"
+                )
+        if self.dense and (quadratic := [name for name, loss in self.losses.items() if not loss.dense]):
+            raise ValueError(f"loss {quadratic[0]!r} compares samples in pairs, too many where each pixel is one")
         num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
         if self.recipe.warmup is not None and num_train is not None:
             steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
             if (self.recipe.warmup.steps or 0) >= steps:
                 raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
         augmentation, files = self.recipe.augmentation, self.dataset.files
-        if "pixels" in self.model_fields_set and not self.dense:
-            raise ValueError(f"pixels needs scenes, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
         if self.dense and augmentation.model_copy(update={"scene_crop": None, "flip": False}) != Augmentation():
             raise ValueError(f"augmentation of scenes is scene_crop and flip, got {augmentation.model_dump()}")
         if augmentation.scene_crop is not None and not (self.dense and files):

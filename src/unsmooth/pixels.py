@@ -60,7 +60,7 @@ class PixelMetrics:
             targets: (H, W) class indices, `IGNORED` where a pixel has none.
         """
         labelled = targets != IGNORED
-        rows, truth = logits[:, labelled].T.contiguous(), targets[labelled].cpu().numpy()
+        rows, truth = logits[:, labelled].T.contiguous(), targets[labelled].long().cpu().numpy()
         classes = len(logits)
         if not len(truth):
             self._confusions.append(np.zeros((classes, classes), np.int64))

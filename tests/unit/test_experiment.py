@@ -364,6 +364,7 @@ PUBLISHED = {"loss": "ls", "alpha": 0.3, "error": 10, "aurc": 2, "source": "prin
         ({"error": 101}, "published.0.error: must be less than or equal to 100, got 101"),
         ({"score": "magic"}, "published.0.score: must be 'msp'"),
         ({"error": None, "aurc": None}, "published.0: needs a number: accuracy, adaptive_ece_mbls, aurc"),
+        ({"score": "max_logit_pnorm", "ece": 3.0}, "max_logit_pnorm is no probability: only error and aurc"),
     ],
 )
 def test_published_results_must_be_of_cells_of_the_experiment(write, change, message):
@@ -567,6 +568,8 @@ def test_scenes_are_dense_and_images_are_not(write):
         (scenes(dataset={"kind": "glyphs"}), "architecture 'unet' takes scenes, dataset 'glyphs' holds images"),
         (scenes(pixels={"maps": []}), "maps"),
         (scenes(pixels={"maps": [-1]}), "maps"),
+        (scenes(pixels={"maps": [0, 9999]}), r"maps must be below the \d+ test scenes, got \[0, 9999\]"),
+        (scenes(losses={"ce": None, "mmce": {"alpha": [2]}}), "loss 'mmce' compares samples in pairs"),
     ],
 )
 def test_pixels_and_scenes_belong_together(write, data, message):

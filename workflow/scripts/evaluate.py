@@ -42,8 +42,10 @@ def evaluate(
     errors = confidences.pop("errors").astype(bool)
     file = read_logits(logits)
     temperatures = softmax_temperatures(json.loads(fitted.read_text()))
-    counts = file.metadata.get("samples_by_scene")
-    groups = None if counts is None else np.repeat(np.arange(len(counts)), counts)
+    groups = None
+    if (counts := file.metadata.get("samples_by_scene")) is not None:
+        counts = [count for count in counts if count]  # a scene without labels has no sample
+        groups = np.repeat(np.arange(len(counts)), counts)
     parts = [
         selective_frames(confidences, errors, settings, groups),
         calibration_frames(file.logits, file.targets, temperatures, settings, groups),

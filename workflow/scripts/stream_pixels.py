@@ -14,7 +14,7 @@ from unsmooth.gpus import leased_gpus
 from unsmooth.inference import inference_batch_size, load_model, scene_logits
 from unsmooth.jobs import job
 from unsmooth.pixels import PixelMetrics, Scene, small_scene, write_scenes
-from unsmooth.scores import read_fitted
+from unsmooth.scores import NLL_TEMPERATURE, read_fitted
 
 
 def stream_pixels(
@@ -44,7 +44,7 @@ def stream_pixels(
     batches = evaluation_batches(
         dataset, "test", device=device, batch_size=inference_batch_size(manifest), workers=workers
     )
-    found = PixelMetrics(read_fitted(fitted))
+    found = PixelMetrics({name: score for name, score in read_fitted(fitted).items() if name != NLL_TEMPERATURE})
     scenes: dict[int, Scene] = {}
     for place, (image, targets, logits) in enumerate(scene_logits(model, batches)):
         found.update(logits, targets)

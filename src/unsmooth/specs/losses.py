@@ -29,6 +29,7 @@ class _Loss(Spec):
     """A training loss."""
 
     mixable: ClassVar[bool] = True  # whether the loss of a mixture of targets means something
+    dense: ClassVar[bool] = True  # whether its memory allows a target for each pixel
 
 
 class CrossEntropy(_Loss):
@@ -105,6 +106,7 @@ class Mmce(_Loss):
     """Squared maximum mean calibration error of the batch."""
 
     mixable: ClassVar[bool] = False  # a prediction for a mixture is neither correct nor wrong
+    dense: ClassVar[bool] = False  # it compares all samples in pairs
 
     kind: Literal["mmce"] = Field("mmce", description="selects this form")
     alpha: Strengths = Field(description="weights of the calibration error, the grid axis")
@@ -114,6 +116,7 @@ class WeightedMmce(_Loss):
     """MMCE with correct and wrong samples averaged apart, as MbLS released it."""
 
     mixable: ClassVar[bool] = False  # as MMCE
+    dense: ClassVar[bool] = False  # as MMCE
 
     kind: Literal["mmce_weighted"] = Field("mmce_weighted", description="selects this form")
     alpha: Strengths = Field(description="weights of the calibration error, the grid axis")
