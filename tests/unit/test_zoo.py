@@ -40,12 +40,12 @@ def test_table_has_a_row_a_model_with_what_it_was_trained_with(gains):
     display = zoo_table(gains).display.set_index("Model")
 
     assert display["Trained with"].to_dict() == {"weak": "CE", "strong": "Mixup and LS 0.1"}
-    assert display.loc["strong", ["AURC MSP", "AURC p-norm", "AURC gain ↓"]].tolist() == [
+    assert display.loc["strong", ["AURC MSP", "AURC p-norm", "AURC change ↓"]].tolist() == [
         "8.00",
         "5.00",
         "-3.00 (-3.00 to -3.00)",
     ]
-    assert display.loc["strong", "Failure AUROC gain ↑"].startswith("+3.00")
+    assert display.loc["strong", "Failure AUROC change ↑"].startswith("+3.00")
 
 
 def test_figure_draws_both_metrics_of_every_model(gains):

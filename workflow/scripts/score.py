@@ -16,7 +16,7 @@ from unsmooth.logits import read_logits
 from unsmooth.metrics import aurc
 from unsmooth.scores import NLL_TEMPERATURE, ScoredLogits, fit_score, pnorm_name, score_all
 
-SWEEP_PS = range(1, 11)
+SWEEP_PS = range(11)
 
 
 def score(val_path: Path, test_path: Path, names: list[str], scores: Path, fitted_path: Path, sweep: Path) -> None:

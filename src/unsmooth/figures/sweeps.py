@@ -35,7 +35,7 @@ from unsmooth.tables.summary import SUMMARY
 
 SHARED_STYLE: dict[str, Any] = {"color": "0.25", "marker": "D", "linestyle": "-"}
 CHOSEN_STYLE: dict[str, Any] = {"marker": "o", "markersize": 5, "markeredgecolor": "white"}
-LABELLED_ORDERS = (1, 2, 3, 4, 5, 6, 8, 10, 16, 32, 64, 128)
+LABELLED_ORDERS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 16, 32, 64, 128)
 SPLIT_TITLES = {"val": "Validation (p is chosen here)", "test": "Test"}
 
 
@@ -171,7 +171,7 @@ def pnorm_sweep(
     figure.suptitle(title)
     entries = {loss_label(*key): style for key, style in styles.items()}
     entries["MSP, same colour"] = {"color": "0.3", "linestyle": ":", "linewidth": 0.9}
-    entries["p of a seed (none: MSP kept)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}
+    entries["p of a seed (none: MSP, or p = ∞)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}
     seeds = int(data["seeds"].min())
     legend_below(figure, entries, title=f"mean; band: ± 1 std over {seeds} seeds" if seeds > 1 else None)
     return figure, data
@@ -189,7 +189,8 @@ def _sweep_line(axes: Axes, line: DataFrame, where: NDArray[np.float64], style: 
 
 
 def _places(orders: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positions of p on the axis: log2, with infinity half an octave after the last finite order."""
-    finite = orders[np.isfinite(orders)]
-    places = np.log2(np.where(np.isfinite(orders), orders, 1.0))
-    return np.where(np.isfinite(orders), places, (np.log2(finite.max()) if len(finite) else 0.0) + 0.5)
+    """Positions of p on the axis: log2, with 0 and infinity half an octave beyond the others."""
+    between = (orders > 0) & np.isfinite(orders)
+    places = np.log2(np.where(between, orders, 1.0))
+    first, last = (places[between].min(), places[between].max()) if between.any() else (0.0, 0.0)
+    return np.select([orders == 0, np.isinf(orders)], [first - 0.5, last + 0.5], places)

@@ -114,4 +114,4 @@ def _growth(summary: DataFrame) -> list[str]:
     if len(values) < 3 or not (np.diff(values) > 0.0).all():
         return []
     listed = ", ".join(f"{100 * value:.2f} % at {alpha:g}" for alpha, value in values.items())
-    return [f"mean AURC under MSP grows with every step of alpha: {listed}."]
+    return [f"mean AURC under MSP grows with every step of alpha (means; the steps are not tested): {listed}."]

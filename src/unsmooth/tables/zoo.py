@@ -70,13 +70,13 @@ def zoo_table(gains: DataFrame) -> Table:
         for row in rows:
             style = metric_style(row["metric"])
             text[f"{style.label} MSP"], text[f"{style.label} p-norm"] = _percent(row["before"]), _percent(row["after"])
-            text[f"{style.label} gain {style.better}"] = _gain(row)
+            text[f"{style.label} change {style.better}"] = _gain(row)
         texts.append(text)
     numbers = ["accuracy", "before", "after", "difference", "low", "high"]
     data = gains.assign(**{f"{name}_pct": 100.0 * gains[name] for name in numbers}).drop(columns=numbers)
     return Table(
         "Selective classification of each model under MSP and after normalisation with the p of its validation split, "
-        "in percent; gain in points, with its 95 % paired bootstrap interval.",
+        "in percent; change in points, with its 95 % paired bootstrap interval.",
         data,
         pd.DataFrame(texts),
         2,
