@@ -68,7 +68,7 @@ def index(
     root = sources["voc2012"]
     train, published = _list_scenes(root, "train"), _list_scenes(root, "val")
     if both := sorted({*train} & {*published}):
-        raise DatasetError(f"{root / both[0][0]} is on the lists of both train and val, and {len(both) - 1} others")
+        raise DatasetError(f"{len(both)} of the images are on both lists, train.txt and val.txt: {both[0][0]}, ...")
     splits = divide_scenes(train, published, num_val=num_val, num_train_logits=num_train_logits, split_seed=split_seed)
     return write_scene_files(
         folder,
@@ -87,7 +87,7 @@ def _list_scenes(root: Path, side: str) -> list[tuple[str, str]]:
     """Return the paths of image and labels of each name on the list of a side, relative to the root, sorted."""
     path = root / FOLDER / "ImageSets" / "Segmentation" / f"{side}.txt"
     try:
-        names = sorted(path.read_text().split())
+        names = sorted({*path.read_text().split()})
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from None
     if not names:
