@@ -20,6 +20,7 @@ from unsmooth.scores import available_scores
 from unsmooth.specs import Augmentation, Recipe
 from unsmooth.specs.architectures import TorchvisionSpec
 from unsmooth.specs.datasets import Cifar10
+from unsmooth.specs.recipes import SceneCrop
 
 EXPERIMENT = {
     "description": "A test.",
@@ -373,11 +374,16 @@ def test_published_results_must_be_of_cells_of_the_experiment(write, change, mes
         load_experiment(write(EXPERIMENT | {"published": [PUBLISHED | change]}))
 
 
+SHIFT = {"contrast": 0.3, "brightness": 0.3, "hue": 40.0, "saturation": 30.0, "value": 20.0}
+
+
 def test_options_newer_than_results_are_told_to_jobs_only_where_they_are_set():
     for spec, option, value in (
         (Cifar10, "shuffle", "numpy"),
         (Augmentation, "random_crop", True),
         (partial(TorchvisionSpec, name="resnet18"), "dropout", 0.5),
+        (partial(SceneCrop, size=512), "longest", 640),
+        (partial(SceneCrop, size=512), "shift", SHIFT),
     ):
         assert option not in spec().model_dump() and spec(**{option: value}).model_dump()[option] == value
 

@@ -408,6 +408,16 @@ def test_deeplab_of_the_released_experiments_has_its_parameters(output_stride):
     assert logits.shape == (2, 19, 512, 512) and deep.shape[2] == 512 // output_stride
 
 
+def test_deeplabv3_has_its_parameters_and_a_logit_for_each_pixel():
+    with torch.device("meta"):
+        model = make_model({"kind": "deeplabv3"}, [3, 480, 480], 21)
+        logits = model(torch.zeros(2, 3, 480, 480))
+        deep = model.backbone(torch.zeros(1, 3, 480, 480))["out"]
+
+    assert count(model) == 39_638_869 and count(model.backbone) == 23_508_032
+    assert logits.shape == (2, 21, 480, 480) and deep.shape[2] == 480 // 8
+
+
 @pytest.mark.parametrize("size", [(16, 16), (17, 13)])
 def test_unet_gives_a_logit_for_each_pixel_of_any_size(size):
     model = make_model({"kind": "unet", "width": 4, "depth": 3}, [2, 16, 16], 5)

@@ -22,6 +22,7 @@ from miniatures.newsgroups import write_glove_6b, write_newsgroups
 from miniatures.server import file_server
 from miniatures.tabular import write_bank_marketing, write_online_shoppers
 from miniatures.tiny_imagenet import write_tiny_imagenet
+from miniatures.voc import write_voc2012
 from safetensors.torch import load_file, save_file
 from torchvision.models import resnet50, resnet101
 
@@ -82,6 +83,14 @@ SMALL = {
         },
         6,
     ),
+    "voc_deeplabv3": (
+        {
+            "dataset": {"num_val": 4, "num_train_logits": 3, "image_size": 48},
+            "recipe": TWO_EPOCHS | {"batch_size": 4, "augmentation": {"scene_crop": {"size": 48, "longest": 64}}},
+            "pixels": {"per_scene": 50, "maps": [0, 1]},
+        },
+        6,
+    ),
     "imagenet_resnet50": (IMAGENET, 40),
     "imagenet_vit_s16": (IMAGENET, 40),
     "zoo": ({"dataset": {"num_val": 20, "num_train_logits": 10}}, 40),
@@ -107,6 +116,7 @@ def archives(tmp_path_factory):
         **write_punkt_tab(folder),
         **write_newsgroups(folder),
         **write_glove_6b(folder),
+        **write_voc2012(folder),
         **write_bank_marketing(folder),
         **write_online_shoppers(folder),
     }
@@ -180,7 +190,7 @@ def check_results(workspace, name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in SMALL if not name.startswith(("cityscapes", "cub", "imagenet", "zoo"))]
+    "name", [name for name in SMALL if not name.startswith(("cityscapes", "cub", "imagenet", "voc", "zoo"))]
 )
 def test_experiment_runs_from_download_to_figures(shipped, name):
     workspace = shipped(name)
@@ -266,6 +276,19 @@ def test_cityscapes_runs_from_a_folder_of_archives_to_ranking_maps(shipped, arch
     check_results(workspace, "cityscapes_deeplabv3plus")
     folder = workspace.folder / "results" / "figures" / "cityscapes_deeplabv3plus" / "deeplabv3plus"
     assert set(pd.read_csv(folder / "ranking_maps.csv")["scene"]) == {0, 1}
+
+
+def test_voc_runs_from_download_and_pretrained_weights_to_ranking_maps(shipped, tmp_path):
+    workspace = shipped("voc_deeplabv3", folders={"resnet50_imagenet1k_v1": str(tmp_path)})
+    torch.save(resnet50().state_dict(), tmp_path / "weights.pth")
+
+    workspace.run()
+
+    check_results(workspace, "voc_deeplabv3")
+    folder = workspace.folder / "results" / "figures" / "voc_deeplabv3" / "deeplabv3"
+    assert set(pd.read_csv(folder / "ranking_maps.csv")["scene"]) == {0, 1}
+    for run in workspace.folder.glob("results/cells/**/run.json"):
+        assert "pretrained_sha256" in json.loads(run.read_text())
 
 
 def test_imagenet_without_archives_says_which_files_go_where(shipped):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from unsmooth.data.arrays import IGNORED, DatasetError
 from unsmooth.data.extract import members, new_folder, write_member
-from unsmooth.data.scene_files import SceneManifest, write_scene_files
-from unsmooth.data.splits import hold_out
+from unsmooth.data.scene_files import SceneManifest, divide_scenes, write_scene_files
 
 __all__ = ["CLASSES", "LABELS", "index", "unpack"]
 
@@ -69,15 +68,13 @@ def index(
         DatasetError: there are no scenes, an image lacks its labels, or there are too few scenes to divide.
     """
     root = sources["cityscapes"]
-    train, published = _list_scenes(root, "train"), _list_scenes(root, "val")
-    fitting, measuring = hold_out(len(published), num_val, split_seed)
-    with_logits, _ = hold_out(len(train), num_train_logits, split_seed)
-    splits = {
-        "train": train,
-        "val": [published[position] for position in sorted(fitting.tolist())],
-        "test": [published[position] for position in sorted(measuring.tolist())],
-        "train_logits": [train[position] for position in sorted(with_logits.tolist())],
-    }
+    splits = divide_scenes(
+        _list_scenes(root, "train"),
+        _list_scenes(root, "val"),
+        num_val=num_val,
+        num_train_logits=num_train_logits,
+        split_seed=split_seed,
+    )
     return write_scene_files(
         folder, splits, dataset=dataset, classes=[*CLASSES.values()], mean=MEAN, std=STD, root=root, labels=LABELS
     )

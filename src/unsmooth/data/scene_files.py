@@ -24,10 +24,11 @@ from torchvision.transforms.v2 import functional as transforms
 from unsmooth.data.arrays import IGNORED, MANIFEST, DatasetError, Manifest
 from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request
 from unsmooth.data.sources import PROVIDED, data_root
+from unsmooth.data.splits import hold_out
 from unsmooth.files import atomic_path, sha256_of
-from unsmooth.specs.recipes import SceneCrop
+from unsmooth.specs.recipes import ColourShift, SceneCrop
 
-__all__ = ["SceneManifest", "holds_scenes", "scene_files_loader", "write_scene_files"]
+__all__ = ["SceneManifest", "divide_scenes", "holds_scenes", "scene_files_loader", "write_scene_files"]
 
 JITTERS = (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation)
 
@@ -39,10 +40,44 @@ class SceneManifest(Manifest):
     Attributes:
         root: folder of the source of the files, relative to the manifest's.
         labels: class index of each value of a label image, from 0 on; `IGNORED` where it is none, as is any above.
+        image_size: longer side of whole scenes, and side of the square in which they lie, pixels; None leaves them.
     """
 
     root: str
     labels: list[int]
+    image_size: int | None = None
+
+
+def divide_scenes(
+    train: Sequence[tuple[str, str]],
+    published: Sequence[tuple[str, str]],
+    *,
+    num_val: int,
+    num_train_logits: int,
+    split_seed: int,
+) -> dict[str, list[tuple[str, str]]]:
+    """Divide the published validation scenes in those that fit scores and those that measure.
+
+    Args:
+        train, published: training and validation scenes, in an order that is always the same.
+        num_val: scenes of "val", a seeded choice of the published ones; the others are "test".
+        num_train_logits: scenes of "train_logits", a choice of training scenes made the same way.
+        split_seed: seed of both choices.
+
+    Returns:
+        By name, the scenes of each split, in the order in which they came.
+
+    Raises:
+        DatasetError: there are too few scenes to divide.
+    """
+    fitting, measuring = hold_out(len(published), num_val, split_seed)
+    with_logits, _ = hold_out(len(train), num_train_logits, split_seed)
+    return {
+        "train": list(train),
+        "val": [published[position] for position in fitting.tolist()],
+        "test": [published[position] for position in measuring.tolist()],
+        "train_logits": [train[position] for position in with_logits.tolist()],
+    }
 
 
 def write_scene_files(
@@ -55,6 +90,7 @@ def write_scene_files(
     std: list[float],
     root: Path,
     labels: list[int],
+    image_size: int | None = None,
 ) -> SceneManifest:
     """Write the table of scenes and its manifest to `folder`, each file whole or not at all.
 
@@ -62,10 +98,10 @@ def write_scene_files(
         folder: where both files go.
         splits: by name, the paths of image and label image of each scene, relative to the root.
         dataset, classes, mean, std: see `Manifest`.
-        root, labels: see `SceneManifest`.
+        root, labels, image_size: see `SceneManifest`.
 
     Returns:
-        The manifest; its `input_shape` is that of the first training scene.
+        The manifest; where there is no `image_size`, its `input_shape` is that of the first training scene.
 
     Raises:
         DatasetError: that cannot be read.
@@ -85,7 +121,7 @@ def write_scene_files(
     manifest = SceneManifest(
         dataset=dataset,
         classes=classes,
-        input_shape=[3, height, width],
+        input_shape=[3, image_size or height, image_size or width],
         mean=mean,
         std=std,
         sizes={split: len(scenes) for split, scenes in splits.items()},
@@ -94,6 +130,7 @@ def write_scene_files(
         # Not where the user's data lie, which may change, but the source that leads there.
         root=os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
         labels=labels,
+        image_size=image_size,
     )
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
@@ -134,7 +171,7 @@ def scene_files_loader(
         raise DatasetError(f"{root}, the folder of the scenes of {manifest.dataset}, does not exist")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     rows = table[table["split"] == split]
-    decoder = _SceneDecoder(root, rows[["path", "labels"]].to_numpy(), manifest.labels, crop, flip)
+    decoder = _SceneDecoder(root, rows[["path", "labels"]].to_numpy(), manifest, crop, flip)
     return FilesLoader(decoder, len(rows), mean=manifest.mean, std=manifest.std, scale=255, **settings)
 
 
@@ -142,13 +179,14 @@ class _SceneDecoder(Dataset[Batch | str]):
     """Scenes of one split as batches of pixels (B, H, W, 3) uint8 and classes (B, H, W) int64, or what went wrong."""
 
     def __init__(
-        self, root: Path, paths: NDArray[np.object_], labels: list[int], crop: SceneCrop | None, flip: bool
+        self, root: Path, paths: NDArray[np.object_], manifest: SceneManifest, crop: SceneCrop | None, flip: bool
     ) -> None:
         self.root, self.crop, self.flip = os.fsencode(root), crop, flip
+        self.image_size = manifest.image_size
         # Bytes in one block, which processes share.
         self.paths = np.array([[os.fsencode(name) for name in row] for row in paths], dtype=np.bytes_)
         self.classes = np.full(256, IGNORED, dtype=np.int64)
-        self.classes[: len(labels)] = labels
+        self.classes[: len(manifest.labels)] = manifest.labels
 
     def __getitem__(self, request: Request) -> Batch | str:
         indices, draw = request
@@ -172,6 +210,10 @@ class _SceneDecoder(Dataset[Batch | str]):
             colours = image.convert("RGB")
             if randomness is not None and self.crop is not None:
                 colours, classes = _random_part(colours, labels, self.classes, self.crop, randomness)
+                if self.crop.shift is not None:
+                    colours = _shifted(colours, self.crop.shift, randomness)
+            elif self.image_size is not None:
+                colours, classes = _whole(colours, labels, self.classes, self.image_size)
             else:
                 classes = self.classes[np.asarray(labels)]
         pixels = torch.from_numpy(np.array(colours))
@@ -185,23 +227,45 @@ class _SceneDecoder(Dataset[Batch | str]):
 def _random_part(
     image: Image.Image, labels: Image.Image, classes: NDArray[np.int64], crop: SceneCrop, randomness: random.Random
 ) -> tuple[Image.Image, NDArray[np.int64]]:
-    """Draw a scale and a square of `crop.size` pixels; where the scaled scene is smaller, it lies in black, unlabelled.
+    """Draw a scale and a square of `crop.size` pixels of the scaled scene."""
+    scale = randomness.uniform(*crop.rescale)
+    if crop.longest is not None:
+        scale *= crop.longest / max(image.size)
+    spans = [_random_span(side, scale, crop.size, randomness) for side in image.size]
+    return _square(image, labels, classes, crop.size, scale, spans)
+
+
+def _whole(
+    image: Image.Image, labels: Image.Image, classes: NDArray[np.int64], size: int
+) -> tuple[Image.Image, NDArray[np.int64]]:
+    """Scale the longer side to `size` pixels; the scene lies in the middle of the square."""
+    scale = size / max(image.size)
+    sides = [max(1, round(side * scale)) for side in image.size]
+    return _square(image, labels, classes, size, scale, [(0, (size - side) // 2, side) for side in sides])
+
+
+def _square(
+    image: Image.Image,
+    labels: Image.Image,
+    classes: NDArray[np.int64],
+    size: int,
+    scale: float,
+    spans: Sequence[tuple[int, int, int]],
+) -> tuple[Image.Image, NDArray[np.int64]]:
+    """Place a part of the scaled scene, its spans by column and by row, in a square that is else black and unlabelled.
 
     Only the part that is kept is resized.
     """
-    scale = randomness.uniform(*crop.rescale)
-    (left, place_x, columns), (top, place_y, rows) = (
-        _random_span(side, scale, crop.size, randomness) for side in image.size
-    )
+    (left, place_x, columns), (top, place_y, rows) = spans
     box = (
         left / scale,
         top / scale,
         min((left + columns) / scale, image.width),
         min((top + rows) / scale, image.height),
     )
-    part = Image.new("RGB", (crop.size, crop.size))
+    part = Image.new("RGB", (size, size))
     part.paste(image.resize((columns, rows), Image.Resampling.BILINEAR, box=box), (place_x, place_y))
-    kept = np.full((crop.size, crop.size), IGNORED, dtype=np.int64)
+    kept = np.full((size, size), IGNORED, dtype=np.int64)
     found = np.asarray(labels.resize((columns, rows), Image.Resampling.NEAREST, box=box))
     kept[place_y : place_y + rows, place_x : place_x + columns] = classes[found]
     return part, kept
@@ -213,6 +277,21 @@ def _random_span(side: int, scale: float, size: int, randomness: random.Random) 
     if scaled >= size:
         return randomness.randint(0, scaled - size), 0, size
     return 0, randomness.randint(0, size - scaled), scaled
+
+
+def _shifted(image: Image.Image, shift: ColourShift, randomness: random.Random) -> Image.Image:
+    """Change contrast and brightness, and hue, saturation and value, either with probability 1/2."""
+    levels = np.arange(256)
+    if randomness.random() < 0.5:
+        contrast, brightness = (randomness.uniform(-limit, limit) for limit in (shift.contrast, shift.brightness))
+        table = (levels * (1 + contrast) + 255 * brightness).round().clip(0, 255)
+        image = image.point(table.astype(int).tolist() * 3)
+    if randomness.random() < 0.5:
+        limits = (shift.hue / 360 * 256, shift.saturation, shift.value)
+        hue, saturation, value = (levels + round(randomness.uniform(-limit, limit)) for limit in limits)
+        tables = np.concatenate([hue % 256, saturation.clip(0, 255), value.clip(0, 255)])
+        image = image.convert("HSV").point(tables.tolist()).convert("RGB")
+    return image
 
 
 def _jittered(pixels: Tensor, strength: float, randomness: random.Random) -> Tensor:

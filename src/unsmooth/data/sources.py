@@ -137,6 +137,21 @@ SOURCES = {
             unpack="unsmooth.data.cityscapes:unpack",
         ),
         Source(
+            name="voc2012",
+            archives=(
+                Archive(
+                    "VOCtrainval_11-May-2012.tar",
+                    "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+                    "md5:6cd6e144f989b92b3379bac3b3de84fd",
+                ),
+            ),
+            layout=(
+                "VOCdevkit/VOC2012/JPEGImages",
+                "VOCdevkit/VOC2012/SegmentationClass",
+                *(f"VOCdevkit/VOC2012/ImageSets/Segmentation/{side}.txt" for side in ("train", "val")),
+            ),
+        ),
+        Source(
             name="imdb",
             archives=(
                 Archive(

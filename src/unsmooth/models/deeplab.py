@@ -1,10 +1,11 @@
-"""DeepLabV3+ on a ResNet-101 of torchvision (Chen et al., ECCV 2018), as the released experiments build it."""
+"""DeepLabV3+ on ResNet-101, as the released experiments build it, and torchvision's DeepLabV3 on ResNet-50."""
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import resnet101
+from torchvision.models.segmentation import deeplabv3_resnet50
 
-__all__ = ["DeepLabV3Plus"]
+__all__ = ["DeepLabV3", "DeepLabV3Plus"]
 
 RATES = (6, 12, 18)  # of the dilated convolutions, those of output stride 16
 CHANNELS, LOW_CHANNELS = 256, 48
@@ -52,6 +53,36 @@ class DeepLabV3Plus(nn.Module):
         deep = self.pyramid(body.layer4(body.layer3(body.layer2(low))))
         joined = torch.cat([_resized(deep, low.shape[2:]), self.low(low)], dim=1)
         return _resized(self.head(joined), images.shape[2:])
+
+
+class DeepLabV3(nn.Module):
+    """ResNet-50 at output stride 8 and a pyramid of dilated convolutions, of torchvision, without auxiliary loss.
+
+    Args:
+        in_channels: 3, as the backbone takes.
+        num_classes: K.
+
+    Shape:
+        (N, 3, H, W) floating point to logits (N, K, H, W); 39,638,869 parameters with K = 21, of which the `backbone`
+        has 23,508,032. Training needs N > 1: the pyramid batch-normalises one mean of each image.
+
+    Raises:
+        ValueError: images of another number of channels.
+
+    References:
+        Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587, 2017.
+    """
+
+    def __init__(self, *, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        if in_channels != 3:
+            raise ValueError(f"in_channels must be 3, got {in_channels}")
+        network = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=False)
+        self.backbone, self.head = network.backbone, network.classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, K, H, W), bilinear between those of stride 8."""
+        return _resized(self.head(self.backbone(images)["out"]), images.shape[2:])
 
 
 class _Pyramid(nn.Module):

@@ -11,6 +11,7 @@ __all__ = [
     "Architecture",
     "CifarResNetSpec",
     "DeepLabV3PlusSpec",
+    "DeepLabV3Spec",
     "DenseNetSpec",
     "GlobalPoolingCnnSpec",
     "LstmSpec",
@@ -194,6 +195,17 @@ class DeepLabV3PlusSpec(Spec):
     pretrained: Pretrained = Field(None, description="source of the weights that the backbone starts from")
 
 
+class DeepLabV3Spec(Spec):
+    """DeepLabV3 on ResNet-50, for a class of each pixel (Chen et al., 2017)."""
+
+    target: ClassVar[str] = "unsmooth.models.deeplab:DeepLabV3"
+    inputs: ClassVar[str] = "scenes"
+    backbone: ClassVar[str] = "backbone"  # takes the weights that `pretrained` names
+
+    kind: Literal["deeplabv3"] = Field("deeplabv3", description="selects this form")
+    pretrained: Pretrained = Field(None, description="source of the weights that the backbone starts from")
+
+
 Architecture = Annotated[
     CifarResNetSpec
     | DenseNetSpec
@@ -205,6 +217,7 @@ Architecture = Annotated[
     | LstmSpec
     | GlobalPoolingCnnSpec
     | UNetSpec
-    | DeepLabV3PlusSpec,
+    | DeepLabV3PlusSpec
+    | DeepLabV3Spec,
     Field(discriminator="kind"),
 ]

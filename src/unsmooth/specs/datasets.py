@@ -22,6 +22,7 @@ __all__ = [
     "Newsgroups",
     "OnlineShoppers",
     "TinyImageNet",
+    "Voc2012",
 ]
 
 
@@ -204,6 +205,22 @@ class Cityscapes(_Published):
     split_seed: Seed = Field(0, description="seed of the choice of those scenes")
 
 
+class Voc2012(_Published):
+    """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015): 20 classes of objects and background."""
+
+    target: ClassVar[str] = "unsmooth.data.voc:index"
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "scenes"
+    sources: ClassVar[tuple[str, ...]] = ("voc2012",)
+    samples: ClassVar[int] = 2913
+
+    kind: Literal["voc2012"] = Field("voc2012", description="selects this form")
+    num_val: PositiveInt = Field(249, description="of the 1,449 validation images, those that fit scores")
+    num_train_logits: PositiveInt = Field(249, description="training images whose pixels' logits are kept, in part")
+    split_seed: Seed = Field(0, description="seed of the choice of those images")
+    image_size: PositiveInt = Field(480, description="longer side at test time, and side of the padded square, pixels")
+
+
 class Imdb(_Published):
     """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
 
@@ -274,6 +291,7 @@ Dataset = Annotated[
     | TinyImageNet
     | Cub200
     | Cityscapes
+    | Voc2012
     | ImageNet
     | Imdb
     | Newsgroups

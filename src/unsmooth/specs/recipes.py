@@ -11,6 +11,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Augmentation",
+    "ColourShift",
     "Constant",
     "Cosine",
     "CutMix",
@@ -129,14 +130,28 @@ class GradientClip(Spec):
     limit: PositiveFloat = Field(description="largest norm, or largest absolute value")
 
 
+class ColourShift(Spec):
+    """Changes of contrast and brightness, and of hue, saturation and value, either with probability 1/2."""
+
+    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="largest relative change of contrast")
+    brightness: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="largest change; 1 is black to white")
+    hue: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="largest turn, degrees")
+    saturation: Annotated[float, Field(ge=0, le=255)] = Field(0.0, description="largest change, levels of 0 to 255")
+    value: Annotated[float, Field(ge=0, le=255)] = Field(0.0, description="largest change, levels of 0 to 255")
+
+
 class SceneCrop(Spec):
     """A square part of a scene at a random scale, black and unlabelled beyond its borders, in other colours."""
 
     size: PositiveInt = Field(description="side of the square, pixels")
+    longest: PositiveInt | None = Field(
+        None, description="longer side of a scene at scale 1, pixels; null is its own", exclude_if=left_at(None)
+    )
     rescale: tuple[PositiveFloat, PositiveFloat] = Field((0.5, 2.0), description="smallest and largest scale")
     jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="largest relative change of brightness, contrast and saturation"
     )
+    shift: ColourShift | None = Field(None, description="changes by addition", exclude_if=left_at(None))
 
 
 class Augmentation(Spec):
