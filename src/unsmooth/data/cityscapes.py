@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unsmooth.data.arrays import IGNORED, DatasetError
 from unsmooth.data.extract import members, new_folder, write_member
+from unsmooth.data.imagenet import MEAN, STD
 from unsmooth.data.scene_files import SceneManifest, divide_scenes, write_scene_files
 
 __all__ = ["CLASSES", "LABELS", "index", "unpack"]
@@ -35,7 +36,6 @@ CLASSES = {
     33: "bicycle",
 }
 LABELS = [[*CLASSES].index(label) if label in CLASSES else IGNORED for label in range(max(CLASSES) + 1)]
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 IMAGE, LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
