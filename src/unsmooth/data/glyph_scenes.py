@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from unsmooth.data.arrays import IGNORED, Manifest, Split, write_dataset
-from unsmooth.data.glyphs import FONTS, MASTER_SIZE, draw_masters
+from unsmooth.data.arrays import IGNORED, Manifest, Split
+from unsmooth.data.glyphs import FONTS, MASTER_SIZE, draw_masters, write_drawn
 
 __all__ = ["CLASSES", "build"]
 
@@ -53,18 +53,14 @@ def build(
         The manifest; targets are (N, H, W), `IGNORED` on edges.
     """
     masters = draw_masters(LETTERS)
-    splits = {}
-    for index, (name, count) in enumerate({"train": num_train, "val": num_val, "test": num_test}.items()):
-        generator = torch.Generator().manual_seed(seed * 1000 + index)
-        splits[name] = _sample(masters, count, image_size, letters, noise, generator)
-    pixels = splits["train"].inputs.double() / 255
-    return write_dataset(
+    sizes = {"train": num_train, "val": num_val, "test": num_test}
+    return write_drawn(
         folder,
-        splits,
+        sizes,
+        lambda count, generator: _sample(masters, count, image_size, letters, noise, generator),
         dataset=dataset,
         classes=CLASSES,
-        mean=[round(float(pixels.mean()), 4)],
-        std=[round(float(pixels.std()), 4)],
+        seed=seed,
     )
 
 

@@ -6,7 +6,7 @@ training images leave room to overfit: the regime of the paper's image tasks, in
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unsmooth.data.arrays import Manifest, Split, write_dataset
 
-__all__ = ["CLASSES", "FONTS", "MASTER_SIZE", "build", "draw_masters"]
+__all__ = ["CLASSES", "FONTS", "MASTER_SIZE", "build", "draw_masters", "write_drawn"]
 
 CLASSES = list(string.ascii_uppercase + string.ascii_lowercase + string.digits)
 # Every text font of matplotlib's font folder; the rest are symbol fonts without these characters.
@@ -63,19 +63,41 @@ def build(
         The manifest.
     """
     masters = draw_masters(CLASSES)
-    splits = {}
-    for index, (name, count) in enumerate({"train": num_train, "val": num_val, "test": num_test}.items()):
-        generator = torch.Generator().manual_seed(seed * 1000 + index)
-        splits[name] = _sample(masters, count, image_size, noise, distortion, generator)
-    pixels = splits["train"].inputs.double() / 255
-    return write_dataset(
+    sizes = {"train": num_train, "val": num_val, "test": num_test}
+    return write_drawn(
         folder,
-        splits,
+        sizes,
+        lambda count, generator: _sample(masters, count, image_size, noise, distortion, generator),
         dataset=dataset,
         classes=CLASSES,
-        mean=[round(float(pixels.mean()), 4)],
-        std=[round(float(pixels.std()), 4)],
+        seed=seed,
     )
+
+
+def write_drawn(
+    folder: Path,
+    sizes: Mapping[str, int],
+    draw: Callable[[int, torch.Generator], Split],
+    *,
+    dataset: str,
+    classes: list[str],
+    seed: int,
+) -> Manifest:
+    """Draw each split by its own generator and write grey images, normalised by mean and deviation of the first split.
+
+    Args:
+        folder, dataset, classes: see `write_dataset`.
+        sizes: samples by split.
+        draw: returns so many samples, uint8 images (N, 1, H, W), from the generator alone.
+        seed: with the place of the split, that of its generator.
+    """
+    splits = {
+        name: draw(count, torch.Generator().manual_seed(seed * 1000 + place))
+        for place, (name, count) in enumerate(sizes.items())
+    }
+    pixels = next(iter(splits.values())).inputs.double() / 255
+    mean, std = [round(float(pixels.mean()), 4)], [round(float(pixels.std()), 4)]
+    return write_dataset(folder, splits, dataset=dataset, classes=classes, mean=mean, std=std)
 
 
 def draw_masters(characters: Sequence[str]) -> Tensor:
