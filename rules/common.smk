@@ -84,18 +84,7 @@ def check_writable(*folders):
 
 SETTINGS, EXPERIMENTS, SELECTED = load_all()
 DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.has_models}
-COMPARED = {  # what the scorecard tells of an experiment that has a counterpart in print
-    name: {
-        "published": [result.model_dump(exclude_none=True) for result in found.published],
-        "deviations": [
-            {"what": entry.what, "why": entry.why, "switchable": entry.as_released is not None}
-            for entry in found.deviations
-        ],
-        "as_released": found.as_released,
-    }
-    for name, found in EXPERIMENTS.items()
-    if found.has_models and (found.published or found.deviations)
-}
+COMPARED = {name: told for name, found in EXPERIMENTS.items() if (told := found.compared)}
 SCORECARD = (
     ["results/tables/scorecard.md", "results/figures/scorecard.png"]
     if any(entry["published"] for entry in COMPARED.values())

@@ -309,11 +309,11 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that every table and figure is what the workflow made, from the models, code and settings of today.
+    """Check that every table, figure and page is what the workflow made, from the models, code and settings of today.
 
     All files are hashed and compared with the records of the jobs that made them. Exit status 1 if a file is missing,
-    changed, unrecorded, or older than its inputs, its code or the configuration; each is named, with the tables and
-    figures that rest on it.
+    changed, unrecorded, or older than its inputs, its code or the configuration; each is named, with the tables,
+    figures and pages that rest on it.
     """
     from dataclasses import asdict
 

@@ -137,6 +137,11 @@ class Grid(Spec):
         keys.sort(key=lambda name: -max(self.alphas(name)))
         return keys if keys and max(self.alphas(keys[0])) > 0 else []
 
+    @property
+    def compared(self) -> dict[str, Any]:
+        """Return what the scorecard tells of it as plain data; nothing where it has no counterpart in print."""
+        return {}
+
     def alphas(self, loss: str) -> list[float]:
         """Return the strengths of a loss; a loss without one has the single strength 0."""
         return list(getattr(self.losses[loss], "alpha", [0.0]))
@@ -264,6 +269,20 @@ class ModelExperiment(Grid):
     def dense(self) -> bool:
         """Return whether each pixel has a target of its own."""
         return self.dataset.inputs == "scenes"
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """Return what the scorecard tells of it as plain data; nothing where it has no counterpart in print."""
+        if not (self.published or self.deviations):
+            return {}
+        return {
+            "published": [result.model_dump(exclude_none=True) for result in self.published],
+            "deviations": [
+                {"what": entry.what, "why": entry.why, "switchable": entry.as_released is not None}
+                for entry in self.deviations
+            ],
+            "as_released": self.as_released,
+        }
 
     @property
     def dataset_id(self) -> str:

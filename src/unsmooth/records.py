@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from unsmooth.files import atomic_path, sha256_of
-from unsmooth.provenance import PACKAGE, canonical_json, git_commit, source_digest, versions
+from unsmooth.provenance import PACKAGE, canonical_json, source_digest, versions
 
 __all__ = [
     "ChangedFileError",
     "Record",
     "RecordError",
     "checked_digests",
+    "code_digests",
     "read_record",
     "record_path",
     "source_file",
-    "used_code",
     "write_records",
 ]
 
@@ -49,8 +49,9 @@ class Record:
         rule: the rule of the workflow that made it.
         inputs: SHA-256 of what it was made from, by path relative to the working directory of the workflow.
         params: the job's parameters; settings are canonical JSON.
-        code: `unsmooth.provenance.source_digest` of the script and of every module of this package that it loaded.
-        git_commit: commit of the checkout, with "+" for local changes.
+        code: `unsmooth.provenance.source_digest`, when the job began, of the script and of every module of this package
+            that it loaded.
+        git_commit: commit of the checkout when the job began, with "+" for local changes.
         versions: those of Python and of the libraries that decide results.
     """
 
@@ -98,12 +99,17 @@ def write_records(
     rule: str,
     inputs: Mapping[str, str],
     params: Mapping[str, Any],
-    script: Path,
+    code: Mapping[str, str],
+    git_commit: str,
 ) -> None:
-    """Write a record for each of `outputs`, which `script` has just made in this process; see `Record`."""
-    code, commit, libraries = used_code(script), git_commit(), versions(*VERSIONED)
+    """Write a record for each of `outputs`, which this process has just made; see `Record`.
+
+    Args:
+        code: `code_digests` of when the job began; those of modules that it did not load are left out.
+    """
+    used, libraries = _used(code), versions(*VERSIONED)
     for path in outputs:
-        record = Record(sha256_of(path), rule, dict(inputs), dict(params), code, commit, libraries)
+        record = Record(sha256_of(path), rule, dict(inputs), dict(params), used, git_commit, libraries)
         content = asdict(record)
         with atomic_path(record_path(path)) as temporary:
             text = json.dumps(content | {"record_sha256": _digest(content)}, indent=1)
@@ -126,17 +132,22 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def used_code(script: Path) -> dict[str, str]:
-    """Return the digest of `script` and of every module of this package that this process has loaded."""
-    loaded = [Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))]
-    ours = {path for path in loaded if path.is_relative_to(PACKAGE)} - {PACKAGE / "__init__.py"}  # it only names things
-    names = {f"{SCRIPTS}/{script.name}": script} | {path.relative_to(PACKAGE.parent).as_posix(): path for path in ours}
-    return {name: source_digest(path) for name, path in sorted(names.items())}
+def code_digests(script: Path) -> dict[str, str]:
+    """Return the digest of `script` and of every module of this package as they are now, by the name of the file."""
+    modules = {path.relative_to(PACKAGE.parent).as_posix(): path for path in PACKAGE.rglob("*.py")}
+    del modules[f"{PACKAGE.name}/__init__.py"]  # it only names things
+    files = {f"{SCRIPTS}/{script.name}": script} | modules
+    return {name: source_digest(path) for name, path in sorted(files.items())}
 
 
 def source_file(name: str) -> Path:
     """Return the file that a key of `Record.code` names: a module of this package, or a script of its checkout."""
     return (PACKAGE.parents[1] if name.startswith(SCRIPTS) else PACKAGE.parent) / name
+
+
+def _used(code: Mapping[str, str]) -> dict[str, str]:
+    loaded = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    return {name: digest for name, digest in code.items() if name.startswith(SCRIPTS) or source_file(name) in loaded}
 
 
 def _digest(content: dict[str, Any]) -> str:

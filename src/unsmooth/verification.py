@@ -1,9 +1,10 @@
 """Are results still what their records say: nothing missing, changed, or older than its model, code or configuration?
 
 Every file that a job makes has a record (see `unsmooth.records`) with its SHA-256 and those of what it was made from.
-So the records tie each table and figure to the curves, scores, logits, model and dataset manifest behind it. A file is
+So the records tie each table, figure and page to the curves, scores, logits, model and dataset manifest behind it. A
+file is
 
-- missing, where a table or figure rests on it and it is not there;
+- missing, where a table, figure or page rests on it and it is not there;
 - changed, where it is not the one that its job wrote;
 - stale, where its job read another file, ran other code or had other settings than there are now;
 - unrecorded, where no record tells of it.
@@ -15,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
-from unsmooth.experiment import Config, Experiment, experiment_path, load_config, load_experiment
+from unsmooth.experiment import Config, Experiment, Grid, ModelExperiment, experiment_path, load_config, load_experiment
 from unsmooth.files import sha256_of
 from unsmooth.provenance import canonical_json, source_digest
 from unsmooth.records import RECORDS, Record, RecordError, read_record, source_file
@@ -25,7 +27,10 @@ from unsmooth.records import RECORDS, Record, RecordError, read_record, source_f
 __all__ = ["Finding", "Verification", "VerificationError", "verify"]
 
 RESULTS = RECORDS.parent
-DRAWN = ("tables", "figures")
+DRAWN = ("tables", "figures", "report")
+EXPORTED = f"{RESULTS}/report/report.html"  # by snakemake --report, which is no job
+TOLD = {"settings", "scores", "training", "pixels", "descriptions", "experiments", "compared"}  # compared parameters
+OF_ALL_EXPERIMENTS = ("merge_summaries", "write_scorecard", "write_report")
 Problem = Literal["missing", "changed", "stale", "unrecorded"]
 
 
@@ -49,7 +54,8 @@ class Verification:
     Attributes:
         files: files whose content was compared.
         findings: sorted by problem and reason; empty where all is well.
-        affected: the tables and figures that rest on what was found.
+        affected: the tables, figures and pages that rest on what was found.
+        settings_compared: whether there was a configuration to compare with.
         commits: of the code that made the results.
         versions: of Python and libraries that made the results, by name.
     """
@@ -57,19 +63,22 @@ class Verification:
     files: int
     findings: list[Finding] = field(default_factory=list)
     affected: list[str] = field(default_factory=list)
+    settings_compared: bool = True
     commits: list[str] = field(default_factory=list)
     versions: dict[str, list[str]] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """Return a sentence for each reason, with the first of the files that it holds for, and what follows."""
+        """Return the counts, a sentence for each reason with the first files that it holds for, and what follows."""
         paths = defaultdict(list)
         for finding in self.findings:
             paths[finding.reason].append(finding.path)
+        wrong = {finding.path for finding in self.findings}
         made_by = ", ".join(f"{name} {' and '.join(found)}" for name, found in self.versions.items())
         return [
+            f"{self.files:,} files compared with their records, {len(wrong):,} not as they should be.",
+            *([] if self.settings_compared else ["Settings not compared: no configuration given."]),
             *(f"{_listed(found)} {reason}." for reason, found in paths.items()),
-            *(f"In doubt: {path}" for path in self.affected),
-            f"{self.files:,} files compared with their records, {len(self.findings):,} not as they should be.",
+            *(f"In doubt: {path}" for path in _folded(self.affected)),
             f"Made by commit {' and '.join(self.commits)}, {made_by}.",
         ]
 
@@ -79,14 +88,15 @@ def verify(results: Path, configs: Sequence[Path] = ()) -> Verification:
 
     Args:
         results: the results folder of a workflow; what lies outside, such as datasets, is looked for beside it.
-        configs: configuration files, each laid over those before it; without any, settings are not compared.
+        configs: configuration files, each laid over those before it; without any, settings are not compared. Paths in
+            them are relative to the folder of `results`, names are of files in experiments/ beside the first of them.
 
     Raises:
         VerificationError: the folder has no records.
         ConfigError: a configuration is wrong.
     """
-    folder = results / "provenance"
-    if not folder.is_dir():
+    folder = results / RECORDS.name
+    if not any(folder.rglob("*.json")):
         raise VerificationError(f"{results} has no records of jobs: expected them in {folder}")
     return _Results(results, configs).verification()
 
@@ -95,9 +105,13 @@ class _Results:
     """The files and records below a results folder."""
 
     def __init__(self, results: Path, configs: Sequence[Path]) -> None:
-        self.folder = results
+        self.folder = results.absolute()
         self.config = load_config(configs) if configs else None
-        self.cells = _cells(self.config, configs[0].parent / "experiments") if self.config else {}
+        self.experiments: dict[str, Grid] = {}
+        for entry in self.config.experiments if self.config else ():
+            source = self.folder.parent / experiment_path(entry, configs[0].absolute().parent / "experiments")
+            self.experiments[source.stem] = load_experiment(source)
+        self.cells = {cell.folder: cell for name, found in self.experiments.items() for cell in found.cells(name)}
         self.records: dict[str, Record] = {}  # by the file that it tells of
         self.damaged: list[Finding] = []
         for path in sorted((results / RECORDS.name).rglob("*.json")):
@@ -124,6 +138,7 @@ class _Results:
             files=sum(digest is not None for digest in self.read.values()),
             findings=sorted(findings),
             affected=self._resting_on({finding.path for finding in findings}),
+            settings_compared=self.config is not None,
             commits=sorted({record.git_commit for record in self.records.values()}),
             versions={name: sorted(found) for name, found in libraries.items()},
         )
@@ -151,14 +166,34 @@ class _Results:
             yield f"was made with {name} {_shown(was)}, the configuration has {_shown(now)}"
 
     def _changed_settings(self, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
-        if self.config is None:
-            return
-        for param in {"settings", "scores"} & set(record.params):
-            for name, was in json.loads(record.params[param]).items():
-                yield from _differences(name, was, self.config.setting(name))
-        wanted = self.cells.get(Path(path).parent.as_posix())
-        if "training" in record.params and wanted is not None:
-            yield from _differences("training", json.loads(record.params["training"]), wanted)
+        if self.config is not None:
+            for name, was, now in self._settings(self.config, path, record):
+                yield from _differences(name, was, json.loads(canonical_json(now)))  # as a record holds it
+
+    def _settings(self, config: Config, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
+        """Yield what the job was told of the configuration by name, and what it would be told now."""
+        told = {param: json.loads(record.params[param]) for param in TOLD & set(record.params)}
+        for name, was in (told.get("settings", {}) | told.get("scores", {})).items():
+            yield name, was, config.setting(name)
+        experiment, cell = self.experiments.get(Path(path).parts[2]), self.cells.get(Path(path).parent.as_posix())
+        if "training" in told and cell and isinstance(experiment, Experiment):
+            yield "training", told["training"], experiment.training(cell)
+        if "pixels" in told and isinstance(experiment, ModelExperiment):
+            yield "pixels", told["pixels"], experiment.pixels.model_dump(include=set(told["pixels"]))
+        if "descriptions" in told:
+            now = {name: found.description for name, found in self.experiments.items()}
+            yield "descriptions", told["descriptions"], now
+        for param in told.keys() & {"experiments", "compared"}:  # they may tell of experiments that did not run, too
+            for name, found in self.experiments.items():
+                yield name, told[param].get(name, {}), found.compared
+        if record.rule in OF_ALL_EXPERIMENTS:
+            was = sorted(Path(source).parent.name for source in record.inputs if source.endswith("/summary.csv"))
+            every = record.rule == "merge_summaries"  # the others read those with a counterpart in print
+            yield (
+                "experiments",
+                was,
+                sorted(name for name, found in self.experiments.items() if every or found.compared),
+            )
 
     def _changed_sources(self, record: Record) -> Iterator[Finding]:
         """Compare what no job made, such as logits from elsewhere."""
@@ -173,12 +208,12 @@ class _Results:
                 yield Finding("missing", "is in the configuration, but was never made", folder)
 
     def _unrecorded(self) -> Iterator[Finding]:
-        damaged = {finding.path for finding in self.damaged}
+        known = {*self.records, *(finding.path for finding in self.damaged), EXPORTED}
         for room in ("cells", *DRAWN):
             for path in sorted((self.folder / room).rglob("*")):
                 name = (RESULTS / path.relative_to(self.folder)).as_posix()
                 unfinished = path.name == "checkpoint.pt" or path.name.startswith(".")
-                if path.is_file() and not unfinished and name not in {*self.records, *damaged}:
+                if path.is_file() and not unfinished and name not in known:
                     yield Finding("unrecorded", "has no record of where it comes from", name)
 
     def _difference(self, path: str, since: str) -> Finding:
@@ -208,25 +243,13 @@ class _Results:
         return {record.sha256: path for path, record in self.records.items()}
 
     def _resting_on(self, paths: set[str]) -> list[str]:
-        """Return the tables and figures among `paths` and all that was made from them."""
+        """Return what is drawn among `paths` and all that was made from them."""
         reached: set[str] = set()
         pending = set(paths)
         while pending:
             reached |= pending
             pending = {path for path, record in self.records.items() if pending & set(record.inputs)} - reached
         return sorted(filter(_is_drawn, reached))
-
-
-def _cells(config: Config, folder: Path) -> dict[str, dict[str, Any] | None]:
-    """Return what decides the weights of every cell, by the cell's folder; None for logits from elsewhere."""
-    cells: dict[str, dict[str, Any] | None] = {}
-    for path in (experiment_path(entry, folder) for entry in config.experiments):
-        found = load_experiment(path)
-        for cell in found.cells(path.stem):
-            # As a record holds it.
-            training = json.loads(canonical_json(found.training(cell))) if isinstance(found, Experiment) else None
-            cells[cell.folder] = training
-    return cells
 
 
 def _is_drawn(path: str) -> bool:
@@ -245,12 +268,31 @@ def _differences(name: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]
     if isinstance(was, dict) and isinstance(now, dict):
         for key in {**was, **now}:
             yield from _differences(f"{name}.{key}", was.get(key), now.get(key))
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for index, pair in enumerate(zip(was, now, strict=True)):
+            yield from _differences(f"{name}[{index}]", *pair)
     elif was != now:
         yield name, was, now
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
-    return "none" if value is None else json.dumps(value)
+    return "none" if value is None else shorten(json.dumps(value), 200, placeholder=" ...")
+
+
+def _folded(paths: Sequence[str]) -> list[str]:
+    """Write files that differ in their suffix alone as one.
+
+    Example:
+        >>> _folded(["max_logit.csv", "max_logit.pdf", "summary.csv"])
+        ['max_logit.{csv,pdf}', 'summary.csv']
+    """
+    suffixes = defaultdict(list)
+    for path in paths:
+        stem, _, suffix = path.rpartition(".")
+        suffixes[stem].append(suffix)
+    return [
+        f"{stem}.{found[0] if len(found) == 1 else '{' + ','.join(found) + '}'}" for stem, found in suffixes.items()
+    ]
 
 
 def _listed(paths: Sequence[str], most: int = 3) -> str:

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,16 @@ from typer.testing import CliRunner
 
 from unsmooth.cli import app
 from unsmooth.experiment import load_experiment
-from unsmooth.provenance import canonical_json
-from unsmooth.records import ChangedFileError, RecordError, checked_digests, record_path, write_records
+from unsmooth.provenance import PACKAGE, canonical_json, git_commit, source_digest
+from unsmooth.records import (
+    ChangedFileError,
+    RecordError,
+    checked_digests,
+    code_digests,
+    read_record,
+    record_path,
+    write_records,
+)
 from unsmooth.verification import VerificationError, verify
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "score.py"
@@ -17,6 +27,8 @@ MANIFEST = "resources/gaussians/manifest.json"
 CE, LS = (f"results/cells/study/mlp/{loss}/seed-0" for loss in ("ce_alpha-0", "ls_alpha-0.2"))
 SUMMARY = "results/tables/study/summary.csv"
 FIGURE = "results/figures/study/mlp/degradation.png"
+CONTENT, PAGE = "results/report/study.json", "results/report/index.html"
+MERGED = "results/tables/summary.csv"
 
 
 def done(rule, outputs, inputs, content, *, params=None):
@@ -24,13 +36,38 @@ def done(rule, outputs, inputs, content, *, params=None):
     for path in map(Path, outputs):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{path.name} {content}\n")
-    write_records(outputs, rule=rule, inputs=checked_digests(inputs), params=params or {}, script=SCRIPT)
+    write_records(
+        outputs,
+        rule=rule,
+        inputs=checked_digests(inputs),
+        params=params or {},
+        code=code_digests(SCRIPT),
+        git_commit=git_commit(),
+    )
 
 
 def train(cell, content, experiment):
     (found,) = (found for found in experiment.cells("study") if found.folder == cell)
     params = {"training": canonical_json(experiment.training(found)), "checkpoint": f"{cell}/checkpoint.pt"}
     done("train", [f"{cell}/model.safetensors", f"{cell}/run.json"], [MANIFEST], content, params=params)
+
+
+def report(names, told):
+    """Make the summary of all experiments `names`, and the page, which is told `told` of them."""
+    done("merge_summaries", [MERGED], [f"results/tables/{name}/summary.csv" for name in names], "merged")
+    for name in names:
+        done("explore", [f"results/report/{name}.json"], [f"results/tables/{name}/summary.csv"], f"of {name}")
+    params = {"descriptions": canonical_json(dict.fromkeys(names, "A test.")), "compared": canonical_json(told)}
+    inputs = [
+        *(f"results/report/{name}.json" for name in names),
+        *(f"results/tables/{name}/summary.csv" for name in told),
+    ]
+    done("write_report", [PAGE], inputs, "written", params=params)
+
+
+def edit_yaml(path, **changes):
+    path = Path(path)
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
 
 
 def dump_logits(cell):
@@ -152,8 +189,7 @@ def test_model_of_an_earlier_dataset_is_stale(results):
 
 
 def test_changed_and_new_settings_are_named_by_key(results):
-    config = yaml.safe_load(Path("config.yaml").read_text())
-    Path("config.yaml").write_text(yaml.safe_dump(config | {"figures": {"width": 6}}))
+    edit_yaml("config.yaml", figures={"width": 6})
     study = yaml.safe_load(Path("experiments/study.yaml").read_text())
     study["recipe"]["epochs"], study["seeds"] = 3, [0, 1]
     Path("experiments/study.yaml").write_text(yaml.safe_dump(study))
@@ -165,6 +201,94 @@ def test_changed_and_new_settings_are_named_by_key(results):
         *((f"{cell[:-1]}1", "missing", "is in the configuration, but was never made") for cell in (CE, LS)),
     }
     assert reasons(results) == set()
+
+
+def test_page_is_compared_and_in_doubt_like_tables_and_figures(results):
+    report(["study"], {})
+    Path("results/report/report.html").write_text("exported by snakemake --report")
+    assert reasons(results, Path("config.yaml")) == set()
+
+    flip_one_bit(Path(f"{LS}/model.safetensors"))
+    assert verify(results).affected == [FIGURE, PAGE, CONTENT, SUMMARY, MERGED]
+
+    Path(PAGE).unlink()
+    Path("results/report/by_hand.json").write_text("{}")
+    assert reasons(results) >= {
+        (PAGE, "missing", "is missing"),
+        ("results/report/by_hand.json", "unrecorded", "has no record of where it comes from"),
+    }
+
+
+def test_dropped_experiment_that_is_still_told_of_is_named(results):
+    done("collect", ["results/tables/other/summary.csv"], [], "of another experiment")
+    report(["other", "study"], {})
+
+    assert reasons(results, Path("config.yaml")) == {
+        (MERGED, "stale", 'was made with experiments ["other", "study"], the configuration has ["study"]'),
+        (PAGE, "stale", 'was made with descriptions.other "A test.", the configuration has none'),
+    }
+
+
+def test_changed_published_numbers_are_named(results):
+    published = [{"loss": "ce", "error": 23.0, "source": "a table"}]
+    edit_yaml("experiments/study.yaml", published=published)
+    told = {"study": load_experiment(Path("experiments/study.yaml")).compared}
+    report(["study"], told)
+    scorecard = "results/tables/scorecard.csv"
+    done("write_scorecard", [scorecard], [SUMMARY], "compared", params={"experiments": canonical_json(told)})
+    assert reasons(results, Path("config.yaml")) == set()
+
+    edit_yaml("experiments/study.yaml", published=[published[0] | {"error": 24.0}], description="Another.")
+
+    changed = "was made with study.published[0].error 23.0, the configuration has 24.0"
+    assert reasons(results, Path("config.yaml")) == {
+        (scorecard, "stale", changed),
+        (PAGE, "stale", changed),
+        (PAGE, "stale", 'was made with descriptions.study "A test.", the configuration has "Another."'),
+    }
+
+
+def test_changed_choice_of_pixels_is_named(results):
+    logits = f"{CE}/logits/val.safetensors"
+    params = {"pixels": canonical_json({"per_scene": 100, "seed": 0})}
+    done("dump_logits", [logits], [f"{CE}/model.safetensors"], "of pixels", params=params)
+
+    assert reasons(results, Path("config.yaml")) == {
+        (logits, "stale", "was made with pixels.per_scene 100, the configuration has 200"),
+    }
+
+
+def test_paths_of_experiments_are_relative_to_the_folder_of_the_run(results, tmp_path, monkeypatch):
+    edit_yaml("config.yaml", experiments=["experiments/study.yaml"])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert reasons(Path("../results"), Path("../config.yaml")) == set()
+
+
+def test_record_tells_of_the_code_with_which_the_job_began(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "src" / "unsmooth")
+    script = tmp_path / "edited.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from types import SimpleNamespace\n"
+        "from unsmooth import files, jobs\n"
+        "parts = {'input': [], 'output': ['out.txt'], 'log': ['out.log'], 'params': {}, 'rule': 'edited'}\n"
+        "with jobs.job(SimpleNamespace(**parts), __file__):\n"
+        "    Path('out.txt').write_text('1')\n"
+        "    for edited in (files.__file__, __file__):\n"
+        "        with open(edited, 'a') as file:\n"
+        "            file.write('CHANGED = 1\\n')\n"
+    )
+    began = source_digest(PACKAGE / "files.py"), source_digest(script)
+    environment = {"PYTHONPATH": str(tmp_path / "src")}
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 0, (tmp_path / "out.log").read_text()
+
+    code = read_record(tmp_path / record_path("out.txt")).code
+
+    assert (code["unsmooth/files.py"], code["workflow/scripts/edited.py"]) == began
+    assert "unsmooth/jobs.py" in code and "unsmooth/training.py" not in code
 
 
 def test_file_without_a_record_is_named(results):
@@ -208,6 +332,8 @@ def test_job_takes_what_no_job_made(tmp_path):
 
 
 def test_folder_without_records_is_refused(tmp_path):
+    (tmp_path / "provenance" / "results").mkdir(parents=True)
+
     with pytest.raises(VerificationError, match="has no records of jobs"):
         verify(tmp_path)
 
@@ -219,14 +345,21 @@ def run(*arguments):
 def test_command_says_what_is_wrong_and_exits_with_1(results):
     assert run("results").exit_code == 0
     assert "9 files compared with their records, 0 not as they should be." in run("results").stdout
+    done("draw_degradation", [FIGURE, FIGURE.replace("png", "csv")], [SUMMARY], "drawn", params={"settings": "{}"})
+    done("build_dataset", [MANIFEST], [], "of other data")
     flip_one_bit(Path(f"{LS}/model.safetensors"))
+    shutil.move("config.yaml", "settings.yaml")
 
     found = run("results")
 
     assert found.exit_code == 1
-    assert found.stdout.splitlines()[:3] == [
+    assert found.stdout.splitlines()[:-1] == [
+        "10 files compared with their records, 4 not as they should be.",
+        "Settings not compared: no configuration given.",
         f"{LS}/model.safetensors has changed since train wrote it.",
-        f"In doubt: {FIGURE}",
+        f"{CE}/model.safetensors, {CE}/run.json, {LS}/model.safetensors and 1 more: each was made from another "
+        f"{MANIFEST}.",
+        f"In doubt: {FIGURE.replace('png', '{csv,png}')}",
         f"In doubt: {SUMMARY}",
     ]
 
