@@ -19,7 +19,16 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
-from unsmooth.experiment import Config, Experiment, Grid, ModelExperiment, experiment_path, load_config, load_experiment
+from unsmooth.experiment import (
+    Cell,
+    Config,
+    Experiment,
+    Grid,
+    ModelExperiment,
+    experiment_path,
+    load_config,
+    load_experiment,
+)
 from unsmooth.files import sha256_of
 from unsmooth.provenance import canonical_json, source_digest
 from unsmooth.records import RECORDS, Record, RecordError, read_record, source_file
@@ -175,7 +184,8 @@ class _Results:
         told = {param: json.loads(record.params[param]) for param in TOLD & set(record.params)}
         for name, was in (told.get("settings", {}) | told.get("scores", {})).items():
             yield name, was, config.setting(name)
-        experiment, cell = self.experiments.get(Path(path).parts[2]), self.cells.get(Path(path).parent.as_posix())
+        cell = self._cell(path)
+        experiment = self.experiments[cell.experiment] if cell else None
         if "training" in told and cell and isinstance(experiment, Experiment):
             yield "training", told["training"], experiment.training(cell)
         if "pixels" in told and isinstance(experiment, ModelExperiment):
@@ -188,12 +198,12 @@ class _Results:
                 yield name, told[param].get(name, {}), found.compared
         if record.rule in OF_ALL_EXPERIMENTS:
             was = sorted(Path(source).parent.name for source in record.inputs if source.endswith("/summary.csv"))
-            every = record.rule == "merge_summaries"  # the others read those with a counterpart in print
-            yield (
-                "experiments",
-                was,
-                sorted(name for name, found in self.experiments.items() if every or found.compared),
-            )
+            in_print = sorted(name for name, found in self.experiments.items() if found.compared)
+            yield "experiments", was, sorted(self.experiments) if record.rule == "merge_summaries" else in_print
+
+    def _cell(self, path: str) -> Cell | None:
+        """Return the cell whose file it is; None for other files, and cells that are not in the configuration."""
+        return next((self.cells[folder] for folder in map(str, Path(path).parents) if folder in self.cells), None)
 
     def _changed_sources(self, record: Record) -> Iterator[Finding]:
         """Compare what no job made, such as logits from elsewhere."""
