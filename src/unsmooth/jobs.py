@@ -10,7 +10,7 @@ from typing import Any
 
 from unsmooth.files import remove_leftovers
 from unsmooth.provenance import git_commit
-from unsmooth.records import checked_digests, code_digests, record_path, write_records
+from unsmooth.records import checked_digests, code_texts, record_path, write_records
 
 __all__ = ["job", "job_log"]
 
@@ -25,7 +25,7 @@ def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakem
         script: the script's own file.
     """
     with job_log(snakemake.log[0]):
-        code, commit = code_digests(Path(script)), git_commit()  # of what runs, also where files are edited meanwhile
+        code, commit = code_texts(Path(script)), git_commit()  # of what runs, also where files are edited meanwhile
         inputs = checked_digests(snakemake.input)
         for path in snakemake.output:
             remove_leftovers(path)

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["canonical_json", "code_hash", "git_commit", "source_digest", "versions"]
+__all__ = ["canonical_json", "code_hash", "git_commit", "source_digest", "text_digest", "versions"]
 
 PACKAGE = Path(__file__).parent
 
@@ -43,8 +43,17 @@ def code_hash(*sources: str | Path) -> str:
 
 @cache
 def source_digest(path: Path) -> str:
-    """Return the SHA-256 of what a Python file says, without comments, docstrings and formatting."""
-    return hashlib.sha256(ast.unparse(_tree(path)).encode()).hexdigest()
+    """Return the `text_digest` of a Python file."""
+    return _digest(_tree(path))
+
+
+def text_digest(text: str) -> str:
+    """Return the SHA-256 of what Python source says, without comments, docstrings and formatting."""
+    return _digest(_bare(text))
+
+
+def _digest(tree: ast.Module) -> str:
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
 def git_commit() -> str:
@@ -74,7 +83,11 @@ def _git(*arguments: str) -> str:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _bare(path.read_text(encoding="utf-8"))
+
+
+def _bare(text: str) -> ast.Module:
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             match node.body:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from unsmooth.files import atomic_path, sha256_of
-from unsmooth.provenance import PACKAGE, canonical_json, source_digest, versions
+from unsmooth.provenance import PACKAGE, canonical_json, text_digest, versions
 
 __all__ = [
     "ChangedFileError",
     "Record",
     "RecordError",
     "checked_digests",
-    "code_digests",
+    "code_texts",
     "read_record",
     "record_path",
     "source_file",
@@ -49,7 +49,7 @@ class Record:
         rule: the rule of the workflow that made it.
         inputs: SHA-256 of what it was made from, by path relative to the working directory of the workflow.
         params: the job's parameters; settings are canonical JSON.
-        code: `unsmooth.provenance.source_digest`, when the job began, of the script and of every module of this package
+        code: `unsmooth.provenance.text_digest`, when the job began, of the script and of every module of this package
             that it loaded.
         git_commit: commit of the checkout when the job began, with "+" for local changes.
         versions: those of Python and of the libraries that decide results.
@@ -105,7 +105,7 @@ def write_records(
     """Write a record for each of `outputs`, which this process has just made; see `Record`.
 
     Args:
-        code: `code_digests` of when the job began; those of modules that it did not load are left out.
+        code: `code_texts` of when the job began; modules that it did not load are left out.
     """
     used, libraries = _used(code), versions(*VERSIONED)
     for path in outputs:
@@ -132,12 +132,12 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def code_digests(script: Path) -> dict[str, str]:
-    """Return the digest of `script` and of every module of this package as they are now, by the name of the file."""
+def code_texts(script: Path) -> dict[str, str]:
+    """Return the source of `script` and of every module of this package as it is now, by the name of the file."""
     modules = {path.relative_to(PACKAGE.parent).as_posix(): path for path in PACKAGE.rglob("*.py")}
     del modules[f"{PACKAGE.name}/__init__.py"]  # it only names things
     files = {f"{SCRIPTS}/{script.name}": script} | modules
-    return {name: source_digest(path) for name, path in sorted(files.items())}
+    return {name: path.read_text(encoding="utf-8") for name, path in sorted(files.items())}
 
 
 def source_file(name: str) -> Path:
@@ -147,7 +147,11 @@ def source_file(name: str) -> Path:
 
 def _used(code: Mapping[str, str]) -> dict[str, str]:
     loaded = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
-    return {name: digest for name, digest in code.items() if name.startswith(SCRIPTS) or source_file(name) in loaded}
+    return {
+        name: text_digest(text)
+        for name, text in code.items()
+        if name.startswith(SCRIPTS) or source_file(name) in loaded
+    }
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from unsmooth.records import (
     ChangedFileError,
     RecordError,
     checked_digests,
-    code_digests,
+    code_texts,
     read_record,
     record_path,
     write_records,
@@ -41,7 +41,7 @@ def done(rule, outputs, inputs, content, *, params=None):
         rule=rule,
         inputs=checked_digests(inputs),
         params=params or {},
-        code=code_digests(SCRIPT),
+        code=code_texts(SCRIPT),
         git_commit=git_commit(),
     )
 
