@@ -14,6 +14,7 @@ from unsmooth.tables.scorecard import NOT_RUN
 __all__ = ["Content", "counted", "plain_columns", "plain_table", "scorecard_contents"]
 
 Content = dict[str, Any]
+NOT_COMPARED = "Published numbers without a result of this run."
 NOTHING_COMPARED = "No result of this run has a published number beside it."
 
 
@@ -48,7 +49,8 @@ def scorecard_contents(experiments: Mapping[str, Mapping[str, Any]], summary: Da
     compared = replace(ran, display=ran.display[~missing])
     if compared.display.empty:
         compared = replace(compared, caption=NOTHING_COMPARED)
-    left = replace(rest, display=pd.concat([ran.display[missing], rest.display]).fillna(""))
+    remaining = pd.concat([ran.display[missing], rest.display]).fillna("")
+    left = replace(rest, caption=NOT_COMPARED, display=remaining)
     if left.display.empty:
         return [plain_table(compared)]
     numbers = counted(int(left.display.isin([NOT_RUN]).any(axis=1).sum()), "number")

@@ -210,7 +210,7 @@ const views = {
     const broken = names.map((name) => name.match(LINES));
     draw("plot-target", traces, {
       height: 70 + rows.length * Math.max(40, ...broken.map((lines) => 20 * lines.length)),
-      x: { title: "Coverage %", range: [Math.max(-2, 10 * Math.floor(10 * lowest) - 12), 101] },
+      x: { title: "Coverage %", range: [Math.max(-6, 10 * Math.floor(10 * lowest) - 12), 101] },
       y: { title: "", autorange: "reversed", type: "category", tickvals: names, ticktext: broken.map((lines) => lines.join("<br>")), showgrid: false },
       description: `Coverage at ${targetRisk()} risk of each model; the numbers are in the table below.`,
     });
