@@ -19,7 +19,12 @@ from unsmooth.explorer.page import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EXPERIMENTS = {"first": ("resnet8", [0, 1]), "second": ("mlp", [0])}
-COMPARED = {"first": {"published": [], "deviations": [{"what": "This.", "why": "That.", "switchable": False}]}}
+PUBLISHED = {"loss": "ce", "alpha": 0.0, "score": "msp", "error": 10.0, "source": "a paper"}
+DEVIATION = {"what": "This.", "why": "That.", "switchable": False}
+COMPARED = {
+    "first": {"published": [PUBLISHED, PUBLISHED | {"loss": "ls", "alpha": 0.9}], "deviations": [DEVIATION]},
+    "third": {"published": [PUBLISHED], "deviations": [DEVIATION]},
+}
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +48,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         contents = [Path(f"results/report/{name}.json") for name in EXPERIMENTS]
         compared = {name: {"as_released": False, **entry} for name, entry in COMPARED.items()}
         descriptions = {name: f"The {name} one." for name in EXPERIMENTS}
-        write_report(contents, [], descriptions, compared, Path("results/report/index.html"))
+        summaries = [Path("results/tables/first/summary.csv")]
+        write_report(contents, summaries, descriptions, compared, Path("results/report/index.html"))
     finally:
         os.chdir(before)
     return folder
@@ -62,7 +68,7 @@ def diagnosed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     targets = generator.integers(0, 6, 1200)
     logits = generator.normal(size=(1200, 6)) + 2 * np.eye(6)[targets]
     path = tmp_path_factory.mktemp("diagnosed") / "report.html"
-    found = diagnose(logits, targets, name="test.npz", scores=["max_logit_pnorm", "logit_margin"], replicates=20)
+    found = diagnose(logits, targets, name="test.npz", scores=["max_logit_pnorm"], replicates=20, target_risk=0.0125)
     write_page(diagnoses_page([found]), path)
     return path
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 
+from unsmooth.explorer.content import scorecard_contents
 from unsmooth.explorer.curves import RESOLUTION, operating_points, thinned, thinned_curve
 from unsmooth.explorer.page import page
 from unsmooth.metrics import certified_threshold, coverage_at_risk, risk_coverage_curve
-from unsmooth.tables import findings
+from unsmooth.tables import SUMMARY, findings
 
 
 @given(arrays(float, st.integers(1, 60), elements=st.floats(0, 1)), st.sampled_from([0.0, 0.01, 0.3]))
@@ -105,6 +106,33 @@ def test_aurc_by_alpha_is_that_of_the_summary(run, content):
         expected = summary.loc[(model["loss"], model["alpha"], row["score"], "aurc")]
         assert [row["mean"], row["low"], row["high"]] == pytest.approx(expected[["mean", "low", "high"]], rel=1e-4)
     assert len(content["by_alpha"]) == 3 * len({row["score"] for row in content["by_alpha"]})
+
+
+def published(loss):
+    return {"loss": loss, "alpha": 0.0, "score": "msp", "error": 10.0, "source": "a paper"}
+
+
+def test_scorecard_of_a_run_without_published_numbers_is_a_sentence_and_a_fold():
+    experiments = {"other": {"published": [published("ce")], "deviations": [], "as_released": False}}
+    shown, left = scorecard_contents(experiments, pd.DataFrame(columns=SUMMARY))
+
+    assert (shown["rows"], shown["notes"]) == ([], [])
+    assert "fold" not in shown and left["fold"] == "Not run: 1 number of 1 experiment"
+    assert [row[0] for row in left["rows"]] == ["other"]
+
+
+def test_scorecard_that_was_run_whole_folds_nothing():
+    experiments = {"mine": {"published": [published("ce")], "deviations": [], "as_released": False}}
+    measured = published("ce") | {
+        "experiment": "mine",
+        "architecture": "mlp",
+        "metric": "error",
+        "mean": 0.1,
+        "seeds": 1,
+    }
+    (shown,) = scorecard_contents(experiments, pd.DataFrame([measured], columns=SUMMARY))
+
+    assert len(shown["rows"]) == 1 and "fold" not in shown
 
 
 def test_data_cannot_end_their_script():

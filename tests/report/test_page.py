@@ -7,6 +7,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from safetensors.numpy import load_file
 
+from unsmooth.explorer.page import page as page_text
+from unsmooth.explorer.page import write_page
 from unsmooth.metrics import coverage_at_risk, risk_coverage_curve
 
 pytestmark = pytest.mark.browser
@@ -157,9 +159,9 @@ def test_target_risk_changes_coverage_and_certificate(open_page, report, run, co
     kept = np.mean([coverage_at_risk(found["msp"], found["errors"], risk=0.2) for found in scores])
     points = [cell["points"]["msp"] for cell in content["cells"] if cell["model"] == 2]
     coverage, certified, risk, thresholds = rows(page)["LS 0.4", "MSP"]
-    assert page.locator("#risk-text").inner_text() == "20.0 %"
-    assert page.locator("#risk").get_attribute("aria-valuetext") == "20.0 %"
-    assert traces(page)[-1]["y"] == [20, 20]
+    assert page.locator("#risk-text").inner_text() == "20 %"
+    assert page.locator("#risk").get_attribute("aria-valuetext") == "20 %"
+    assert traces(page)[-1]["y"] == traces(page, "plot-zoom")[-1]["y"] == [20, 20]
     assert coverage == f"{100 * kept:.1f}"
     assert certified == f"{100 * np.mean([point['certified_coverage'][place] for point in points]):.1f}"
     assert risk == f"{100 * np.mean([point['certified_risk'][place] for point in points]):.2f}"
@@ -176,10 +178,11 @@ def test_infeasible_target_shows_dashes(open_page, report):
 def test_theme_changes_page_and_plots(open_page, report):
     page = open_page(report)
     light = curves(page)["CE, seed 0, MSP"]["line"]["color"]
+    assert page.locator("#theme").inner_text() == "Dark"
     page.click("#theme")
 
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    assert page.locator("#theme").get_attribute("aria-pressed") == "true"
+    assert page.locator("#theme").inner_text() == "Light"
     assert curves(page)["CE, seed 0, MSP"]["line"]["color"] != light
 
 
@@ -212,6 +215,29 @@ def test_what_a_reader_folded_stays_folded(open_page, report):
     assert not page.eval_on_selector("#findings-list details", "found => found.open")
 
 
+def test_names_lie_beside_their_points(open_page, report):
+    page = open_page(report, width=400)
+    plot = page.locator("#plot-target").bounding_box()
+    points = [point.bounding_box()["x"] for point in page.locator("#plot-target .point").all()]
+    names = [name.bounding_box() for name in page.locator("#plot-target .yaxislayer-above .ytick text").all()]
+
+    assert len(names) == 3
+    for name in names:
+        assert plot["x"] <= name["x"] and name["x"] + name["width"] < min(points)
+        assert plot["y"] <= name["y"]
+
+
+def test_what_was_not_run_is_folded(open_page, report):
+    page = open_page(report)
+    shown = page.locator("#all-list > .table tbody tr").all_inner_texts()
+
+    assert [row.split("\t")[:2] for row in shown] == [["first", "CE"]]
+    assert "first: This. That." in page.locator("#all-list > .table").inner_text()
+    assert page.locator("#all-list > details > summary").inner_text() == "Not run: 2 numbers of 2 experiments"
+    assert not page.eval_on_selector("#all-list > details", "found => found.open")
+    assert "third: This. That." in page.locator("#all-list > details").text_content()
+
+
 def test_pictures_have_words(open_page, report, content):
     page = open_page(report)
     first = content["cells"][0]["errors"][0]
@@ -224,6 +250,28 @@ def test_pictures_have_words(open_page, report, content):
     assert page.eval_on_selector_all(
         "#errors-list details[open] img", "all => all.every(each => each.naturalWidth === 8)"
     )
+
+
+def test_diagnosis_speaks_of_no_seeds_and_of_no_score_that_it_lacks(open_page, diagnosed):
+    page = open_page(diagnosed)
+    text = page.locator("main").inner_text()
+
+    assert page.locator("#risk-text").inner_text() == "1.25 %"
+    assert "at a risk of at most 1.25 %, with hindsight. Certified" in text
+    assert "seeds chosen" not in text and "by seed." not in text
+    assert not page.locator("#compare").is_visible()
+    assert page.locator("#norm").is_visible() and "p chosen" not in page.locator("#legend-norm").inner_text()
+
+
+def test_order_zero_that_was_chosen_is_drawn(open_page, content, tmp_path):
+    by_p = {"p": [0.0, 1.0], "aurc": [0.1, 0.2], "msp": 0.3, "chosen": 0}
+    cells = [{**cell, "by_p": by_p} for cell in content["cells"]]
+    write_page(page_text([{**content, "description": "", "cells": cells}], title="", lead=""), tmp_path / "index.html")
+    page = open_page(tmp_path / "index.html")
+    sizes = page.evaluate("document.getElementById('plot-norm').data[0].marker.size")
+
+    assert sizes[0] > sizes[1]
+    assert "p chosen" in page.locator("#legend-norm").inner_text()
 
 
 def test_diagnosis_shows_both_scores_of_its_file(open_page, diagnosed):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.explorer.content import plain_table
+from unsmooth.explorer.content import scorecard_contents
 from unsmooth.explorer.page import page, write_page
 from unsmooth.jobs import job
-from unsmooth.tables import SUMMARY, scorecard_table
+from unsmooth.tables import SUMMARY
 
 
 def write_report(
@@ -23,7 +23,7 @@ def write_report(
         title="What label smoothing does to selective classification",
         lead="Every model of this run: how its error rate falls when it may reject what it trusts least, before and "
         "after normalising the logits. Intervals are 95 % bootstrap intervals over the test samples.",
-        tables=[plain_table(scorecard_table(compared, summary))] if compared else [],
+        tables=scorecard_contents(compared, summary) if compared else [],
         tables_heading="Scorecard against published numbers",
     )
     write_page(text, output)

@@ -1,15 +1,21 @@
 """Plain JSON-ready data, which is what the page is made from."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pandas import DataFrame
 
-from unsmooth.tables import Table
+from unsmooth.tables import Table, scorecard_table
+from unsmooth.tables.scorecard import NOT_RUN
 
-__all__ = ["Content", "plain_columns", "plain_table"]
+__all__ = ["Content", "counted", "plain_columns", "plain_table", "scorecard_contents"]
 
 Content = dict[str, Any]
+NOT_COMPARED = "Published numbers without a result of this run."
+NOTHING_COMPARED = "No result of this run has a published number beside it."
 
 
 def plain_table(table: Table) -> Content:
@@ -21,6 +27,40 @@ def plain_table(table: Table) -> Content:
         "labels": table.label_columns,
         "notes": list(table.notes),
     }
+
+
+def scorecard_contents(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> list[Content]:
+    """What was run beside what is published, and, folded, what was not run.
+
+    Args:
+        experiments: as for `tables.scorecard_table`.
+        summary: of those among them that were run; may be empty.
+
+    Returns:
+        A table without rows where nothing was run; the second one only where something was not. Each is as from
+        `plain_table`, the second with `fold`, what to read while it is closed.
+    """
+    started = set(summary["experiment"])
+    ran, rest = (
+        scorecard_table({name: entry for name, entry in experiments.items() if (name in started) is kept}, summary)
+        for kept in (True, False)
+    )
+    missing = ran.display.isin([NOT_RUN]).any(axis=1)
+    compared = replace(ran, display=ran.display[~missing])
+    if compared.display.empty:
+        compared = replace(compared, caption=NOTHING_COMPARED)
+    remaining = pd.concat([ran.display[missing], rest.display]).fillna("")
+    left = replace(rest, caption=NOT_COMPARED, display=remaining)
+    if left.display.empty:
+        return [plain_table(compared)]
+    numbers = counted(int(left.display.isin([NOT_RUN]).any(axis=1).sum()), "number")
+    fold = f"Not run: {numbers} of {counted(left.display['Experiment'].nunique(), 'experiment')}"
+    return [plain_table(compared), {**plain_table(left), "fold": fold}]
+
+
+def counted(count: int, noun: str) -> str:
+    """As in "1 seed", "2 seeds"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def plain_columns(frame: DataFrame) -> Content:

@@ -13,10 +13,15 @@ const RELIABILITY = {
 
 const FEWEST = 10; // samples of a bin that is drawn
 
+const LINES = /\S.{0,22}(?=\s|$)|\S.{0,22}/g; // of a name beside a plot: broken between words where it can be
+
 const byId = (id) => document.getElementById(id);
 const group = () => data.groups[state.group];
 const chosenCells = () => group().cells.filter((cell) => state.models.has(cell.model) && state.seeds.has(cell.seed));
+const trimmed = (fraction) => `${Number((100 * fraction).toPrecision(6))} %`; // as written by hand: 5 %, 1.25 %
 const percent = (value, digits = 1) => (value === null ? "–" : (100 * value).toFixed(digits));
+const targetRisk = () => trimmed(group().risks[state.risk]);
+const hasSeeds = () => group().seeds.length > 1;
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const scoreLabel = (name) => group().scores.find((score) => score.name === name).label;
 const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -93,7 +98,7 @@ const dashEntries = (after) => [
   { label: "MSP", color: variable("quiet"), dash: "dash" }, { label: scoreLabel(after), color: variable("quiet") },
 ];
 
-function table({ caption, columns, rows, labels, notes = [] }) {
+function table({ caption, columns, rows, labels, notes = [], fold }) {
   const cell = (text, column) => {
     const kind = column >= labels && text.length < 60 ? "number" : text.length > 60 ? "long" : "";
     return column === 0 ? element("th", { scope: "row" }, text) : element("td", { class: kind }, text);
@@ -104,10 +109,11 @@ function table({ caption, columns, rows, labels, notes = [] }) {
     element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell)))));
   const explained = notes.map((note) => element("p", { class: "quiet" }, note));
   // Where it is wider than the page the keyboard can scroll it.
-  return element("div", { class: "table" },
+  const content = element("div", { class: "table" },
     element("p", { class: "caption" }, caption),
-    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made),
+    ...(rows.length ? [element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made)] : []),
     ...(explained.length > 3 ? [foldable("Notes", element("div", {}, ...explained), false)] : explained));
+  return fold ? foldable(fold, content, false) : content;
 }
 
 // Views: each draws one section from the state and says whether there is anything to see.
@@ -164,9 +170,9 @@ const views = {
       y: { title: "Selective risk %", range: [0, Math.min(100 * highest, 101)] },
       description: `Risk against coverage ${described}`,
     });
-    draw("plot-zoom", traces.slice(0, -1), {
+    draw("plot-zoom", traces, {
       x: { title: "Coverage %", range: [0, 60] },
-      y: { title: "Selective risk %", range: [0, 1.1 * Math.max(0.01, ...early)] },
+      y: { title: "Selective risk %", range: [0, 1.1 * Math.max(target, ...early)] },
       description: `Risk at coverage below 60 % ${described}`,
     });
     byId("curve-error").textContent =
@@ -177,12 +183,11 @@ const views = {
   },
 
   target() {
-    const { before, after, models, risks, delta } = group();
+    const { before, after, models, delta } = group();
     const scores = [...new Set([before, after])];
-    const risk = risks[state.risk];
-    byId("target-caption").textContent = `Share of the test samples that can be accepted at a risk of at most ${percent(risk)} %, `
-      + "with hindsight, mean over the seeds chosen. Certified: by the threshold whose true risk is at most the target with probability "
-      + `${percent(1 - delta, 0)} %, from validation samples that did not fit the score.`;
+    byId("target-caption").textContent = `Share of the test samples that can be accepted at a risk of at most ${targetRisk()}, `
+      + `with hindsight${hasSeeds() ? ", mean over the seeds chosen" : ""}. Certified: by the threshold whose true risk is at most `
+      + `the target with probability ${trimmed(1 - delta)}, from validation samples that did not fit the score.`;
     const rows = [...state.models].map((model) => {
       const cells = chosenCells().filter((cell) => cell.model === model && before in cell.points);
       const at = (name, key) => cells.map((cell) => cell.points[name]?.[key][state.risk] ?? null);
@@ -195,23 +200,25 @@ const views = {
     scores.forEach((name, place) => traces.push({
       x: rows.map(({ coverage }) => coverage[place] === null ? null : 100 * coverage[place]),
       y: rows.map(({ model }) => models[model].label),
-      mode: "markers",
+      mode: "markers", cliponaxis: false,
       name: scoreLabel(name),
       marker: { color: variable(place ? "correct" : "wrong"), size: 11, symbol: place ? "circle" : "circle-open", line: { width: 2.5, color: variable(place ? "correct" : "wrong") } },
       hovertemplate: `%{y}<br>${scoreLabel(name)}: coverage %{x:.1f} %<extra></extra>`,
     }));
     const lowest = Math.min(1, ...rows.flatMap(({ coverage }) => coverage.filter((value) => value !== null)));
-    byId("plot-target").style.height = `${70 + 40 * rows.length}px`;
+    const names = rows.map(({ model }) => models[model].label);
+    const broken = names.map((name) => name.match(LINES));
     draw("plot-target", traces, {
-      x: { title: "Coverage %", range: [Math.max(-2, 10 * Math.floor(10 * lowest) - 12), 101] },
-      y: { title: "", autorange: "reversed", type: "category", ticklabelposition: "inside top", showgrid: false },
-      description: `Coverage at ${percent(risk)} % risk of each model; the numbers are in the table below.`,
+      height: 70 + rows.length * Math.max(40, ...broken.map((lines) => 20 * lines.length)),
+      x: { title: "Coverage %", range: [Math.max(-6, 10 * Math.floor(10 * lowest) - 12), 101] },
+      y: { title: "", autorange: "reversed", type: "category", tickvals: names, ticktext: broken.map((lines) => lines.join("<br>")), showgrid: false },
+      description: `Coverage at ${targetRisk()} risk of each model; the numbers are in the table below.`,
     });
     legend("legend-target", scores.map((name, place) => ({
       label: scoreLabel(name), color: variable(place ? "correct" : "wrong"), marker: place ? "full" : "open",
     })));
     byId("table-target").replaceChildren(table({
-      caption: `At a target risk of ${percent(risk)} %. A dash: infeasible, or nothing accepted. Thresholds are listed by seed.`,
+      caption: `At a target risk of ${targetRisk()}. A dash: infeasible, or nothing accepted.${hasSeeds() ? " Thresholds are listed by seed." : ""}`,
       columns: ["Model", "Score", "coverage %", "certified coverage %", "risk there %", "certified threshold"],
       labels: 2,
       rows: rows.flatMap(({ model, at }) => scores.map((name) => [
@@ -280,7 +287,7 @@ const views = {
       description: "AURC of the maximum logit over the p-norm against p, one line a model and seed.",
     });
     legend("legend-norm", [...modelEntries(), { label: "MSP of the same model", color: variable("quiet"), dash: "dot" },
-      { label: "p chosen", color: variable("quiet"), marker: "full" }]);
+      ...(cells.some(({ by_p }) => by_p.p.includes(by_p.chosen)) ? [{ label: "p chosen", color: variable("quiet"), marker: "full" }] : [])]);
     return group().cells.some(({ by_p }) => by_p && by_p.p.length);
   },
 
@@ -309,6 +316,7 @@ const views = {
   },
 
   reliability() {
+    byId("summed").hidden = !hasSeeds();
     const cells = chosenCells().filter((cell) => cell.reliability);
     const kinds = Object.keys(RELIABILITY).filter((name) => cells.some((cell) => name in cell.reliability));
     drawPanels("plot-reliability", kinds.map((name) => `MSP, ${RELIABILITY[name]}`), (id, place) => {
@@ -401,7 +409,7 @@ function offerCells() {
   boxes("models", models.map(({ label }, value) => ({ value, label, mark: { color: color(value) } })), state.models);
   boxes("seeds", seeds.map((value) => ({ value, label: String(value) })), state.seeds);
   byId("models-field").hidden = models.length < 2;
-  byId("seeds-field").hidden = seeds.length < 2;
+  byId("seeds-field").hidden = !hasSeeds();
 }
 
 function boxes(id, entries, chosen) {
@@ -431,16 +439,15 @@ function chooseGroup(place) {
   byId("score").replaceChildren(...scores.map(({ name, label }) => element("option", { value: name }, label)));
   byId("score").value = state.score;
   byId("compare").checked = state.compare;
+  byId("compare-field").hidden = scores.length < 2;
   byId("risk").max = risks.length - 1;
   byId("risk").value = state.risk;
   render();
 }
 
 function render() {
-  const { risks } = group();
-  const text = `${percent(risks[state.risk])} %`;
-  byId("risk-text").textContent = text;
-  byId("risk").setAttribute("aria-valuetext", text);
+  byId("risk-text").textContent = targetRisk();
+  byId("risk").setAttribute("aria-valuetext", targetRisk());
   for (const [id, view] of Object.entries(views)) {
     const section = byId(id);
     section.hidden = false; // a plot takes the width that its place has
@@ -453,7 +460,7 @@ function render() {
 
 function setTheme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
-  byId("theme").setAttribute("aria-pressed", String(dark));
+  byId("theme").textContent = dark ? "Light" : "Dark";
   if (state.models.size) {
     offerCells();
     render();

@@ -19,7 +19,7 @@ from unsmooth.collection import read_cells, read_fallbacks
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.pictures import read_pictures
 from unsmooth.experiment import Cell
-from unsmooth.explorer.content import Content, plain_columns, plain_table
+from unsmooth.explorer.content import Content, counted, plain_columns, plain_table
 from unsmooth.explorer.curves import DELTA, RISKS, operating_points, thinned_curve
 from unsmooth.figures.style import configurations_of
 from unsmooth.logits import read_logits
@@ -87,7 +87,7 @@ def experiment_content(
         "facts": [
             ["Classes", f"{found[0]['classes']:,}"],
             ["Test samples", f"{found[0]['samples']:,}"],
-            ["Models", f"{len(models)} with {len({cell['seed'] for cell in cells})} seeds"],
+            ["Models", f"{len(models)} with {counted(len({cell['seed'] for cell in cells}), 'seed')}"],
         ],
         "models": [{"loss": loss, "alpha": alpha, "label": loss_label(loss, alpha)} for loss, alpha in models],
         "seeds": sorted({cell["seed"] for cell in cells}),

@@ -28,6 +28,11 @@ METRICS = {
     "mean_iou": ("mean_iou", 2),
 }
 WITHIN, OUTSIDE, ONE_SEED, NOT_RUN = "within noise", "outside noise", "one seed", "not run"
+_NOISE = (
+    "Within noise: the published number lies where 95 % of single further runs are expected, "
+    "mean ± t · std · √(1 + 1/seeds), and half of its last digit. Published numbers are of the samples that "
+    "their source names; here some of these fit scores, and the others are measured."
+)
 
 
 def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> DataFrame:
@@ -107,17 +112,13 @@ def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataF
                 }
             )
     display = DataFrame(texts).fillna("")
+    noise = (_NOISE,) if data["seeds"].gt(0).any() else ()
     return Table(
         "Published numbers and this run's (mean ± std over seeds, their number); AURC in the convention of its paper.",
         data,
         display,
         4,
-        (
-            "Within noise: the published number lies where 95 % of single further runs are expected, "
-            "mean ± t · std · √(1 + 1/seeds), and half of its last digit. Published numbers are of the samples that "
-            "their source names; here some of these fit scores, and the others are measured.",
-            *_deviations(experiments),
-        ),
+        (*noise, *_deviations(experiments)),
     )
 
 
