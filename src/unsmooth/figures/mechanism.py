@@ -155,7 +155,7 @@ def extra_gradient(
             bins of the largest probability on validation, whose validation error is the estimate; the gradient is from
             test.
         losses: keys of the smoothed losses to draw.
-        bins: number of bins.
+        bins: number of bins; estimated ones are at most as many as validation samples.
         min_count: a bin with fewer test samples (pooled over seeds) is not drawn.
         title: heading of the figure.
         width: inches.
@@ -227,7 +227,7 @@ def _binned(cells: Sequence[CellLogits], loss: str, alpha: float, error: str, bi
                 raise ValueError(f"cells must include validation logits to estimate the error, {where} has none")
             val = validation[cell.seed]
             binned = gradient_by_estimated_error(
-                val.logits, val.targets, cell.logits, cell.targets, alpha=alpha, bins=bins
+                val.logits, val.targets, cell.logits, cell.targets, alpha=alpha, bins=min(bins, len(val.targets))
             )
             found.append(binned)
     num_classes = mine[0].logits.shape[1]
