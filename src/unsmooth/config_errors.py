@@ -59,7 +59,7 @@ def _location(parts: tuple[Any, ...], data: Any, fault_type: str) -> str:
     kept: list[str] = []
     for index, part in enumerate(parts):
         last = index == len(parts) - 1
-        if isinstance(data, Mapping) and part in data or isinstance(data, list) and isinstance(part, int):
+        if isinstance(data, Mapping) and part in data or isinstance(data, list) and part in range(len(data)):
             kept, data = [*kept, str(part)], data[part]
         elif last and fault_type == "missing":
             kept = [*kept, str(part)]
