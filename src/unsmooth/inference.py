@@ -5,15 +5,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unsmooth.data.arrays import Manifest, read_manifest
+from unsmooth.data.arrays import IGNORED, Manifest, read_manifest
 from unsmooth.data.loading import prepared_embedding
 from unsmooth.models import trained_model
-from unsmooth.pixels import choose_pixels
 
-__all__ = ["collect_logits", "collect_pixel_logits", "inference_batch_size", "load_model", "scene_logits"]
+__all__ = [
+    "choose_pixels",
+    "collect_logits",
+    "collect_pixel_logits",
+    "inference_batch_size",
+    "load_model",
+    "scene_logits",
+]
 
 LARGEST_BATCH = 500
 BATCH_ELEMENTS = 2**25  # 128 MiB of float32 inputs: 222 images of 3 x 224 x 224
@@ -84,3 +91,19 @@ def collect_pixel_logits(
         logits.append(scene.flatten(1)[:, chosen].T.cpu())
         targets.append(labels.flatten()[chosen].cpu())
     return torch.cat(logits), torch.cat(targets), [len(truth) for truth in targets]
+
+
+def choose_pixels(targets: Tensor, *, per_scene: int, seed: int, scene: int) -> Tensor:
+    """Choose labelled pixels of a scene, without replacement.
+
+    Args:
+        targets: (H, W) class indices, `IGNORED` where a pixel has none.
+        per_scene: how many; all where fewer are labelled.
+        seed, scene: with `targets` they decide which, so that every model is looked at in the same places.
+
+    Returns:
+        (n,) ascending positions in the flattened scene, on the CPU.
+    """
+    labelled = (targets.flatten() != IGNORED).nonzero().squeeze(1).cpu()
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, scene]).generate_state(1)[0]))
+    return labelled[torch.randperm(len(labelled), generator=generator)[:per_scene]].sort().values

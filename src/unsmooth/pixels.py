@@ -20,7 +20,7 @@ from unsmooth.files import atomic_path
 from unsmooth.metrics import StreamingMetrics
 from unsmooth.scores import FittedScore, score_all
 
-__all__ = ["PixelMetrics", "Scene", "choose_pixels", "read_scenes", "small_scene", "write_scenes"]
+__all__ = ["PixelMetrics", "Scene", "read_scenes", "small_scene", "write_scenes"]
 
 CAPACITY = 1 << 21  # bins of an accumulator: 64 MiB, and bounds of AURC within 1e-6 of each other
 
@@ -89,22 +89,6 @@ class PixelMetrics:
             values = {"aurc": stream.aurc(), "augrc": stream.augrc()} | stream.risks_at(coverages)
             rows += [(name, metric, value, *bounds[metric]) for metric, value in values.items()]
         return DataFrame(rows, columns=["score", "metric", "value", "lower", "upper"])
-
-
-def choose_pixels(targets: Tensor, *, per_scene: int, seed: int, scene: int) -> Tensor:
-    """Choose labelled pixels of a scene, without replacement.
-
-    Args:
-        targets: (H, W) class indices, `IGNORED` where a pixel has none.
-        per_scene: how many; all where fewer are labelled.
-        seed, scene: with `targets` they decide which, so that every model is looked at in the same places.
-
-    Returns:
-        (n,) ascending positions in the flattened scene, on the CPU.
-    """
-    labelled = (targets.flatten() != IGNORED).nonzero().squeeze(1).cpu()
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, scene]).generate_state(1)[0]))
-    return labelled[torch.randperm(len(labelled), generator=generator)[:per_scene]].sort().values
 
 
 def small_scene(image: Tensor, targets: Tensor, logits: Tensor, size: int) -> Scene:
