@@ -139,8 +139,11 @@ def test_comment_or_code_in_training_retrains_nothing_and_code_is_reported(works
 
 def test_metrics_code_reruns_what_uses_it_but_not_training(workspace):
     workspace.edit("src/unsmooth/metrics/sums.py", "import numpy as np", "import numpy as np\n\n_CHANGED = 1")
+    used = chain(*CELLS, *GAUSSIAN_CELLS, first="score") | REDRAWN | gaussian(REDRAWN)
 
-    assert workspace.planned() == chain(*CELLS, *GAUSSIAN_CELLS, first="score") | REDRAWN | gaussian(REDRAWN)
+    assert workspace.planned() == {
+        job for job in used if not job.startswith(("write_cost", "draw_max_logit", "draw_extra_gradient"))
+    }
 
 
 def test_architecture_code_dumps_logits_again_and_warns_of_old_weights(workspace):

@@ -6,7 +6,8 @@ import pandas as pd
 
 from unsmooth.files import atomic_path
 from unsmooth.jobs import job
-from unsmooth.tables import losses_summary, losses_table, write_table
+from unsmooth.tables import write_table
+from unsmooth.tables.losses import losses_summary, losses_table
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

@@ -1,4 +1,7 @@
-"""Summaries over seeds, paired differences, and the tables and sentences made from them."""
+"""Summaries over seeds, paired differences, and the tables and sentences made from them.
+
+`tables.losses` is imported by name: it needs the metrics, on which no other table or figure is to depend.
+"""
 
 from unsmooth.tables.calibration import calibration_table
 from unsmooth.tables.findings import Finding, compared_findings, findings
@@ -10,7 +13,6 @@ from unsmooth.tables.layouts import (
     segmentation_table,
     short_table,
 )
-from unsmooth.tables.losses import losses_summary, losses_table
 from unsmooth.tables.scorecard import SCORECARD, scorecard, scorecard_table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
 from unsmooth.tables.writing import write_table
@@ -26,8 +28,6 @@ __all__ = [
     "compared_findings",
     "cost_table",
     "findings",
-    "losses_summary",
-    "losses_table",
     "main_table",
     "paired_differences",
     "scorecard",
