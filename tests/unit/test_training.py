@@ -165,6 +165,21 @@ class TerminatingLoss(StoppingLoss):
         return self.inner(logits, targets)
 
 
+def terminating(family, stop_at):
+    """A class of losses like `family` that sends SIGTERM to this process at one call."""
+
+    class Terminating(family):
+        calls = 0
+
+        def values(self, batch):
+            self.calls += 1
+            if self.calls == stop_at:
+                signal.raise_signal(signal.SIGTERM)
+            return super().values(batch)
+
+    return Terminating
+
+
 @pytest.mark.parametrize("stop_at", [1, 2, 5, 7])
 def test_sigterm_saves_the_step_and_the_rerun_goes_on_bit_identically(tmp_path, stop_at):
     expected, uninterrupted = run(make_net())
@@ -194,18 +209,9 @@ def test_losses_that_change_over_epochs_resume_bit_identically(tmp_path, kind, s
     family, settings = LEARNING[kind]
     constant = {"online_ls": 0.5, "maxsup": 0.1, "mbls": 0.1}[kind]
 
-    class Terminating(family):
-        calls = 0
-
-        def values(self, batch):
-            self.calls += 1
-            if self.calls == stop_at:
-                signal.raise_signal(signal.SIGTERM)
-            return super().values(batch)
-
     expected, uninterrupted = run(make_net(), loss=family(**settings))
     with pytest.raises(SystemExit):
-        run(make_net(), loss=Terminating(**settings), checkpoint=tmp_path / "checkpoint.pt")
+        run(make_net(), loss=terminating(family, stop_at)(**settings), checkpoint=tmp_path / "checkpoint.pt")
     resumed, result = run(make_net(), loss=family(**settings), checkpoint=tmp_path / "checkpoint.pt")
 
     assert_same_weights(resumed, expected)
@@ -218,22 +224,19 @@ def test_losses_that_change_over_epochs_resume_bit_identically(tmp_path, kind, s
 
 @pytest.mark.parametrize("stop_at", [3, 5, 8])
 def test_distillation_resumes_bit_identically_and_leaves_the_teacher_as_it_is(tmp_path, stop_at):
-    class Terminating(Distillation):
-        calls = 0
-
-        def values(self, batch):
-            self.calls += 1
-            if self.calls == stop_at:
-                signal.raise_signal(signal.SIGTERM)
-            return super().values(batch)
-
     torch.manual_seed(7)
     teacher = CifarResNet(depth=8, width=4, in_channels=1, num_classes=3)
     before = copy.deepcopy(teacher.state_dict())
     recipe = RECIPE.model_copy(update={"mixup": MixUp(alpha=0.5)})
     expected, uninterrupted = run(make_net(), recipe, loss=Distillation(0.9), teacher=teacher)
     with pytest.raises(SystemExit):
-        run(make_net(), recipe, loss=Terminating(0.9), teacher=teacher, checkpoint=tmp_path / "checkpoint.pt")
+        run(
+            make_net(),
+            recipe,
+            loss=terminating(Distillation, stop_at)(0.9),
+            teacher=teacher,
+            checkpoint=tmp_path / "checkpoint.pt",
+        )
     resumed, result = run(
         make_net(), recipe, loss=Distillation(0.9), teacher=teacher, checkpoint=tmp_path / "checkpoint.pt"
     )
