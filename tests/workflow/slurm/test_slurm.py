@@ -21,7 +21,7 @@ ON_SLURM = [
     *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5"),
     "--slurm-no-requeue",  # Snakemake submits the jobs of a lost node at once, Slurm itself after two minutes
 ]
-TIMES = {"run.json", "cost.csv", "cost.md", "cost.tex"}  # what a run took differs
+TIMED = {"run.json", "cost.csv", "cost.md", "cost.tex"}  # what a run took differs, and with it the records of these
 TIMEOUT_S = 1500
 
 
@@ -80,7 +80,9 @@ def results(workspace):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix not in (".log", ".tsv", ".pdf") and path.name not in TIMES
+        if path.is_file()
+        and path.suffix not in (".log", ".tsv", ".pdf")
+        and not {path.name, path.name.removesuffix(".json")} & TIMED
     }
 
 
