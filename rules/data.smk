@@ -3,8 +3,6 @@ rule download:
         "resources/sources/{source}/source.json",
     log:
         "results/logs/download/{source}.log",
-    benchmark:
-        "results/benchmarks/download/{source}.tsv"
     # First of all jobs, so that what is missing is said before anything is trained.
     priority: 100
     # Nodes of a cluster often see no internet; the machine on which snakemake runs does.
@@ -25,8 +23,6 @@ rule download_weights:
         "resources/hub/{hub_file}",
     log:
         "results/logs/download_weights/{hub_file}.log",
-    benchmark:
-        "results/benchmarks/download_weights/{hub_file}.tsv"
     wildcard_constraints:
         hub_file=".+",
     priority: 100
@@ -49,8 +45,6 @@ rule build_dataset:
         arrays="resources/{dataset}/data.safetensors",
     log:
         "results/logs/build_dataset/{dataset}.log",
-    benchmark:
-        "results/benchmarks/build_dataset/{dataset}.tsv"
     wildcard_constraints:
         dataset=one_of(name for name, found in DATASETS.items() if not found.files),
     conda:
@@ -69,8 +63,6 @@ use rule build_dataset as index_dataset with:
         images="resources/{dataset}/images.csv",
     log:
         "results/logs/index_dataset/{dataset}.log",
-    benchmark:
-        "results/benchmarks/index_dataset/{dataset}.tsv"
     wildcard_constraints:
         dataset=one_of(name for name, found in DATASETS.items() if found.files),
     message:

@@ -11,8 +11,6 @@ rule evaluate:
         reliability=f"{CELL}/reliability.parquet",
     log:
         f"results/logs/evaluate/{CELL.removeprefix('results/cells/')}.log",
-    benchmark:
-        f"results/benchmarks/evaluate/{CELL.removeprefix('results/cells/')}.tsv"
     conda:
         "../envs/report.yaml"
     params:

@@ -6,8 +6,6 @@ rule dump_logits:
         [f"{CELL}/logits/{split}.safetensors" for split in ("train", "val", "test")],
     log:
         f"results/logs/dump_logits/{CELL.removeprefix('results/cells/')}.log",
-    benchmark:
-        f"results/benchmarks/dump_logits/{CELL.removeprefix('results/cells/')}.tsv"
     wildcard_constraints:
         experiment=one_of(name for name in EXPERIMENTS if name not in DENSE),
         architecture=rf"(?!{IMPORTED}\b)[a-z][a-z0-9_]*",
@@ -30,8 +28,6 @@ rule dump_logits:
 use rule dump_logits as dump_pixels with:
     log:
         f"results/logs/dump_pixels/{CELL.removeprefix('results/cells/')}.log",
-    benchmark:
-        f"results/benchmarks/dump_pixels/{CELL.removeprefix('results/cells/')}.tsv"
     wildcard_constraints:
         experiment=one_of(DENSE),
     params:
@@ -54,8 +50,6 @@ rule stream_pixels:
         maps=f"{CELL}/pixels/maps.safetensors",
     log:
         f"results/logs/stream_pixels/{CELL.removeprefix('results/cells/')}.log",
-    benchmark:
-        f"results/benchmarks/stream_pixels/{CELL.removeprefix('results/cells/')}.tsv"
     wildcard_constraints:
         experiment=one_of(DENSE),
     conda:
@@ -81,8 +75,6 @@ rule import_logits:
         f"{IMPORTED_CELL}/logits/{{split}}.safetensors",
     log:
         f"results/logs/import_logits/{IMPORTED_CELL.removeprefix('results/cells/')}/{{split}}.log",
-    benchmark:
-        f"results/benchmarks/import_logits/{IMPORTED_CELL.removeprefix('results/cells/')}/{{split}}.tsv"
     conda:
         "../envs/train.yaml"
     params:

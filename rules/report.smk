@@ -13,8 +13,6 @@ rule collect:
         ),
     log:
         "results/logs/collect/{experiment}.log",
-    benchmark:
-        "results/benchmarks/collect/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -38,8 +36,6 @@ rule merge_summaries:
         ),
     log:
         "results/logs/merge_summaries/summary.log",
-    benchmark:
-        "results/benchmarks/merge_summaries/summary.tsv"
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -73,8 +69,6 @@ rule write_scorecard:
         drawn="results/figures/scorecard.csv",
     log:
         "results/logs/write_scorecard/scorecard.log",
-    benchmark:
-        "results/benchmarks/write_scorecard/scorecard.tsv"
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -103,8 +97,6 @@ rule write_main:
         tex="results/tables/{experiment}/main.tex",
     log:
         "results/logs/write_main/{experiment}.log",
-    benchmark:
-        "results/benchmarks/write_main/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -130,8 +122,6 @@ rule write_scores:
         tex="results/tables/{experiment}/scores.tex",
     log:
         "results/logs/write_scores/{experiment}.log",
-    benchmark:
-        "results/benchmarks/write_scores/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -156,8 +146,6 @@ rule write_calibration:
         tex="results/tables/{experiment}/calibration.tex",
     log:
         "results/logs/write_calibration/{experiment}.log",
-    benchmark:
-        "results/benchmarks/write_calibration/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -189,8 +177,6 @@ rule write_losses:
         ),
     log:
         "results/logs/write_losses/{experiment}.log",
-    benchmark:
-        "results/benchmarks/write_losses/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -215,8 +201,6 @@ rule write_segmentation:
         tex="results/tables/{experiment}/segmentation.tex",
     log:
         "results/logs/write_segmentation/{experiment}.log",
-    benchmark:
-        "results/benchmarks/write_segmentation/{experiment}.tsv"
     wildcard_constraints:
         experiment=one_of(DENSE),
     conda:
@@ -243,8 +227,6 @@ rule write_cost:
         tex="results/tables/{experiment}/cost.tex",
     log:
         "results/logs/write_cost/{experiment}.log",
-    benchmark:
-        "results/benchmarks/write_cost/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -271,8 +253,6 @@ rule draw_risk_coverage:
         csv="results/figures/{experiment}/{architecture}/risk_coverage_{score}.csv",
     log:
         "results/logs/draw_risk_coverage/{experiment}/{architecture}/{score}.log",
-    benchmark:
-        "results/benchmarks/draw_risk_coverage/{experiment}/{architecture}/{score}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -299,8 +279,6 @@ rule draw_max_logit:
         csv="results/figures/{experiment}/{architecture}/max_logit.csv",
     log:
         "results/logs/draw_max_logit/{experiment}/{architecture}.log",
-    benchmark:
-        "results/benchmarks/draw_max_logit/{experiment}/{architecture}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -328,8 +306,6 @@ rule draw_degradation:
         csv="results/figures/{experiment}/{architecture}/degradation.csv",
     log:
         "results/logs/draw_degradation/{experiment}/{architecture}.log",
-    benchmark:
-        "results/benchmarks/draw_degradation/{experiment}/{architecture}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -357,8 +333,6 @@ rule draw_pnorm_sweep:
         csv="results/figures/{experiment}/{architecture}/pnorm_sweep.csv",
     log:
         "results/logs/draw_pnorm_sweep/{experiment}/{architecture}.log",
-    benchmark:
-        "results/benchmarks/draw_pnorm_sweep/{experiment}/{architecture}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -386,8 +360,6 @@ rule draw_extra_gradient:
         csv="results/figures/{experiment}/{architecture}/extra_gradient.csv",
     log:
         "results/logs/draw_extra_gradient/{experiment}/{architecture}.log",
-    benchmark:
-        "results/benchmarks/draw_extra_gradient/{experiment}/{architecture}.tsv"
     conda:
         "../envs/train.yaml"
     params:
@@ -416,8 +388,6 @@ rule draw_reliability:
         csv="results/figures/{experiment}/{architecture}/reliability.csv",
     log:
         "results/logs/draw_reliability/{experiment}/{architecture}.log",
-    benchmark:
-        "results/benchmarks/draw_reliability/{experiment}/{architecture}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -444,8 +414,6 @@ rule draw_logit_distances:
         csv="results/figures/{experiment}/{architecture}/logit_distances.csv",
     log:
         "results/logs/draw_logit_distances/{experiment}/{architecture}.log",
-    benchmark:
-        "results/benchmarks/draw_logit_distances/{experiment}/{architecture}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -472,8 +440,6 @@ rule write_zoo:
         tex="results/tables/{experiment}/zoo.tex",
     log:
         "results/logs/write_zoo/{experiment}.log",
-    benchmark:
-        "results/benchmarks/write_zoo/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -499,8 +465,6 @@ rule draw_zoo:
         csv="results/figures/{experiment}/zoo.csv",
     log:
         "results/logs/draw_zoo/{experiment}.log",
-    benchmark:
-        "results/benchmarks/draw_zoo/{experiment}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -527,8 +491,6 @@ rule draw_ranking_maps:
         csv="results/figures/{experiment}/{architecture}/ranking_maps.csv",
     log:
         "results/logs/draw_ranking_maps/{experiment}/{architecture}.log",
-    benchmark:
-        "results/benchmarks/draw_ranking_maps/{experiment}/{architecture}.tsv"
     wildcard_constraints:
         experiment=one_of(DENSE),
     conda:
@@ -557,8 +519,6 @@ rule explore:
         "results/report/{experiment}.json",
     log:
         "results/logs/explore/{experiment}.log",
-    benchmark:
-        "results/benchmarks/explore/{experiment}.tsv"
     conda:
         "../envs/train.yaml"
     params:
@@ -580,8 +540,6 @@ rule write_report:
         REPORT,
     log:
         "results/logs/write_report/report.log",
-    benchmark:
-        "results/benchmarks/write_report/report.tsv"
     conda:
         "../envs/report.yaml"
     params:

@@ -8,8 +8,6 @@ rule score:
         sweep=f"{CELL}/scores/pnorm_sweep.csv",
     log:
         f"results/logs/score/{CELL.removeprefix('results/cells/')}.log",
-    benchmark:
-        f"results/benchmarks/score/{CELL.removeprefix('results/cells/')}.tsv"
     conda:
         "../envs/train.yaml"
     params:

@@ -9,8 +9,6 @@ rule train:
         run=f"{CELL}/run.json",
     log:
         f"results/logs/train/{CELL.removeprefix('results/cells/')}.log",
-    benchmark:
-        f"results/benchmarks/train/{CELL.removeprefix('results/cells/')}.tsv"
     wildcard_constraints:
         experiment=one_of(name for name, found in EXPERIMENTS.items() if found.trained),
     conda:
@@ -37,8 +35,6 @@ rule import_weights:
         run=f"{CELL}/run.json",
     log:
         f"results/logs/import_weights/{CELL.removeprefix('results/cells/')}.log",
-    benchmark:
-        f"results/benchmarks/import_weights/{CELL.removeprefix('results/cells/')}.tsv"
     wildcard_constraints:
         experiment=one_of(name for name, found in EXPERIMENTS.items() if found.has_models and not found.trained),
     conda:

@@ -1,29 +1,34 @@
 """What every workflow job does around its work: a log, errors that a user can read, checks and records of files."""
 
 import os
+import resource
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unsmooth.files import remove_leftovers
+from unsmooth.files import atomic_path, remove_leftovers
 from unsmooth.provenance import git_commit
 from unsmooth.records import checked_digests, code_texts, record_path, write_records
 
 __all__ = ["job", "job_log"]
 
+LOGS, COSTS = Path("results/logs"), Path("results/benchmarks")
+
 
 @contextmanager
 def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
     """Run the block as one job of the workflow: on inputs that are what their jobs wrote, with a log, and with a record
-    of every output once it has succeeded.
+    of every output, and what the job took, once it has succeeded.
 
     Args:
-        snakemake: the object that snakemake puts into a script.
+        snakemake: the object that snakemake puts into a script; its log is a file of results/logs.
         script: the script's own file.
     """
+    began = time.monotonic()
     with job_log(snakemake.log[0]):
         code, commit = code_texts(Path(script)), git_commit()  # of what runs, also where files are edited meanwhile
         inputs = checked_digests(snakemake.input)
@@ -39,6 +44,22 @@ def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakem
             code=code,
             git_commit=commit,
         )
+        _write_usage(COSTS / Path(snakemake.log[0]).relative_to(LOGS).with_suffix(".tsv"), began)
+
+
+def _write_usage(path: Path, began: float) -> None:
+    """Write what this process and its children took, in the columns of Snakemake's own benchmarks.
+
+    Those come from looking at every process twice a second, which costs as much as a small job.
+    """
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    columns = {
+        "s": time.monotonic() - began,
+        "cpu_time": sum(each.ru_utime + each.ru_stime for each in used),
+        "max_rss": max(each.ru_maxrss for each in used) / 1024,  # of the largest process, MB
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text("\t".join(columns) + "\n" + "\t".join(f"{value:.3f}" for value in columns.values()) + "\n")
 
 
 @contextmanager

@@ -20,27 +20,26 @@ def closing_message(results: Path, experiments: list[str]) -> str:
     parts = [short_table(pd.read_csv(path)) for path in summaries if path.exists()]
     costs = costs_by_rule(results / "benchmarks")
     if len(costs):
-        shown = costs.to_string(index=False, formatters={"total s": "{:,.1f}".format, "peak MB": "{:,.0f}".format})
-        heading = "Cost by rule, of all results in this folder (time summed over jobs, largest memory of a job)"
+        shown = costs.to_string(index=False, formatters=dict.fromkeys(costs.columns[2:], "{:,.0f}".format))
+        heading = "Cost by rule, of all results in this folder (times summed over jobs, memory of the largest process)"
         parts.append(f"{heading}\n{shown}")
     parts.append(f"Tables: {results}/tables/  figures: {results}/figures/  to look at: {results}/report/index.html")
     return "\n" + "\n\n".join(parts)
 
 
 def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
-    """Return jobs, total seconds and peak memory of every rule, from Snakemake's benchmark files.
+    """Return jobs, total wall clock and processor seconds and peak memory of every rule.
 
     Args:
-        benchmarks: the folder that holds one folder a rule.
+        benchmarks: the folder that holds one folder a rule, with what `unsmooth.jobs` wrote of each job.
 
     Returns:
-        `rule, jobs, total s, peak MB`, the most expensive rule first.
+        `rule, jobs, total s, processor s, peak MB`, the most expensive rule first.
     """
-    rows = [
-        (path.relative_to(benchmarks).parts[0], float(frame["s"].sum()), float(frame["max_rss"].max()))
-        for path in sorted(benchmarks.glob("*/**/*.tsv"))
-        for frame in [pd.read_csv(path, sep="\t", na_values="-")]
-    ]
-    frame = pd.DataFrame(rows, columns=["rule", "s", "rss"])
-    costs = frame.groupby("rule").agg(**{"jobs": ("s", "size"), "total s": ("s", "sum"), "peak MB": ("rss", "max")})
-    return costs.sort_values("total s", ascending=False).reset_index()
+    paths = sorted(benchmarks.glob("*/**/*.tsv"))
+    frames = [pd.read_csv(path, sep="\t").assign(rule=path.relative_to(benchmarks).parts[0]) for path in paths]
+    if not frames:
+        return pd.DataFrame(columns=["rule", "jobs", "total s", "processor s", "peak MB"])
+    totals = {"jobs": ("s", "size"), "total s": ("s", "sum"), "processor s": ("cpu_time", "sum")}
+    costs = pd.concat(frames).groupby("rule").agg(**totals, **{"peak MB": ("max_rss", "max")})
+    return costs.sort_values("processor s", ascending=False).reset_index()
