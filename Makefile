@@ -20,8 +20,9 @@ reproduce: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --report results/report/report.html --quiet all
 	@echo "Open results/report/index.html"
 
+# Files of tests side by side, on two to four cores; most of the time is the workflow's own processes.
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The workflow on a Slurm of its own on this machine; installs Slurm, so it needs root and Debian or Ubuntu.
 test-slurm: install
