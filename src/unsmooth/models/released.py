@@ -1,4 +1,4 @@
-"""Names of weights in released checkpoints, and what they are called here.
+"""Names of weights in released and published files, and what they are called here.
 
 The released models were trained with TorchUncertainty 0.4 under Lightning: every name begins with ``model.``. What
 follows is, of each kind of architecture, the released names of its layers in the order of ours. ViT-S/16 is timm's own.
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
 from torch import Tensor, nn
+
+from unsmooth.models.libraries import timm_converted
 
 __all__ = ["renamed"]
 
@@ -20,7 +22,7 @@ def renamed(weights: Mapping[str, Tensor], kind: str, model: nn.Module) -> dict[
     """Return weights by the names of our model; those that have them already, and unknown ones, keep theirs.
 
     Args:
-        weights: by the names of a released checkpoint, or of our model.
+        weights: by the names of a released checkpoint, or of any file of a model of timm.
         kind: of the architecture, as in an experiment file.
         model: of that architecture.
 
@@ -31,6 +33,8 @@ def renamed(weights: Mapping[str, Tensor], kind: str, model: nn.Module) -> dict[
         ['features.4.weight', 'head.bias']
     """
     bare = {name.removeprefix(PREFIX): tensor for name, tensor in weights.items()}
+    if kind == "timm":
+        return timm_converted(bare, model)
     layers = [*dict.fromkeys(name.rpartition(".")[0] for name in model.state_dict())]
     ours = dict(zip(RELEASED[kind](layers), layers, strict=True)) if kind in RELEASED else {}
 
