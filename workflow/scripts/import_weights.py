@@ -18,7 +18,7 @@ def import_weights(architecture: dict[str, Any], source: str, weights: Path, dat
     """Write the `weights`, which came from `source`, as those of `cell`, and where they came from."""
     manifest = read_manifest(dataset)
     model = make_model(architecture, manifest.input_shape, len(manifest.classes), prepared_embedding(dataset))
-    load_weights(model, renamed(read_weights(weights), architecture["kind"]), source)
+    load_weights(model, renamed(read_weights(weights), architecture["kind"], model), source)
     run = {
         "dataset": manifest.dataset,
         "architecture": architecture,

@@ -43,7 +43,7 @@ class DeepLabV3Plus(nn.Module):
         self.pyramid = _Pyramid(2048)
         self.low = _convolution(256, LOW_CHANNELS, 1)
         self.head = nn.Sequential(
-            _convolution(CHANNELS + LOW_CHANNELS, CHANNELS, 3), nn.Conv2d(CHANNELS, num_classes, 1)
+            _convolution(LOW_CHANNELS + CHANNELS, CHANNELS, 3), nn.Conv2d(CHANNELS, num_classes, 1)
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class DeepLabV3Plus(nn.Module):
         body = self.backbone
         low = body.layer1(body.maxpool(body.relu(body.bn1(body.conv1(images)))))
         deep = self.pyramid(body.layer4(body.layer3(body.layer2(low))))
-        joined = torch.cat([_resized(deep, low.shape[2:]), self.low(low)], dim=1)
+        joined = torch.cat([self.low(low), _resized(deep, low.shape[2:])], dim=1)  # in the released order
         return _resized(self.head(joined), images.shape[2:])
 
 

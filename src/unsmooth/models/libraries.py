@@ -1,16 +1,28 @@
 """Classifiers of torchvision and timm by name, with fresh weights; nothing is downloaded."""
 
+import sys
+from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from unsmooth.config_errors import suggestion
 
-__all__ = ["UnknownModelError", "redraw_by_layer", "timm_model", "timm_preprocessing", "torchvision_model"]
+__all__ = [
+    "UnknownModelError",
+    "redraw_by_layer",
+    "timm_converted",
+    "timm_model",
+    "timm_preprocessing",
+    "torchvision_model",
+]
 
 INTERPOLATIONS = ("bicubic", "bilinear")
 # These return auxiliary outputs while training, unless told not to.
 AUXILIARY = {"googlenet", "inception_v3"}
+# What timm calls a function that converts weights of the original repository, in the module of a model.
+CONVERTERS = ("checkpoint_filter_fn", "_filter_fn")
 
 
 class UnknownModelError(ValueError):
@@ -104,6 +116,27 @@ def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int
         name, pretrained=False, num_classes=num_classes, in_chans=in_channels, drop_rate=drop_rate, **size
     )
     return model
+
+
+def timm_converted(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Return published weights by timm's names: files may have those of the original repository.
+
+    They are converted as timm does when it loads them, which also resizes tables of positions where images have another
+    size. Weights that have the model's own names, or that timm cannot convert, stay as they are.
+
+    Args:
+        weights: by timm's names or those of the repository where the model was first published.
+        model: of timm; not changed.
+    """
+    module = vars(sys.modules[type(model).__module__])
+    converter = next((module[name] for name in CONVERTERS if name in module), None)
+    if converter is None or weights.keys() <= model.state_dict().keys():
+        return dict(weights)
+    arguments = (dict(weights), model)[: len(signature(converter).parameters)]  # some take no model
+    try:
+        return dict(converter(*arguments))
+    except Exception:  # each converter has its own for names that it does not know
+        return dict(weights)
 
 
 def timm_preprocessing(name: str) -> dict[str, Any]:
