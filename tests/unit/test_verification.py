@@ -273,7 +273,7 @@ def test_record_tells_of_the_code_with_which_the_job_began(tmp_path):
         "from pathlib import Path\n"
         "from types import SimpleNamespace\n"
         "from unsmooth import files, jobs\n"
-        "parts = {'input': [], 'output': ['out.txt'], 'log': ['out.log'], 'params': {}, 'rule': 'edited'}\n"
+        "parts = {'input': [], 'output': ['out.txt'], 'log': ['results/logs/edited.log'], 'params': {}, 'rule': 'edited'}\n"
         "with jobs.job(SimpleNamespace(**parts), __file__):\n"
         "    Path('out.txt').write_text('1')\n"
         "    for edited in (files.__file__, __file__):\n"
@@ -283,7 +283,7 @@ def test_record_tells_of_the_code_with_which_the_job_began(tmp_path):
     began = source_digest(PACKAGE / "files.py"), source_digest(script)
     environment = {"PYTHONPATH": str(tmp_path / "src")}
     done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, check=False)
-    assert done.returncode == 0, (tmp_path / "out.log").read_text()
+    assert done.returncode == 0, (tmp_path / "results/logs/edited.log").read_text()
 
     code = read_record(tmp_path / record_path("out.txt")).code
 
