@@ -697,11 +697,12 @@ def _read_yaml(path: Path, called: str) -> Any:
 
 
 def _switched_back(data: Any) -> Any:
-    """Return an experiment file with the released values in the place of ours."""
+    """Return an experiment file with the released values in the place of ours; given weights need no recipe."""
     if isinstance(data, Mapping) and isinstance(data.get("deviations"), list):
         for deviation in data["deviations"]:
-            if isinstance(deviation, Mapping) and isinstance(deviation.get("as_released"), Mapping):
-                data = _laid_over(data, deviation["as_released"])
+            if isinstance(deviation, Mapping) and isinstance(released := deviation.get("as_released"), Mapping):
+                unused = {"recipe"} if "weights" in data else set()
+                data = _laid_over(data, {key: released[key] for key in released.keys() - unused})
     return data
 
 

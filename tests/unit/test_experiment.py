@@ -267,6 +267,22 @@ def test_weights_without_a_common_pattern_are_named_by_loss(write):
     ]
 
 
+@pytest.mark.parametrize("as_released", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["cifar10_resnet20", "cifar100_densenet", "imagenet_resnet50", "imagenet_vit_s16", "imdb_lstm"]
+    + ["cityscapes_deeplabv3plus"],
+)
+def test_released_experiments_take_weights_in_the_place_of_their_recipe(pytestconfig, write, name, as_released):
+    data = yaml.safe_load((pytestconfig.rootpath / "experiments" / f"{name}.yaml").read_text())
+    del data["recipe"]
+    data |= {"weights": "released/{loss}-{alpha}-{seed}.ckpt", "as_released": as_released}
+
+    experiment = load_experiment(write(data))
+
+    assert isinstance(experiment, WeightsExperiment) and experiment.as_released == as_released
+
+
 def test_a_zoo_has_one_cell_a_model(pytestconfig):
     experiment = load_experiment(pytestconfig.rootpath / "experiments" / "zoo.yaml")
     cells = experiment.cells("zoo")
