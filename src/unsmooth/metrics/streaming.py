@@ -82,7 +82,7 @@ def order_keys(values: NDArray[np.float64]) -> Keys:
     small = np.maximum(codes - _TINY_CODE, 0)
     upper = 2 * _HALF_CODE - np.maximum((1.0 - np.clip(values, 0.5, 1.0)).view(np.int64), _LEAST_CODE) - _TINY_CODE
     above = codes - _ONE_CODE + (_ONE_KEY - _ZERO_KEY)
-    offset = np.select([values < 0, values < 0.5, values <= 1], [-small, small, upper], above)
+    offset = np.where(values < 0.5, np.where(values < 0, -small, small), np.where(values <= 1, upper, above))
     return offset.astype(np.uint64) + np.uint64(_ZERO_KEY)
 
 
