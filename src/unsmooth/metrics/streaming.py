@@ -30,8 +30,8 @@ no sample weights. A sample of weight 2 is given twice.
 **Speed.** A batch is sorted into bins only until bits are dropped. From then on most samples are counted where they
 belong, without a sort: in a table of the bins of the most crowded stretches of integers, as many as the capacity.
 
-**Memory.** 32 bytes a bin, as much for the table, together 512 MiB at the default capacity, and about half as much
-again while merging; the file is as large as the occupied bins.
+**Memory.** 32 bytes a bin, and as much for the table: 512 MiB at the default capacity, and while merging up to 2 GiB
+(measured: eight times the bins). The file is as large as the occupied bins.
 """
 
 import os
