@@ -68,10 +68,11 @@ class PixelMetrics:
         # All pixels, because to pick the labelled ones takes longer than to score them.
         scored = score_all(logits.flatten(1).T, scores=self.scores, ps=())
         predictions = scored.predictions[labelled]
+        errors = predictions != truth
         pairs = np.bincount(truth * classes + predictions, minlength=classes**2)
         self._confusions.append(pairs.reshape(classes, classes))
         for name, stream in self.streams.items():
-            stream.update(scored[name][labelled], predictions != truth)
+            stream.update(scored[name][labelled], errors)
 
     @property
     def confusions(self) -> NDArray[np.int64]:
