@@ -281,6 +281,9 @@ class _TracedRows(Rows):
         self._gaps = logits - top[:, None]
         self._tail, self._scratch = torch.empty_like(logits), torch.empty_like(logits)
 
+    def _sum(self, values: Tensor) -> Tensor:
+        return values.sum(dim=1).to(self.fine)
+
     @cached_property
     def _runner_up(self) -> tuple[Tensor, Tensor]:
         others = self._gaps.scatter(1, self.predictions[:, None], -torch.inf)

@@ -25,7 +25,7 @@ __all__ = ["REPAIR", "CellScenes", "ranking_maps"]
 REPAIR = "max_logit_pnorm"
 CORRECT, UNLABELLED = 60 / 255, 0.0  # grey
 # Errors are mostly among the least confident pixels: a root spreads their colours.
-RANKS = ScalarMappable(PowerNorm(0.5, 0, 1), "viridis")
+RANKS = ScalarMappable(PowerNorm(0.5, 0, 1), "plasma")
 
 
 class CellScenes(NamedTuple):
@@ -42,7 +42,7 @@ def ranking_maps(cells: Sequence[CellScenes], *, title: str = "", width: float =
     """Scenes, their truth, predictions and wrong pixels, coloured by how confident the model is there among all pixels.
 
     The brightest are the most confident errors, which no threshold rejects before nearly everything else. Two rows a
-    scene and cell, ranked by MSP and after normalisation.
+    scene and cell, ranked by MSP and after normalisation; where that falls back, it is MSP.
 
     Args:
         cells: two, cross-entropy and smoothed, with the same scenes.
@@ -110,7 +110,7 @@ def _draw_errors(axes: Axes, cell: CellScenes, place: int, score: str) -> DataFr
     found = DataFrame(columns=[*key, "row", "column", "rank"])
     fitted: str | FittedScore | None = cell.repair if score == REPAIR else score
     if isinstance(fitted, FittedScore):
-        name += " (falls back to MSP)" if fitted.fell_back else f", p = {fitted.params['p']:g}"
+        name += " (falls back)" if fitted.fell_back else f", p = {fitted.params['p']:g}"
     if fitted is not None and labelled.any():
         logits = scene.logits.flatten(1).T[labelled.ravel()]
         scored = score_all(logits, scores={score: fitted}, ps=())

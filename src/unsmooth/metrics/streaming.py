@@ -27,13 +27,17 @@ from 0 and 1, while others fill all bins; or a thousand heavy ties among as many
 **Weights.** Counts are integers, which is what makes the state the same in any order of updates and merges; there are
 no sample weights. A sample of weight 2 is given twice.
 
-**Memory.** 32 bytes a bin, 256 MiB at the default capacity, and about three times that while merging; the file is as
-large as the occupied bins.
+**Speed.** A batch is sorted into bins only until bits are dropped. From then on most samples are counted where they
+belong, without a sort: in a table of the bins of the most crowded stretches of integers, as many as the capacity.
+
+**Memory.** 32 bytes a bin, and as much for the table: 512 MiB at the default capacity, and while merging up to 2 GiB
+(measured: eight times the bins). The file is as large as the occupied bins.
 """
 
 import os
 import zipfile
 import zlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +45,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unsmooth.files import atomic_path
-from unsmooth.metrics.inputs import as_binary_errors
+from unsmooth.metrics.inputs import as_binary_errors, as_pair
 from unsmooth.metrics.ranking import ErrorRanks, Levels, finish, group_starts, rank_levels
 from unsmooth.metrics.selective import RiskCoverageCurve, curve_of
 from unsmooth.metrics.summary import risk_functions
@@ -62,6 +66,8 @@ _ONE_KEY = _HALF_KEY + _HALF_CODE - _LEAST_CODE
 # the last place (`mean_harmonic_span` does not cancel), so their error is relative, 1e-15 times a small power of log n.
 _MARGIN = 1e-13
 _SLACK = 1e-15  # absolute, for a last place near 1
+_PAGE_BITS = 44  # low bits of a key that tell its place in a page: 256 pages an octave
+_BLOCK = 1 << 14  # samples counted at a time, so that their temporaries stay in cache
 
 
 def order_keys(values: NDArray[np.float64]) -> Keys:
@@ -76,7 +82,7 @@ def order_keys(values: NDArray[np.float64]) -> Keys:
     small = np.maximum(codes - _TINY_CODE, 0)
     upper = 2 * _HALF_CODE - np.maximum((1.0 - np.clip(values, 0.5, 1.0)).view(np.int64), _LEAST_CODE) - _TINY_CODE
     above = codes - _ONE_CODE + (_ONE_KEY - _ZERO_KEY)
-    offset = np.select([values < 0, values < 0.5, values <= 1], [-small, small, upper], above)
+    offset = np.where(values < 0.5, np.where(values < 0, -small, small), np.where(values <= 1, upper, above))
     return offset.astype(np.uint64) + np.uint64(_ZERO_KEY)
 
 
@@ -127,6 +133,7 @@ class StreamingMetrics:
         self._bins: Bins = _join([])
         self._dropped = 0
         self._folded = False
+        self._table: _Table | None = None
         self._pending: list[Bins] = []
         self._waiting = 0
 
@@ -140,12 +147,15 @@ class StreamingMetrics:
         Raises:
             ValueError: bad data, as in `aurc`; the accumulator is then unchanged.
         """
-        levels = rank_levels(confidence, as_binary_errors(errors))
-        if not len(levels.size):
-            return
-        values = levels.threshold[::-1].astype(np.float64)
-        self._folded |= bool(((values != 0) & (np.abs(values) <= 2.0**-995)).any())
-        keys = order_keys(values)
+        scores, failed = as_pair(confidence, as_binary_errors(errors))
+        self._folded |= bool(((scores != 0) & (np.abs(scores) <= 2.0**-995)).any())
+        if self._table is None and self._dropped:
+            self._table = _Table(self._bins[0], self._dropped, self.capacity)
+        if self._table is not None:
+            rest = ~self._table.count(scores, failed)
+            scores, failed = scores[rest], failed[rest]
+        levels = rank_levels(scores, failed)
+        keys = order_keys(levels.threshold[::-1].astype(np.float64))
         self._pending.append((keys, keys, levels.size[::-1].astype(np.int64), levels.errors[::-1].astype(np.int64)))
         self._waiting += len(keys)
         if self._waiting > max(1 << 16, self.capacity // 2):
@@ -281,22 +291,23 @@ class StreamingMetrics:
         return stream
 
     def _settle(self) -> None:
-        """Move the waiting batches into the bins."""
+        """Move what is counted and the waiting batches into the bins."""
         if self._pending:
-            waiting, self._pending, self._waiting = self._pending, [], 0
+            waiting = self._pending if self._table is None else [self._table.bins(), *self._pending]
+            self._table, self._pending, self._waiting = None, [], 0
             self._combine([self._bins, *waiting], self._dropped)
 
     def _combine(self, parts: list[Bins], dropped: int) -> None:
         """Join bins that agree without their `dropped` low bits, dropping more until they fit the capacity."""
-        low, high, size, errors = _join(parts)
-        keys = low >> np.uint64(dropped)
-        starts = group_starts(keys)
-        while len(starts) > self.capacity:
-            dropped += 1
-            keys = keys[starts] >> np.uint64(1)
-            low, high, size, errors = _group((low, high, size, errors), starts)
-            starts = group_starts(keys)
-        self._bins, self._dropped = _group((low, high, size, errors), starts), dropped
+        bins = _join(parts)
+        low = bins[0]
+        changed = low[1:] ^ low[:-1]  # neighbours share a bin once the dropped bits are all that differ
+
+        def fits(bits: int) -> bool:
+            return int(np.count_nonzero(changed >> np.uint64(bits))) < self.capacity
+
+        self._dropped = bisect_left(range(64), True, lo=dropped, key=fits)
+        self._bins = _group(bins, group_starts(low >> np.uint64(self._dropped)))
 
     def _levels(self) -> Levels:
         self._settle()
@@ -318,6 +329,50 @@ class StreamingMetrics:
         return ErrorRanks(
             ranks.total, np.where(tie, ranks.above, block), np.where(tie, ranks.size, ranks.errors), ranks.errors
         )
+
+
+class _Table:
+    """Counts of the bins of some pages, one row a bin; a page holds the keys that agree without their low bits.
+
+    Args:
+        keys: of the bins so far, ascending; the pages that hold the most are chosen.
+        dropped: low bits without which the keys of a bin agree.
+        capacity: largest number of rows.
+    """
+
+    def __init__(self, keys: Keys, dropped: int, capacity: int) -> None:
+        self.dropped = np.uint64(dropped)
+        self.last = np.uint64((1 << max(_PAGE_BITS - dropped, 0)) - 1)  # bin of a page
+        rows = int(self.last) + 1
+        pages = keys >> np.uint64(_PAGE_BITS)
+        starts = group_starts(pages)
+        fullest = np.argsort(np.diff(starts, append=len(pages)), kind="stable")[::-1][: capacity // rows]
+        chosen = np.sort(pages[starts[fullest]])
+        self.first_row = np.full(1 << (64 - _PAGE_BITS), -1)
+        self.first_row[chosen] = np.arange(len(chosen)) * rows
+        # In a row: complement of the smallest key, largest key, correct samples, errors. A sample touches one place.
+        self.rows = np.zeros((len(chosen) * rows, 4), np.uint64)
+
+    def count(self, scores: NDArray[np.floating], errors: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Count the samples that have a row, and tell which these are."""
+        counted = np.empty(len(scores), bool)
+        for start in range(0, len(scores), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            keys = order_keys(scores[block].astype(np.float64))
+            first = self.first_row[keys >> np.uint64(_PAGE_BITS)]
+            known = np.greater_equal(first, 0, out=counted[block])
+            keys, failed = keys[known], errors[block][known]
+            row = first[known] + ((keys >> self.dropped) & self.last).astype(np.int64)
+            np.maximum.at(self.rows[:, 0], row, ~keys)
+            np.maximum.at(self.rows[:, 1], row, keys)
+            np.add.at(self.rows.reshape(-1), 4 * row + 2 + failed, np.uint64(1))
+        return counted
+
+    def bins(self) -> Bins:
+        """All bins that hold a sample."""
+        rows = self.rows[self.rows[:, 1] > 0]
+        correct, errors = rows[:, 2:].astype(np.int64).T
+        return ~rows[:, 0], rows[:, 1].copy(), correct + errors, errors
 
 
 def _join(parts: list[Bins]) -> Bins:

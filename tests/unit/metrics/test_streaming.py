@@ -187,6 +187,37 @@ def test_state_does_not_depend_on_update_or_merge_order(seed, capacity):
     assert state(left) == state(right) == state(whole)
 
 
+CROWDS = {
+    "uniform": lambda rng, n: rng.random(n),
+    "float32 probabilities": lambda rng, n: (1 - 10 ** -rng.uniform(0, 9, n)).astype(np.float32),
+    "half of them saturated": lambda rng, n: np.where(rng.random(n) < 0.5, 1.0, rng.random(n)),
+    "either side of 1": lambda rng, n: rng.gamma(2, 1, n),
+    "a few of them folded into 0": lambda rng, n: np.where(rng.random(n) < 1e-3, 1e-305, rng.normal(size=n).clip(0)),
+    "heavy tails": lambda rng, n: rng.standard_cauchy(n) * 10 ** rng.uniform(-300, 290, n),
+}
+
+
+@pytest.mark.parametrize("name", CROWDS)
+@pytest.mark.parametrize("capacity", [2, 1 << 10, 1 << 14])
+def test_samples_counted_in_their_bins_leave_the_state_that_sorted_ones_do(name, capacity):
+    rng = np.random.default_rng(6)
+    confidence, errors = CROWDS[name](rng, 200_000), rng.random(200_000) < 0.3
+    counted = StreamingMetrics(capacity)
+    for part in np.array_split(np.arange(200_000), 4):
+        counted.update(confidence[part], errors[part])
+        assert counted.count == part[-1] + 1
+
+    assert state(counted) == state(fill(confidence, errors, capacity, 1))
+
+
+def test_most_samples_are_counted_without_a_sort_once_bits_are_dropped():
+    rng = np.random.default_rng(7)
+    stream = fill(rng.gamma(2, 1, 200_000), rng.random(200_000) < 0.3, 1 << 14, 1)
+    stream.update(rng.gamma(2, 1, 100_000), rng.random(100_000) < 0.3)
+
+    assert stream._waiting < 5_000
+
+
 def test_counts_stay_exact_beyond_32_bits():
     stream = fill(np.array([3.0, 2.0, 1.0]), np.array([0, 1, 0]), 8, 1)
     for _ in range(40):

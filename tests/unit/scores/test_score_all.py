@@ -60,7 +60,7 @@ def test_fitted_score_equals_its_own_call(name: str) -> None:
     assert (score_all(logits_of(), scores=FITTED, ps=[])[name] == FITTED[name](logits_of()).numpy()).all()
 
 
-@pytest.mark.parametrize("num_classes", [3, 10, 257, 1000])
+@pytest.mark.parametrize("num_classes", [3, 32, 257, 1000])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("chunk", [1, 2, 7, 100, 10_000])
 def test_chunk_size_changes_no_bit(num_classes: int, dtype: torch.dtype, chunk: int) -> None:
@@ -107,6 +107,14 @@ def test_arrays_files_and_iterators_give_the_same_bits(tmp_path: Path) -> None:
     assert same(score_all(np.load(tmp_path / "logits.npy", mmap_mode="r")), expected)
     assert same(score_all(iter(logits.split(83))), expected)
     assert same(score_all(batch.numpy() for batch in logits.split([1, 250, 250])), expected)
+
+
+@pytest.mark.parametrize("num_classes", [2, 32, 33, 300])
+def test_the_first_of_equal_largest_logits_is_predicted(num_classes: int) -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randint(3, (200, num_classes), generator=generator).float()
+
+    assert (score_all(logits).predictions == logits.numpy().argmax(axis=1)).all()
 
 
 STORED = {
