@@ -14,8 +14,8 @@ from tempfile import mkstemp
 
 __all__ = ["WriteError", "atomic_path", "explained_write_errors", "remove_leftovers", "sha256_of"]
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
-REFUSED = FULL | {errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+OF_A_USER = {errno.EDQUOT, errno.EACCES, errno.EPERM}
+REFUSED = OF_A_USER | {errno.ENOSPC, errno.EFBIG, errno.EROFS}
 
 
 class WriteError(OSError):
@@ -121,12 +121,12 @@ def _refusal(error: BaseException) -> tuple[int, Path | None]:
 
 def _reason(number: int, folder: Path) -> str:
     reason = os.strerror(number)
-    if number in FULL:
+    if number == errno.ENOSPC:
         disk = shutil.disk_usage(next(each for each in (folder, *folder.parents) if os.path.exists(each)))
         return f"{reason}: {_mebibytes(disk.free)} of {_mebibytes(disk.total)} are free in {folder}"
     if number == errno.EFBIG and (limit := resource.getrlimit(resource.RLIMIT_FSIZE)[0]) != resource.RLIM_INFINITY:
         return f"{reason}: files may have {_mebibytes(limit)} at most (ulimit -f) in {folder}"
-    if number in {errno.EACCES, errno.EPERM}:
+    if number in OF_A_USER:
         return f"{reason}: user {os.geteuid()} in {folder}"
     return f"{reason}: {folder}"
 
