@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unsmooth.files import atomic_path, remove_leftovers
+from unsmooth.files import atomic_path, explained_write_errors, remove_leftovers
 from unsmooth.provenance import git_commit
 from unsmooth.records import checked_digests, code_texts, record_path, write_records
 
@@ -66,20 +66,24 @@ def _write_usage(path: Path, began: float) -> None:
 def job_log(path: str | os.PathLike[str]) -> Iterator[None]:
     """Send standard output and error of the block, child processes included, to the file `path`.
 
-    An error that this package raises on purpose (bad configuration, a damaged file, a non-finite loss) is logged as
-    its message alone; any other one with its traceback. Either way the process exits with status 1.
+    An error that this package raises on purpose (bad configuration, a damaged file, a non-finite loss, a full disk) is
+    logged as its message alone; any other one with its traceback. Either way the process exits with status 1. What the
+    log has no room for goes to where standard error went before.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", buffering=1) as log:
+    with open(path, "w", encoding="utf-8", buffering=1) as log, os.fdopen(os.dup(sys.stderr.fileno()), "w") as before:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         try:
-            yield
+            with explained_write_errors(path):
+                yield
         except Exception as error:
-            if type(error).__module__.startswith("unsmooth."):
-                print(f"error: {error}", file=sys.stderr)
-            else:
-                traceback.print_exc()
+            own = type(error).__module__.startswith("unsmooth.")
+            text = f"error: {error}" if own else traceback.format_exc().rstrip()
+            try:
+                print(text, file=sys.stderr)
+            except OSError:
+                print(text, file=before)
             raise SystemExit(1) from None

@@ -15,10 +15,12 @@ from unsmooth.verification import verify
 pytestmark = [pytest.mark.faults, pytest.mark.workflow, pytest.mark.slow]
 
 END_S = 300  # within which what was interrupted must end
+LOOK_S = 0.1  # between two looks at what runs
+STAGES = {"build_dataset", "train", "dump_logits", "score", "evaluate", "collect", "write_main", "draw_risk_coverage"}
 
 
 def jobs_of(process):
-    """Return the running scripts of a workflow, by rule."""
+    """Return the running scripts of a workflow, by name; those of a rule that runs twice count once."""
     found = {}
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
@@ -29,74 +31,69 @@ def jobs_of(process):
     return found
 
 
-def first_job(process, rules):
-    """Wait for a job of one of the rules; return its rule and process, or None once the workflow has ended."""
+def looks(process):
+    """Yield the running jobs again and again until the workflow ends."""
     while process.poll() is None:
         try:
-            running = jobs_of(process)
+            yield jobs_of(process)
         except psutil.NoSuchProcess:
-            break
-        for rule in rules & set(running):
-            return rule, running[rule]
-        time.sleep(0.02)
-    return None
+            return
+        time.sleep(LOOK_S)
 
 
-def check_finished(workspace, clean):
-    workspace.run(*TARGETS)
+def wait_for(process, script):
+    assert any(script in running for running in looks(process)), f"{script} did not run"
 
+
+def check_results(workspace, clean):
     assert contents(workspace) == contents(clean)
     assert verify(workspace.folder / "results").findings == []
 
 
 def test_killed_jobs_are_made_again(fresh, clean, fault_seed):
-    generator = random.Random(fault_seed)
-    left = {"build_dataset", "train", "dump_logits", "score", "evaluate", "collect", "write_main", "draw_risk_coverage"}
-    killed = []
-    while left:
-        process = fresh.start(*TARGETS)
-        while (found := first_job(process, left)) is not None:
-            rule, job = found
-            time.sleep(generator.uniform(0, 2))
-            left.remove(rule)
-            if job.is_running():
+    generator, due, killed = random.Random(fault_seed), {}, set()
+    process = fresh.start(*TARGETS, "--retries", "2", "--quiet", "rules")  # nobody reads before its end
+    for running in looks(process):
+        for script, job in running.items():
+            moment = due.setdefault(job.pid, time.monotonic() + generator.uniform(0, 2))
+            if script not in killed and time.monotonic() >= moment:
                 job.kill()
-                killed.append(rule)
-        output, _ = process.communicate(timeout=END_S)
-        if process.returncode == 0:
-            break
+                killed.add(script)
+    output, _ = process.communicate(timeout=END_S)
 
-    print("killed:", *killed)
-    assert len(killed) >= 4, output
-    check_finished(fresh, clean)
-
-
-def test_workflow_is_taken_up_after_sigkill_once_it_is_unlocked(fresh, clean, fault_seed):
-    generator = random.Random(fault_seed)
-    for rule in ("train", "evaluate"):
-        with fresh.start(*TARGETS) as process:
-            assert first_job(process, {rule}) is not None
-            time.sleep(generator.uniform(0, 2))
-            process.kill()  # its jobs live on
-
-        refused = fresh.snakemake(*TARGETS)
-        assert refused.returncode != 0 and "--unlock" in refused.stdout
-        assert fresh.snakemake("--unlock").returncode == 0
-
-    check_finished(fresh, clean)
+    print("killed:", *sorted(killed))
+    assert process.returncode == 0, output
+    assert len(killed & STAGES) >= 5 and "train" in killed
+    check_results(fresh, clean)
 
 
-def test_workflow_is_taken_up_after_ctrl_c(fresh, clean, fault_seed):
+def interrupt(process):
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def kill(process):
+    process.kill()  # its jobs live on
+
+
+def test_workflow_is_taken_up_after_ctrl_c_and_sigkill(fresh, clean, fault_seed):
     # A shell starts what runs in the background deaf to Ctrl-C, and so would be all that starts from there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    generator, interrupted = random.Random(fault_seed), 0
-    for rule in ("train", "score", "draw_risk_coverage"):
-        process = fresh.start(*TARGETS)
-        assert first_job(process, {rule}) is not None
-        time.sleep(generator.uniform(0, 2))
-        os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=END_S)
-        interrupted += process.returncode != 0
+    generator, stopped = random.Random(fault_seed), []
+    for script, stop in (("train", interrupt), ("train", kill), ("evaluate", interrupt), ("write_main", kill)):
+        with fresh.start(*TARGETS) as process:
+            wait_for(process, script)
+            time.sleep(generator.uniform(0, 2))
+            stop(process)
+            if stop is interrupt:
+                process.communicate(timeout=END_S)
+        if process.returncode != 0:
+            stopped.append(stop)
+        if process.returncode < 0:
+            if stopped.count(kill) == 1:
+                refused = fresh.snakemake(*TARGETS)
+                assert refused.returncode != 0 and "--unlock" in refused.stdout
+            assert fresh.snakemake("--unlock").returncode == 0
 
-    assert interrupted >= 2
-    check_finished(fresh, clean)
+    assert {interrupt, kill} <= set(stopped)
+    fresh.run(*TARGETS)
+    check_results(fresh, clean)

@@ -20,7 +20,8 @@ from unsmooth.provenance import canonical_json
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
-SHIPPED = sorted((REPOSITORY / "experiments").glob("*.yaml"))
+SHIPPED = [yaml.safe_load(path.read_text()) for path in sorted((REPOSITORY / "experiments").glob("*.yaml"))]
+CONFIGURATION = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
 many = settings(
     max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -60,7 +61,7 @@ values = st.recursive(
 @many
 @given(data=st.data())
 def test_experiment_with_another_value_somewhere_is_read_or_refused(tmp_path, data):
-    original = yaml.safe_load(data.draw(st.sampled_from(SHIPPED)).read_text())
+    original = data.draw(st.sampled_from(SHIPPED))
     place = data.draw(st.sampled_from(paths_in(original)))
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(replaced(original, place, data.draw(values))))
@@ -81,10 +82,9 @@ def test_experiment_with_another_value_somewhere_is_read_or_refused(tmp_path, da
 @many
 @given(data=st.data())
 def test_configuration_with_another_value_somewhere_is_read_or_refused(tmp_path, data):
-    original = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-    place = data.draw(st.sampled_from(paths_in(original)))
+    place = data.draw(st.sampled_from(paths_in(CONFIGURATION)))
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(replaced(original, place, data.draw(values))))
+    path.write_text(yaml.safe_dump(replaced(CONFIGURATION, place, data.draw(values))))
 
     try:
         found = load_config([path])

@@ -1,8 +1,10 @@
+import errno
 import hashlib
+import os
 
 import pytest
 
-from unsmooth.files import atomic_path, remove_leftovers, sha256_of
+from unsmooth.files import WriteError, atomic_path, remove_leftovers, sha256_of
 
 
 def test_content_replaces_the_file_when_the_block_succeeds(tmp_path):
@@ -25,6 +27,26 @@ def test_failed_block_leaves_the_old_file_and_no_debris(tmp_path):
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_exceeded_quota_is_told_with_the_user(tmp_path):
+    with pytest.raises(WriteError) as refused, atomic_path(tmp_path / "a.txt"):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    assert str(refused.value) == f"{tmp_path}/a.txt: Disk quota exceeded: user {os.geteuid()} in {tmp_path}"
+
+
+def test_error_that_no_disk_is_behind_is_left_as_it_is(tmp_path):
+    def explained():
+        try:
+            raise PermissionError(errno.EACCES, "")
+        except PermissionError:
+            raise ValueError("cannot be read") from None
+
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.txt"):
+        (tmp_path / "missing").read_text()
+    with pytest.raises(ValueError, match="cannot be read"), atomic_path(tmp_path / "a.txt"):
+        explained()
 
 
 def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from yte import process_yaml
 
 RULES = Path(__file__).parents[2] / "rules"
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -38,3 +39,34 @@ def test_profile_plans_the_same_jobs_as_the_default(fresh, profile):
 
     assert planned
     assert fresh.planned("--workflow-profile", f"profiles/{profile}", *storage) == planned
+
+
+@pytest.mark.parametrize("present", [0, 3])
+def test_gpu_profile_runs_as_many_jobs_at_a_time_as_there_are_gpus(monkeypatch, present):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: present)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    settings = process_yaml((RULES.parent / "profiles" / "gpu" / "config.yaml").read_text())
+
+    assert settings["resources"] == {"gpu": present}
+
+
+def test_training_and_inference_ask_for_gpus_and_nothing_else_does():
+    assert sorted(GPU_RULES) == ["dump_logits", "dump_pixels", "stream_pixels", "train"]
+
+
+@pytest.mark.parametrize("profile", ["kubernetes", "slurm"])
+def test_every_attempt_asks_for_more_memory_and_no_less_time(profile):
+    settings = yaml.safe_load((RULES.parent / "profiles" / profile / "config.yaml").read_text())
+    wanted = [settings["default-resources"], *settings["set-resources"].values()]
+
+    for resources in wanted:
+        for name in {"mem_mb", "runtime", "disk_mb"} & resources.keys():
+            for threads in (1, 8):
+                asked = [
+                    eval(str(resources[name]), {"attempt": attempt, "threads": threads})
+                    for attempt in range(1, settings["retries"] + 2)
+                ]
+                assert asked == sorted(asked) and min(asked) > 0
+                assert name != "mem_mb" or len(set(asked)) == len(asked)
+    assert all("mem_mb" in settings["default-resources"] | resources for resources in wanted)

@@ -1,6 +1,7 @@
 """One look for every figure, and files that are whole and the same bytes for the same data."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from functools import wraps
 from os import PathLike
 from pathlib import Path
@@ -148,13 +149,12 @@ def save_figure(figure: Figure, data: DataFrame, stem: str | PathLike[str]) -> N
         data: what is drawn in it.
         stem: path without suffix.
     """
-    stem = Path(stem)
-    with (
-        atomic_path(stem.with_name(f"{stem.name}.pdf")) as pdf,
-        atomic_path(stem.with_name(f"{stem.name}.png")) as png,
-        atomic_path(stem.with_name(f"{stem.name}.csv")) as csv,
-        matplotlib.rc_context(STYLE),
-    ):
-        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
-        figure.savefig(png, format="png", metadata={"Software": None})
-        data.to_csv(csv, index=False, lineterminator="\n")
+    stem, plain = Path(stem), {"CreationDate": None, "Producer": None, "Creator": None}
+    writers: dict[str, Callable[[Path], None]] = {
+        "pdf": lambda path: figure.savefig(path, metadata=plain),
+        "png": lambda path: figure.savefig(path, metadata={"Software": None}),
+        "csv": lambda path: data.to_csv(path, index=False, lineterminator="\n"),
+    }
+    with matplotlib.rc_context(STYLE), ExitStack() as written:
+        for suffix, write in writers.items():
+            write(written.enter_context(atomic_path(stem.with_name(f"{stem.name}.{suffix}"))))
