@@ -1,6 +1,7 @@
 """What every workflow job does around its work: a log, errors that a user can read, checks and records of files."""
 
 import os
+import re
 import resource
 import sys
 import time
@@ -17,12 +18,13 @@ from unsmooth.records import checked_digests, code_texts, record_path, write_rec
 __all__ = ["job", "job_log"]
 
 LOGS, COSTS = Path("results/logs"), Path("results/benchmarks")
+STATUS = Path("/proc/self/status")
 
 
 @contextmanager
 def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
     """Run the block as one job of the workflow: on inputs that are what their jobs wrote, with a log, and with a record
-    of every output, and what the job took, once it has succeeded.
+    of every output, and what the job took, once it has succeeded. Then the process ends.
 
     Args:
         snakemake: the object that snakemake puts into a script; its log is a file of results/logs.
@@ -45,6 +47,9 @@ def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakem
             git_commit=commit,
         )
         _write_usage(COSTS / Path(snakemake.log[0]).relative_to(LOGS).with_suffix(".tsv"), began)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    os._exit(0)  # at once: all is written, and Python takes half a second to take torch apart
 
 
 def _write_usage(path: Path, began: float) -> None:
@@ -52,11 +57,13 @@ def _write_usage(path: Path, began: float) -> None:
 
     Those come from looking at every process twice a second, which costs as much as a small job.
     """
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    # What Linux tells as own.ru_maxrss is at least the memory of the process that started this one.
+    peak = re.search(r"VmHWM:\s+(\d+)", STATUS.read_text()) if STATUS.exists() else None
     columns = {
         "s": time.monotonic() - began,
-        "cpu_time": sum(each.ru_utime + each.ru_stime for each in used),
-        "max_rss": max(each.ru_maxrss for each in used) / 1024,  # of the largest process, MB
+        "cpu_time": own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+        "max_rss": max(int(peak[1]) if peak else own.ru_maxrss, children.ru_maxrss) / 1024,  # of the largest, MB
     }
     with atomic_path(path) as temporary:
         temporary.write_text("\t".join(columns) + "\n" + "\t".join(f"{value:.3f}" for value in columns.values()) + "\n")

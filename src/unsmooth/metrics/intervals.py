@@ -24,7 +24,7 @@ from unsmooth.metrics.summary import metric_functions, selective_metrics
 from unsmooth.metrics.sums import Floats
 
 _BLOCK_CELLS = 500_000  # counts held at a time; larger blocks leave the cache and run slower
-_CACHE_CELLS = 32_000_000  # keep the counts of one test set for the next score: at most 32 MB
+_CACHE_CELLS = 64_000_000  # keep the counts of one test set for the next score: at most 64 MB
 
 
 def bootstrap_replicates(
