@@ -20,9 +20,9 @@ reproduce: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --report results/report/report.html --quiet all
 	@echo "Open results/report/index.html"
 
-# Files of tests side by side, on two to four cores; most of the time is the workflow's own processes.
+# Files of tests side by side, on two to four cores, those that take longest first.
 test: install
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests/workflow tests src
 
 # The workflow on a Slurm of its own on this machine; installs Slurm, so it needs root and Debian or Ubuntu.
 test-slurm: install
