@@ -31,13 +31,16 @@ def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
     """Return jobs, total wall clock and processor seconds and peak memory of every rule.
 
     Args:
-        benchmarks: the folder that holds one folder a rule, with what `unsmooth.jobs` wrote of each job.
+        benchmarks: the folder that holds one folder a rule, with what `unsmooth.jobs` wrote of each job, or
+            Snakemake, which writes "-" for what it did not see.
 
     Returns:
         `rule, jobs, total s, processor s, peak MB`, the most expensive rule first.
     """
     paths = sorted(benchmarks.glob("*/**/*.tsv"))
-    frames = [pd.read_csv(path, sep="\t").assign(rule=path.relative_to(benchmarks).parts[0]) for path in paths]
+    frames = [
+        pd.read_csv(path, sep="\t", na_values="-").assign(rule=path.relative_to(benchmarks).parts[0]) for path in paths
+    ]
     if not frames:
         return pd.DataFrame(columns=["rule", "jobs", "total s", "processor s", "peak MB"])
     totals = {"jobs": ("s", "size"), "total s": ("s", "sum"), "processor s": ("cpu_time", "sum")}
