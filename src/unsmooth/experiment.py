@@ -702,7 +702,7 @@ def _switched_back(data: Any) -> Any:
         for deviation in data["deviations"]:
             if isinstance(deviation, Mapping) and isinstance(released := deviation.get("as_released"), Mapping):
                 unused = {"recipe"} if "weights" in data else set()
-                data = _laid_over(data, {key: released[key] for key in released.keys() - unused})
+                data = _laid_over(data, {key: value for key, value in released.items() if key not in unused})
     return data
 
 
