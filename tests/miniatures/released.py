@@ -165,6 +165,17 @@ class _NamedConvolution(nn.Module):
         return torch.relu(self.bn(self.conv(features)))
 
 
+def randomised(model):
+    """Let no two normalisations be alike, in statistics or in what they learn."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+            nn.init.normal_(module.bias)
+    return model.eval()
+
+
 def released_names(weights):
     """Rename the weights of our residual network for small images, one block a stage."""
     names = {"stem.0": "conv1", "stem.1": "bn1", "head": "linear"}

@@ -1,7 +1,13 @@
 import pytest
 import torch
-from miniatures.released import ReleasedDeepLab, ReleasedDenseNet, ReleasedLstm, ReleasedResNet, write_lightning
-from torch import nn
+from miniatures.released import (
+    ReleasedDeepLab,
+    ReleasedDenseNet,
+    ReleasedLstm,
+    ReleasedResNet,
+    randomised,
+    write_lightning,
+)
 
 from unsmooth.models import make_model
 from unsmooth.models.mlp import PairedLogits
@@ -10,17 +16,6 @@ from unsmooth.models.weights import WeightsError, load_weights, read_weights
 
 DENSENET = {"kind": "densenet", "depth": 16, "growth": 4}
 LSTM = {"kind": "lstm", "hidden_size": 8, "head": [6, 4], "read": "last_step", "single_logit": True}
-
-
-def randomised(model):
-    """Let no two normalisations be alike, in statistics or in what they learn."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2.0)
-            nn.init.uniform_(module.weight, 0.5, 1.0)
-            nn.init.normal_(module.bias)
-    return model.eval()
 
 
 def loaded(released, model, kind, folder):
