@@ -22,16 +22,23 @@ __all__ = [
     "scene_logits",
 ]
 
-LARGEST_BATCH = 500
-BATCH_ELEMENTS = 2**25  # 128 MiB of float32 inputs: 222 images of 3 x 224 x 224
+# Inputs at once and their elements, by device. A GPU is to be filled: 128 MiB, 222 images of 3 x 224 x 224. What a
+# processor computes is to stay in its cache: ResNet-50 is 1.5 times faster on 6 such images, ResNet-8 on 100 small ones.
+LARGEST_BATCH = {"cuda": (500, 2**25), "cpu": (100, 2**20)}
 
 
-def inference_batch_size(manifest: Manifest) -> int:
-    """Return how many inputs to run at once: 500, fewer where they or their logits are large, at least one."""
+def inference_batch_size(manifest: Manifest, device: str) -> int:
+    """Return how many inputs to run at once, fewer where they or their logits are large, at least one.
+
+    Args:
+        manifest: of the dataset.
+        device: "cuda" or "cpu".
+    """
     elements = math.prod(manifest.input_shape)
     if manifest.dense:
         elements = len(manifest.classes) * math.prod(manifest.input_shape[1:])
-    return max(1, min(LARGEST_BATCH, BATCH_ELEMENTS // elements))
+    inputs, together = LARGEST_BATCH[device]
+    return max(1, min(inputs, together // elements))
 
 
 def load_model(architecture: Mapping[str, Any], dataset: Path, weights: Path, *, device: str) -> nn.Module:

@@ -45,7 +45,7 @@ def dump_logits(
             dataset,
             f"{split}_logits" if f"{split}_logits" in manifest.sizes else split,
             device=device,
-            batch_size=inference_batch_size(manifest),
+            batch_size=inference_batch_size(manifest, device),
             workers=workers,
             preprocessing=preprocessing,
         )

@@ -42,7 +42,7 @@ def stream_pixels(
         raise DatasetError(f"pixels: maps must be below the {count} test scenes of {manifest.dataset}, got {places}")
     model = load_model(architecture, dataset, weights, device=device)
     batches = evaluation_batches(
-        dataset, "test", device=device, batch_size=inference_batch_size(manifest), workers=workers
+        dataset, "test", device=device, batch_size=inference_batch_size(manifest, device), workers=workers
     )
     found = PixelMetrics({name: score for name, score in read_fitted(fitted).items() if name != NLL_TEMPERATURE})
     scenes: dict[int, Scene] = {}

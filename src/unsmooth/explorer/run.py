@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas import DataFrame
+from pandas import DataFrame, Series
 from PIL import Image
 from safetensors.numpy import load_file
-from scipy.stats import rankdata
 
 from unsmooth.collection import read_cells, read_fallbacks
 from unsmooth.data.arrays import read_manifest
@@ -181,8 +180,8 @@ def _confident_errors(
     targets: NDArray[np.int64],
 ) -> list[dict[str, int]]:
     """The errors that MSP trusts most, with their ranks among all test samples; 1 is the most trusted."""
-    before = rankdata(-confidences[BASELINE_SCORE], method="min")
-    after = rankdata(-confidences.get(REPAIR, confidences[BASELINE_SCORE]), method="min")
+    before = Series(-confidences[BASELINE_SCORE]).rank(method="min").to_numpy()
+    after = Series(-confidences.get(REPAIR, confidences[BASELINE_SCORE])).rank(method="min").to_numpy()
     wrong = np.flatnonzero(errors)
     rows = wrong[np.argsort(before[wrong], kind="stable")][:SHOWN_ERRORS]
     return [

@@ -11,8 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pandas import DataFrame
-from scipy.stats import rankdata
+from pandas import DataFrame, Series
 
 from unsmooth.data.arrays import IGNORED
 from unsmooth.figures.style import new_figure, styled
@@ -95,7 +94,7 @@ def confidence_ranks(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
         >>> confidence_ranks(np.array([0.9, 0.1, 0.5, 0.5])).tolist()
         [0.875, 0.125, 0.5, 0.5]
     """
-    ranks: NDArray[np.float64] = (rankdata(confidence) - 0.5) / len(confidence)
+    ranks: NDArray[np.float64] = (Series(confidence).rank().to_numpy() - 0.5) / len(confidence)
     return ranks
 
 
