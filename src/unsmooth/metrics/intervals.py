@@ -415,10 +415,12 @@ class _Resampler:
         return ErrorRanks(total, *self.plan.ranks(counts), oracle=oracle, tail_sums=self.tail_sums)
 
 
-def _tail_sums(n: int) -> NDArray[np.longdouble]:
-    """The table that `ErrorRanks` takes, summed from its small end."""
+def _tail_sums(n: int) -> Floats:
+    """The table that `ErrorRanks` takes, summed in extended precision from its small end."""
     weights = np.cumsum(1 / np.arange(n, 0, -1, dtype=np.longdouble))
-    return np.concatenate([[0], np.cumsum(weights)])[::-1]
+    exact = np.concatenate([[0], np.cumsum(weights)])[::-1]
+    nearest = exact.astype(np.float64)
+    return np.stack([nearest, (exact - nearest).astype(np.float64)])
 
 
 def _draw_counts(generator: np.random.Generator, n: int, replicates: int) -> NDArray[np.uint8]:

@@ -78,8 +78,9 @@ class ErrorRanks:
         errors: (..., g) errors in the group.
         oracle: ranks under the best possible confidence; None when the errors are 0/1 (then they are a single last
             group).
-        tail_sums: table of sum_(j>k) (H_n - H_(j-1)) for k = 0..n in extended precision, which replaces the closed form
-            where n is common. A difference of two entries keeps its digits: both are small where the weights are.
+        tail_sums: (2, n + 1) table of sum_(j>k) (H_n - H_(j-1)) for k = 0..n, which replaces the closed form where n is
+            common: the nearest float64, and what it lacks. A difference of two entries keeps its digits: both are small
+            where the weights are.
     """
 
     total: Any
@@ -87,7 +88,7 @@ class ErrorRanks:
     size: Array
     errors: Array
     oracle: "ErrorRanks | None" = None
-    tail_sums: NDArray[np.longdouble] | None = None
+    tail_sums: Floats | None = None
 
     @cached_property
     def before(self) -> Array:
@@ -146,9 +147,11 @@ class ErrorRanks:
     def aurc(self) -> Any:  # noqa: ANN401
         """(...) mean over positions k of the selective risk R_k: each error weighs H_n - H_(j-1) at position j."""
         if self.tail_sums is not None:
-            area = (self.tail_sums[self.above] - self.tail_sums[self._upper]).astype(np.float64)
-            share = area * (self.errors / np.maximum(self.size, 1))
-            return _divide(share.sum(axis=-1), self.total)
+            high, low = (np.take(part, self.above) - np.take(part, self._upper) for part in self.tail_sums)
+            area = high + low
+            if self.errors is not self.size:  # else all of every group are errors
+                area *= self.errors / np.maximum(self.size, 1)
+            return _divide(area.sum(axis=-1), self.total)
         size = np.where(self.size > 0, self.size, 1)
         upper = self.above + size
         rest = np.maximum(np.asarray(self.total)[..., None] - upper, 0)
