@@ -50,6 +50,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=training Nodes=ALL MaxTime=INFINITE State=UP
 """
 NODE = """
 NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
@@ -76,6 +77,7 @@ class Job:
     number: str
     state: str
     node: str
+    partition: str
     memory: str
     start: str
     end: str
@@ -126,7 +128,7 @@ class Cluster:
         self._daemon("slurmctld", "-D")
         for name in NODES:
             self._daemon("slurmd", "-D", "-N", name, node=name)
-        wait_for(lambda: self.run("sinfo", "-hNo", "%T").split() == ["idle"] * len(NODES))
+        wait_for(lambda: self.run("sinfo", "-hNo", "%T", "-p", "main").split() == ["idle"] * len(NODES))
 
     def stop(self) -> None:
         """End every process of the cluster, by its number."""
@@ -141,7 +143,7 @@ class Cluster:
 
     def jobs(self) -> list[Job]:
         """Return every job there has been."""
-        lines = self.run("squeue", "-h", "-t", "all", "-o", "%A|%T|%N|%m|%S|%e|%k").splitlines()
+        lines = self.run("squeue", "-h", "-t", "all", "-o", "%A|%T|%N|%P|%m|%S|%e|%k").splitlines()
         return [Job(*line.split("|")) for line in lines]
 
     def gpus(self) -> dict[str, set[str]]:

@@ -57,6 +57,8 @@ def on_slurm(cluster, tmp_path_factory):
     """A workspace in which everything has run on Slurm, though one training was cancelled and one lost its node."""
     workspace = make_long_workspace(tmp_path_factory.mktemp("on_slurm"))
     workspace.variables = cluster.environment
+    for rule in ("train", "dump_logits"):
+        workspace.edit("profiles/slurm/config.yaml", f"  {rule}:\n", f"  {rule}:\n    slurm_partition: training\n")
     faults = {
         CANCELLED: lambda job: cluster.run("scancel", job.number),
         STRANDED: lambda job: cluster.lose(job.node),
@@ -122,6 +124,14 @@ def test_only_training_and_inference_ask_for_gpus(on_slurm, cluster):
     names = {job.number: job.comment for job in cluster.jobs()}
 
     assert {names[number].split("_wildcards_")[0] for number in cluster.gpus()} == {"rule_train", "rule_dump_logits"}
+
+
+def test_rules_named_in_the_profile_run_in_a_partition_of_their_own(on_slurm, cluster):
+    partitions = {job.comment.split("_wildcards_")[0]: job.partition for job in cluster.jobs()}
+
+    apart = {rule for rule, partition in partitions.items() if partition == "training"}
+    assert apart == {"rule_train", "rule_dump_logits"}
+    assert set(partitions.values()) == {"training", "main"}
 
 
 def test_jobs_at_the_same_time_on_a_node_have_different_gpus(on_slurm, cluster):
