@@ -31,7 +31,7 @@ test-slurm: install
 
 # Every experiment of the paper from download to figures, on miniatures of its dataset from a local server.
 smoke: install
-	$(BIN)/pytest tests/workflow/test_paper_experiments.py
+	$(BIN)/pytest tests/workflow/paper_experiments
 
 lint: install
 	$(BIN)/ruff check .

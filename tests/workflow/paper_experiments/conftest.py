@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
-import timm
-import torch
 import yaml
 from miniatures.cifar import write_cifar10, write_cifar100
 from miniatures.cityscapes import write_cityscapes
@@ -23,13 +21,9 @@ from miniatures.server import file_server
 from miniatures.tabular import write_bank_marketing, write_online_shoppers
 from miniatures.tiny_imagenet import write_tiny_imagenet
 from miniatures.voc import write_voc2012
-from safetensors.torch import load_file, save_file
-from torchvision.models import resnet50, resnet101
 
 from unsmooth.data.sources import SOURCES
 from unsmooth.experiment import load_experiment
-
-pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 GRID = {"losses": {"ce": None, "ls": {"alpha": [0.2]}}, "seeds": [0]}
 PUBLISHED = {"error": 20.0, "aurc": 10.0, "source": "a test"}
@@ -187,153 +181,3 @@ def check_results(workspace, name):
     assert scorecard["verdict"].tolist() == ["one seed"] * 4 and scorecard["mean"].between(0, 1).all()
     manifest = json.loads((workspace.folder / "resources" / experiment.dataset_id / "manifest.json").read_text())
     assert manifest["sizes"]["test"] == SMALL[name][1]
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in SMALL if not name.startswith(("cityscapes", "cub", "imagenet", "voc", "zoo"))]
-)
-def test_experiment_runs_from_download_to_figures(shipped, name):
-    workspace = shipped(name)
-
-    workspace.run()
-
-    check_results(workspace, name)
-
-
-@pytest.mark.parametrize("name", ["imagenet_resnet50", "imagenet_vit_s16"])
-def test_imagenet_runs_from_a_folder_of_archives(shipped, archives, name):
-    workspace = shipped(name, folders={"imagenet": str(next(iter(archives.values())).parent)})
-
-    workspace.run()
-
-    check_results(workspace, name)
-
-
-def test_cub_runs_from_download_and_pretrained_weights(shipped, tmp_path):
-    workspace = shipped("cub_resnet101", folders={"resnet101_imagenet1k_v1": str(tmp_path)})
-    torch.save(resnet101().state_dict(), tmp_path / "weights.pth")
-
-    workspace.run()
-
-    check_results(workspace, "cub_resnet101")
-    for run in workspace.folder.glob("results/cells/**/run.json"):
-        assert "pretrained_sha256" in json.loads(run.read_text())
-
-
-def test_training_starts_from_pretrained_weights(shipped, tmp_path):
-    name = "cifar10_resnet20"
-    workspace = shipped(name, folders={"resnet50_imagenet1k_v1": str(tmp_path)})
-    published = resnet50()
-    torch.save(published.state_dict(), tmp_path / "weights.pth")
-    resnet = {"kind": "torchvision", "name": "resnet50", "pretrained": "resnet50_imagenet1k_v1"}
-    recipe = yaml.safe_load((workspace.folder / "experiments" / f"{name}.yaml").read_text())["recipe"]
-    recipe |= {"epochs": 1, "schedule": {"kind": "constant"}, "optimizer": {"kind": "sgd", "lr": 1e-9}}
-    workspace.edit_experiment(name, architectures={"resnet50": resnet}, recipe=recipe)
-    cell = workspace.folder / "results" / "cells" / name / "resnet50" / "ce_alpha-0" / "seed-0"
-
-    workspace.run(str((cell / "model.safetensors").relative_to(workspace.folder)))
-
-    weights = load_file(cell / "model.safetensors")
-    torch.testing.assert_close(weights["layer1.0.conv1.weight"], published.layer1[0].conv1.weight.detach())
-    assert weights["fc.weight"].shape == (10, 2048)
-    run = json.loads((cell / "run.json").read_text())
-    assert run["pretrained_sha256"] == hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
-
-
-def test_zoo_runs_from_files_of_weights(shipped, archives, tmp_path):
-    workspace = shipped("zoo", folders={"imagenet": str(next(iter(archives.values())).parent)})
-    models = {"plain": "resnet18.tv_in1k", "smoothed": "resnet18.a1_in1k"}
-    for name in models.values():
-        torch.manual_seed(len(name))
-        save_file(timm.create_model(name, num_classes=4).state_dict(), tmp_path / f"{name}.safetensors")
-    architectures = {key: {"kind": "timm", "name": name, "preprocessing": "timm"} for key, name in models.items()}
-    workspace.edit_experiment(
-        "zoo",
-        architectures=architectures,
-        losses={"ce": None, "ls_mixup": {"kind": "ls", "alpha": [0.1]}},
-        trained_with={"ce": ["plain"], "ls_mixup": ["smoothed"]},
-        weights=f"{tmp_path}/{{name}}.safetensors",
-        published=[],
-    )
-
-    workspace.run("zoo")
-
-    results = workspace.folder / "results"
-    gains = pd.read_csv(results / "tables" / "zoo" / "zoo.csv")
-    assert sorted(zip(gains["architecture"], gains["metric"], strict=True)) == [
-        (model, metric) for model in ("plain", "smoothed") for metric in ("aurc", "failure_auroc")
-    ]
-    assert (results / "figures" / "zoo" / "zoo.pdf").stat().st_size > 0
-    run = json.loads((results / "cells/zoo/smoothed/ls_mixup_alpha-0.1/seed-0/run.json").read_text())
-    assert run["weights"] == f"{tmp_path}/resnet18.a1_in1k.safetensors"
-
-
-def test_cityscapes_runs_from_a_folder_of_archives_to_ranking_maps(shipped, archives):
-    workspace = shipped("cityscapes_deeplabv3plus", folders={"cityscapes": str(next(iter(archives.values())).parent)})
-
-    workspace.run()
-
-    check_results(workspace, "cityscapes_deeplabv3plus")
-    folder = workspace.folder / "results" / "figures" / "cityscapes_deeplabv3plus" / "deeplabv3plus"
-    assert set(pd.read_csv(folder / "ranking_maps.csv")["scene"]) == {0, 1}
-
-
-def test_voc_runs_from_download_and_pretrained_weights_to_ranking_maps(shipped, tmp_path):
-    workspace = shipped("voc_deeplabv3", folders={"resnet50_imagenet1k_v1": str(tmp_path)})
-    torch.save(resnet50().state_dict(), tmp_path / "weights.pth")
-
-    workspace.run()
-
-    check_results(workspace, "voc_deeplabv3")
-    folder = workspace.folder / "results" / "figures" / "voc_deeplabv3" / "deeplabv3"
-    assert set(pd.read_csv(folder / "ranking_maps.csv")["scene"]) == {0, 1}
-    for run in workspace.folder.glob("results/cells/**/run.json"):
-        assert "pretrained_sha256" in json.loads(run.read_text())
-
-
-def test_imagenet_without_archives_says_which_files_go_where(shipped):
-    workspace = shipped("imagenet_resnet50")
-
-    done = workspace.snakemake()
-    output = done.stdout + done.stderr
-
-    assert done.returncode != 0 and "Traceback" not in output
-    for file in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"):
-        assert file in output
-    assert not (workspace.folder / "results" / "logs" / "train").exists()
-
-
-def test_a_broken_download_is_resumed(shipped, server):
-    workspace = shipped("online_shoppers_mlp")
-    server.cuts = [500, 700]
-
-    workspace.run("resources/sources/online_shoppers/source.json")
-
-    ranges = [value for _, value in server.requests if value]
-    assert [int(value.removeprefix("bytes=").rstrip("-")) for value in ranges] == [500, 1200]
-
-
-def test_a_corrupt_download_ends_the_run_and_is_not_kept(shipped, server):
-    workspace = shipped("online_shoppers_mlp")
-    name = next(name for name in server.files if "shoppers" in name)
-    right = server.files[name]
-    server.files[name] = right[:-10] + bytes(10)
-
-    done = workspace.snakemake()
-    output = done.stdout + done.stderr
-
-    assert done.returncode != 0 and "Traceback" not in output
-    assert hashlib.sha256(server.files[name]).hexdigest() in output and hashlib.sha256(right).hexdigest() in output
-    manifest = "resources/online_shoppers_complete-False_num_val-100/manifest.json"
-    assert not (workspace.folder / manifest).exists()
-    server.files[name] = right
-    workspace.run(manifest)
-
-
-def test_where_a_download_comes_from_reruns_nothing(shipped, server):
-    workspace = shipped("online_shoppers_mlp")
-    workspace.run()
-
-    workspace.edit("tiny.yaml", f"{server.address}/", f"{server.address}/elsewhere/")
-
-    assert workspace.planned() == set()
