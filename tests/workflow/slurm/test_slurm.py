@@ -18,7 +18,7 @@ STRANDED = "rule_train_wildcards_long_gaussians_mlp_ls_0.2_0", "long_gaussians/m
 TARGETS = ["tiny_gaussians", *(f"results/cells/{cell}/model.safetensors" for _, cell in (CANCELLED, STRANDED))]
 ON_SLURM = [
     *("--workflow-profile", "profiles/slurm"),
-    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5"),
+    *("--slurm-init-seconds-before-status-checks", "5"),
     "--slurm-no-requeue",  # Snakemake submits the jobs of a lost node at once, Slurm itself after two minutes
 ]
 TIMED = {"run.json", "cost.csv", "cost.md", "cost.tex"}  # what a run took differs, and with it the records of these
