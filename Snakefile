@@ -96,5 +96,9 @@ for table_name in TABLES:
             [table_files(table_name, name) for name in SELECTED],
 
 
+onstart:
+    hold_folder()
+
+
 onsuccess:
     print_results()

@@ -1,5 +1,6 @@
 # Helpers of the rules; no rule stands here.
 
+import fcntl
 import json
 import re
 import tempfile
@@ -34,6 +35,8 @@ FIGURES = [
     "ranking_maps",
 ]
 REPORT = "results/report/index.html"
+FOLDER_LOCK = ".snakemake/unsmooth.lock"
+HELD = []
 EXPLORED = [  # files of every cell that the report page shows
     "logits/val.safetensors",
     "logits/test.safetensors",
@@ -80,6 +83,21 @@ def check_writable(*folders):
                 pass
         except OSError as error:
             raise WorkflowError(f"folder {Path(folder).resolve()} cannot be written: {error.strerror}") from None
+
+
+def hold_folder():
+    """Let no other run work in this folder until this one has ended.
+
+    The locks of Snakemake refuse runs with the same files alone, and any run that ends removes those of all others.
+    """
+    lock = open(FOLDER_LOCK, "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError(f"another snakemake is running in {Path.cwd()}: wait for its end, or stop it") from None
+    except OSError:
+        logger.warning("The file system has no locks: do not start a second snakemake in this folder.")
+    HELD.append(lock)  # a closed file would release it
 
 
 SETTINGS, EXPERIMENTS, SELECTED = load_all()
@@ -176,9 +194,9 @@ def pixel_files(wildcards):
     return {"pixels": f"{folder}/metrics.csv", "confusions": f"{folder}/confusions.safetensors"}
 
 
-def decoding_threads(wildcards):
+def decoding_threads(wildcards, devices=1):
     """Threads of a job that reads a dataset: one computes; where it holds image files, others decode for each device."""
-    return 8 * shards_of(wildcards) if EXPERIMENTS[wildcards.experiment].dataset.files else 1
+    return 8 * devices if EXPERIMENTS[wildcards.experiment].dataset.files else 1
 
 
 def shards_of(wildcards):

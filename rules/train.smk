@@ -13,7 +13,7 @@ rule train:
         experiment=one_of(name for name, found in EXPERIMENTS.items() if found.trained),
     conda:
         "../envs/train.yaml"
-    threads: decoding_threads
+    threads: lambda wildcards: decoding_threads(wildcards, devices=shards_of(wildcards))
     resources:
         gpu=shards_of,
     params:

@@ -78,8 +78,12 @@ def test_results_that_are_a_file_end_before_any_job(fresh):
     assert "cannot be written" in failure(fresh)
 
 
-def test_second_workflow_in_the_same_folder_is_refused(workspace):
+@pytest.mark.parametrize("targets", [[], ["results/cells/tiny_gaussians/mlp/ce_alpha-0/seed-0/metrics.csv"]])
+def test_second_workflow_in_the_same_folder_is_refused(workspace, targets):
+    """Whether it would make the same files or others, and again: a run that ends removes all locks of Snakemake."""
     workspace.edit("experiments/tiny_glyphs.yaml", "epochs: 3", "epochs: 3000")
+    for target in targets:  # which the first run does not need
+        (workspace.folder / target).unlink()
     first = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "1"],
         cwd=workspace.folder,
@@ -95,12 +99,13 @@ def test_second_workflow_in_the_same_folder_is_refused(workspace):
             assert first.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
 
-        output = failure(workspace)
+        outputs = [failure(workspace, *targets) for _ in range(2)]
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
 
-    assert "LockException" in output or "cannot be locked" in output
+    for output in outputs:
+        assert "cannot be locked" in output or "another snakemake is running in" in output
 
 
 CELL = "results/cells/tiny_glyphs/resnet8/ls_alpha-0.1/seed-0"
