@@ -10,8 +10,11 @@ from unsmooth.logits import LogitsFileError, write_logits
 from unsmooth.probabilities import check_probabilities
 
 
-def import_logits(source: Path, cell: dict[str, Any], output: Path) -> None:
-    """Read any supported file and write it as the logits of `cell` on the split that `output` is named after."""
+def import_logits(source: Path, cell: dict[str, Any], output: Path, *, name: str) -> None:
+    """Read any supported file and write it as the logits of `cell` on the split that `output` is named after.
+
+    `name` is the file as the workflow calls it, of which `source` may be a copy.
+    """
     file = read_any(source)
     logits = file.logits
     if file.is_probabilities:
@@ -20,11 +23,16 @@ def import_logits(source: Path, cell: dict[str, Any], output: Path) -> None:
         except ValueError as error:
             raise LogitsFileError(f"{source}: {error}") from None
         print(f"{source} holds probabilities: their logarithms are taken as logits")
-    metadata = {"cell": cell, "split": output.stem, "source": str(source), "log_probabilities": file.is_probabilities}
+    metadata = {"cell": cell, "split": output.stem, "source": name, "log_probabilities": file.is_probabilities}
     write_logits(output, logits, file.targets, metadata=metadata)
     print(f"{source}: {len(logits)} samples, {logits.shape[1]} classes")
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
-        import_logits(Path(snakemake.input[0]), json.loads(snakemake.params.cell), Path(snakemake.output[0]))
+    with job(snakemake, __file__) as storage:
+        import_logits(
+            Path(snakemake.input[0]),
+            json.loads(snakemake.params.cell),
+            Path(snakemake.output[0]),
+            name=storage.name(snakemake.input[0]),
+        )
