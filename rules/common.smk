@@ -74,15 +74,26 @@ def load_all():
     return settings, experiments, list(selected)
 
 
+def workflow_folder():
+    """Where results and resources lie: in the working folder, or in the one of which the jobs get copies."""
+    settings = workflow.storage_settings
+    if settings.default_storage_provider != "fs":
+        return Path()
+    folder = Path(settings.default_storage_prefix or "")
+    if not folder.is_absolute():
+        raise WorkflowError(f"default-storage-prefix must be an absolute path, got {str(folder)!r}")
+    return folder
+
+
 def check_writable(*folders):
     """End before the first job where results could not be kept."""
-    for folder in folders:
+    for folder in map(workflow_folder().joinpath, folders):
         try:
-            Path(folder).mkdir(exist_ok=True)
+            folder.mkdir(exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise WorkflowError(f"folder {Path(folder).resolve()} cannot be written: {error.strerror}") from None
+            raise WorkflowError(f"folder {folder.resolve()} cannot be written: {error.strerror}") from None
 
 
 def hold_folder():
@@ -341,7 +352,7 @@ def warn_of_stale_cells():
         folder: json.loads(run.read_text()).get("code")
         for folder, cell in CELLS.items()
         if EXPERIMENTS[cell.experiment].trained
-        for run in [Path(folder) / "run.json"]
+        for run in [workflow_folder() / folder / "run.json"]
         if run.exists()
     }
     stale = [folder for folder, code in trained.items() if code != code_of("train", architecture_target(CELLS[folder]))]
@@ -364,4 +375,4 @@ def print_results():
     """Say at the end of a run what was found, what it cost and where to look."""
     from unsmooth.report import closing_message
 
-    logger.info(closing_message(Path("results"), SELECTED))
+    logger.info(closing_message(workflow_folder() / "results", SELECTED))
