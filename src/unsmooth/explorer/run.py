@@ -46,6 +46,7 @@ _HEADINGS = {
 def experiment_content(
     cells: Sequence[Mapping[str, Any]],
     *,
+    root: Path,
     smoothed: Sequence[str],
     summary: DataFrame,
     differences: DataFrame,
@@ -56,7 +57,8 @@ def experiment_content(
     """Everything that the page shows of one architecture of an experiment.
 
     Args:
-        cells: its cells, by `collection.CELL_KEYS`; their results lie in the working directory.
+        cells: its cells, by `collection.CELL_KEYS`.
+        root: what the folders of cells are relative to.
         smoothed: keys of the label-smoothing losses, which share the axis of alpha with CE.
         summary: from `tables.summarise`.
         differences: from `tables.paired_differences`.
@@ -70,7 +72,7 @@ def experiment_content(
     place = (cells[0]["experiment"], cells[0]["architecture"])
     summary, differences = (_at(frame, place) for frame in (summary, differences))
     models = configurations_of(DataFrame(cells))
-    folders = [Path(Cell(**cell).folder) for cell in cells]
+    folders = [root / Cell(**cell).folder for cell in cells]
     found = [_cell(path, dataset is not None) for path in folders]
     named = [
         {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **part}
