@@ -13,7 +13,9 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 CELL = "results/cells/tiny_gaussians/mlp/ls_alpha-0.2/seed-0"
 SUMMARY, MAIN = "results/tables/tiny_gaussians/summary.csv", "results/tables/tiny_gaussians/main.csv"
 TARGETS = [MAIN, "results/figures/tiny_gaussians/mlp/degradation.png"]
-TIMED = ("logs/", "benchmarks/")  # and run.json: what a run took differs, and with it the record of that
+EXPLORED = "results/report/tiny_gaussians.json"
+# What a run took differs, and with it what tells of it, and the records of these.
+TIMED = ("logs/", "benchmarks/", "report/", "provenance/results/report/")
 
 
 def stored_in(volume):
@@ -39,7 +41,7 @@ def workspace(tmp_path_factory):
     (folder / "work").mkdir()
     (folder / "volume").mkdir()
     workspace = make_workspace(folder / "work")
-    workspace.log = workspace.run(*TARGETS, *stored_in(folder / "volume"))
+    workspace.log = workspace.run(*TARGETS, EXPLORED, *stored_in(folder / "volume"))
     return workspace
 
 
@@ -59,6 +61,7 @@ def test_results_and_records_equal_those_of_an_ordinary_run(volume, finished):
 def test_verification_finds_nothing_wrong(volume):
     found = verify(volume / "results")
 
+    assert (volume / EXPLORED).exists()
     assert found.files > 20
     assert found.findings == []
 
