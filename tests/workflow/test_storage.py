@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import time
+from pathlib import Path
 
 import pytest
 from miniatures.workspace import make_workspace
@@ -23,20 +26,24 @@ def stored_in(volume):
 
 
 def contents(results):
-    """Return every file below a folder of results that does not tell of times."""
+    """Return every file below a folder of results that does not tell of times; PDFs differ between any two runs."""
     files = {path.relative_to(results).as_posix(): path for path in results.rglob("*") if path.is_file()}
     return {
         name: path.read_bytes()
         for name, path in files.items()
-        if not name.startswith(TIMED) and "/run.json" not in name and not path.name.startswith(".")
+        if not name.startswith(TIMED) and "/run.json" not in name and ".pdf" not in name
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rsync():
+    if shutil.which("rsync") is None and "CI" not in os.environ:
+        pytest.skip("rsync is not installed")
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     """A workspace that has run with its results in the folder `volume` beside it."""
-    if shutil.which("rsync") is None and "CI" not in os.environ:
-        pytest.skip("rsync is not installed")
     folder = tmp_path_factory.mktemp("stored")
     (folder / "work").mkdir()
     (folder / "volume").mkdir()
@@ -105,3 +112,31 @@ def test_a_prefix_that_is_no_absolute_path_is_refused(fresh):
 
     assert done.returncode == 1
     assert "default-storage-prefix must be an absolute path, got 'volume'" in done.stdout
+
+
+def test_a_killed_training_goes_on_in_another_working_folder(tmp_path):
+    """As another pod would, which has no file of the first."""
+    cell, volume = "long_gaussians/mlp/ce_alpha-0/seed-0", tmp_path / "volume"
+    checkpoint = volume / "results/cells" / cell / "checkpoint.pt"
+    command = f"results/cells/{cell}/model.safetensors", *stored_in(volume)
+    volume.mkdir()
+    pods = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        pods.append(make_workspace(tmp_path / name))
+        shutil.copy2(Path(__file__).parent / "slurm" / "long_gaussians.yaml", pods[-1].folder / "experiments")
+    first = pods[0].start(*command)
+    try:
+        deadline = time.monotonic() + 120
+        while not checkpoint.exists():
+            assert first.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+
+    pods[1].run(*command)
+
+    assert (volume / f"results/logs/train/{cell}.log").read_text().startswith("resumed at epoch")
+    assert not checkpoint.exists()
+    assert verify(volume / "results").findings == []
