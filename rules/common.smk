@@ -35,7 +35,7 @@ FIGURES = [
     "ranking_maps",
 ]
 REPORT = "results/report/index.html"
-FOLDER_LOCK = ".snakemake/unsmooth.lock"
+FOLDER_LOCK = "results/.lock"
 HELD = []
 EXPLORED = [  # files of every cell that the report page shows
     "logits/val.safetensors",
@@ -97,15 +97,16 @@ def check_writable(*folders):
 
 
 def hold_folder():
-    """Let no other run work in this folder until this one has ended.
+    """Let no other run make results in the same folder until this one has ended.
 
     The locks of Snakemake refuse runs with the same files alone, and any run that ends removes those of all others.
     """
-    lock = open(FOLDER_LOCK, "w")
+    folder = workflow_folder().resolve()
+    lock = open(folder / FOLDER_LOCK, "w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise WorkflowError(f"another snakemake is running in {Path.cwd()}: wait for its end, or stop it") from None
+        raise WorkflowError(f"another snakemake is making results in {folder}: wait for its end, or stop it") from None
     except OSError:
         logger.warning("The file system has no locks: do not start a second snakemake in this folder.")
     HELD.append(lock)  # a closed file would release it

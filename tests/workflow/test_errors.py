@@ -105,7 +105,7 @@ def test_second_workflow_in_the_same_folder_is_refused(workspace, targets):
         first.wait()
 
     for output in outputs:
-        assert "cannot be locked" in output or "another snakemake is running in" in output
+        assert "cannot be locked" in output or "another snakemake is making results in" in output
 
 
 CELL = "results/cells/tiny_glyphs/resnet8/ls_alpha-0.1/seed-0"

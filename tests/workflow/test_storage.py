@@ -26,12 +26,12 @@ def stored_in(volume):
 
 
 def contents(results):
-    """Return every file below a folder of results that does not tell of times; PDFs differ between any two runs."""
+    """Return every file below a folder of results that does not tell of times."""
     files = {path.relative_to(results).as_posix(): path for path in results.rglob("*") if path.is_file()}
     return {
         name: path.read_bytes()
         for name, path in files.items()
-        if not name.startswith(TIMED) and "/run.json" not in name and ".pdf" not in name
+        if not name.startswith(TIMED) and "/run.json" not in name
     }
 
 

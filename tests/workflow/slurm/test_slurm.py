@@ -83,7 +83,7 @@ def results(workspace):
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file()
-        and path.suffix not in (".log", ".tsv", ".pdf")
+        and path.suffix not in (".log", ".tsv")
         and not {path.name, path.name.removesuffix(".json")} & TIMED
     }
 
