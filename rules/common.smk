@@ -100,7 +100,10 @@ def hold_folder():
     """Let no other run make results in the same folder until this one has ended.
 
     The locks of Snakemake refuse runs with the same files alone, and any run that ends removes those of all others.
+    With --nolock neither are asked.
     """
+    if not workflow.execution_settings.lock:
+        return
     folder = workflow_folder().resolve()
     lock = open(folder / FOLDER_LOCK, "w")
     try:

@@ -38,6 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             made = write_run(Path(), name, architecture, seeds)
             explore(
                 made["cells"],
+                Path(),
                 made["tables"] / "summary.csv",
                 made["tables"] / "differences.csv",
                 {architecture: made["tables"] / "windows.csv"} if name == "first" else {},

@@ -3,7 +3,6 @@ import multiprocessing
 import random
 import re
 import subprocess
-import tarfile
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from torchvision.transforms.v2 import functional
 
 from unsmooth.data import cub
 from unsmooth.data.arrays import DatasetError
+from unsmooth.data.extract import extract
 from unsmooth.data.image_files import _random_box, image_files_loader, read_image_files, write_image_files
 from unsmooth.data.imagenet import index, unpack
 
@@ -240,8 +240,7 @@ def test_test_transform_can_ignore_the_aspect(tmp_path):
 
 def index_square(folder, *, resize):
     """Index 16 images of several shapes whose sides are made equal."""
-    with tarfile.open(write_cub(folder / "archives")["CUB_200_2011.tgz"]) as archive:
-        archive.extractall(folder / "source", filter="data")
+    extract(write_cub(folder / "archives")["CUB_200_2011.tgz"], folder / "source")
     settings = {"num_val": 10, "split_seed": 0, "image_size": 16, "resize": resize}
     cub.index(folder / "index", dataset="cub200", sources={"cub_200_2011": folder / "source"}, **settings)
     return folder / "index"

@@ -1,6 +1,5 @@
 import os
 import pickle
-import tarfile
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from miniatures.cifar import python2_pickle, write_cifar10, write_cifar100
 
 from unsmooth.data.arrays import DatasetError, load_split
 from unsmooth.data.cifar import build_cifar10, build_cifar100
+from unsmooth.data.extract import extract
 from unsmooth.data.splits import hold_out
 
 OPTIONS = {"num_val": 30, "split_seed": 0}
@@ -16,8 +16,7 @@ OPTIONS = {"num_val": 30, "split_seed": 0}
 
 def unpack(archives, folder):
     for path in archives.values():
-        with tarfile.open(path) as archive:
-            archive.extractall(folder, filter="data")
+        extract(path, folder)
     return folder
 
 

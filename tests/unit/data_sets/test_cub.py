@@ -1,17 +1,15 @@
-import tarfile
-
 import pandas as pd
 import pytest
 from miniatures.cub import SPECIES, write_cub
 
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.cub import index
+from unsmooth.data.extract import extract
 
 
 @pytest.fixture
 def root(tmp_path):
-    with tarfile.open(write_cub(tmp_path / "archives")["CUB_200_2011.tgz"]) as archive:
-        archive.extractall(tmp_path / "source", filter="data")
+    extract(write_cub(tmp_path / "archives")["CUB_200_2011.tgz"], tmp_path / "source")
     return tmp_path / "source"
 
 

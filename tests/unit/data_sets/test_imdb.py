@@ -1,7 +1,5 @@
 import subprocess
 import sys
-import tarfile
-import zipfile
 
 import nltk
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 from miniatures.imdb import PRAISE, write_glove, write_imdb, write_punkt_tab
 
 from unsmooth.data.arrays import DatasetError, load_embedding, load_split
+from unsmooth.data.extract import extract
 from unsmooth.data.imdb import build, word_tokenizer
 
 GLOVE_FILE = "glove.840B.300d.txt"
@@ -20,10 +19,9 @@ MAX_TOKENS = 24
 def sources(tmp_path):
     archives = tmp_path / "archives"
     folders = {name: tmp_path / name for name in ("imdb", "glove_840b_300d", "punkt_tab")}
-    with tarfile.open(write_imdb(archives)["aclImdb_v1.tar.gz"]) as archive:
-        archive.extractall(folders["imdb"], filter="data")
-    zipfile.ZipFile(write_glove(archives)["glove.840B.300d.zip"]).extractall(folders["glove_840b_300d"])
-    zipfile.ZipFile(write_punkt_tab(archives)["punkt_tab.zip"]).extractall(folders["punkt_tab"])
+    extract(write_imdb(archives)["aclImdb_v1.tar.gz"], folders["imdb"])
+    extract(write_glove(archives)["glove.840B.300d.zip"], folders["glove_840b_300d"])
+    extract(write_punkt_tab(archives)["punkt_tab.zip"], folders["punkt_tab"])
     return folders
 
 

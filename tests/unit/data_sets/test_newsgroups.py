@@ -1,6 +1,3 @@
-import tarfile
-import zipfile
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +6,7 @@ from hypothesis import strategies as st
 from miniatures.newsgroups import TOPICS, write_glove_6b, write_newsgroups
 
 from unsmooth.data.arrays import DatasetError, load_embedding, load_split
+from unsmooth.data.extract import extract
 from unsmooth.data.newsgroups import PUNCTUATION, body, build, common_words, divide, words_of
 from unsmooth.data.splits import legacy_permutations
 
@@ -19,9 +17,8 @@ MAX_TOKENS = 24
 def sources(tmp_path):
     archives = tmp_path / "archives"
     folders = {name: tmp_path / name for name in ("newsgroups", "glove_6b")}
-    with tarfile.open(write_newsgroups(archives)["20news-19997.tar.gz"]) as archive:
-        archive.extractall(folders["newsgroups"], filter="data")
-    zipfile.ZipFile(write_glove_6b(archives)["glove.6B.zip"]).extractall(folders["glove_6b"])
+    extract(write_newsgroups(archives)["20news-19997.tar.gz"], folders["newsgroups"])
+    extract(write_glove_6b(archives)["glove.6B.zip"], folders["glove_6b"])
     return folders
 
 
