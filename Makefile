@@ -45,7 +45,7 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-# What editors know of config.yaml and experiments/*.yaml; generated from src/unsmooth/experiment.py and specs/.
+# What editors know of config.yaml and experiments/*.yaml; generated from src/unsmooth/config/.
 schemas: install
 	$(BIN)/python workflow/scripts/write_schemas.py
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
-from unsmooth.explorer.curves import DELTA, RISKS, operating_points, thinned_curve
-from unsmooth.explorer.page import page, write_page
 from unsmooth.metrics import risk_coverage_curve
+from unsmooth.page.curves import DELTA, RISKS, operating_points, thinned_curve
+from unsmooth.page.page import page, write_page
 
 SCORES = ["msp", "msp_temperature", "max_logit_pnorm", "max_logit", "negative_entropy", "energy", "logit_margin"]
 SEEDS = 3

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from unsmooth.metrics import aurc
-from unsmooth.pixels import PixelMetrics
 from unsmooth.scores import FittedScore, fit_score, score_all
+from unsmooth.segmentation import PixelMetrics
 
 CLASSES, P = 19, 4
 

@@ -3,7 +3,7 @@
     python benchmarks/training.py [--device cuda] [--rounds 5]
 
 plain    a DataLoader with per-sample torchvision transforms and fp32, as in most tutorials
-ours     unsmooth.training.train on a resident tensor, batched augmentation, bf16 autocast, channels_last
+ours     unsmooth.training.loop.train on a resident tensor, batched augmentation, bf16 autocast, channels_last
 ceiling  the same loop on one augmented batch that is repeated: no data work at all
 
 All three train the same model on the same batch size. The rounds are interleaved and medians are printed, because a
@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from unsmooth.config.specs import Augmentation, OneCycle, Recipe, Sgd
 from unsmooth.data.loading import Shard, TensorLoader
 from unsmooth.losses import make_loss
 from unsmooth.models.cifar_resnet import CifarResNet
-from unsmooth.specs import Augmentation, OneCycle, Recipe, Sgd
-from unsmooth.training import train
+from unsmooth.training.loop import train
 
 # name: depth, channels, image size, classes, crop padding, mirror, images on a CPU
 CASES = {

@@ -12,11 +12,13 @@ from snakemake.logging import logger
 
 from unsmooth.data.hub import HUB
 from unsmooth.data.sources import PROVIDED, SOURCES
-from unsmooth.experiment import IMPORTED, ConfigError, experiment_path, load_experiment, parse_config
-from unsmooth.explorer import ASSETS
-from unsmooth.files import sha256_of
-from unsmooth.provenance import canonical_json, code_hash
-from unsmooth.specs import module_file
+from unsmooth.config.cells import IMPORTED
+from unsmooth.config.errors import ConfigError
+from unsmooth.config.loading import experiment_path, load_experiment, parse_config
+from unsmooth.page import ASSETS
+from unsmooth.atomic_files import sha256_of
+from unsmooth.runtime.provenance import canonical_json, code_hash
+from unsmooth.config.specs import module_file
 
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
@@ -377,6 +379,6 @@ def follow_moved_data():
 
 def print_results():
     """Say at the end of a run what was found, what it cost and where to look."""
-    from unsmooth.report import closing_message
+    from unsmooth.runtime.closing_message import closing_message
 
     logger.info(closing_message(workflow_folder() / "results", SELECTED))

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from unsmooth.selective import SelectiveClassifier
+    from unsmooth.classifier import SelectiveClassifier
 
 __all__ = ["SelectiveClassifier", "__version__"]
 
@@ -14,7 +14,7 @@ __version__ = version("unsmooth")
 def __getattr__(name: str) -> type["SelectiveClassifier"]:
     # On first use, so that `import unsmooth` and the metrics need no torch.
     if name == "SelectiveClassifier":
-        from unsmooth.selective import SelectiveClassifier
+        from unsmooth.classifier import SelectiveClassifier
 
         return SelectiveClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from unsmooth.diagnosis import Diagnosis, Progress
-    from unsmooth.logits import LogitsFile
+    from unsmooth.diagnosis.diagnose import Diagnosis, Progress
+    from unsmooth.logits.logits_file import LogitsFile
 
 FORMATS = "safetensors, npz, npy, pt, parquet or csv"
 app = typer.Typer(
@@ -97,9 +97,9 @@ def diagnose(
     interval and a p-value after Holm's correction; coverage at the target risk; and a threshold whose true risk is at
     most the target with probability 1 - delta, or that there is none.
     """
-    from unsmooth.diagnosis import diagnose as run
+    from unsmooth.diagnosis.diagnose import diagnose as run
+    from unsmooth.diagnosis.terminal import print_comparison, print_diagnosis, progress_bar
     from unsmooth.scores import NLL_TEMPERATURE, available_scores
-    from unsmooth.terminal import print_comparison, print_diagnosis, progress_bar
 
     _check_one_each(files, val, "--val")
     _check_one_each(files, targets, "--targets")
@@ -176,10 +176,10 @@ def score(
     """
     import numpy as np
 
-    from unsmooth.probabilities import depends_on_mean
+    from unsmooth.classifier import REJECT, SelectiveClassifier
+    from unsmooth.diagnosis.terminal import progress_bar
+    from unsmooth.logits.probabilities import depends_on_mean
     from unsmooth.scores import FittedScore, find_score, fit_score, score_all
-    from unsmooth.selective import REJECT, SelectiveClassifier
-    from unsmooth.terminal import progress_bar
 
     if output is not None and output.suffix not in _WRITERS:
         raise typer.BadParameter(f"{output} must end in {', '.join(_WRITERS)}", param_hint="--output")
@@ -258,8 +258,8 @@ def metrics(
     """
     import numpy as np
 
+    from unsmooth.diagnosis.terminal import print_table, progress_bar
     from unsmooth.metrics import bootstrap_replicates, selective_metrics
-    from unsmooth.terminal import print_table, progress_bar
 
     if 0 in coverage:
         raise typer.BadParameter("0 is not in (0, 1]", param_hint="--coverage")
@@ -317,7 +317,7 @@ def verify(
     """
     from dataclasses import asdict
 
-    from unsmooth.verification import verify as run
+    from unsmooth.runtime.verification import verify as run
 
     beside = results.resolve().parent / "config.yaml"
     with _errors_name(results):
@@ -341,8 +341,8 @@ def _plain(text: str) -> str:
 
 def _list_scores(wanted: bool) -> None:
     if wanted:
+        from unsmooth.diagnosis.terminal import print_table
         from unsmooth.scores import REGISTRY, available_scores
-        from unsmooth.terminal import print_table
 
         rows = [[name, ", ".join(REGISTRY[name].fitted), _plain(REGISTRY[name].summary)] for name in available_scores()]
         print_table(["score", "fitted", ""], rows, title="Scores of logits")
@@ -356,8 +356,8 @@ def _read(path: Path, targets: Path | None, *, num_classes: int | None = None) -
     """Logits and whether they were softmax outputs."""
     from dataclasses import replace
 
-    from unsmooth.foreign_logits import read_any
-    from unsmooth.probabilities import check_probabilities
+    from unsmooth.logits.foreign_files import read_any
+    from unsmooth.logits.probabilities import check_probabilities
 
     with _errors_name(path):
         file = read_any(path, targets, num_classes=num_classes)
@@ -447,10 +447,10 @@ def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float | str]
 def _write_reports(
     results: Sequence["Diagnosis"], *, json_out: Path | None, html: Path | None, save: Path | None, plot: Path | None
 ) -> None:
-    from unsmooth.explorer.diagnoses import diagnoses_page, risk_coverage_plot
-    from unsmooth.explorer.page import write_page
+    from unsmooth.atomic_files import atomic_path
     from unsmooth.figures.style import save_picture
-    from unsmooth.files import atomic_path
+    from unsmooth.page.diagnoses import diagnoses_page, risk_coverage_plot
+    from unsmooth.page.page import write_page
 
     if json_out is not None:
         text = json.dumps({"diagnoses": [result.to_dict() for result in results]}, indent=2, allow_nan=False)
@@ -481,7 +481,7 @@ def _write_csv(columns: Mapping[str, "NDArray[Any]"], sink: Any) -> None:  # noq
 
 
 def _save_csv(columns: Mapping[str, "NDArray[Any]"], path: Path) -> None:
-    from unsmooth.files import atomic_path
+    from unsmooth.atomic_files import atomic_path
 
     with atomic_path(path) as temporary:
         _write_csv(columns, temporary)
@@ -490,7 +490,7 @@ def _save_csv(columns: Mapping[str, "NDArray[Any]"], path: Path) -> None:
 def _save_npz(columns: Mapping[str, "NDArray[Any]"], path: Path) -> None:
     import numpy as np
 
-    from unsmooth.files import atomic_path
+    from unsmooth.atomic_files import atomic_path
 
     with atomic_path(path) as temporary:
         np.savez(temporary, **columns)  # type: ignore[arg-type]
@@ -500,7 +500,7 @@ def _save_parquet(columns: Mapping[str, "NDArray[Any]"], path: Path) -> None:
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
-    from unsmooth.files import atomic_path
+    from unsmooth.atomic_files import atomic_path
 
     with atomic_path(path) as temporary:
         parquet.write_table(arrow.table(dict(columns)), temporary)

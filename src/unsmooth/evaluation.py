@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
-from unsmooth.experiment import Evaluation
+from unsmooth.config.settings import Evaluation
 from unsmooth.metrics import (
     adaptive_ece,
     adaptive_ece_mbls,

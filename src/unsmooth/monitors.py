@@ -30,9 +30,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from unsmooth.logits.probabilities import are_probabilities, depends_on_mean, refuse_zeros
 from unsmooth.metrics import augrc, aurc, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction
-from unsmooth.probabilities import are_probabilities, depends_on_mean, refuse_zeros
 from unsmooth.scores import REGISTRY, FittedScore
 
 __all__ = ["AUGRC", "AURC", "CoverageAtRisk"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from faults.conftest import CELLS, TARGETS, contents
 
-from unsmooth.verification import verify
+from unsmooth.runtime.verification import verify
 
 pytestmark = [pytest.mark.faults, pytest.mark.workflow, pytest.mark.slow]
 

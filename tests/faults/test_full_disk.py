@@ -19,14 +19,14 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 from safetensors.numpy import save_file
 
-from unsmooth.cell_training import CellJob, train_cell
-from unsmooth.checkpoints import write_checkpoint
+from unsmooth.atomic_files import WriteError, atomic_path
+from unsmooth.config.loading import load_experiment
 from unsmooth.data import gaussians
 from unsmooth.data.arrays import Split, write_dataset
-from unsmooth.experiment import load_experiment
 from unsmooth.figures import save_figure
-from unsmooth.files import WriteError, atomic_path
-from unsmooth.logits import write_logits
+from unsmooth.logits.logits_file import write_logits
+from unsmooth.training.cell import CellJob, train_cell
+from unsmooth.training.checkpoints import write_checkpoint
 
 pytestmark = pytest.mark.faults
 
@@ -157,7 +157,7 @@ JOBS = """
 import os, resource, sys
 from pathlib import Path
 from faults.test_full_disk import write
-from unsmooth.jobs import job_log
+from unsmooth.runtime.jobs import job_log
 for job in sys.argv[1:]:
     kind, limit = job.split("-")
     if os.fork() == 0:
@@ -206,8 +206,8 @@ def test_what_a_log_has_no_room_for_goes_to_standard_error(limited):
 
 TRAINING = """
 import json, sys, torch
-from unsmooth.cell_training import CellJob, launch
-from unsmooth.jobs import job_log
+from unsmooth.training.cell import CellJob, launch
+from unsmooth.runtime.jobs import job_log
 torch.set_num_threads(1)
 with job_log("full.log"):
     launch(CellJob(**json.loads(sys.argv[1])), devices=1)

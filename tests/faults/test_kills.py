@@ -10,7 +10,7 @@ import psutil
 import pytest
 from faults.conftest import TARGETS, contents
 
-from unsmooth.verification import verify
+from unsmooth.runtime.verification import verify
 
 pytestmark = [pytest.mark.faults, pytest.mark.workflow, pytest.mark.slow]
 

@@ -11,11 +11,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unsmooth.config_errors import ConfigError
-from unsmooth.experiment import Experiment, load_config, load_experiment
-from unsmooth.foreign_logits import read_any
-from unsmooth.logits import LogitsFileError, read_logits, write_logits
-from unsmooth.provenance import canonical_json
+from unsmooth.config.errors import ConfigError
+from unsmooth.config.kinds import Experiment
+from unsmooth.config.loading import load_config, load_experiment
+from unsmooth.logits.foreign_files import read_any
+from unsmooth.logits.logits_file import LogitsFileError, read_logits, write_logits
+from unsmooth.runtime.provenance import canonical_json
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 

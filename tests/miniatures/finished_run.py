@@ -10,11 +10,12 @@ from collect import collect
 from evaluate import evaluate
 from score import score
 
-from unsmooth.collection import read_cell_logits
+from unsmooth.config.cells import Cell
+from unsmooth.config.settings import Evaluation
 from unsmooth.data.arrays import Split, write_dataset
-from unsmooth.experiment import Cell, Evaluation
 from unsmooth.figures import max_logit_given_probability
-from unsmooth.logits import write_logits
+from unsmooth.logits.logits_file import write_logits
+from unsmooth.tables.collection import read_cell_logits
 
 CONFIGURATIONS = [("ce", 0.0), ("ls", 0.1), ("ls", 0.4)]
 CLASSES = ["a <b>", "b", "c", "d", "e"]

@@ -13,9 +13,9 @@ from miniatures.finished_run import write_run
 from playwright.sync_api import Browser, Page, sync_playwright
 from write_report import write_report
 
-from unsmooth.diagnosis import diagnose
-from unsmooth.explorer.diagnoses import diagnoses_page
-from unsmooth.explorer.page import write_page
+from unsmooth.diagnosis.diagnose import diagnose
+from unsmooth.page.diagnoses import diagnoses_page
+from unsmooth.page.page import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EXPERIMENTS = {"first": ("resnet8", [0, 1]), "second": ("mlp", [0])}

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 
-from unsmooth.explorer.content import scorecard_contents
-from unsmooth.explorer.curves import RESOLUTION, operating_points, thinned, thinned_curve
-from unsmooth.explorer.page import page
 from unsmooth.metrics import certified_threshold, coverage_at_risk, risk_coverage_curve
+from unsmooth.page.content import scorecard_contents
+from unsmooth.page.curves import RESOLUTION, operating_points, thinned, thinned_curve
+from unsmooth.page.page import page
 from unsmooth.tables import SUMMARY, findings
 
 

@@ -7,9 +7,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from safetensors.numpy import load_file
 
-from unsmooth.explorer.page import page as page_text
-from unsmooth.explorer.page import write_page
 from unsmooth.metrics import coverage_at_risk, risk_coverage_curve
+from unsmooth.page.page import page as page_text
+from unsmooth.page.page import write_page
 
 pytestmark = pytest.mark.browser
 

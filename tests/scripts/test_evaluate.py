@@ -8,8 +8,8 @@ import pytest
 from evaluate import evaluate, softmax_temperatures
 from score import score
 
-from unsmooth.experiment import Evaluation
-from unsmooth.logits import write_logits
+from unsmooth.config.settings import Evaluation
+from unsmooth.logits.logits_file import write_logits
 from unsmooth.scores import fit_score
 
 FILES = ("metrics.csv", "bootstrap.parquet", "curves.parquet", "reliability.parquet")

@@ -14,17 +14,17 @@ import pytest
 from safetensors.torch import load_file
 from train import train
 
-from unsmooth.cell_training import CellJob
+from unsmooth.config.kinds import Experiment
+from unsmooth.config.specs import module_file
 from unsmooth.data import glyphs
 from unsmooth.data.arrays import read_manifest
-from unsmooth.experiment import Experiment
-from unsmooth.provenance import code_hash
-from unsmooth.specs import module_file
+from unsmooth.runtime.provenance import code_hash
+from unsmooth.training.cell import CellJob
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train.py"
 PROGRAM = """
 import json, sys, torch
-from unsmooth.cell_training import CellJob, launch
+from unsmooth.training.cell import CellJob, launch
 torch.set_num_threads(1)
 launch(CellJob(**json.loads(sys.argv[1])), devices=int(sys.argv[2]))
 """

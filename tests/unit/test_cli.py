@@ -11,10 +11,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from unsmooth.classifier import SelectiveClassifier
 from unsmooth.cli import app
 from unsmooth.metrics import aurc
 from unsmooth.scores import max_logit_pnorm, msp
-from unsmooth.selective import SelectiveClassifier
 
 QUICK = ["--score", "max_logit_pnorm", "--replicates", "20"]
 

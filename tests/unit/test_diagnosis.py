@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unsmooth.diagnosis import diagnose, label_of
+from unsmooth.diagnosis.diagnose import diagnose, label_of
+from unsmooth.diagnosis.signature import smoothing_signature
+from unsmooth.logits.probabilities import check_probabilities
 from unsmooth.metrics import holm
-from unsmooth.probabilities import check_probabilities
 from unsmooth.scores import NLL_TEMPERATURE, FittedScore, available_scores, fit_score, max_logit_pnorm, msp
-from unsmooth.smoothing import smoothing_signature
 
 FEW = ["max_logit_pnorm", "logit_margin"]
 

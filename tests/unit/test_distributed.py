@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from unsmooth.config.specs import Adam, Constant, Cosine, CutMix, GradientClip, MixUp, Recipe, Sam, Sgd
 from unsmooth.data.loading import TensorLoader
-from unsmooth.distributed import any_process, gathered, process_group, rank, world_size
 from unsmooth.losses import Distillation, make_loss
-from unsmooth.specs import Adam, Constant, Cosine, CutMix, GradientClip, MixUp, Recipe, Sam, Sgd
-from unsmooth.training import NonFiniteLossError, train
+from unsmooth.training.distributed import any_process, gathered, process_group, rank, world_size
+from unsmooth.training.loop import NonFiniteLossError, train
 
 SGD = {"epochs": 2, "batch_size": 16, "optimizer": Sgd(lr=0.05, weight_decay=1e-3)}
 # 70 samples: the last batch has 6, and 6 do not divide into 4 equal shards.

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from unsmooth.config.settings import Evaluation
 from unsmooth.evaluation import calibration_frames, curve_frame, reliability_frame, selective_frames
-from unsmooth.experiment import Evaluation
 from unsmooth.metrics import adaptive_ece, adaptive_ece_mbls, aurc, brier, classwise_ece, ece, nll
 
 SETTINGS = Evaluation(bootstrap_replicates=100, risk_at_coverage=[0.5], coverage_at_risk=[0.05])

@@ -5,22 +5,17 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from unsmooth.experiment import (
-    Config,
-    ConfigError,
-    Experiment,
-    LogitsExperiment,
-    WeightsExperiment,
-    format_number,
-    load_experiment,
-    parse_config,
-)
-from unsmooth.provenance import canonical_json
+from unsmooth.config.cells import format_number
+from unsmooth.config.errors import ConfigError
+from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperiment
+from unsmooth.config.loading import load_experiment, parse_config
+from unsmooth.config.settings import Config
+from unsmooth.config.specs import Augmentation, Recipe
+from unsmooth.config.specs.architectures import TorchvisionSpec
+from unsmooth.config.specs.datasets import Cifar10
+from unsmooth.config.specs.recipes import SceneCrop
+from unsmooth.runtime.provenance import canonical_json
 from unsmooth.scores import available_scores
-from unsmooth.specs import Augmentation, Recipe
-from unsmooth.specs.architectures import TorchvisionSpec
-from unsmooth.specs.datasets import Cifar10
-from unsmooth.specs.recipes import SceneCrop
 
 EXPERIMENT = {
     "description": "A test.",

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unsmooth.diagnosis import diagnose
-from unsmooth.explorer.diagnoses import diagnoses_content, diagnoses_page, risk_coverage_plot
+from unsmooth.diagnosis.diagnose import diagnose
 from unsmooth.figures.style import save_picture
+from unsmooth.page.diagnoses import diagnoses_content, diagnoses_page, risk_coverage_plot
 
 SCORES = ["max_logit_pnorm", "logit_margin"]
 

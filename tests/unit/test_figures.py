@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from unsmooth.collection import CellLogits
 from unsmooth.figures import (
     degradation,
     extra_gradient,
@@ -24,6 +23,7 @@ from unsmooth.figures import (
 )
 from unsmooth.figures.style import line_styles
 from unsmooth.tables import SUMMARY
+from unsmooth.tables.collection import CellLogits
 from unsmooth.tables.labels import LOGIT_DISTANCES
 from unsmooth.theory import peak
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from unsmooth.files import WriteError, atomic_path, remove_leftovers, sha256_of
+from unsmooth.atomic_files import WriteError, atomic_path, remove_leftovers, sha256_of
 
 
 def test_content_replaces_the_file_when_the_block_succeeds(tmp_path):

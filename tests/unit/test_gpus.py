@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from unsmooth.gpus import leased_gpus, visible_gpus
+from unsmooth.runtime.gpus import leased_gpus, visible_gpus
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_job_waits_until_enough_are_free(scope):
 
 def test_a_killed_job_gives_its_gpus_back(scope):
     code = (
-        "import time; from unsmooth.gpus import leased_gpus\n"
+        "import time; from unsmooth.runtime.gpus import leased_gpus\n"
         f"with leased_gpus(1, ['0'], scope={scope!r}): print('leased', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as job:
@@ -58,7 +58,10 @@ def test_a_killed_job_gives_its_gpus_back(scope):
 
 
 def test_jobs_of_slurm_do_not_wait_for_each_other_because_each_calls_its_own_gpu_0(tmp_path, scope):
-    code = "from unsmooth.gpus import leased_gpus\nwith leased_gpus(1, ['0']): print('leased', flush=True); input()"
+    code = (
+        "from unsmooth.runtime.gpus import leased_gpus\n"
+        "with leased_gpus(1, ['0']): print('leased', flush=True); input()"
+    )
     first, second = (
         os.environ | {"TMPDIR": str(tmp_path), "SLURM_JOB_ID": f"{scope}-{number}"} for number in ("1", "2")
     )
@@ -77,7 +80,7 @@ def test_jobs_of_slurm_do_not_wait_for_each_other_because_each_calls_its_own_gpu
 
 def test_many_jobs_of_two_gpus_each_take_turns(scope):
     code = (
-        "import time; from unsmooth.gpus import leased_gpus\n"
+        "import time; from unsmooth.runtime.gpus import leased_gpus\n"
         f"with leased_gpus(2, ['0', '1', '2'], scope={scope!r}) as gpus:\n"
         "    began = time.monotonic(); time.sleep(0.05); print(began, time.monotonic())"
     )

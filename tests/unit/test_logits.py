@@ -13,9 +13,9 @@ import safetensors.numpy
 import torch
 from scipy.special import softmax
 
-from unsmooth.foreign_logits import read_any
-from unsmooth.logits import LogitsFileError, read_logits, write_logits
-from unsmooth.probabilities import check_probabilities, logits_from_probabilities
+from unsmooth.logits.foreign_files import read_any
+from unsmooth.logits.logits_file import LogitsFileError, read_logits, write_logits
+from unsmooth.logits.probabilities import check_probabilities, logits_from_probabilities
 
 RNG = np.random.default_rng(0)
 LOGITS = (RNG.normal(size=(100, 10)) * 5).astype(np.float32)
@@ -210,7 +210,7 @@ def test_metadata_that_is_not_json_is_refused(path: Path, metadata: dict[str, ob
 
 
 def test_torch_is_not_imported() -> None:
-    code = "import sys, unsmooth.logits; assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    code = "import sys, unsmooth.logits.logits_file; assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
 
     subprocess.run([sys.executable, "-c", code], check=True)
 

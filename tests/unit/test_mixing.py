@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import one_hot
 
+from unsmooth.config.specs import CutMix, MixUp, Recipe, Sgd
 from unsmooth.losses import effective_smoothing, make_loss, smooth_targets
-from unsmooth.mixing import cutmix, mixed, mixup, random_box
-from unsmooth.specs import CutMix, MixUp, Recipe, Sgd
+from unsmooth.training.mixing import cutmix, mixed, mixup, random_box
 
 K = 4
 SGD = {"epochs": 1, "batch_size": 6, "optimizer": Sgd(lr=0.1)}

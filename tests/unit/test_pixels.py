@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from unsmooth.config.settings import Evaluation
 from unsmooth.data.arrays import IGNORED
 from unsmooth.evaluation import segmentation_frames
-from unsmooth.experiment import Evaluation
 from unsmooth.figures.maps import CellScenes, ranking_maps
 from unsmooth.inference import choose_pixels, collect_pixel_logits, scene_logits
 from unsmooth.metrics import mean_iou, pixel_accuracy, selective_metrics
-from unsmooth.pixels import PixelMetrics, Scene, read_scenes, small_scene, write_scenes
 from unsmooth.scores import FittedScore, fit_score, score_all
+from unsmooth.segmentation import PixelMetrics, Scene, read_scenes, small_scene, write_scenes
 
 CLASSES = 4
 

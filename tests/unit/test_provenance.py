@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from unsmooth import provenance
-from unsmooth.provenance import code_hash, git_commit, versions
-from unsmooth.specs import module_file
+from unsmooth.config.specs import module_file
+from unsmooth.runtime import provenance
+from unsmooth.runtime.provenance import code_hash, git_commit, versions
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_metrics_do_not_decide_weights_but_the_architecture_does(pytestconfig):
             reached.add(path)
             pending += provenance._imported_modules(path)
 
-    assert {"training.py", "losses.py", "loading.py"} <= {path.name for path in reached}
+    assert {"loop.py", "losses.py", "loading.py"} <= {path.name for path in reached}
     assert not any(path.parent.name in ("metrics", "scores") for path in reached)
     assert code_hash(train) != code_hash(train, module_file("unsmooth.models.mlp:Mlp"))
 

@@ -4,7 +4,7 @@ import sys
 import pandas as pd
 import pytest
 
-from unsmooth.report import closing_message, costs_by_rule
+from unsmooth.runtime.closing_message import closing_message, costs_by_rule
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def test_closing_message_says_costs_and_where_to_look_even_without_results(bench
 
 PROGRAM = """
 import sys
-from unsmooth.jobs import job_log
-from unsmooth.files import sha256_of
-from unsmooth.experiment import ConfigError
+from unsmooth.runtime.jobs import job_log
+from unsmooth.atomic_files import sha256_of
+from unsmooth.config.errors import ConfigError
 print("before")
 with job_log(sys.argv[1]):
     print("inside")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsmooth.experiment import Published
+from unsmooth.config.kinds import Published
 from unsmooth.figures import save_figure, scorecard_figure
 from unsmooth.figures.scorecard import BLOCKS
 from unsmooth.tables import SUMMARY, scorecard, scorecard_table, write_table

@@ -14,9 +14,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import unsmooth
+from unsmooth.classifier import InfeasibleRiskWarning, SelectiveClassifier, SelectiveHead, split_rows
 from unsmooth.metrics import certified_threshold
 from unsmooth.scores import REGISTRY, FittedScore, available_scores, fit_score
-from unsmooth.selective import InfeasibleRiskWarning, SelectiveClassifier, SelectiveHead, split_rows
 
 PARAMS = {
     "msp_temperature": {"temperature": 1.7},

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from unsmooth.files import sha256_of
-from unsmooth.records import ChangedFileError, checked_digests, read_record, record_path, write_records
-from unsmooth.storage import Storage, StorageError, storage_of
+from unsmooth.atomic_files import sha256_of
+from unsmooth.runtime.records import ChangedFileError, checked_digests, read_record, record_path, write_records
+from unsmooth.runtime.storage import Storage, StorageError, storage_of
 
 LOG = "results/logs/train/glyphs/resnet8/ce_alpha-0/seed-0.log"
 SUMMARY = "results/tables/glyphs/summary.csv"

@@ -11,21 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from unsmooth.checkpoints import write_checkpoint
-from unsmooth.data.arrays import DatasetError, Split, write_dataset
-from unsmooth.data.image_files import write_image_files
-from unsmooth.data.loading import TensorLoader, evaluation_batches, prepared_embedding, training_loader
-from unsmooth.losses import (
-    Distillation,
-    LabelSmoothing,
-    MarginLabelSmoothing,
-    MaxSuppression,
-    OnlineLabelSmoothing,
-    make_loss,
-)
-from unsmooth.models.cifar_resnet import CifarResNet
-from unsmooth.optimisation import make_schedule, perturbed
-from unsmooth.specs import (
+from unsmooth.config.specs import (
     Adam,
     AdamW,
     Augmentation,
@@ -41,7 +27,22 @@ from unsmooth.specs import (
     Sgd,
     Warmup,
 )
-from unsmooth.training import NonFiniteLossError, train
+from unsmooth.data.arrays import DatasetError, Split, write_dataset
+from unsmooth.data.image_files import write_image_files
+from unsmooth.data.loading import TensorLoader, evaluation_batches, prepared_embedding, training_loader
+from unsmooth.losses import (
+    Distillation,
+    LabelSmoothing,
+    MarginLabelSmoothing,
+    MaxSuppression,
+    OnlineLabelSmoothing,
+    make_loss,
+)
+from unsmooth.models.cifar_resnet import CifarResNet
+from unsmooth.training.checkpoints import write_checkpoint
+from unsmooth.training.loop import NonFiniteLossError, train
+from unsmooth.training.optimisation import make_schedule, perturbed
+from unsmooth.training.precision import usable_precision
 
 SCHEDULES = json.loads((Path(__file__).parent / "data" / "lr_schedules.json").read_text())
 
@@ -834,3 +835,18 @@ def test_mixed_samples_and_a_teacher_train_on_the_device(device, precision):
 
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     assert 0.5 < result.largest_target < 1
+
+
+@pytest.mark.parametrize(("instructions", "used"), [(True, "bf16"), (False, "fp32")])
+def test_fp16_trains_on_a_cpu_in_what_the_cpu_computes(monkeypatch, instructions, used):
+    monkeypatch.setattr("unsmooth.training.precision._cpu_computes_bf16", lambda: instructions)
+    recipe = RECIPE.model_copy(update={"precision": "fp16"})
+    lines = []
+    asked, given = make_net(), make_net()
+    loss = make_loss("ls", 0.1)
+    train(asked, loss, make_loader(), recipe, seed=0, log=lines.append)
+    train(given, loss, make_loader(), recipe.model_copy(update={"precision": used}), seed=0, log=lambda line: None)
+
+    assert usable_precision("fp16", "cuda") == "fp16"
+    assert lines[0] == f"precision: {used} instead of the recipe's fp16, which a CPU computes far slower"
+    assert all(torch.equal(one, other) for one, other in zip(asked.parameters(), given.parameters(), strict=True))

@@ -9,9 +9,9 @@ import yaml
 from typer.testing import CliRunner
 
 from unsmooth.cli import app
-from unsmooth.experiment import load_experiment
-from unsmooth.provenance import PACKAGE, canonical_json, git_commit, source_digest
-from unsmooth.records import (
+from unsmooth.config.loading import load_experiment
+from unsmooth.runtime.provenance import PACKAGE, canonical_json, git_commit, source_digest
+from unsmooth.runtime.records import (
     ChangedFileError,
     RecordError,
     checked_digests,
@@ -20,7 +20,7 @@ from unsmooth.records import (
     record_path,
     write_records,
 )
-from unsmooth.verification import VerificationError, verify
+from unsmooth.runtime.verification import VerificationError, verify
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "score.py"
 MANIFEST = "resources/gaussians/manifest.json"
@@ -272,23 +272,24 @@ def test_record_tells_of_the_code_with_which_the_job_began(tmp_path):
     script.write_text(
         "from pathlib import Path\n"
         "from types import SimpleNamespace\n"
-        "from unsmooth import files, jobs\n"
+        "from unsmooth import atomic_files\n"
+        "from unsmooth.runtime import jobs\n"
         "parts = {'input': [], 'output': ['out.txt'], 'log': ['results/logs/edited.log'], 'params': {}}\n"
         "with jobs.job(SimpleNamespace(**parts, rule='edited'), __file__):\n"
         "    Path('out.txt').write_text('1')\n"
-        "    for edited in (files.__file__, __file__):\n"
+        "    for edited in (atomic_files.__file__, __file__):\n"
         "        with open(edited, 'a') as file:\n"
         "            file.write('CHANGED = 1\\n')\n"
     )
-    began = source_digest(PACKAGE / "files.py"), source_digest(script)
+    began = source_digest(PACKAGE / "atomic_files.py"), source_digest(script)
     environment = {"PYTHONPATH": str(tmp_path / "src")}
     done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 0, (tmp_path / "results/logs/edited.log").read_text()
 
     code = read_record(tmp_path / record_path("out.txt")).code
 
-    assert (code["unsmooth/files.py"], code["workflow/scripts/edited.py"]) == began
-    assert "unsmooth/jobs.py" in code and "unsmooth/training.py" not in code
+    assert (code["unsmooth/atomic_files.py"], code["workflow/scripts/edited.py"]) == began
+    assert "unsmooth/runtime/jobs.py" in code and "unsmooth/training/loop.py" not in code
 
 
 def test_file_without_a_record_is_named(results):

@@ -140,7 +140,7 @@ def use_as_it_is(workspace, path):
 
 
 def write_foreign_logits(path, logits, targets):
-    from unsmooth.logits import write_logits
+    from unsmooth.logits.logits_file import write_logits
 
     write_logits(path, logits, targets, metadata={})
 
@@ -157,15 +157,15 @@ def test_logits_with_another_class_count_stop_the_job(workspace):
 
 
 def test_nan_logits_stop_the_job_and_name_the_row(workspace, monkeypatch):
-    from unsmooth import logits
+    from unsmooth.logits import logits_file
 
     use_as_it_is(workspace, f"{CELL}/logits/test.safetensors")
     path = workspace.folder / CELL / "logits" / "test.safetensors"
-    file = logits.read_logits(path)
+    file = logits_file.read_logits(path)
     broken = file.logits.copy()
     broken[17, 3] = np.nan
-    monkeypatch.setattr(logits, "validate", lambda *arguments, **settings: None)  # a writer that does not look
-    logits.write_logits(path, broken, file.targets, metadata=file.metadata)
+    monkeypatch.setattr(logits_file, "validate", lambda *arguments, **settings: None)  # a writer that does not look
+    logits_file.write_logits(path, broken, file.targets, metadata=file.metadata)
 
     output = failure(workspace, f"{CELL}/metrics.csv")
 

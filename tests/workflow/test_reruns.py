@@ -126,11 +126,11 @@ def test_description_rewrites_the_report_only(workspace):
 
 
 def test_comment_or_code_in_training_retrains_nothing_and_code_is_reported(workspace):
-    workspace.edit("src/unsmooth/training.py", "LOG_INTERVAL_S = 30.0", "LOG_INTERVAL_S = 30.0  # seconds")
+    workspace.edit("src/unsmooth/training/loop.py", "LOG_INTERVAL_S = 30.0", "LOG_INTERVAL_S = 30.0  # seconds")
     assert workspace.planned() == set()
     assert "older than the training code" not in workspace.snakemake("--dry-run").stdout
 
-    workspace.edit("src/unsmooth/training.py", "LOG_INTERVAL_S = 30.0", "LOG_INTERVAL_S = 31.0")
+    workspace.edit("src/unsmooth/training/loop.py", "LOG_INTERVAL_S = 30.0", "LOG_INTERVAL_S = 31.0")
     assert workspace.planned() == set()
     warning = workspace.snakemake("--dry-run").stdout
     assert "older than the training code" in warning

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsmooth.experiment import HEADLINE_SCORES, load_experiment
-from unsmooth.logits import read_logits
+from unsmooth.config.loading import load_experiment
+from unsmooth.config.settings import HEADLINE_SCORES
+from unsmooth.logits.logits_file import read_logits
 from unsmooth.tables import SUMMARY
 from unsmooth.tables.labels import LOGIT_DISTANCES
 

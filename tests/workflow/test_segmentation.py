@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from unsmooth.logits import read_logits
+from unsmooth.logits.logits_file import read_logits
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

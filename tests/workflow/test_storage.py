@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from miniatures.workspace import make_workspace
 
-from unsmooth.verification import verify
+from unsmooth.runtime.verification import verify
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

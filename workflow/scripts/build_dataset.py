@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 
+from unsmooth.config.specs import Dataset, resolve
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.download import source_root
-from unsmooth.jobs import job
-from unsmooth.specs import Dataset, resolve
+from unsmooth.runtime.jobs import job
 
 
 def build_dataset(options: str, folder: Path, downloads: Mapping[str, Path]) -> None:

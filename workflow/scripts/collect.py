@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from unsmooth.collection import read_cells
-from unsmooth.files import atomic_path
-from unsmooth.jobs import job
+from unsmooth.atomic_files import atomic_path
+from unsmooth.runtime.jobs import job
 from unsmooth.tables import findings, paired_differences, summarise
+from unsmooth.tables.collection import read_cells
 
 
 def collect(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unsmooth.data.download import fetch_source
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
 
 
 def fetch(name: str, folder: Path, archives: str, downloads: dict[str, Any]) -> None:

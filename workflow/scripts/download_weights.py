@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unsmooth.data.download import download_from_hub
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

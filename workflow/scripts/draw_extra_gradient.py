@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from unsmooth.collection import read_cell_logits
 from unsmooth.data.arrays import ARRAYS, load_split
 from unsmooth.figures import extra_gradient, save_figure
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
+from unsmooth.tables.collection import read_cell_logits
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.figures import logit_distances, save_figure
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

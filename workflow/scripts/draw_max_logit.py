@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from unsmooth.collection import read_cell_logits
 from unsmooth.figures import max_logit_given_probability, save_figure
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
+from unsmooth.tables.collection import read_cell_logits
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.collection import CELL_KEYS, read_cells
 from unsmooth.figures import pnorm_sweep, save_figure
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
+from unsmooth.tables.collection import CELL_KEYS, read_cells
 
 
 def chosen_orders(fitted: list[str], cells: list[dict]) -> pd.DataFrame:

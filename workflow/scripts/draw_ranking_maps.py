@@ -5,9 +5,9 @@ from pathlib import Path
 
 from unsmooth.figures import save_figure
 from unsmooth.figures.maps import REPAIR, CellScenes, ranking_maps
-from unsmooth.jobs import job
-from unsmooth.pixels import read_scenes
+from unsmooth.runtime.jobs import job
 from unsmooth.scores import read_fitted
+from unsmooth.segmentation import read_scenes
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

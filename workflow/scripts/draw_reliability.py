@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.collection import read_cells
 from unsmooth.figures import reliability, save_figure
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
+from unsmooth.tables.collection import read_cells
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.figures import save_figure, zoo
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
 from unsmooth.tables import zoo_gains
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ import torch
 
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import evaluation_batches
-from unsmooth.gpus import leased_gpus
 from unsmooth.inference import collect_logits, collect_pixel_logits, inference_batch_size, load_model
-from unsmooth.jobs import job
-from unsmooth.logits import write_logits
+from unsmooth.logits.logits_file import write_logits
 from unsmooth.models import own_preprocessing
-from unsmooth.provenance import versions
+from unsmooth.runtime.gpus import leased_gpus
+from unsmooth.runtime.jobs import job
+from unsmooth.runtime.provenance import versions
 
 
 def dump_logits(

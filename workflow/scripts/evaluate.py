@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
+from unsmooth.atomic_files import atomic_path
+from unsmooth.config.settings import Evaluation
 from unsmooth.evaluation import (
     calibration_frames,
     curve_frame,
@@ -14,10 +16,8 @@ from unsmooth.evaluation import (
     segmentation_frames,
     selective_frames,
 )
-from unsmooth.experiment import Evaluation
-from unsmooth.files import atomic_path
-from unsmooth.jobs import job
-from unsmooth.logits import read_logits
+from unsmooth.logits.logits_file import read_logits
+from unsmooth.runtime.jobs import job
 
 
 def evaluate(

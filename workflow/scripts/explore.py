@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.explorer.run import experiment_content
-from unsmooth.files import atomic_path
-from unsmooth.jobs import job
+from unsmooth.atomic_files import atomic_path
+from unsmooth.page.run import experiment_content
+from unsmooth.runtime.jobs import job
 
 
 def explore(

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unsmooth.foreign_logits import read_any
-from unsmooth.jobs import job
-from unsmooth.logits import LogitsFileError, write_logits
-from unsmooth.probabilities import check_probabilities
+from unsmooth.logits.foreign_files import read_any
+from unsmooth.logits.logits_file import LogitsFileError, write_logits
+from unsmooth.logits.probabilities import check_probabilities
+from unsmooth.runtime.jobs import job
 
 
 def import_logits(source: Path, cell: dict[str, Any], output: Path, *, name: str) -> None:

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unsmooth.atomic_files import atomic_path, sha256_of
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import prepared_embedding
-from unsmooth.files import atomic_path, sha256_of
-from unsmooth.jobs import job
 from unsmooth.models import make_model
 from unsmooth.models.released import renamed
 from unsmooth.models.weights import load_weights, read_weights, write_weights
-from unsmooth.provenance import git_commit, versions
+from unsmooth.runtime.jobs import job
+from unsmooth.runtime.provenance import git_commit, versions
 
 
 def import_weights(architecture: dict[str, Any], source: str, weights: Path, dataset: Path, cell: Path) -> None:

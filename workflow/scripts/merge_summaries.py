@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.files import atomic_path
-from unsmooth.jobs import job
+from unsmooth.atomic_files import atomic_path
+from unsmooth.runtime.jobs import job
 
 
 def merge_summaries(summaries: list[str], output: Path) -> None:

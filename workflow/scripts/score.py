@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from unsmooth.files import atomic_path
-from unsmooth.jobs import job
-from unsmooth.logits import read_logits
+from unsmooth.atomic_files import atomic_path
+from unsmooth.logits.logits_file import read_logits
 from unsmooth.metrics import aurc
+from unsmooth.runtime.jobs import job
 from unsmooth.scores import NLL_TEMPERATURE, ScoredLogits, fit_score, pnorm_name, score_all
 
 SWEEP_PS = range(11)

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from safetensors.numpy import save_file
 
+from unsmooth.atomic_files import atomic_path
 from unsmooth.data.arrays import DatasetError, read_manifest
 from unsmooth.data.loading import evaluation_batches
-from unsmooth.files import atomic_path
-from unsmooth.gpus import leased_gpus
 from unsmooth.inference import inference_batch_size, load_model, scene_logits
-from unsmooth.jobs import job
-from unsmooth.pixels import PixelMetrics, Scene, small_scene, write_scenes
+from unsmooth.runtime.gpus import leased_gpus
+from unsmooth.runtime.jobs import job
 from unsmooth.scores import NLL_TEMPERATURE, read_fitted
+from unsmooth.segmentation import PixelMetrics, Scene, small_scene, write_scenes
 
 
 def stream_pixels(

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from unsmooth.cell_training import CellJob, launch
+from unsmooth.config.specs import Architecture, Recipe, module_file
 from unsmooth.data.sources import WEIGHTS, data_root
-from unsmooth.gpus import leased_gpus
-from unsmooth.jobs import job
-from unsmooth.provenance import code_hash
-from unsmooth.specs import Architecture, Recipe, module_file
+from unsmooth.runtime.gpus import leased_gpus
+from unsmooth.runtime.jobs import job
+from unsmooth.runtime.provenance import code_hash
+from unsmooth.training.cell import CellJob, launch
 
 
 def train(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
 from unsmooth.tables import calibration_table, write_table
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from unsmooth.collection import read_cells
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
 from unsmooth.tables import cost_table, write_table
+from unsmooth.tables.collection import read_cells
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

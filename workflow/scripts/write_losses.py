@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.files import atomic_path
-from unsmooth.jobs import job
+from unsmooth.atomic_files import atomic_path
+from unsmooth.runtime.jobs import job
 from unsmooth.tables import write_table
 from unsmooth.tables.losses import losses_summary, losses_table
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.collection import read_fallbacks
-from unsmooth.jobs import job
+from unsmooth.runtime.jobs import job
 from unsmooth.tables import main_table, write_table
+from unsmooth.tables.collection import read_fallbacks
 
 
 def write_main(summary: str, fitted: list[str], cells: list[dict], stem: Path) -> None:

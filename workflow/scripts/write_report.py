@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.explorer.content import scorecard_contents
-from unsmooth.explorer.page import page, write_page
-from unsmooth.jobs import job
+from unsmooth.page.content import scorecard_contents
+from unsmooth.page.page import page, write_page
+from unsmooth.runtime.jobs import job
 from unsmooth.tables import SUMMARY
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from unsmooth.experiment import Config, Experiment, LogitsExperiment, WeightsExperiment
-from unsmooth.files import atomic_path
+from unsmooth.atomic_files import atomic_path
+from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperiment
+from unsmooth.config.settings import Config
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 

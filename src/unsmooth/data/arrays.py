@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unsmooth.files import atomic_path, sha256_of
+from unsmooth.atomic_files import atomic_path, sha256_of
 
 __all__ = [
     "ARRAYS",

@@ -22,11 +22,11 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
+from unsmooth.atomic_files import atomic_path
+from unsmooth.config.specs import resolve
 from unsmooth.data.extract import extract
 from unsmooth.data.hub import HubFile
 from unsmooth.data.sources import PROVIDED, SOURCES, Source, data_root
-from unsmooth.files import atomic_path
-from unsmooth.specs import resolve
 
 __all__ = [
     "RECORD",

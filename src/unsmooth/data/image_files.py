@@ -24,9 +24,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from unsmooth.atomic_files import atomic_path, sha256_of
 from unsmooth.data.arrays import MANIFEST, DatasetError, Manifest
 from unsmooth.data.sources import PROVIDED, data_root
-from unsmooth.files import atomic_path, sha256_of
 
 __all__ = [
     "IMAGES",

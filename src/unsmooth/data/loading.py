@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from unsmooth.config.specs import FOR_IMAGE_FILES, Recipe
 from unsmooth.data.arrays import DatasetError, load_embedding, load_split, read_manifest
-from unsmooth.specs import FOR_IMAGE_FILES, Recipe
 
 __all__ = ["Loader", "Shard", "TensorLoader", "evaluation_batches", "prepared_embedding", "training_loader"]
 

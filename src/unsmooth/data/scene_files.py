@@ -21,12 +21,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transforms
 
+from unsmooth.atomic_files import atomic_path, sha256_of
+from unsmooth.config.specs.recipes import ColourShift, SceneCrop
 from unsmooth.data.arrays import IGNORED, MANIFEST, DatasetError, Manifest
 from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request
 from unsmooth.data.sources import PROVIDED, data_root
 from unsmooth.data.splits import hold_out
-from unsmooth.files import atomic_path, sha256_of
-from unsmooth.specs.recipes import ColourShift, SceneCrop
 
 __all__ = ["SceneManifest", "divide_scenes", "holds_scenes", "scene_files_loader", "write_scene_files"]
 

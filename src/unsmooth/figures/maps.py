@@ -15,8 +15,8 @@ from pandas import DataFrame, Series
 
 from unsmooth.data.arrays import IGNORED
 from unsmooth.figures.style import new_figure, styled
-from unsmooth.pixels import Scene
 from unsmooth.scores import FittedScore, score_all
+from unsmooth.segmentation import Scene
 from unsmooth.tables.labels import BASELINE_SCORE, loss_label, score_label
 
 __all__ = ["REPAIR", "CellScenes", "ranking_maps"]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from unsmooth.collection import CellLogits
 from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, line_styles, new_figure, styled
+from unsmooth.tables.collection import CellLogits
 from unsmooth.tables.labels import BASELINE_LOSS, in_order, loss_label
 from unsmooth.theory import (
     BinnedGradient,

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from unsmooth.files import atomic_path
+from unsmooth.atomic_files import atomic_path
 from unsmooth.tables.labels import BASELINE_LOSS, in_order
 
 P = ParamSpec("P")

@@ -44,7 +44,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unsmooth.files import atomic_path
+from unsmooth.atomic_files import atomic_path
 from unsmooth.metrics.inputs import as_binary_errors, as_pair
 from unsmooth.metrics.ranking import ErrorRanks, Levels, finish, group_starts, rank_levels
 from unsmooth.metrics.selective import RiskCoverageCurve, curve_of

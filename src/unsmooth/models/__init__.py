@@ -8,9 +8,9 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from unsmooth.config.specs import Architecture, resolve
 from unsmooth.models.libraries import timm_preprocessing
 from unsmooth.models.weights import load_pretrained
-from unsmooth.specs import Architecture, resolve
 
 __all__ = ["make_model", "own_preprocessing", "trained_model"]
 

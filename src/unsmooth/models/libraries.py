@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from unsmooth.config_errors import suggestion
+from unsmooth.config.errors import suggestion
 
 __all__ = [
     "UnknownModelError",

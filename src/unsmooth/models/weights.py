@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from unsmooth.files import atomic_path
+from unsmooth.atomic_files import atomic_path
 
 __all__ = ["WeightsError", "load_pretrained", "load_weights", "read_weights", "write_weights"]
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unsmooth.logits import LogitsFile
+from unsmooth.logits.logits_file import LogitsFile
 from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score
 from unsmooth.scores.registry import REGISTRY
 from unsmooth.scores.rows import Centring, Rows, map_blocks
@@ -68,8 +68,8 @@ def score_all(
     chunks. Every value depends on its row alone, so the result is the same, bit for bit, for every ``chunk``.
 
     Args:
-        logits: (N, K) tensor or array (also memory-mapped), a :class:`unsmooth.logits.LogitsFile`, or an iterable of
-            (n, K) batches; CPU or GPU.
+        logits: (N, K) tensor or array (also memory-mapped), a :class:`unsmooth.logits.logits_file.LogitsFile`, or an
+            iterable of (n, K) batches; CPU or GPU.
         scores: names from the registry, or fitted scores; a mapping renames them. None takes every score of logits that
             has no parameter to fit.
         ps: orders of the p-norm scores to add, under :func:`pnorm_name`; empty for none.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from pandas import DataFrame, Series
 
+from unsmooth.diagnosis.sentences import p_text
 from unsmooth.metrics import holm
 from unsmooth.tables.labels import (
     BASELINE_LOSS,
@@ -20,7 +21,6 @@ from unsmooth.tables.labels import (
 )
 from unsmooth.tables.layouts import Table, headings
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
-from unsmooth.wording import p_text
 
 METRICS = ("accuracy", "ece", "aurc", "augrc", "risk_at_coverage_20")
 TESTED = ("aurc", "risk_at_coverage_20")  # each loss under each score against CE under MSP

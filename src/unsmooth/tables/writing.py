@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from tabulate import tabulate
 
-from unsmooth.files import atomic_path
+from unsmooth.atomic_files import atomic_path
 from unsmooth.tables.labels import DAGGER, DASH
 from unsmooth.tables.layouts import Table
 

@@ -6,10 +6,10 @@ import torch
 from miniatures.cityscapes import write_cityscapes
 from PIL import Image
 
+from unsmooth.config.specs import Recipe
 from unsmooth.data import cityscapes
 from unsmooth.data.arrays import IGNORED, DatasetError, read_manifest
 from unsmooth.data.loading import evaluation_batches, training_loader
-from unsmooth.specs import Recipe
 
 OPTIONS = {"num_val": 4, "num_train_logits": 3, "split_seed": 0}
 RECIPE = {"epochs": 1, "batch_size": 4, "optimizer": {"kind": "sgd", "lr": 0.1}}

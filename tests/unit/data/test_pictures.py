@@ -5,7 +5,7 @@ from PIL import Image
 
 from unsmooth.data.arrays import Split, write_dataset
 from unsmooth.data.image_files import write_image_files
-from unsmooth.data.pictures import read_pictures
+from unsmooth.data.thumbnails import read_pictures
 
 NAMES = {"classes": ["a", "b"], "mean": [0.5], "std": [0.5]}
 

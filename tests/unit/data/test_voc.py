@@ -6,11 +6,11 @@ import torch
 from miniatures.voc import ARCHIVE, VOID, write_voc2012
 from PIL import Image
 
+from unsmooth.config.specs import Recipe
 from unsmooth.data import voc
 from unsmooth.data.arrays import IGNORED, DatasetError, read_manifest
 from unsmooth.data.extract import ExtractionError, extract
 from unsmooth.data.loading import evaluation_batches, training_loader
-from unsmooth.specs import Recipe
 
 OPTIONS = {"num_val": 4, "num_train_logits": 3, "split_seed": 0, "image_size": 48}
 RECIPE = {"epochs": 1, "batch_size": 4, "optimizer": {"kind": "sgd", "lr": 0.1}}

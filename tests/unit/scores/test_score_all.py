@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unsmooth.logits import read_logits, write_logits
+from unsmooth.logits.logits_file import read_logits, write_logits
 from unsmooth.scores import REGISTRY, FittedScore, ScoredLogits, available_scores, fit_score, pnorm_name, score_all
 
 INF = float("inf")

@@ -22,8 +22,8 @@ from miniatures.tabular import write_bank_marketing, write_online_shoppers
 from miniatures.tiny_imagenet import write_tiny_imagenet
 from miniatures.voc import write_voc2012
 
+from unsmooth.config.loading import load_experiment
 from unsmooth.data.sources import SOURCES
-from unsmooth.experiment import load_experiment
 
 GRID = {"losses": {"ce": None, "ls": {"alpha": [0.2]}}, "seeds": [0]}
 PUBLISHED = {"error": 20.0, "aurc": 10.0, "source": "a test"}

@@ -1,0 +1,336 @@
+"""A classifier that may abstain: a repaired confidence and a threshold with a guaranteed selective risk.
+
+The guarantee needs samples that did not choose the confidence. :meth:`SelectiveClassifier.fit` therefore splits the
+validation data at random: one part fits the score, the other certifies the threshold, which given the first part are
+independent draws. Fitting and certifying on the same samples would void it: the fit prefers the parameters under which
+these very samples rank well, so their errors at a threshold are no longer binomial at the true risk. When the
+parameters are given (``params``), nothing is fitted and every sample certifies.
+"""
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from unsmooth.atomic_files import atomic_path
+from unsmooth.metrics import CertifiedThreshold, certified_threshold
+from unsmooth.metrics.inputs import as_targets
+from unsmooth.scores import FittedScore, find_score, fit_score
+from unsmooth.scores.rows import Array, Centring, Rows, check_shape
+
+__all__ = ["InfeasibleRiskWarning", "SelectiveClassifier", "SelectiveHead", "split_rows"]
+
+REJECT = -1
+_FORMAT, _VERSION = "unsmooth.SelectiveClassifier", 1
+
+
+class InfeasibleRiskWarning(UserWarning):
+    """No threshold could be certified for the risk asked for; the classifier rejects everything."""
+
+
+def split_rows(count: int, *, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split row indices 0..count-1 at random into two parts, each in ascending order.
+
+    Args:
+        count: number of rows, at least 2, so that neither part is empty.
+        fraction: share of the first part, in (0, 1).
+        seed: seed of the permutation; equal seeds and counts give equal parts.
+
+    Returns:
+        The two parts, int64. Rows are not stratified: given the first part, the second are independent draws.
+
+    Raises:
+        ValueError: fewer than 2 rows, or fraction outside (0, 1).
+
+    Example:
+        >>> first, second = split_rows(6, fraction=0.5, seed=0)
+        >>> len(first), len(second), sorted([*first, *second]) == list(range(6))
+        (3, 3, True)
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must be in (0, 1), got {fraction}")
+    if count < 2:
+        raise ValueError(f"at least 2 samples are needed to split them in two, got {count}")
+    order = np.random.default_rng([seed, count]).permutation(count)
+    cut = min(max(round(count * fraction), 1), count - 1)
+    return np.sort(order[:cut]), np.sort(order[cut:])
+
+
+class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
+    """Predict where the confidence reaches a certified threshold, abstain elsewhere.
+
+    Args:
+        score_name: score of logits in :data:`unsmooth.scores.REGISTRY`.
+        params: its parameters; None fits those that are fitted on a part of the validation data, falling back to MSP
+            when that is not better there. Parameters from other data are right too, and leave every sample to certify.
+        max_risk: target selective risk in (0, 1): error rate among the accepted.
+        delta: probability in (0, 1), over the validation data drawn, that the true risk exceeds the target.
+        fit_fraction: share in (0, 1) of the validation data that fits the score.
+        seed: seed of that split.
+
+    Attributes:
+        score_: the fitted score.
+        threshold_: accepts confidence >= threshold; inf when infeasible.
+        certificate_: :class:`unsmooth.metrics.CertifiedThreshold` with its evidence.
+        n_features_in_: number of classes K.
+
+    Calls take tensors or arrays and return the same kind; logits or log-probabilities serve equally, except for
+    ``max_logit`` and ``energy``, which see the mean that softmax forgets.
+
+    References:
+        Geifman & El-Yaniv, "Selective Classification for Deep Neural Networks", NeurIPS 2017.
+
+    Example:
+        >>> generator = np.random.default_rng(0)
+        >>> targets = generator.integers(0, 4, 2000)
+        >>> logits = generator.normal(size=(2000, 4)) + 3 * np.eye(4)[targets]
+        >>> classifier = SelectiveClassifier(params={"p": 5}).fit(logits, targets, max_risk=0.02, delta=0.05)
+        >>> accepted = classifier.predict(logits) != -1
+        >>> bool(accepted.mean() > 0.5), classifier.certificate_.bound <= 0.02
+        (True, True)
+    """
+
+    def __init__(
+        self,
+        *,
+        score_name: str = "max_logit_pnorm",
+        params: Mapping[str, Any] | None = None,
+        max_risk: float = 0.05,
+        delta: float = 0.05,
+        fit_fraction: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        self.score_name = score_name
+        self.params = params
+        self.max_risk = max_risk
+        self.delta = delta
+        self.fit_fraction = fit_fraction
+        self.seed = seed
+
+    def fit(
+        self,
+        val_logits: Tensor | NDArray[Any],
+        val_targets: Tensor | NDArray[Any],
+        *,
+        max_risk: float | None = None,
+        delta: float | None = None,
+    ) -> Self:
+        """Fit the score on one part of the validation data and certify the threshold on the other.
+
+        Args:
+            val_logits: (N, K) floating point, independent draws of what :meth:`predict` will meet, not training data.
+            val_targets: (N,) class indices in [0, K).
+            max_risk: replaces the constructor's value for this fit.
+            delta: likewise.
+
+        Returns:
+            Itself. Where no threshold can be certified, ``threshold_`` is inf with an :class:`InfeasibleRiskWarning`.
+
+        Raises:
+            ValueError: bad data, unknown score, arguments out of range.
+        """
+        risk = self.max_risk if max_risk is None else max_risk
+        allowed = self.delta if delta is None else delta
+        entry = find_score(self.score_name)
+        logits = val_logits.detach() if isinstance(val_logits, Tensor) else torch.from_numpy(np.array(val_logits))
+        check_shape(logits)
+        targets = as_targets(val_targets, tuple(logits.shape), name="val_targets")
+        certify = np.arange(len(targets))
+        if self.params is not None:
+            score = FittedScore(self.score_name, {**entry.defaults, **self.params})
+        elif not entry.fitted:
+            score = fit_score(self.score_name)
+        else:
+            fitting, certify = split_rows(len(targets), fraction=self.fit_fraction, seed=self.seed)
+            score = fit_score(self.score_name, logits[fitting], targets[fitting])
+        confidence = score(logits[certify])
+        errors = logits[certify].argmax(dim=1).cpu().numpy() != targets[certify]
+        certificate = certified_threshold(confidence, errors, risk=risk, delta=allowed)
+        self.score_, self.certificate_ = score, certificate
+        self.threshold_, self.n_features_in_ = certificate.threshold, int(logits.shape[1])
+        if not certificate.feasible:
+            warnings.warn(
+                f"no threshold has a risk of at most {risk:g} with probability {1 - allowed:g} on {certificate.n} "
+                "samples, so everything is rejected; allow more risk or bring more data",
+                InfeasibleRiskWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def confidence(self, logits: Array) -> Array:
+        """Confidence of (N, K) logits: (N,) float64, larger = more trusted. ValueError for another K or NaN."""
+        self._check(logits)
+        return self.score_(logits)
+
+    def predict(self, logits: Array) -> Array:
+        """Class index where the confidence reaches ``threshold_``, -1 elsewhere: (N,) int64."""
+        accepted = self.confidence(logits) >= self.threshold_
+        if isinstance(logits, Tensor):
+            return torch.where(accepted, logits.argmax(dim=1), REJECT)
+        return np.where(accepted, logits.argmax(axis=1), REJECT)
+
+    def to_module(self) -> "SelectiveHead":
+        """The fitted classifier as a head for a network: see :class:`SelectiveHead`."""
+        check_is_fitted(self)
+        return SelectiveHead(self.score_, self.threshold_)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write hyper-parameters and fitted values as JSON, whole or not at all; :meth:`load` restores them exactly."""
+        check_is_fitted(self)
+        content = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "params": self.get_params() | {"params": None if self.params is None else _spelled(self.params)},
+            "score": json.loads(self.score_.to_json()),
+            "certificate": _spelled(asdict(self.certificate_)),
+            "num_classes": self.n_features_in_,
+        }
+        text = json.dumps(content, allow_nan=False, indent=2)
+        with atomic_path(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ValueError: any other file, named with what is wrong.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or content.get("format") != _FORMAT:
+                raise ValueError(f"expected the format {_FORMAT!r}")
+            if content["version"] != _VERSION:
+                raise ValueError(f"version {content['version']!r}, expected {_VERSION}")
+            fixed = content["params"]["params"]
+            params = content["params"] | {"params": None if fixed is None else _numbers(fixed)}
+            classifier = cls(**params)
+            classifier.score_ = FittedScore.from_json(json.dumps(content["score"]))
+            classifier.certificate_ = _certificate(content["certificate"])
+            classifier.threshold_ = classifier.certificate_.threshold
+            classifier.n_features_in_ = content["num_classes"]
+            if type(classifier.n_features_in_) is not int or classifier.n_features_in_ < 2:
+                raise ValueError(f"num_classes must be an integer of at least 2, got {classifier.n_features_in_!r}")
+            classifier.score_(np.eye(classifier.n_features_in_)[:2])
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, ValueError) as error:
+            missing = f"no entry {error}" if isinstance(error, KeyError) else error
+            raise ValueError(f"{os.fspath(path)}: not a saved SelectiveClassifier: {missing}") from error
+        return classifier
+
+    def _check(self, logits: Tensor | NDArray[Any]) -> None:
+        check_is_fitted(self)
+        if logits.ndim != 2 or logits.shape[1] != self.n_features_in_:
+            raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(logits.shape)}")
+
+
+class SelectiveHead(nn.Module):
+    """Last layer of a selective classifier: logits (N, K) -> (class index or -1 (N,) int64, confidence (N,) float64).
+
+    It has no data-dependent branch, so ``torch.export`` and ``torch.onnx.export`` take it with a dynamic batch, alone
+    or behind a network. A row that :meth:`SelectiveClassifier.predict` refuses (NaN, ``+inf``, one class left) has
+    confidence nan here and is rejected. The confidence may differ in its last digits from
+    :meth:`SelectiveClassifier.confidence`, and by single precision in other runtimes.
+
+    Args:
+        score: what :func:`unsmooth.scores.fit_score` returned.
+        threshold: accepts confidence >= threshold.
+
+    Example:
+        >>> head = SelectiveHead(FittedScore("logit_margin"), threshold=1.0)
+        >>> head(torch.tensor([[3.0, 1.0, 0.0], [1.0, 0.5, 0.0]]))
+        (tensor([ 0, -1]), tensor([2.0000, 0.5000], dtype=torch.float64))
+    """
+
+    threshold: Tensor
+
+    def __init__(self, score: FittedScore, threshold: float) -> None:
+        super().__init__()
+        self.formula = score.formula
+        self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
+
+    def forward(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Class or -1, and confidence."""
+        values = logits.detach()
+        rows = _TracedRows(values if values.dtype == torch.float64 else values.float())
+        confidence = self.formula(rows)
+        # A runner-up of -inf leaves one class, and nothing to rank.
+        finite = rows.top.isfinite() & logits.topk(2, dim=1).values[:, 1].isfinite()
+        confidence = torch.where(finite, confidence, torch.nan)
+        return torch.where(confidence >= self.threshold, rows.predictions, REJECT), confidence
+
+
+class _TracedRows(Rows):
+    """`Rows` of torch operations alone, without looking at values, which a traced graph cannot."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits, self.count, self.first_row, self.fine = logits, logits.shape[0], 0, torch.float64
+        top, self.predictions = logits.max(dim=1)
+        self.top = top.to(self.fine)
+        self._gaps = logits - top[:, None]
+        self._tail, self._scratch = torch.empty_like(logits), torch.empty_like(logits)
+
+    def _sum(self, values: Tensor) -> Tensor:
+        return values.sum(dim=1).to(self.fine)
+
+    @cached_property
+    def _runner_up(self) -> tuple[Tensor, Tensor]:
+        others = self._gaps.scatter(1, self.predictions[:, None], -torch.inf)
+        gap, second = others.max(dim=1)
+        return gap, torch.stack((self.predictions, second), dim=1)
+
+    def _exponentials(self, out: Tensor, inverse_temperature: Tensor | float) -> Tensor:
+        gap, columns = self._runner_up
+        if isinstance(inverse_temperature, Tensor):
+            inverse_temperature = inverse_temperature.to(gap.dtype)[:, None]
+        distances = (self._gaps - gap[:, None]) * inverse_temperature
+        lowest = -87.0 if gap.dtype == torch.float32 else -700.0
+        exponentials: Tensor = distances.clamp(lowest, 0.0).exp().scatter(1, columns, 0.0)
+        return exponentials
+
+    def refuse(self, bad: Tensor, what: str) -> None:
+        """Let every row pass."""
+
+    def _magnitudes(self, centring: Centring) -> tuple[Tensor, Tensor, Tensor]:
+        masked = torch.isneginf(self._gaps)
+        values = self._gaps.masked_fill(masked, 0.0)
+        lowest = values.amin(dim=1)
+        if centring == "none":
+            top, centred = self.top, self.logits
+        else:
+            centre = lowest if centring == "min" else values.sum(dim=1) / (~masked).sum(dim=1)
+            top, centred = -centre.to(self.fine), values - centre[:, None]
+        magnitudes = centred.masked_fill(masked, 0.0).abs()
+        scale = magnitudes.amax(dim=1).masked_fill(lowest == 0, 0.0)
+        return magnitudes / scale.masked_fill(scale == 0, 1.0)[:, None], top, scale.to(self.fine)
+
+
+def _certificate(entries: Mapping[str, Any]) -> CertifiedThreshold:
+    certificate = CertifiedThreshold(**_numbers(entries))
+    numbers = (certificate.threshold, certificate.coverage, certificate.risk, certificate.delta)
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
+        raise ValueError(f"certificate must hold numbers, got {entries}")
+    if math.isnan(certificate.threshold) or certificate.feasible is not (certificate.threshold < math.inf):
+        raise ValueError(f"certificate has threshold {certificate.threshold} but feasible = {certificate.feasible}")
+    return certificate
+
+
+def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with numbers that JSON lacks as text."""
+    return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `_spelled`."""
+    return {k: float(v) if v in ("inf", "-inf", "nan") else v for k, v in values.items()}

@@ -1,0 +1,1 @@
+"""Configuration: checked settings, experiment files and the grid of cells."""

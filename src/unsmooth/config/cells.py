@@ -1,0 +1,47 @@
+"""Cells, the units of training, and the canonical text of numbers in their paths.
+
+A **cell** is one trained model: (experiment, architecture, loss, alpha, seed).
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+__all__ = [
+    "IMPORTED",
+    "Cell",
+    "format_number",
+]
+
+IMPORTED = "imported"  # the architecture of logits that were not trained here
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One trained model of an experiment."""
+
+    experiment: str
+    architecture: str
+    loss: str
+    alpha: float
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Return the folder of the cell's results, relative to the working directory."""
+        return (
+            f"results/cells/{self.experiment}/{self.architecture}/"
+            f"{self.loss}_alpha-{format_number(self.alpha)}/seed-{self.seed}"
+        )
+
+
+def format_number(value: float) -> str:
+    """Write a number the one way it is written in paths: shortest, no exponent, no trailing zeros.
+
+    Example:
+        >>> format_number(0.10), format_number(-0.2), format_number(1.0), format_number(-0.0)
+        ('0.1', '-0.2', '1', '0')
+    """
+    number = Decimal(repr(float(value)))
+    text = f"{number:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text

@@ -1,0 +1,80 @@
+"""Faults of a configuration, said with the key, the value and what was expected."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from unsmooth.config.specs import Spec
+
+__all__ = ["ConfigError", "suggestion", "validated"]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; the message names the file, the key, the value and what was expected."""
+
+
+def validated(model: type[Model], data: Any, source: str) -> Model:
+    """Return `data` as a checked `model`.
+
+    Raises:
+        ConfigError: with one line for each fault, each beginning with `source`.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{source}: expected a mapping of keys to values, got {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = [_describe(dict(fault), data) for fault in error.errors()]
+        raise ConfigError("\n".join(f"{source}: {fault}" for fault in faults)) from None
+
+
+def _describe(fault: dict[str, Any], data: Any) -> str:
+    """Say which key is wrong, what came and what was expected."""
+    where = _location(fault["loc"], data, fault["type"])
+    message = fault["msg"].removeprefix("Value error, ")
+    message = (message[:1].lower() + message[1:]).replace("input should", "must").replace("string should", "must")
+    match fault["type"]:
+        case "extra_forbidden":
+            key = str(fault["loc"][-1])
+            return f"unknown key {where!r}{suggestion(key, sorted(set(_known_keys()) - {key}))}"
+        case "missing":
+            return f"key {where!r} is missing"
+        case "too_short":
+            return f"{where}: must not be empty"
+        case "union_tag_invalid":
+            expected, came = fault["ctx"]["expected_tags"], fault["ctx"]["tag"]
+            return f"{where}: unknown kind {came!r}, expected one of {expected}"
+        case "value_error":
+            return f"{where}: {message}" if where else message
+        case _:
+            return f"{where}: {message}, got {fault['input']!r}"
+
+
+def _location(parts: tuple[Any, ...], data: Any, fault_type: str) -> str:
+    """Join the parts that the YAML file contains; pydantic also lists the tags of unions, which it does not."""
+    kept: list[str] = []
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        if isinstance(data, Mapping) and part in data or isinstance(data, list) and part in range(len(data)):
+            kept, data = [*kept, str(part)], data[part]
+        elif last and fault_type == "missing":
+            kept = [*kept, str(part)]
+    return ".".join(kept)
+
+
+def _known_keys() -> Iterator[str]:
+    pending: list[type[BaseModel]] = [Spec]
+    while pending:
+        model = pending.pop()
+        pending += model.__subclasses__()
+        yield from model.model_fields
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """Return the end of a sentence on an unknown `word`: the closest of `known`, or all where they are few."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if len(known) < 12 else ""

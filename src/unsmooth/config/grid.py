@@ -1,0 +1,102 @@
+"""The grid of cells that every experiment file spans: losses with their strengths, and seeds."""
+
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from unsmooth.config.cells import Cell
+from unsmooth.config.specs import Loss
+from unsmooth.config.specs.base import Name, Seed, Spec
+
+__all__ = [
+    "Grid",
+]
+
+
+class Grid(Spec):
+    """What every experiment file has: losses with their strengths, and seeds.
+
+    Attributes:
+        trained: whether its models are trained here.
+        has_models: whether there are models, which run over a dataset; otherwise there are logits.
+        description: what it is, in a sentence.
+        losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
+        seeds: one model a seed.
+    """
+
+    trained: ClassVar[bool] = False
+    has_models: ClassVar[bool] = True
+
+    description: str = Field(description="what the experiment is, in a sentence")
+    losses: Annotated[dict[Name, Loss], Field(min_length=1, description="name to loss; a key is the default kind")]
+    seeds: Annotated[list[Seed], Field(min_length=1, description="one model a seed")]
+
+    @field_validator("architectures", "losses", mode="before", check_fields=False)
+    @classmethod
+    def _key_is_default_kind(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: {"kind": key, **(entry or {})} if isinstance(entry, dict | None) else entry
+            for key, entry in value.items()
+        }
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ, got {self.seeds}")
+        for name in self.losses:
+            if len(set(self.alphas(name))) < len(self.alphas(name)):
+                raise ValueError(f"alphas of loss {name!r} must differ, got {self.alphas(name)}")
+        return self
+
+    @property
+    def architecture_names(self) -> list[str]:
+        """Return the keys of the architectures, in the order of the file."""
+        raise NotImplementedError
+
+    @property
+    def splits(self) -> list[str]:
+        """Return the splits that have logits."""
+        return ["train", "val", "test"]
+
+    @property
+    def embedded(self) -> bool:
+        """Return whether the data comes with the package and needs no download."""
+        return False
+
+    @property
+    def is_zoo(self) -> bool:
+        """Return whether each architecture was trained in one way only, so that losses cannot be compared within it."""
+        return False
+
+    @property
+    def dense(self) -> bool:
+        """Return whether each pixel has a target of its own."""
+        return False
+
+    @property
+    def smoothed(self) -> list[str]:
+        """Return the keys of the label-smoothing losses, that with the largest alpha first; none if all sharpen."""
+        keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
+        keys.sort(key=lambda name: -max(self.alphas(name)))
+        return keys if keys and max(self.alphas(keys[0])) > 0 else []
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """Return what the scorecard tells of it as plain data; nothing where it has no counterpart in print."""
+        return {}
+
+    def alphas(self, loss: str) -> list[float]:
+        """Return the strengths of a loss; a loss without one has the single strength 0."""
+        return list(getattr(self.losses[loss], "alpha", [0.0]))
+
+    def cells(self, experiment: str) -> list["Cell"]:
+        """Return the grid in the order of the file; `experiment` is its name."""
+        return [
+            Cell(experiment, architecture, loss, alpha, seed)
+            for architecture in self.architecture_names
+            for loss in self.losses
+            for alpha in self.alphas(loss)
+            for seed in self.seeds
+        ]

@@ -1,0 +1,385 @@
+"""The kinds of experiment: trained here, on given weights, or on logits files."""
+
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, StrictBool, model_validator
+
+from unsmooth.config.cells import IMPORTED, Cell, format_number
+from unsmooth.config.errors import suggestion
+from unsmooth.config.grid import Grid
+from unsmooth.config.settings import ScoreName
+from unsmooth.config.specs import FOR_IMAGE_FILES, Architecture, Augmentation, Dataset, Recipe
+from unsmooth.config.specs.base import Name, PositiveInt, Seed, Spec
+from unsmooth.data.hub import HUB, HubFile
+
+__all__ = [
+    "Deviation",
+    "Experiment",
+    "LogitsExperiment",
+    "ModelExperiment",
+    "Pixels",
+    "Published",
+    "WeightsExperiment",
+]
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class Deviation(Spec):
+    """Where an experiment departs from the released code on purpose."""
+
+    what: str = Field(description="what is done here")
+    why: str = Field(description="what the released code does, and why that is not repeated")
+    as_released: dict[str, Any] | None = Field(
+        None, description="keys of this file with the released values, laid over it where as_released is true"
+    )
+
+
+class Published(Spec):
+    """Published numbers of one loss, compared in the scorecard and used nowhere else; at least one of them."""
+
+    loss: Name = Field(description="key of the loss")
+    alpha: float = Field(0.0, description="its strength")
+    score: ScoreName = Field("msp", description="confidence score")
+    error: Percent | None = Field(None, description="percent")
+    aurc: Percent | None = Field(None, description="percent, in the convention of Xia et al., ICLR 2025")
+    accuracy: Percent | None = Field(None, description="percent")
+    nll: Annotated[float, Field(ge=0)] | None = Field(None, description="nats")
+    ece: Percent | None = Field(None, description="percent, 15 bins of equal width")
+    ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
+    adaptive_ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
+    classwise_ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
+    mean_iou: Percent | None = Field(None, description="percent")
+    source: str = Field(description="where they are published, and on which samples")
+
+    @model_validator(mode="after")
+    def _has_a_number(self) -> Self:
+        described = {"loss", "alpha", "score", "source"}
+        if not self.model_dump(exclude=described, exclude_none=True):
+            raise ValueError(f"needs a number: {', '.join(sorted(type(self).model_fields.keys() - described))}")
+        if self.score not in ("msp", "msp_temperature") and self.model_dump(
+            exclude=described | {"error", "aurc"}, exclude_none=True
+        ):
+            raise ValueError(f"{self.score} is no probability: only error and aurc can be compared")
+        return self
+
+
+class Pixels(Spec):
+    """What is kept of scenes, whose every pixel is scored: the logits of a sample, and whole scenes for pictures."""
+
+    per_scene: PositiveInt = Field(200, description="pixels of each scene whose logits are kept: those fit the scores")
+    seed: Seed = Field(0, description="seed of the choice of pixels; the same ones in every cell")
+    maps: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 1], min_length=1, max_length=8, description="test scenes to draw, by their place in the sorted split"
+    )
+    map_size: PositiveInt = Field(512, description="longer side at which those are kept, pixels")
+
+
+class ModelExperiment(Grid):
+    """An experiment on models and a dataset.
+
+    Attributes:
+        dataset, architectures: the same for every loss.
+        pixels: for scenes alone: of which pixels the logits are kept.
+        published: results to compare with.
+        deviations: departures from the released code.
+        as_released: whether the deviations that can be switched back are.
+    """
+
+    dataset: Dataset = Field(description="what is classified")
+    architectures: Annotated[
+        dict[Name, Architecture], Field(min_length=1, description="name to network; a key is the default kind")
+    ]
+    pixels: Pixels = Field(Pixels(), description="scenes only: of which pixels the logits are kept")
+    published: list[Published] = Field([], description="published results, compared in the scorecard")
+    deviations: list[Deviation] = Field([], description="departures from the released code, told in the scorecard")
+    as_released: StrictBool = Field(False, description="switch the deviations back that can be")
+
+    @model_validator(mode="after")
+    def _published_results_are_of_cells(self) -> Self:
+        for result in self.published:
+            if result.loss not in self.losses or result.alpha not in self.alphas(result.loss):
+                raise ValueError(
+                    f"published: there is no loss {result.loss!r} with alpha {format_number(result.alpha)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _architectures_fit(self) -> Self:
+        if IMPORTED in self.architectures:
+            raise ValueError(f"an architecture cannot be called {IMPORTED!r}, the name of logits from elsewhere")
+        for name, architecture in self.architectures.items():
+            if architecture.inputs != self.dataset.inputs:
+                raise ValueError(
+                    f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
+                    f"{self.dataset.inputs}"
+                )
+            if getattr(architecture, "preprocessing", "dataset") != "dataset" and not self.dataset.files:
+                raise ValueError(f"architecture {name!r} prepares image files, dataset {self.dataset.kind!r} has none")
+        if "pixels" in self.model_fields_set and not self.dense:
+            raise ValueError(f"pixels needs scenes, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+        num_test = getattr(self.dataset, "num_test", None)  # unknown before a download
+        if self.dense and num_test is not None and max(self.pixels.maps) >= num_test:
+            raise ValueError(f"pixels: maps must be below the {num_test} test scenes, got {self.pixels.maps}")
+        return self
+
+    @property
+    def architecture_names(self) -> list[str]:
+        """Return the keys of the architectures, in the order of the file."""
+        return list(self.architectures)
+
+    @property
+    def embedded(self) -> bool:
+        """Return whether the data comes with the package and needs no download."""
+        return self.dataset.embedded
+
+    @property
+    def dense(self) -> bool:
+        """Return whether each pixel has a target of its own."""
+        return self.dataset.inputs == "scenes"
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """Return what the scorecard tells of it as plain data; nothing where it has no counterpart in print."""
+        if not (self.published or self.deviations):
+            return {}
+        return {
+            "published": [result.model_dump(exclude_none=True) for result in self.published],
+            "deviations": [
+                {"what": entry.what, "why": entry.why, "switchable": entry.as_released is not None}
+                for entry in self.deviations
+            ],
+            "as_released": self.as_released,
+        }
+
+    @property
+    def dataset_id(self) -> str:
+        """Return the dataset's folder name: its kind, then every option that is not the default."""
+        defaults = type(self.dataset)().model_dump()
+        options = self.dataset.model_dump()
+        changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults.get(key)]
+        return "_".join([self.dataset.kind, *changed])
+
+
+class Experiment(ModelExperiment):
+    """An experiment that trains: what on what, and how.
+
+    Attributes:
+        recipe: the same for every loss.
+    """
+
+    trained: ClassVar[bool] = True
+
+    recipe: Recipe = Field(description="how every cell is trained")
+
+    @model_validator(mode="after")
+    def _recipe_fits(self) -> Self:
+        for name, architecture in self.architectures.items():
+            if getattr(architecture, "preprocessing", "dataset") != "dataset":
+                raise ValueError(
+                    f"architecture {name!r}: preprocessing is for published weights; in training the dataset says how "
+                    "images are prepared"
+                )
+        if self.dense and (quadratic := [name for name, loss in self.losses.items() if not loss.dense]):
+            raise ValueError(f"loss {quadratic[0]!r} compares samples in pairs, too many where each pixel is one")
+        num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
+        if self.recipe.warmup is not None and num_train is not None:
+            steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
+            if (self.recipe.warmup.steps or 0) >= steps:
+                raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
+        augmentation, files = self.recipe.augmentation, self.dataset.files
+        if self.dense and augmentation.model_copy(update={"scene_crop": None, "flip": False}) != Augmentation():
+            raise ValueError(f"augmentation of scenes is scene_crop and flip, got {augmentation.model_dump()}")
+        if augmentation.scene_crop is not None and not (self.dense and files):
+            raise ValueError(f"augmentation scene_crop needs scenes in files, not dataset {self.dataset.kind!r}")
+        if not (self.dataset.inputs == "images" or (self.dense and files)) and augmentation != Augmentation():
+            raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+        for other in ("crop_padding",) if files else FOR_IMAGE_FILES:
+            if getattr(augmentation, other):
+                raise ValueError(
+                    f"augmentation {other} is for {'images in memory' if files else 'image files'}, "
+                    f"dataset {self.dataset.kind!r} holds {'image files' if files else 'images in memory'}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_are_cells(self) -> Self:
+        taught = {name: loss for name, loss in self.losses.items() if loss.kind == "distillation"}
+        for name, loss in taught.items():
+            for what, reference, known in (
+                ("loss", loss.teacher, [*self.losses]),
+                ("architecture", loss.teacher_architecture, [*self.architectures]),
+            ):
+                if reference is not None and reference not in known:
+                    raise ValueError(
+                        f"losses.{name}: there is no {what} {reference!r} of a teacher{suggestion(reference, known)}"
+                    )
+            alphas = self.alphas(loss.teacher)
+            if loss.teacher_alpha not in alphas and (loss.teacher_alpha is not None or len(alphas) > 1):
+                raise ValueError(
+                    f"losses.{name}: teacher_alpha must be one of {alphas}, those of loss {loss.teacher!r}, got "
+                    f"{loss.teacher_alpha}"
+                )
+        for name in taught:
+            chain = [name]
+            while chain[-1] in taught:
+                chain.append(taught[chain[-1]].teacher)
+                if chain[-1] in chain[:-1]:
+                    raise ValueError(f"losses.{name}: teachers go round in a circle: {' from '.join(chain)}")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_can_be_mixed(self) -> Self:
+        if not self.recipe.mixing:
+            return self
+        if unfit := [name for name, loss in self.losses.items() if not loss.mixable]:
+            raise ValueError(f"loss {unfit[0]!r} is for samples of one class: remove it, or mixup and cutmix")
+        if self.dataset.inputs == "tokens" or (self.recipe.cutmix is not None and self.dataset.inputs == "vectors"):
+            raise ValueError(
+                f"mixup needs images or vectors, cutmix images; dataset {self.dataset.kind!r} holds "
+                f"{self.dataset.inputs}"
+            )
+        return self
+
+    def training(self, cell: "Cell") -> dict[str, Any]:
+        """Return everything that decides the weights of a cell, as plain data; that of its teacher is `teacher`."""
+        loss = self.losses[cell.loss].model_dump(exclude={"teacher", "teacher_alpha", "teacher_architecture"})
+        teacher = self.teacher(cell)
+        return {
+            "dataset": self.dataset_id,
+            "architecture": self.architectures[cell.architecture].model_dump(),
+            "loss": loss | {"alpha": cell.alpha},
+            "recipe": self.recipe.model_dump(mode="json"),
+            "seed": cell.seed,
+        } | ({} if teacher is None else {"teacher": self.training(teacher)})
+
+    def teacher(self, cell: "Cell") -> "Cell | None":
+        """Return the cell from which a cell is distilled; None for most."""
+        loss = self.losses[cell.loss]
+        if loss.kind != "distillation":
+            return None
+        alpha = self.alphas(loss.teacher)[0] if loss.teacher_alpha is None else loss.teacher_alpha
+        return replace(
+            cell, architecture=loss.teacher_architecture or cell.architecture, loss=loss.teacher, alpha=alpha
+        )
+
+
+class WeightsExperiment(ModelExperiment):
+    """An experiment on models that were trained elsewhere.
+
+    Attributes:
+        weights: the file of weights of each cell: a path, or hf://owner/repository/path, with the placeholders
+            {architecture}, {loss}, {alpha} and {seed}, which may be left out where they take one value, and {name}, the
+            name of the architecture in its library. Where losses have files that no one pattern names, one for each.
+        trained_with: of a zoo, in which each model was trained in one way only: loss to its architectures.
+    """
+
+    weights: str | dict[Name, str] = Field(
+        description="path or hf://owner/repository/path, with the placeholders {architecture}, {name}, {loss}, {alpha} "
+        "and {seed}; or loss to such a path"
+    )
+    trained_with: dict[Name, list[Name]] | None = Field(
+        None, description="loss to the architectures trained with it, where not every one was with every loss"
+    )
+
+    @model_validator(mode="after")
+    def _one_file_each(self) -> Self:
+        if self.trained_with is not None:
+            named = [architecture for each in self.trained_with.values() for architecture in each]
+            if self.trained_with.keys() != self.losses.keys() or sorted(named) != sorted(self.architectures):
+                raise ValueError(
+                    "trained_with must name every loss, and every architecture once, of "
+                    f"{', '.join(self.losses)} and {', '.join(self.architectures)}, got {self.trained_with}"
+                )
+        if isinstance(self.weights, dict) and self.weights.keys() != self.losses.keys():
+            raise ValueError(f"weights must be of the losses {', '.join(self.losses)}, got {', '.join(self.weights)}")
+        cells = self.cells("experiment")
+        try:
+            found = {self.source(cell) for cell in cells}
+        except (AttributeError, LookupError, ValueError):
+            raise ValueError(
+                "weights may contain {architecture}, {name}, {loss}, {alpha} and {seed} only (and {name} where the "
+                f"architecture has one), got {self.weights!r}"
+            ) from None
+        if len(found) < len(cells):
+            raise ValueError(
+                f"weights must name {len(cells)} different files, one for every architecture, loss, alpha and seed; "
+                f"{self.weights!r} names {len(found)}"
+            )
+        for source in found:
+            if source.startswith(HUB):
+                HubFile.parse(source)
+        return self
+
+    @property
+    def is_zoo(self) -> bool:
+        """Return whether `trained_with` says so."""
+        return self.trained_with is not None
+
+    def cells(self, experiment: str) -> list["Cell"]:
+        """Return the cells that exist, in the order of the file; `experiment` is its name."""
+        cells = super().cells(experiment)
+        if self.trained_with is None:
+            return cells
+        return [cell for cell in cells if cell.architecture in self.trained_with[cell.loss]]
+
+    def source(self, cell: "Cell") -> str:
+        """Return the file that holds the weights of `cell`: a path, or hf://owner/repository/path."""
+        pattern = self.weights if isinstance(self.weights, str) else self.weights[cell.loss]
+        return pattern.format(
+            architecture=cell.architecture,
+            loss=cell.loss,
+            alpha=format_number(cell.alpha),
+            seed=cell.seed,
+            **self.architectures[cell.architecture].model_dump(include={"name"}),
+        )
+
+
+class LogitsExperiment(Grid):
+    """An experiment on logits that exist already, from models trained elsewhere.
+
+    Attributes:
+        logits: path of the files with the placeholders {split} (val and test, and train where `train` is true),
+            {loss}, {alpha} and {seed}; the last three may be left out where they take one value.
+        train: whether there are logits of the training split, for the figure that compares it with test.
+    """
+
+    has_models: ClassVar[bool] = False
+
+    logits: str = Field(description="path with the placeholders {split}, {loss}, {alpha} and {seed}")
+    train: bool = Field(False, description="whether there are logits of the training split")
+
+    @model_validator(mode="after")
+    def _one_file_each(self) -> Self:
+        cells = self.cells("experiment")
+        try:
+            paths = {self.path(cell, split) for cell in cells for split in self.splits}
+        except (AttributeError, LookupError, ValueError):
+            raise ValueError(
+                f"logits may contain {{split}}, {{loss}}, {{alpha}} and {{seed}} only, got {self.logits!r}"
+            ) from None
+        if len(paths) < len(cells) * len(self.splits):
+            raise ValueError(
+                f"logits must name {len(cells) * len(self.splits)} different files, one for every split, loss, alpha "
+                f"and seed; {self.logits!r} names {len(paths)}"
+            )
+        return self
+
+    @property
+    def architecture_names(self) -> list[str]:
+        """Return the one name under which logits are imported."""
+        return [IMPORTED]
+
+    @property
+    def splits(self) -> list[str]:
+        """Return the splits that have logits."""
+        return ["train", "val", "test"] if self.train else ["val", "test"]
+
+    def path(self, cell: "Cell", split: str) -> str:
+        """Return the file that holds the logits of `cell` on `split`."""
+        return self.logits.format(split=split, loss=cell.loss, alpha=format_number(cell.alpha), seed=cell.seed)
+
+
+def _text(value: object) -> str:
+    return format_number(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,103 @@
+"""Reading of configuration and experiment files: YAML in, checked objects out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unsmooth.config.errors import ConfigError, suggestion, validated
+from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperiment
+from unsmooth.config.settings import Config
+from unsmooth.config.specs.base import NAME_PATTERN
+
+__all__ = [
+    "experiment_path",
+    "load_config",
+    "load_experiment",
+    "parse_config",
+]
+
+
+def parse_config(data: Mapping[str, Any]) -> Config:
+    """Check the merged configuration.
+
+    Raises:
+        ConfigError: with one line for each fault.
+    """
+    return validated(Config, data, "config")
+
+
+def load_config(paths: Sequence[Path]) -> Config:
+    """Read and check configuration files, each laid over those before it.
+
+    Raises:
+        ConfigError: a file is missing or not YAML, or a key, type or range is wrong.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        data = _read_yaml(path, f"configuration {path}")
+        if not isinstance(data, Mapping):
+            raise ConfigError(f"configuration {path}: expected a mapping of keys to values, got {type(data).__name__}")
+        merged = _laid_over(merged, data)
+    return parse_config(merged)
+
+
+def experiment_path(entry: str, folder: Path) -> Path:
+    """Return the file of an entry of `Config.experiments`: a name in `folder`, or a path that ends in .yaml."""
+    return Path(entry) if entry.endswith((".yaml", ".yml")) else folder / f"{entry}.yaml"
+
+
+def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperiment:
+    """Read and check an experiment file; one with the key `weights` or `logits` trains nothing.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key, type or range is wrong.
+    """
+    if not re.fullmatch(NAME_PATTERN, path.stem):
+        raise ConfigError(f"experiment file {path} must be named in lower-case letters, digits and _, from a letter on")
+    data = _read_yaml(path, f"experiment file {path}")
+    if isinstance(data, Mapping) and "logits" in data:
+        return validated(LogitsExperiment, data, str(path))
+    on_weights = isinstance(data, Mapping) and "weights" in data
+    kind: type[Experiment | WeightsExperiment] = WeightsExperiment if on_weights else Experiment
+    ours = validated(kind, data, str(path))
+    released = validated(kind, _switched_back(data), f"{path} as released")
+    return released if ours.as_released else ours
+
+
+def _read_yaml(path: Path, called: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        raise ConfigError(f"{called} does not exist{suggestion(path.stem, known)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{called} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{called}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    except (ValueError, RecursionError) as error:  # a date that does not exist, or thousands of brackets
+        raise ConfigError(f"{called} is not YAML: {error}") from None
+
+
+def _switched_back(data: Any) -> Any:
+    """Return an experiment file with the released values in the place of ours; given weights need no recipe."""
+    if isinstance(data, Mapping) and isinstance(data.get("deviations"), list):
+        for deviation in data["deviations"]:
+            if isinstance(deviation, Mapping) and isinstance(released := deviation.get("as_released"), Mapping):
+                unused = {"recipe"} if "weights" in data else set()
+                data = _laid_over(data, {key: value for key, value in released.items() if key not in unused})
+    return data
+
+
+def _laid_over(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` with the values of `changes`, mapping by mapping."""
+    return {**data} | {
+        key: _laid_over(data[key], value)
+        if isinstance(value, Mapping) and isinstance(data.get(key), Mapping)
+        else value
+        for key, value in changes.items()
+    }

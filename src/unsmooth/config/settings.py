@@ -1,0 +1,130 @@
+"""The settings of config.yaml: scores, evaluation, downloads and figures."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from unsmooth.config.errors import suggestion
+from unsmooth.config.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
+from unsmooth.data.sources import SOURCES
+
+__all__ = [
+    "HEADLINE_SCORES",
+    "Config",
+    "Downloads",
+    "Evaluation",
+    "Figures",
+    "ScoreName",
+]
+
+ScoreName = Literal[
+    "msp",
+    "msp_temperature",
+    "max_logit",
+    "energy",
+    "logit_margin",
+    "softmax_margin",
+    "negative_entropy",
+    "negative_gini",
+    "doctor_alpha",
+    "doctor_beta",
+    "gen",
+    "softmax_k",
+    "max_logit_pnorm",
+    "msp_pnorm",
+    "bk",
+    "ets",
+    "hts",
+    "lda",
+    "j_score",
+]
+HEADLINE_SCORES = ("msp", "msp_temperature", "max_logit_pnorm")  # the baseline and the two repairs
+
+
+class Evaluation(Spec):
+    """What is measured on the test split."""
+
+    risk_at_coverage: list[Fraction] = Field([0.1, 0.2, 0.5, 0.8], description="operating points, fraction accepted")
+    coverage_at_risk: list[Fraction] = Field([0.01, 0.05], description="operating points, selective risk")
+    ece_bins: PositiveInt = Field(15, description="equal-width confidence bins")
+    reliability_bins: PositiveInt = Field(25, description="equal-width confidence bins of the reliability diagrams")
+    bootstrap_replicates: Annotated[int, Field(ge=100)] = Field(1000, description="resamples of the test split")
+    bootstrap_seed: Seed = Field(0, description="the resamples are the same in every cell, so differences are paired")
+    curve_points: Annotated[int, Field(ge=10)] = Field(500, description="points kept of each risk-coverage curve")
+
+
+class Downloads(Spec):
+    """Where archives come from; never what they must contain, which their checksums say."""
+
+    mirrors: dict[str, str] = Field(
+        {}, description="beginning of a URL to what replaces it; the original is tried last"
+    )
+    folders: dict[str, str] = Field({}, description="source to a local folder with its archives, or unpacked")
+    checksums: dict[str, Annotated[str, StringConstraints(pattern="^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$")]] = Field(
+        {}, description="archive to its digest, where a mirror packed it anew: md5:... or sha256:..."
+    )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        archives = [archive.file for source in SOURCES.values() for archive in source.archives]
+        for what, names, known in (("folders", self.folders, [*SOURCES]), ("checksums", self.checksums, archives)):
+            if unknown := sorted(set(names) - set(known)):
+                raise ValueError(f"{what}: there is no {unknown[0]!r}{suggestion(unknown[0], known)}")
+        if "" in self.mirrors:
+            raise ValueError("mirrors: the beginning of a URL must not be empty")
+        return self
+
+
+class RiskCoverageFigure(Spec):
+    """Risk-coverage curves."""
+
+    zoom_coverage: Fraction = Field(0.6, description="right panel: coverage from 0 to this")
+    band: Literal["std", "minmax"] = Field("std", description="shading over seeds")
+
+
+class MaxLogitFigure(Spec):
+    """v_max given pi_max."""
+
+    window: Fraction = Field(0.05, description="width of the window in pi_max")
+    step: Fraction = Field(0.005, description="distance between windows")
+
+
+class ExtraGradientFigure(Spec):
+    """Gradient that label smoothing adds to the max logit, against the probability of error."""
+
+    bins: PositiveInt = Field(15, description="bins of P_error: equal widths where exact, equal counts where estimated")
+
+
+class Figures(Spec):
+    """Settings of the figures; editing one redraws the figures it concerns."""
+
+    width: PositiveFloat = Field(7.0, description="inches, of the figures that span two columns")
+    risk_coverage: RiskCoverageFigure = Field(RiskCoverageFigure(), description="risk-coverage curves")
+    max_logit: MaxLogitFigure = Field(MaxLogitFigure(), description="max logit given max probability")
+    extra_gradient: ExtraGradientFigure = Field(ExtraGradientFigure(), description="gradient added by smoothing")
+
+
+class Config(Spec):
+    """config.yaml: which experiments run, and how they are scored, measured and drawn."""
+
+    experiments: Annotated[list[str], Field(min_length=1, description="names in experiments/, or paths of YAML files")]
+    scores: Annotated[list[ScoreName], Field(min_length=1, description="confidence scores")]
+    evaluation: Evaluation = Field(Evaluation(), description="what is measured on the test split")
+    downloads: Downloads = Field(Downloads(), description="where archives come from")
+    figures: Figures = Field(Figures(), description="settings of the figures")
+
+    @field_validator("scores")
+    @classmethod
+    def _headline_scores_present(cls, value: list[ScoreName]) -> list[ScoreName]:
+        if missing := [name for name in HEADLINE_SCORES if name not in value]:
+            raise ValueError(f"must contain {', '.join(missing)}, which tables and figures compare")
+        if len(set(value)) < len(value):
+            raise ValueError(f"must not repeat a score, got {', '.join(value)}")
+        return value
+
+    def setting(self, name: str) -> Any:
+        """Return a part of the configuration as plain data; `figures.width` names a nested one."""
+        value: Any = self.model_dump(mode="json")
+        for key in name.split("."):
+            value = value[key]
+        return value

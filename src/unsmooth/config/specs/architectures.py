@@ -1,0 +1,223 @@
+"""Architectures that an experiment can name."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from unsmooth.config.specs.base import PositiveInt, Spec, left_at
+from unsmooth.data.sources import SOURCES, WEIGHTS
+
+__all__ = [
+    "Architecture",
+    "CifarResNetSpec",
+    "DeepLabV3PlusSpec",
+    "DeepLabV3Spec",
+    "DenseNetSpec",
+    "GlobalPoolingCnnSpec",
+    "LstmSpec",
+    "MlpSpec",
+    "SmallResNetSpec",
+    "TabularMlpSpec",
+    "TimmSpec",
+    "TorchvisionSpec",
+    "UNetSpec",
+]
+
+
+def _is_source_of_weights(name: str) -> str:
+    known = [source.name for source in SOURCES.values() if source.layout == (WEIGHTS,)]
+    if name not in known:
+        raise ValueError(f"there are no pretrained weights {name!r}, expected one of {', '.join(known)}")
+    return name
+
+
+# An architecture with a field of this type also names, in the class variable `backbone`, the submodule that takes the
+# weights; "" is the model itself.
+Pretrained = Annotated[
+    Annotated[str, AfterValidator(_is_source_of_weights)] | None, Field(exclude_if=lambda name: name is None)
+]
+
+
+class CifarResNetSpec(Spec):
+    """Residual network for small images (He et al., CVPR 2016, section 4.2)."""
+
+    target: ClassVar[str] = "unsmooth.models.cifar_resnet:CifarResNet"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["cifar_resnet"] = Field("cifar_resnet", description="selects this form")
+    depth: Annotated[int, Field(ge=8)] = Field(20, description="6n + 2 layers")
+    width: PositiveInt = Field(16, description="channels of the first stage")
+
+    @field_validator("depth")
+    @classmethod
+    def _whole_blocks(cls, depth: int) -> int:
+        if depth % 6 != 2:
+            raise ValueError(f"must be 6n + 2 (8, 14, 20, ...), got {depth}")
+        return depth
+
+
+class MlpSpec(Spec):
+    """Fully connected ReLU network."""
+
+    target: ClassVar[str] = "unsmooth.models.mlp:Mlp"
+    inputs: ClassVar[str] = "vectors"
+
+    kind: Literal["mlp"] = Field("mlp", description="selects this form")
+    hidden: list[PositiveInt] = Field([64, 64], description="widths of the hidden layers")
+
+
+class TabularMlpSpec(Spec):
+    """Fully connected ReLU network whose widths are multiples of the number of features."""
+
+    target: ClassVar[str] = "unsmooth.models.mlp:TabularMlp"
+    inputs: ClassVar[str] = "vectors"
+
+    kind: Literal["tabular_mlp"] = Field("tabular_mlp", description="selects this form")
+    multiples: list[PositiveInt] = Field([4, 2], description="widths of the hidden layers over the number of features")
+    single_logit: bool = Field(True, description="two classes from one output z, as the logits (-z/2, z/2)")
+
+
+class DenseNetSpec(Spec):
+    """DenseNet-BC for small images (Huang et al., CVPR 2017, section 4)."""
+
+    target: ClassVar[str] = "unsmooth.models.densenet:DenseNet"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["densenet"] = Field("densenet", description="selects this form")
+    depth: Annotated[int, Field(ge=10)] = Field(100, description="6n + 4 layers")
+    growth: PositiveInt = Field(12, description="channels that each layer adds")
+
+    @field_validator("depth")
+    @classmethod
+    def _whole_blocks(cls, depth: int) -> int:
+        if depth % 6 != 4:
+            raise ValueError(f"must be 6n + 4 (10, 16, ..., 100), got {depth}")
+        return depth
+
+
+class TorchvisionSpec(Spec):
+    """A classifier of torchvision by name, with fresh weights or pretrained ones."""
+
+    target: ClassVar[str] = "unsmooth.models.libraries:torchvision_model"
+    inputs: ClassVar[str] = "images"
+    backbone: ClassVar[str] = ""
+
+    kind: Literal["torchvision"] = Field("torchvision", description="selects this form")
+    name: str = Field(description="torchvision's name, such as resnet50")
+    initialisation: Literal["torchvision", "torch"] = Field(
+        "torchvision", description="the library's own, or the defaults of torch's layers"
+    )
+    pretrained: Pretrained = Field(None, description="source of the weights that training starts from")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="before the last layer; ResNets and their kin", exclude_if=left_at(0)
+    )
+
+
+class SmallResNetSpec(Spec):
+    """Bottleneck network for small images: torchvision's ResNet with a 3x3 stem at stride 1."""
+
+    target: ClassVar[str] = "unsmooth.models.small_resnet:small_resnet"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["small_resnet"] = Field("small_resnet", description="selects this form")
+    depth: Literal[50, 101, 152] = Field(50, description="layers")
+    pool: PositiveInt = Field(1, description="side of the grid of means that the last features are pooled to")
+    initialisation: Literal["torchvision", "torch"] = Field(
+        "torch", description="kaiming_normal over the fan-out, or the defaults of torch's layers"
+    )
+
+
+class TimmSpec(Spec):
+    """A classifier of timm by name, with fresh weights.
+
+    The name of published weights, such as resnet50.a1_in1k, is that of their model and decides `preprocessing`.
+    """
+
+    target: ClassVar[str] = "unsmooth.models.libraries:timm_model"
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["timm"] = Field("timm", description="selects this form")
+    name: str = Field(description="timm's name, such as vit_small_patch16_224")
+    drop_rate: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="dropout before the classifier")
+    preprocessing: Literal["dataset", "timm"] = Field(
+        "dataset",
+        description="size, resizing and normalisation of test images: the dataset's, or what timm evaluates it with",
+        exclude_if=lambda kind: kind == "dataset",
+    )
+
+
+class LstmSpec(Spec):
+    """LSTM over frozen token vectors, then a multi-layer perceptron."""
+
+    target: ClassVar[str] = "unsmooth.models.lstm:Lstm"
+    inputs: ClassVar[str] = "tokens"
+
+    kind: Literal["lstm"] = Field("lstm", description="selects this form")
+    hidden_size: PositiveInt = Field(256, description="width of the LSTM")
+    head: list[PositiveInt] = Field([256, 128], description="widths of the layers after it")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="before each of them")
+    read: Literal["last_token", "last_step"] = Field(
+        "last_token", description="output handed on: of the last word, or of the last position, padding included"
+    )
+    single_logit: bool = Field(False, description="two classes from one output z, as the logits (-z/2, z/2)")
+
+
+class GlobalPoolingCnnSpec(Spec):
+    """Convolutions over frozen token vectors, pooled over the whole sequence."""
+
+    target: ClassVar[str] = "unsmooth.models.gpool_cnn:GlobalPoolingCnn"
+    inputs: ClassVar[str] = "tokens"
+
+    kind: Literal["gpool_cnn"] = Field("gpool_cnn", description="selects this form")
+    channels: PositiveInt = Field(128, description="of the convolutions and of the hidden layer")
+
+
+class UNetSpec(Spec):
+    """Small encoder-decoder with skip connections, for a class of each pixel (Ronneberger et al., MICCAI 2015)."""
+
+    target: ClassVar[str] = "unsmooth.models.unet:UNet"
+    inputs: ClassVar[str] = "scenes"
+
+    kind: Literal["unet"] = Field("unet", description="selects this form")
+    width: PositiveInt = Field(16, description="channels at full resolution")
+    depth: Annotated[int, Field(ge=2, le=6)] = Field(3, description="levels of resolution")
+
+
+class DeepLabV3PlusSpec(Spec):
+    """DeepLabV3+ on ResNet-101, for a class of each pixel (Chen et al., ECCV 2018)."""
+
+    target: ClassVar[str] = "unsmooth.models.deeplab:DeepLabV3Plus"
+    inputs: ClassVar[str] = "scenes"
+    backbone: ClassVar[str] = "backbone"  # takes the weights that `pretrained` names
+
+    kind: Literal["deeplabv3plus"] = Field("deeplabv3plus", description="selects this form")
+    output_stride: Literal[16, 32] = Field(16, description="of the deepest features; 16 dilates the last stage")
+    pretrained: Pretrained = Field(None, description="source of the weights that the backbone starts from")
+
+
+class DeepLabV3Spec(Spec):
+    """DeepLabV3 on ResNet-50, for a class of each pixel (Chen et al., 2017)."""
+
+    target: ClassVar[str] = "unsmooth.models.deeplab:DeepLabV3"
+    inputs: ClassVar[str] = "scenes"
+    backbone: ClassVar[str] = "backbone"  # takes the weights that `pretrained` names
+
+    kind: Literal["deeplabv3"] = Field("deeplabv3", description="selects this form")
+    pretrained: Pretrained = Field(None, description="source of the weights that the backbone starts from")
+
+
+Architecture = Annotated[
+    CifarResNetSpec
+    | DenseNetSpec
+    | SmallResNetSpec
+    | TorchvisionSpec
+    | TimmSpec
+    | MlpSpec
+    | TabularMlpSpec
+    | LstmSpec
+    | GlobalPoolingCnnSpec
+    | UNetSpec
+    | DeepLabV3PlusSpec
+    | DeepLabV3Spec,
+    Field(discriminator="kind"),
+]

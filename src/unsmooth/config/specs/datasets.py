@@ -1,0 +1,301 @@
+"""Datasets that an experiment can name."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec, left_at
+
+__all__ = [
+    "BankMarketing",
+    "Cifar10",
+    "Cifar100",
+    "Cityscapes",
+    "Cub200",
+    "Dataset",
+    "Gaussians",
+    "GlyphScenes",
+    "Glyphs",
+    "ImageNet",
+    "Imdb",
+    "MarkovText",
+    "Newsgroups",
+    "OnlineShoppers",
+    "TinyImageNet",
+    "Voc2012",
+]
+
+
+class Glyphs(Spec):
+    """62 characters in the fonts of matplotlib, small noisy grey images, drawn locally."""
+
+    target: ClassVar[str] = "unsmooth.data.glyphs:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "images"
+
+    kind: Literal["glyphs"] = Field("glyphs", description="selects this form")
+    num_train: PositiveInt = Field(5000, description="training images")
+    num_val: PositiveInt = Field(5000, description="images on which p, temperature and other scores are fitted")
+    num_test: PositiveInt = Field(15000, description="images that only measure")
+    image_size: Annotated[int, Field(ge=8, le=64)] = Field(16, description="height and width, pixels")
+    noise: NonNegativeFloat = Field(0.09, description="standard deviation of the pixel noise, grey scale 0 to 1")
+    distortion: NonNegativeFloat = Field(0.85, description="size of the random affine map; 1 is up to 20 degrees")
+    seed: Seed = Field(0, description="seed of the images")
+
+
+class Gaussians(Spec):
+    """Overlapping Gaussian classes in a plane, whose posterior P(class | input) is known exactly."""
+
+    target: ClassVar[str] = "unsmooth.data.gaussians:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "vectors"
+
+    kind: Literal["gaussians"] = Field("gaussians", description="selects this form")
+    num_train: PositiveInt = Field(4000, description="training points")
+    num_val: PositiveInt = Field(4000, description="points on which scores are fitted")
+    num_test: PositiveInt = Field(40000, description="points that only measure")
+    num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, means on a circle")
+    spread: PositiveFloat = Field(0.45, description="standard deviation of a class; neighbouring means lie 1 apart")
+    seed: Seed = Field(0, description="seed of the points")
+
+
+class MarkovText(Spec):
+    """Token sequences, each from the Markov chain of its class, drawn locally; the miniature of a text task."""
+
+    target: ClassVar[str] = "unsmooth.data.markov_text:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "tokens"
+
+    kind: Literal["markov_text"] = Field("markov_text", description="selects this form")
+    num_train: PositiveInt = Field(4000, description="training sequences")
+    num_val: PositiveInt = Field(4000, description="sequences on which scores are fitted")
+    num_test: PositiveInt = Field(20000, description="sequences that only measure")
+    num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, one Markov chain each")
+    vocabulary: Annotated[int, Field(ge=2)] = Field(12, description="different tokens")
+    max_tokens: Annotated[int, Field(ge=4)] = Field(24, description="length to which sequences are padded")
+    embedding_size: PositiveInt = Field(32, description="length of the frozen vector of a token")
+    similarity: Annotated[float, Field(ge=0, lt=1)] = Field(0.35, description="share of the chain that classes share")
+    seed: Seed = Field(0, description="seed of the sequences")
+
+
+class GlyphScenes(Spec):
+    """Overlapping letters on a noisy canvas with a label for each pixel, drawn locally; the miniature of a scene."""
+
+    target: ClassVar[str] = "unsmooth.data.glyph_scenes:build"
+    embedded: ClassVar[bool] = True
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[str] = "scenes"
+
+    kind: Literal["glyph_scenes"] = Field("glyph_scenes", description="selects this form")
+    num_train: PositiveInt = Field(300, description="training scenes")
+    num_val: PositiveInt = Field(150, description="scenes on whose pixels scores are fitted")
+    num_test: PositiveInt = Field(300, description="scenes that only measure")
+    image_size: Annotated[int, Field(ge=16, le=256)] = Field(64, description="height and width, pixels")
+    letters: PositiveInt = Field(6, description="letters in a scene")
+    noise: NonNegativeFloat = Field(0.2, description="standard deviation of the pixel noise, grey scale 0 to 1")
+    seed: Seed = Field(0, description="seed of the scenes")
+
+
+class _Published(Spec):
+    """A dataset that others have published, in full."""
+
+    embedded: ClassVar[bool] = False
+    files: ClassVar[bool] = False
+    samples: ClassVar[int]  # in all splits together
+
+    complete: bool = Field(True, description="refuse data that have more or fewer samples than were published")
+
+
+class Cifar10(_Published):
+    """CIFAR-10 (Krizhevsky, 2009): 32 x 32 colour photographs of 10 classes."""
+
+    target: ClassVar[str] = "unsmooth.data.cifar:build_cifar10"
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("cifar10",)
+    samples: ClassVar[int] = 60_000
+
+    kind: Literal["cifar10"] = Field("cifar10", description="selects this form")
+    num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
+    split_seed: Seed = Field(0, description="seed of the choice of held-out images")
+    shuffle: Literal["torch", "numpy"] = Field(
+        "torch", description="generator of that choice; numpy's is MbLS's", exclude_if=left_at("torch")
+    )
+    constants: Literal["cifar10", "cifar100"] = Field("cifar10", description="whose mean and deviation normalise")
+
+
+class Cifar100(_Published):
+    """CIFAR-100 (Krizhevsky, 2009): 32 x 32 colour photographs of 100 classes."""
+
+    target: ClassVar[str] = "unsmooth.data.cifar:build_cifar100"
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("cifar100",)
+    samples: ClassVar[int] = 60_000
+
+    kind: Literal["cifar100"] = Field("cifar100", description="selects this form")
+    num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
+    split_seed: Seed = Field(0, description="seed of the choice of held-out images")
+
+
+class TinyImageNet(_Published):
+    """Tiny-ImageNet (Stanford CS231n, 2015): 64 x 64 colour photographs of 200 classes."""
+
+    target: ClassVar[str] = "unsmooth.data.tiny_imagenet:build"
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("tiny_imagenet",)
+    samples: ClassVar[int] = 110_000
+
+    kind: Literal["tiny_imagenet"] = Field("tiny_imagenet", description="selects this form")
+    val_per_class: PositiveInt = Field(50, description="of the 500 training images a class, those that fit scores")
+    split_seed: Seed = Field(1, description="seed of the choice of held-out images")
+
+
+class Cub200(_Published):
+    """CUB-200-2011 (Wah et al., 2011): photographs of 200 species of birds."""
+
+    target: ClassVar[str] = "unsmooth.data.cub:index"
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("cub_200_2011",)
+    samples: ClassVar[int] = 11_788
+
+    kind: Literal["cub200"] = Field("cub200", description="selects this form")
+    num_val: PositiveInt = Field(1000, description="of the 5,794 test images, those that fit scores")
+    split_seed: Seed = Field(0, description="seed of the choice of those images")
+    image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
+    resize: PositiveInt = Field(256, description="both sides before the crop, whatever their ratio, pixels")
+
+
+class ImageNet(_Published):
+    """ImageNet-1k (ILSVRC 2012); the archives come from the user, who must have accepted their terms."""
+
+    target: ClassVar[str] = "unsmooth.data.imagenet:index"
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "images"
+    sources: ClassVar[tuple[str, ...]] = ("imagenet",)
+    samples: ClassVar[int] = 1_331_167
+
+    kind: Literal["imagenet"] = Field("imagenet", description="selects this form")
+    num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
+    num_train_logits: PositiveInt = Field(50000, description="training images whose logits are kept, seeded choice")
+    split_seed: Seed = Field(0, description="seed of the permutation that divides the validation images")
+    image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
+    resize: PositiveInt = Field(256, description="shorter side before the centre crop at test time, pixels")
+    resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
+
+
+class Cityscapes(_Published):
+    """Cityscapes (Cordts et al., CVPR 2016): street scenes of 19 classes; the archives come from the user."""
+
+    target: ClassVar[str] = "unsmooth.data.cityscapes:index"
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "scenes"
+    sources: ClassVar[tuple[str, ...]] = ("cityscapes",)
+    samples: ClassVar[int] = 3475
+
+    kind: Literal["cityscapes"] = Field("cityscapes", description="selects this form")
+    num_val: PositiveInt = Field(100, description="of the 500 validation scenes, those that fit scores")
+    num_train_logits: PositiveInt = Field(100, description="training scenes whose pixels' logits are kept, in part")
+    split_seed: Seed = Field(0, description="seed of the choice of those scenes")
+
+
+class Voc2012(_Published):
+    """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015): 20 classes of objects and background."""
+
+    target: ClassVar[str] = "unsmooth.data.voc:index"
+    files: ClassVar[bool] = True
+    inputs: ClassVar[str] = "scenes"
+    sources: ClassVar[tuple[str, ...]] = ("voc2012",)
+    samples: ClassVar[int] = 2913
+
+    kind: Literal["voc2012"] = Field("voc2012", description="selects this form")
+    num_val: PositiveInt = Field(249, description="of the 1,449 validation images, those that fit scores")
+    num_train_logits: PositiveInt = Field(249, description="training images whose pixels' logits are kept, in part")
+    split_seed: Seed = Field(0, description="seed of the choice of those images")
+    image_size: PositiveInt = Field(480, description="longer side at test time, and side of the padded square, pixels")
+
+
+class Imdb(_Published):
+    """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
+
+    target: ClassVar[str] = "unsmooth.data.imdb:build"
+    inputs: ClassVar[str] = "tokens"
+    sources: ClassVar[tuple[str, ...]] = ("imdb", "glove_840b_300d", "punkt_tab")
+    samples: ClassVar[int] = 50_000
+
+    kind: Literal["imdb"] = Field("imdb", description="selects this form")
+    num_val: PositiveInt = Field(5000, description="of the 25,000 test reviews, those that fit scores")
+    split_seed: Seed = Field(0, description="seed of the choice of those reviews")
+    max_tokens: PositiveInt = Field(256, description="length to which reviews are cut or padded")
+
+
+class Newsgroups(_Published):
+    """20 Newsgroups (Lang, ICML 1995), all messages, as GloVe vectors of their words."""
+
+    target: ClassVar[str] = "unsmooth.data.newsgroups:build"
+    inputs: ClassVar[str] = "tokens"
+    sources: ClassVar[tuple[str, ...]] = ("newsgroups", "glove_6b")
+    samples: ClassVar[int] = 19_997
+
+    kind: Literal["newsgroups"] = Field("newsgroups", description="selects this form")
+    num_val: PositiveInt = Field(900, description="messages that fit scores")
+    num_test: PositiveInt = Field(3999, description="messages that only measure; the rest train")
+    split_seed: Seed = Field(1, description="seed of the division")
+    max_tokens: PositiveInt = Field(1000, description="length to which messages are cut or padded, on the left")
+    num_words: Annotated[int, Field(ge=2)] = Field(2000, description="one more than the common words that are kept")
+    vocabulary: Literal["train", "all"] = Field("train", description="messages whose words are counted")
+
+
+class BankMarketing(_Published):
+    """Bank Marketing (Moro et al., 2014): does a client subscribe a deposit after a call."""
+
+    target: ClassVar[str] = "unsmooth.data.tabular:build_bank_marketing"
+    inputs: ClassVar[str] = "vectors"
+    sources: ClassVar[tuple[str, ...]] = ("bank_marketing",)
+    samples: ClassVar[int] = 41_188
+
+    kind: Literal["bank_marketing"] = Field("bank_marketing", description="selects this form")
+    num_val: PositiveInt = Field(5000, description="of the released test rows, those that fit scores")
+    split_seed: Seed = Field(0, description="seed of the choice of those rows")
+    statistics: Literal["train", "all"] = Field("train", description="rows whose mean and deviation standardise")
+    contact: Literal["one_hot", "constant"] = Field("one_hot", description="the column contact: kept, or lost to 0")
+
+
+class OnlineShoppers(_Published):
+    """Online Shoppers Purchasing Intention (Sakar et al., 2019): does a visit end in a purchase."""
+
+    target: ClassVar[str] = "unsmooth.data.tabular:build_online_shoppers"
+    inputs: ClassVar[str] = "vectors"
+    sources: ClassVar[tuple[str, ...]] = ("online_shoppers",)
+    samples: ClassVar[int] = 12_330
+
+    kind: Literal["online_shoppers"] = Field("online_shoppers", description="selects this form")
+    num_val: PositiveInt = Field(2000, description="of the released test rows, those that fit scores")
+    split_seed: Seed = Field(0, description="seed of the choice of those rows")
+    statistics: Literal["train", "all"] = Field("train", description="rows whose mean and deviation standardise")
+
+
+Dataset = Annotated[
+    Glyphs
+    | GlyphScenes
+    | Gaussians
+    | MarkovText
+    | Cifar10
+    | Cifar100
+    | TinyImageNet
+    | Cub200
+    | Cityscapes
+    | Voc2012
+    | ImageNet
+    | Imdb
+    | Newsgroups
+    | BankMarketing
+    | OnlineShoppers,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,256 @@
+"""How a cell is trained: optimizer, schedule, augmentation, precision."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from unsmooth.config.specs.base import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec, left_at
+
+__all__ = [
+    "FOR_IMAGE_FILES",
+    "Adam",
+    "AdamW",
+    "Augmentation",
+    "ColourShift",
+    "Constant",
+    "Cosine",
+    "CutMix",
+    "GradientClip",
+    "MixUp",
+    "MultiStep",
+    "OneCycle",
+    "Polynomial",
+    "Precision",
+    "Recipe",
+    "Sam",
+    "SceneCrop",
+    "Sgd",
+    "Warmup",
+]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+FOR_IMAGE_FILES = ("resized_crop", "random_crop")  # augmentations that images in memory do not take
+
+
+class Sgd(Spec):
+    """Stochastic gradient descent with momentum."""
+
+    kind: Literal["sgd"] = Field("sgd", description="selects this form")
+    lr: PositiveFloat = Field(description="peak learning rate")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="share of the last step kept")
+    nesterov: bool = Field(False, description="look-ahead momentum")
+    weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty on every weight")
+
+
+class AdamW(Spec):
+    """Adam with decoupled weight decay."""
+
+    kind: Literal["adamw"] = Field("adamw", description="selects this form")
+    lr: PositiveFloat = Field(description="peak learning rate")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.999), description="decay of the first and second moments"
+    )
+    weight_decay: NonNegativeFloat = Field(0.01, description="decoupled decay of every weight")
+
+
+class Adam(Spec):
+    """Adam (Kingma & Ba, ICLR 2015)."""
+
+    kind: Literal["adam"] = Field("adam", description="selects this form")
+    lr: PositiveFloat = Field(description="peak learning rate")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.999), description="decay of the first and second moments"
+    )
+    weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty on every weight")
+
+
+class Sam(Spec):
+    """Sharpness-aware minimisation around the optimizer (Foret et al., ICLR 2021)."""
+
+    rho: PositiveFloat = Field(description="radius of the perturbation, L2 norm over all weights")
+
+
+class Constant(Spec):
+    """One learning rate throughout."""
+
+    kind: Literal["constant"] = Field("constant", description="selects this form")
+
+
+class Cosine(Spec):
+    """Half a cosine from the peak to `final` times the peak."""
+
+    kind: Literal["cosine"] = Field("cosine", description="selects this form")
+    unit: Literal["step", "epoch"] = Field("step", description="how often the rate changes")
+    final: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="last rate over peak rate")
+
+
+class MultiStep(Spec):
+    """Multiply the rate by `factor` at each milestone."""
+
+    kind: Literal["multistep"] = Field("multistep", description="selects this form")
+    milestones: Annotated[list[PositiveInt], Field(min_length=1)] = Field(description="epochs, counted from 0")
+    factor: Fraction = Field(0.1, description="rate after a milestone over rate before it")
+
+
+class OneCycle(Spec):
+    """Rise to the peak, then anneal to nearly zero (Smith & Topin, 2019); it warms up by itself."""
+
+    kind: Literal["one_cycle"] = Field("one_cycle", description="selects this form")
+    rise: Fraction = Field(0.25, description="share of the steps before the peak")
+    anneal: Literal["linear", "cosine"] = Field("cosine", description="shape of rise and fall")
+    initial: Fraction = Field(0.04, description="first rate over peak rate")
+    final: Fraction = Field(0.0001, description="last rate over peak rate")
+
+
+class Polynomial(Spec):
+    """Fall from the peak to 0 as (1 - t / T) ** power; the rate stays 0 from T on."""
+
+    kind: Literal["polynomial"] = Field("polynomial", description="selects this form")
+    unit: Literal["step", "epoch"] = Field("step", description="how often the rate changes")
+    power: PositiveFloat = Field(1.0, description="exponent; 1 is a straight line")
+    epochs: PositiveInt | None = Field(None, description="T in epochs; null is the whole of training")
+
+
+class Warmup(Spec):
+    """Linear rise to the peak before the schedule starts, over `epochs` or over `steps`."""
+
+    epochs: PositiveInt | None = Field(None, description="length in epochs; this or steps")
+    steps: PositiveInt | None = Field(None, description="length in steps; this or epochs")
+    initial: Fraction = Field(0.0001, description="first rate over peak rate")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give the length either in epochs or in steps")
+        return self
+
+
+class GradientClip(Spec):
+    """Bound the gradient: its global L2 norm, or each element; under SAM before the perturbation and the step."""
+
+    kind: Literal["norm", "value"] = Field("norm", description="bound the global L2 norm, or each element")
+    limit: PositiveFloat = Field(description="largest norm, or largest absolute value")
+
+
+class ColourShift(Spec):
+    """Changes of contrast and brightness, and of hue, saturation and value, either with probability 1/2."""
+
+    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="largest relative change of contrast")
+    brightness: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="largest change; 1 is black to white")
+    hue: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="largest turn, degrees")
+    saturation: Annotated[float, Field(ge=0, le=255)] = Field(0.0, description="largest change, levels of 0 to 255")
+    value: Annotated[float, Field(ge=0, le=255)] = Field(0.0, description="largest change, levels of 0 to 255")
+
+
+class SceneCrop(Spec):
+    """A square part of a scene at a random scale, black and unlabelled beyond its borders, in other colours."""
+
+    size: PositiveInt = Field(description="side of the square, pixels")
+    longest: PositiveInt | None = Field(
+        None, description="longer side of a scene at scale 1, pixels; null is its own", exclude_if=left_at(None)
+    )
+    rescale: tuple[PositiveFloat, PositiveFloat] = Field((0.5, 2.0), description="smallest and largest scale")
+    jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="largest relative change of brightness, contrast and saturation"
+    )
+    shift: ColourShift | None = Field(None, description="changes by addition", exclude_if=left_at(None))
+
+
+class Augmentation(Spec):
+    """Random changes to training images, drawn anew each epoch."""
+
+    crop_padding: Annotated[int, Field(ge=0)] = Field(0, description="pad by this many black pixels, crop at random")
+    flip: bool = Field(False, description="mirror left to right with probability 1/2")
+    resized_crop: bool = Field(False, description="crop 8 to 100 % of the area at random and resize; image files only")
+    random_crop: bool = Field(
+        False, description="crop the resized image at random; image files only", exclude_if=left_at(False)
+    )
+    scene_crop: SceneCrop | None = Field(
+        None, description="crop scenes in files, at a random scale", exclude_if=left_at(None)
+    )
+
+    @model_validator(mode="after")
+    def _one_crop(self) -> Self:
+        if self.resized_crop and self.random_crop:
+            raise ValueError("an image is cropped once: set either resized_crop or random_crop")
+        return self
+
+
+BetaParameter = Annotated[float, Field(ge=0.01, allow_inf_nan=False)]  # below, sampling underflows
+
+
+class MixUp(Spec):
+    """Blend the samples of a batch and their targets in pairs (Zhang et al., ICLR 2018)."""
+
+    alpha: BetaParameter = Field(description="both parameters of the Beta distribution of the shares")
+
+
+class CutMix(Spec):
+    """Paste a rectangle of each image into another one, and its share of the target (Yun et al., ICCV 2019)."""
+
+    alpha: BetaParameter = Field(1.0, description="both parameters of the Beta distribution of the shares")
+    probability: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="of doing so to a batch")
+
+
+class Recipe(Spec):
+    """How a cell is trained; the same for every loss of an experiment."""
+
+    epochs: PositiveInt = Field(description="passes over the training split")
+    batch_size: PositiveInt = Field(description="samples a step; the last, partial batch is kept")
+    shards: PositiveInt = Field(
+        1,
+        description="parts of a batch that batch-normalise and are perturbed by themselves, over the devices",
+    )
+    optimizer: Annotated[Sgd | Adam | AdamW, Field(discriminator="kind", description="how weights move")]
+    sam: Sam | None = Field(None, description="sharpness-aware minimisation around the optimizer")
+    schedule: Annotated[Constant | Cosine | MultiStep | OneCycle | Polynomial, Field(discriminator="kind")] = Field(
+        Constant(), description="learning rate over training"
+    )
+    warmup: Warmup | None = Field(None, description="linear rise before the schedule")
+    gradient_clip: GradientClip | None = Field(None, description="bound on the gradient of a step")
+    augmentation: Augmentation = Field(Augmentation(), description="random changes to training images")
+    mixup: MixUp | None = Field(
+        None, description="blend samples in pairs; with cutmix, one of the two is drawn", exclude_if=left_at(None)
+    )
+    cutmix: CutMix | None = Field(
+        None, description="paste rectangles between images in pairs", exclude_if=left_at(None)
+    )
+    precision: Precision = Field(
+        "fp32",
+        description="type of the forward pass; on a CPU fp16 becomes bf16, or fp32 without bf16 instructions",
+    )
+    matmul_precision: Literal["highest", "high", "medium"] = Field(
+        "highest", description="of fp32 matrix products: exact, TF32 or bf16 inside"
+    )
+    channels_last: bool = Field(False, description="memory format of images; faster on tensor cores and with bf16")
+    compile: bool = Field(False, description="torch.compile the model")
+
+    @model_validator(mode="after")
+    def _schedule_fits_training(self) -> Self:
+        if self.shards > self.batch_size:
+            raise ValueError(f"a batch of {self.batch_size} cannot be split into {self.shards} shards")
+        if self.mixing and self.batch_size < 2 * self.shards:
+            raise ValueError(
+                f"mixup and cutmix pair the samples of a shard: a batch of {self.batch_size} in {self.shards} shards "
+                "leaves none to pair"
+            )
+        if self.sam is not None and self.precision == "fp16":
+            raise ValueError("sam needs precision fp32 or bf16: it steps twice where fp16 scaling allows one step")
+        if self.warmup is not None:
+            if self.schedule.kind == "one_cycle":
+                raise ValueError("schedule one_cycle warms up by itself: remove warmup, or set rise")
+            if getattr(self.schedule, "unit", "step") == "epoch" and self.warmup.epochs is None:
+                raise ValueError("a schedule that changes by the epoch needs its warmup in epochs")
+            length = getattr(self.schedule, "epochs", None) or self.epochs
+            if self.warmup.epochs is not None and self.warmup.epochs >= length:
+                raise ValueError(f"warmup must be shorter than the {length} epochs, got {self.warmup.epochs}")
+        if self.schedule.kind == "multistep" and max(self.schedule.milestones) >= self.epochs:
+            raise ValueError(
+                f"milestones must lie before the {self.epochs} epochs' end, got {self.schedule.milestones}"
+            )
+        return self
+
+    @property
+    def mixing(self) -> list[MixUp | CutMix]:
+        """Return the ways of mixing samples between which every step draws."""
+        return [method for method in (self.mixup, self.cutmix) if method is not None]

@@ -1,0 +1,1 @@
+"""Diagnosis of confidence: measurements, signature of smoothing and their wording."""

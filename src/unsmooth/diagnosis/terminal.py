@@ -1,0 +1,110 @@
+"""A diagnosis on a terminal: tables, sentences and a progress bar, plain text in a pipe."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from unsmooth.diagnosis.diagnose import Diagnosis, label_of
+from unsmooth.tables.labels import score_label
+
+__all__ = ["print_comparison", "print_diagnosis", "print_table", "progress_bar"]
+
+_PIPE_WIDTH = 160
+
+
+def print_diagnosis(result: Diagnosis) -> None:
+    """Findings and the table of scores of one diagnosis."""
+    rows = result.rows
+    print_heading(result.name)
+    print_text(
+        f"{result.num_classes} classes. Split {result.split}: {rows['fit']:,} fit, {rows['certify']:,} certify, "
+        f"{rows['test']:,} test."
+    )
+    for sentence in result.findings():
+        print_text(f"- {sentence}")
+    table = []
+    for entry in sorted(result.scores, key=lambda entry: entry.after):
+        change = entry.change
+        fitted = ", ".join(f"{key} {value:.4g}" for key, value in entry.params.items() if key != "centring")
+        table.append(
+            [
+                score_label(entry.score) + (" *" if entry.score == result.recommended.name else ""),
+                "" if entry.before is None else f"{100 * entry.before:.3f}",
+                f"{100 * entry.after:.3f}",
+                ""
+                if entry.score == "msp"
+                else f"{100 * change.point:+.3f} [{100 * change.low:+.3f}, {100 * change.high:+.3f}]",
+                "" if entry.score == "msp" else f"{entry.adjusted_p:.3f}",
+                "falls back to MSP" if entry.note else fitted,
+            ]
+        )
+    print_table(
+        ["score", "AURC % unfitted", "AURC % fitted", "change against MSP [95 %]", "p (Holm)", "parameters"],
+        table,
+        title=f"Scores on the test samples, best first (* recommended: {label_of(result.recommended)})",
+    )
+    for name, reason in result.left_out.items():
+        print_text(f"{score_label(name)} left out: {reason}.")
+
+
+def print_comparison(results: Sequence[Diagnosis]) -> None:
+    """One line for each of several diagnoses."""
+    print_heading("Comparison")
+    risk = f"{100 * results[0].target_risk:g} %"
+    table = [
+        [
+            result.name,
+            f"{100 * result.error.point:.2f}",
+            result.signature.verdict,
+            f"{100 * result.aurc.point:.2f}",
+            f"{100 * result.repaired_aurc.point:.2f}",
+            label_of(result.recommended),
+            f"{100 * result.before.coverage.point:.1f} -> {100 * result.after.coverage.point:.1f}",
+            f"{result.after.certificate.threshold:.5g}" if result.after.certificate.feasible else "infeasible",
+        ]
+        for result in results
+    ]
+    header = ["file", "error %", "smoothing", "AURC %", "repaired", "score", f"coverage % at {risk}", "certified"]
+    print_table(header, table, title="Each file on its own test samples")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str) -> None:
+    """Print a table; columns of numbers to the right, rows whose first cell ends in " *" bold."""
+    table = Table(title=title, title_justify="left", title_style="", box=SIMPLE, pad_edge=False)
+    for position, name in enumerate(header):
+        numbers = position > 0 and all(row[position][:1] in "+-0123456789" for row in rows)
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0].endswith(" *") else "")
+    _console().print(table, markup=False)
+
+
+def print_heading(text: str) -> None:
+    _console().print(f"\n{text}", style="bold", markup=False, highlight=False)
+
+
+def print_text(text: str) -> None:
+    _console().print(text, markup=False, highlight=False)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error, if that and standard output are terminals: in a pipe the next command has its own."""
+    console = Console(stderr=True)
+    shown = sys.stderr.isatty() and sys.stdout.isatty()
+    columns = (TextColumn("{task.fields[name]}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TextColumn("{task.description}"), console=console, transient=True, disable=not shown
+    ) as bar:
+        task = bar.add_task("reading", name=name, total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

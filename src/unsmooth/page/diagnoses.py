@@ -1,0 +1,232 @@
+"""What the page shows of diagnoses, one model a file, and the risk-coverage plot of them for a paper."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pandas import DataFrame
+
+from unsmooth.diagnosis.diagnose import Diagnosis, ScoreResult, label_of
+from unsmooth.evaluation import curve_frame
+from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styled
+from unsmooth.metrics import reliability_curve
+from unsmooth.page.content import Content, plain_columns
+from unsmooth.page.curves import RISKS, operating_points, thinned_curve
+from unsmooth.page.page import page
+from unsmooth.scores import NLL_TEMPERATURE
+from unsmooth.tables.labels import score_label
+from unsmooth.theory import window_statistics
+
+__all__ = ["diagnoses_content", "diagnoses_page", "risk_coverage_plot"]
+
+BEFORE_COLOR, AFTER_COLOR, TARGET_COLOR = "#555555", CORRECT_COLOR, "#009E73"
+_POINTS = 400  # of a curve in the printed plot
+_BINS = 20
+_MIN_WINDOW = 10  # samples of a window that is drawn
+_RECOMMENDED = "recommended"
+
+
+def diagnoses_page(diagnoses: Sequence[Diagnosis]) -> str:
+    """One self-contained HTML page of what :func:`unsmooth.diagnosis.diagnose.diagnose` returned, one model each."""
+    return page(
+        [diagnoses_content(diagnoses)],
+        title="Confidence diagnosis",
+        lead="Whether the confidence of a classifier is broken, what repairs it, and where to put the threshold. "
+        "Brackets are 95 % intervals.",
+        models="Files",
+    )
+
+
+def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
+    """Everything that the page shows of diagnoses with one target risk, as plain JSON-ready data."""
+    first = diagnoses[0]
+    risks = sorted({*RISKS, first.target_risk})
+    cells = [_cell(place, diagnosis, risks) for place, diagnosis in enumerate(diagnoses)]
+    repaired = any(diagnosis.repaired for diagnosis in diagnoses)
+    label = f"Recommended: {label_of(first.recommended)}" if len(diagnoses) == 1 else "Recommended score"
+    scores = [{"name": "msp", "label": score_label("msp")}]
+    if repaired:
+        scores.append({"name": _RECOMMENDED, "label": label})
+    return {
+        "name": ", ".join(diagnosis.name for diagnosis in diagnoses),
+        "description": "",
+        "facts": [fact for diagnosis in diagnoses for fact in _facts(diagnosis, len(diagnoses) > 1)],
+        "models": [{"loss": diagnosis.name, "alpha": 0, "label": diagnosis.name} for diagnosis in diagnoses],
+        "seeds": [0],
+        "scores": scores,
+        "before": "msp",
+        "after": scores[-1]["name"],
+        "score": scores[-1]["name"],
+        "compare": repaired,
+        "risks": risks,
+        "risk": first.target_risk,
+        "delta": first.delta,
+        "curve_error": max(error for _, error in cells),
+        "findings": [
+            {
+                "heading": diagnosis.name,
+                "sentences": [{"text": text, "score": "msp", "model": place} for text in diagnosis.findings()],
+            }
+            for place, diagnosis in enumerate(diagnoses)
+        ],
+        "cells": [cell for cell, _ in cells],
+        "by_alpha": [],
+        "mechanism": [panel for diagnosis in diagnoses for panel in _mechanism(diagnosis)],
+        "tables": [*([_comparison(diagnoses)] if len(diagnoses) > 1 else []), *map(_scores, diagnoses)],
+    }
+
+
+@styled
+def risk_coverage_plot(diagnoses: Sequence[Diagnosis]) -> Figure:
+    """Risk-coverage curves before and after repair, one panel a diagnosis, with the target risk.
+
+    Args:
+        diagnoses: what :func:`unsmooth.diagnosis.diagnose.diagnose` returned.
+
+    Returns:
+        A figure, 3.4 inches a panel.
+    """
+    figure = new_figure(3.4 * len(diagnoses), 2.8)
+    axes = figure.subplots(1, len(diagnoses), squeeze=False, sharey=True)[0]
+    styles: dict[str, dict[str, Any]] = {
+        "MSP": {"color": BEFORE_COLOR, "linestyle": (0, (5, 2))},
+        "Recommended": {"color": AFTER_COLOR, "linestyle": "-"},
+        "Target risk": {"color": TARGET_COLOR, "linestyle": (0, (1, 1.5))},
+    }
+    for axis, diagnosis in zip(axes, diagnoses, strict=True):
+        curves = curve_frame(diagnosis.confidences, diagnosis.errors, _POINTS)
+        for score, label in (("msp", "MSP"), (diagnosis.recommended.name, "Recommended")):
+            curve = curves[curves["score"] == score]
+            axis.plot(100 * curve["coverage"], 100 * curve["selective_risk"], **styles[label])
+        axis.axhline(100 * diagnosis.target_risk, **styles["Target risk"])
+        highest = max(1.4 * diagnosis.error.point, 1.4 * diagnosis.target_risk)
+        axis.set(xlim=(0, 100), ylim=(0, 100 * highest), xlabel="Coverage %", title=_panel_title(diagnosis))
+    axes[0].set_ylabel("Selective risk %")
+    legend_below(figure, styles)
+    return figure
+
+
+def _panel_title(diagnosis: Diagnosis) -> str:
+    name = diagnosis.name.replace("$", r"\$")  # a file name is no mathematics
+    return f"{name}\n{label_of(diagnosis.recommended)}"
+
+
+def _facts(diagnosis: Diagnosis, named: bool) -> list[list[str]]:
+    rows = diagnosis.rows
+    text = (
+        f"{diagnosis.num_classes:,} classes; {rows['fit']:,} fit, {rows['certify']:,} certify, {rows['test']:,} test "
+        f"({diagnosis.split})"
+    )
+    return [[diagnosis.name if named else "Samples", text]]
+
+
+def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> tuple[Content, float]:
+    """What one diagnosis adds, and the largest error of its curves."""
+    sources = {"msp": "msp", _RECOMMENDED: diagnosis.recommended.name}
+    curves = {name: thinned_curve(diagnosis.confidences[source], diagnosis.errors) for name, source in sources.items()}
+    points = {
+        name: operating_points(
+            diagnosis.confidences[source],
+            diagnosis.errors,
+            certifying=(diagnosis.certify_confidences[source], diagnosis.certify_errors),
+            certified=diagnosis.confidences[source],
+            risks=risks,
+            delta=diagnosis.delta,
+        )
+        for name, source in sources.items()
+    }
+    orders = sorted(diagnosis.aurc_by_p)
+    cell = {
+        "model": place,
+        "seed": 0,
+        "curves": {name: curve for name, (curve, _) in curves.items()},
+        "points": points,
+        "by_p": {
+            "p": orders,
+            "aurc": [diagnosis.aurc_by_p[p] for p in orders],
+            "msp": diagnosis.aurc.point,
+            "chosen": diagnosis.recommended.params.get("p"),
+        },
+        "reliability": {
+            name: _reliability(-np.expm1(-diagnosis.confidences[name]), diagnosis.errors)
+            for name in ("msp", NLL_TEMPERATURE)
+            if name in diagnosis.confidences
+        },
+    }
+    return cell, max(error for _, error in curves.values())
+
+
+def _reliability(probability: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> Content:
+    curve = reliability_curve(probability, errors, bins=_BINS)
+    frame = DataFrame(
+        {
+            "low": curve.edges[:-1],
+            "high": curve.edges[1:],
+            "count": curve.weight,
+            "confidence": curve.confidence,
+            "accuracy": curve.accuracy,
+        }
+    )
+    return plain_columns(frame)
+
+
+def _mechanism(diagnosis: Diagnosis) -> list[Content]:
+    """The largest logit given the largest probability; none where the regression of the signature has no value."""
+    if math.isnan(diagnosis.signature.max_logit_shift.point):
+        return []
+    probability = -np.expm1(-diagnosis.confidences["msp"])
+    lines = {}
+    for outcome, mask in (("correct", ~diagnosis.errors), ("wrong", diagnosis.errors)):
+        found = window_statistics(probability[mask], diagnosis.max_logits[mask], step=0.01)
+        frame = DataFrame({"probability": found.centre, "mean": found.mean, "std": found.std})
+        lines[outcome] = plain_columns(frame[found.samples >= _MIN_WINDOW])
+    return [{"title": diagnosis.name, "lines": lines}]
+
+
+def _scores(diagnosis: Diagnosis) -> Content:
+    best_first = sorted(diagnosis.scores, key=lambda entry: entry.after)
+    return {
+        "caption": f"{diagnosis.name}: scores, best first",
+        "columns": ["Score", "AURC % unfitted", "AURC % fitted", "change against MSP", "p (Holm)", "parameters"],
+        "rows": [_score_row(entry, entry.score == diagnosis.recommended.name) for entry in best_first],
+        "labels": 1,
+        "notes": [f"Left out: {score_label(name)}: {reason}." for name, reason in diagnosis.left_out.items()],
+    }
+
+
+def _score_row(entry: ScoreResult, chosen: bool) -> list[str]:
+    change = entry.change
+    compared = f"{100 * change.point:+.3f} [{100 * change.low:+.3f}, {100 * change.high:+.3f}]"
+    params = ", ".join(f"{key} {value:.4g}" for key, value in entry.params.items() if key != "centring")
+    return [
+        score_label(entry.score) + (" (recommended)" if chosen else ""),
+        "" if entry.before is None else f"{100 * entry.before:.3f}",
+        f"{100 * entry.after:.3f}",
+        *(["", ""] if entry.score == "msp" else [compared, f"{entry.adjusted_p:.3f}"]),
+        "falls back to MSP" if entry.note else params,
+    ]
+
+
+def _comparison(diagnoses: Sequence[Diagnosis]) -> Content:
+    risk = f"{100 * diagnoses[0].target_risk:g}"
+    return {
+        "caption": f"Coverage at {risk} % risk, with hindsight, each file on its own test samples.",
+        "columns": ["File", "smoothing", "recommended score", "error %", "AURC %", "repaired %", "coverage %"],
+        "rows": [
+            [
+                d.name,
+                d.signature.verdict,
+                label_of(d.recommended),
+                f"{100 * d.error.point:.2f}",
+                f"{100 * d.aurc.point:.2f}",
+                f"{100 * d.repaired_aurc.point:.2f}",
+                f"{100 * d.before.coverage.point:.1f} → {100 * d.after.coverage.point:.1f}",
+            ]
+            for d in diagnoses
+        ],
+        "labels": 3,
+        "notes": [],
+    }

@@ -1,0 +1,260 @@
+"""What the page shows of an experiment of the workflow, from the files of its cells and its tables."""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas import DataFrame, Series
+from PIL import Image
+from safetensors.numpy import load_file
+
+from unsmooth.classifier import split_rows
+from unsmooth.config.cells import Cell
+from unsmooth.data.arrays import read_manifest
+from unsmooth.data.thumbnails import read_pictures
+from unsmooth.figures.style import configurations_of
+from unsmooth.logits.logits_file import read_logits
+from unsmooth.page.content import Content, counted, plain_columns, plain_table
+from unsmooth.page.curves import DELTA, RISKS, operating_points, thinned_curve
+from unsmooth.scores import fit_score, score_all
+from unsmooth.tables import compared_findings, cost_table, main_table
+from unsmooth.tables.collection import read_cells, read_fallbacks
+from unsmooth.tables.labels import BASELINE_LOSS, BASELINE_SCORE, SCORE_LABELS, loss_label, score_label
+
+__all__ = ["experiment_content"]
+
+Floats = NDArray[np.floating[Any]]
+
+REPAIR = "max_logit_pnorm"
+SHOWN_ERRORS = 12  # a model: what fits on a screen
+_SHOWN = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")  # of what _cell finds
+_MIN_WINDOW = 10  # samples; as in the printed figure
+_HEADINGS = {
+    "growth": "Step by step",
+    "loss": "Each loss instead of cross-entropy, ranked by MSP",
+    "score": "Each repair instead of MSP, same model",
+    "repair": "Loss and repair together, instead of cross-entropy ranked by MSP",
+}
+
+
+def experiment_content(
+    cells: Sequence[Mapping[str, Any]],
+    *,
+    root: Path,
+    smoothed: Sequence[str],
+    summary: DataFrame,
+    differences: DataFrame,
+    windows: DataFrame | None,
+    dataset: Path | None,
+    trained: bool,
+) -> Content:
+    """Everything that the page shows of one architecture of an experiment.
+
+    Args:
+        cells: its cells, by `collection.CELL_KEYS`.
+        root: what the folders of cells are relative to.
+        smoothed: keys of the label-smoothing losses, which share the axis of alpha with CE.
+        summary: from `tables.summarise`.
+        differences: from `tables.paired_differences`.
+        windows: the data of `figures.max_logit_given_probability`; None where there is no such figure.
+        dataset: the prepared dataset where its inputs are images, else None.
+        trained: whether the models were trained here and have costs.
+
+    Returns:
+        Plain JSON-ready data, for `page`.
+    """
+    place = (cells[0]["experiment"], cells[0]["architecture"])
+    summary, differences = (_at(frame, place) for frame in (summary, differences))
+    models = configurations_of(DataFrame(cells))
+    folders = [root / Cell(**cell).folder for cell in cells]
+    found = [_cell(path, dataset is not None) for path in folders]
+    named = [
+        {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **part}
+        for cell, part in zip(cells, found, strict=True)
+    ]
+    scores = [name for name in SCORE_LABELS if name in found[0]["curves"]]
+    tables = [main_table(summary, read_fallbacks([path / "scores/fitted.json" for path in folders], cells))]
+    if trained:
+        tables.append(cost_table(read_cells([path / "run.json" for path in folders], cells)))
+    content: Content = {
+        "name": ", ".join(place),
+        "experiment": place[0],
+        "facts": [
+            ["Classes", f"{found[0]['classes']:,}"],
+            ["Test samples", f"{found[0]['samples']:,}"],
+            ["Models", f"{len(models)} with {counted(len({cell['seed'] for cell in cells}), 'seed')}"],
+        ],
+        "models": [{"loss": loss, "alpha": alpha, "label": loss_label(loss, alpha)} for loss, alpha in models],
+        "seeds": sorted({cell["seed"] for cell in cells}),
+        "scores": [{"name": name, "label": score_label(name)} for name in scores],
+        "before": BASELINE_SCORE,
+        "after": REPAIR if REPAIR in scores else BASELINE_SCORE,
+        "score": BASELINE_SCORE,
+        "compare": False,
+        "risks": list(RISKS),
+        "risk": 0.05,
+        "delta": DELTA,
+        "curve_error": max(part["curve_error"] for part in found),
+        "findings": _findings(summary, differences, models),
+        "cells": [{key: part[key] for key in _SHOWN if key in part} for part in named],
+        "by_alpha": _by_alpha(summary, models, smoothed),
+        "mechanism": [] if windows is None else _mechanism(windows),
+        "tables": [plain_table(table) for table in tables],
+    }
+    if dataset is not None:
+        content["classes"] = read_manifest(dataset).classes
+        content["pictures"] = _pictures(dataset, named)
+    return content
+
+
+def _at(frame: DataFrame, place: tuple[str, str]) -> DataFrame:
+    return frame[(frame["experiment"] == place[0]) & (frame["architecture"] == place[1])]
+
+
+def _cell(folder: Path, has_images: bool) -> dict[str, Any]:
+    """What one model adds."""
+    confidences = load_file(folder / "scores" / "test.safetensors")
+    errors = confidences.pop("errors").astype(bool)
+    curves = {name: thinned_curve(confidence, errors) for name, confidence in confidences.items()}
+    test = read_logits(folder / "logits" / "test.safetensors")
+    part = {
+        "classes": test.logits.shape[1],
+        "samples": len(errors),
+        "curves": {name: curve for name, (curve, _) in curves.items()},
+        "curve_error": max(error for _, error in curves.values()),
+        "points": _points(folder, confidences, errors, test.logits),
+        "by_p": _by_p(folder),
+        "reliability": _reliability(folder),
+    }
+    if has_images:
+        part["errors"] = _confident_errors(confidences, errors, test.logits.argmax(axis=1), test.targets)
+    return part
+
+
+def _points(
+    folder: Path, confidences: Mapping[str, Floats], errors: NDArray[np.bool_], test_logits: Floats
+) -> dict[str, Any]:
+    """Operating points of MSP and of the p-norm, certified on the half of the validation split that did not fit p."""
+    val = read_logits(folder / "logits" / "val.safetensors")
+    fitting, certifying = split_rows(len(val.targets), fraction=0.5, seed=0)
+    names = [name for name in (BASELINE_SCORE, REPAIR) if name in confidences]
+    fitted = {name: fit_score(name, val.logits[fitting], val.targets[fitting]) for name in names}
+    on_val = score_all(val.logits[certifying], scores=fitted, ps=())
+    on_test = score_all(test_logits, scores=fitted, ps=())
+    val_errors = on_val.predictions != val.targets[certifying]
+    return {
+        name: operating_points(
+            confidences[name], errors, certifying=(on_val[name], val_errors), certified=on_test[name], risks=RISKS
+        )
+        for name in names
+    }
+
+
+def _by_p(folder: Path) -> dict[str, Any]:
+    """AURC on the test split by p, that of MSP, and the p that was fitted on validation."""
+    sweep = pd.read_csv(folder / "scores" / "pnorm_sweep.csv")
+    sweep = sweep[sweep["split"] == "test"]
+    fitted = json.loads((folder / "scores" / "fitted.json").read_text())[REPAIR]
+    orders = sweep[sweep["p"].notna()]
+    return {
+        "p": orders["p"].tolist(),
+        "aurc": orders["aurc"].tolist(),
+        "msp": float(sweep.loc[sweep["p"].isna(), "aurc"].iloc[0]),
+        "chosen": None if fitted["fell_back"] else fitted["params"].get("p"),
+    }
+
+
+def _reliability(folder: Path) -> dict[str, dict[str, list[float | None]]]:
+    frame = pd.read_parquet(folder / "reliability.parquet")
+    return {str(score): plain_columns(rows.drop(columns=["score", "bin"])) for score, rows in frame.groupby("score")}
+
+
+def _confident_errors(
+    confidences: Mapping[str, Floats],
+    errors: NDArray[np.bool_],
+    predictions: NDArray[np.int64],
+    targets: NDArray[np.int64],
+) -> list[dict[str, int]]:
+    """The errors that MSP trusts most, with their ranks among all test samples; 1 is the most trusted."""
+    before = Series(-confidences[BASELINE_SCORE]).rank(method="min").to_numpy()
+    after = Series(-confidences.get(REPAIR, confidences[BASELINE_SCORE])).rank(method="min").to_numpy()
+    wrong = np.flatnonzero(errors)
+    rows = wrong[np.argsort(before[wrong], kind="stable")][:SHOWN_ERRORS]
+    return [
+        {
+            "row": int(row),
+            "target": int(targets[row]),
+            "prediction": int(predictions[row]),
+            "before": int(before[row]),
+            "after": int(after[row]),
+        }
+        for row in rows
+    ]
+
+
+def _pictures(dataset: Path, cells: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Every picture that a cell shows, once, by its row of the test split, as a PNG data URI."""
+    rows = sorted({error["row"] for cell in cells for error in cell["errors"]})
+    return dict(zip(rows, map(_data_uri, read_pictures(dataset, "test", rows)), strict=True))
+
+
+def _data_uri(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _findings(summary: DataFrame, differences: DataFrame, models: list[tuple[str, float]]) -> list[dict[str, Any]]:
+    """Sentences under headings; each with the position of the model that it is about, or None."""
+    found = compared_findings(summary, differences)
+    return [
+        {
+            "heading": heading,
+            "sentences": [
+                {
+                    "text": finding.text,
+                    "score": finding.score,
+                    "model": finding.configuration and models.index(finding.configuration),
+                }
+                for finding in found
+                if finding.comparison == comparison
+            ],
+        }
+        for comparison, heading in _HEADINGS.items()
+        if any(finding.comparison == comparison for finding in found)
+    ]
+
+
+def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], smoothed: Sequence[str]) -> list[dict[str, Any]]:
+    """AURC of CE and of the smoothed losses under every score; none without a smoothed loss."""
+    if not smoothed:
+        return []
+    rows = summary[(summary["metric"] == "aurc") & summary["loss"].isin([BASELINE_LOSS, *smoothed])]
+    values = plain_columns(rows[["mean", "low", "high"]])
+    places = [models.index(key) for key in zip(rows["loss"], rows["alpha"], strict=True)]
+    return [
+        {"model": model, "score": score, **{name: column[row] for name, column in values.items()}}
+        for row, (model, score) in enumerate(zip(places, rows["score"], strict=True))
+    ]
+
+
+def _mechanism(windows: DataFrame) -> list[dict[str, Any]]:
+    """The largest logit given the largest probability: one panel a split and loss, a line an outcome."""
+    return [
+        {
+            "title": f"{loss_label(*key)}, {split}",
+            "lines": {
+                str(outcome): plain_columns(rows[["probability", "mean", "std"]].iloc[::2])
+                for outcome, rows in panel[panel["count"] >= _MIN_WINDOW].groupby("outcome")
+            },
+        }
+        for split, by_split in windows.groupby("split", sort=False)
+        for key in configurations_of(by_split)
+        for panel in [by_split[(by_split["loss"] == key[0]) & (by_split["alpha"] == key[1])]]
+    ]

@@ -1,0 +1,1 @@
+"""Workflow runtime: logs, provenance records, verification and GPU leases of jobs."""

@@ -1,0 +1,165 @@
+"""The record of every file that a job of the workflow makes: from what, by which code, with which settings.
+
+One JSON file in results/provenance/ for each, written by the job that made it, so that jobs on many machines never
+share one. Jobs refuse an input that is no longer what its record says; `unsmooth.runtime.verification` checks them all.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unsmooth.atomic_files import atomic_path, sha256_of
+from unsmooth.runtime.provenance import PACKAGE, canonical_json, text_digest, versions
+from unsmooth.runtime.storage import Storage
+
+__all__ = [
+    "ChangedFileError",
+    "Record",
+    "RecordError",
+    "checked_digests",
+    "code_texts",
+    "read_record",
+    "record_path",
+    "source_file",
+    "write_records",
+]
+
+RECORDS = Path("results/provenance")
+SCRIPTS = "workflow/scripts"
+HERE = Storage()
+VERSIONED = ("unsmooth", "numpy", "pandas", "scipy", "torch", "safetensors", "pyarrow", "matplotlib")
+
+
+class RecordError(ValueError):
+    """A record is damaged or no record."""
+
+
+class ChangedFileError(ValueError):
+    """A file is not the one that its job wrote."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a file comes from.
+
+    Attributes:
+        sha256: digest of the file.
+        rule: the rule of the workflow that made it.
+        inputs: SHA-256 of what it was made from, by path relative to the folder of the workflow.
+        params: the job's parameters; settings are canonical JSON.
+        code: `unsmooth.runtime.provenance.text_digest`, when the job began, of the script and of every module of this
+            package that it loaded.
+        git_commit: commit of the checkout when the job began, with "+" for local changes.
+        versions: those of Python and of the libraries that decide results.
+    """
+
+    sha256: str
+    rule: str
+    inputs: dict[str, str]
+    params: dict[str, Any]
+    code: dict[str, str]
+    git_commit: str
+    versions: dict[str, str]
+
+
+def record_path(path: str, storage: Storage = HERE) -> Path:
+    """Return where the record of a file goes, which has a path relative to the working directory.
+
+    Args:
+        storage: where the files of the workflow lie, and their records with them.
+
+    Example:
+        >>> record_path("results/tables/summary.csv").as_posix()
+        'results/provenance/results/tables/summary.csv.json'
+    """
+    return storage.folder / RECORDS / f"{storage.name(path)}.json"
+
+
+def checked_digests(paths: Iterable[str], storage: Storage = HERE) -> dict[str, str]:
+    """Return the SHA-256 of every file, by its path in the `storage`.
+
+    Raises:
+        ChangedFileError: a file has a record, and it is of another content.
+        RecordError: a record is damaged.
+    """
+    found = {storage.name(path): sha256_of(path) for path in paths}
+    for name, digest in found.items():
+        kept = record_path(name, storage)
+        # What lies outside the folder of the workflow was not made by a job.
+        if not Path(name).is_absolute() and kept.exists() and (record := read_record(kept)).sha256 != digest:
+            raise ChangedFileError(
+                f"{storage.folder / name} has changed since {record.rule} wrote it: delete it to have it made anew, or "
+                f"{kept} to use it as it is"
+            )
+    return found
+
+
+def write_records(
+    outputs: Iterable[str],
+    *,
+    rule: str,
+    inputs: Mapping[str, str],
+    params: Mapping[str, Any],
+    code: Mapping[str, str],
+    git_commit: str,
+    storage: Storage = HERE,
+) -> None:
+    """Write a record for each of `outputs`, which this process has just made; see `Record`.
+
+    Args:
+        code: `code_texts` of when the job began; modules that it did not load are left out.
+        storage: where the files of the workflow lie.
+    """
+    used, libraries = _used(code), versions(*VERSIONED)
+    for path in outputs:
+        record = Record(sha256_of(path), rule, dict(inputs), dict(params), used, git_commit, libraries)
+        content = asdict(record)
+        with atomic_path(record_path(path, storage)) as temporary:
+            text = json.dumps(content | {"record_sha256": _digest(content)}, indent=1)
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        RecordError: it is damaged, or not what `write_records` writes.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        digest, record = content.pop("record_sha256"), Record(**content)
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{path} is not a record: {error}; delete it, and the file that it tells of") from None
+    if _digest(content) != digest:
+        raise RecordError(f"{path} was changed after it was written; delete it, and the file that it tells of")
+    return record
+
+
+def code_texts(script: Path) -> dict[str, str]:
+    """Return the source of `script` and of every module of this package as it is now, by the name of the file."""
+    modules = {path.relative_to(PACKAGE.parent).as_posix(): path for path in PACKAGE.rglob("*.py")}
+    del modules[f"{PACKAGE.name}/__init__.py"]  # it only names things
+    files = {f"{SCRIPTS}/{script.name}": script} | modules
+    return {name: path.read_text(encoding="utf-8") for name, path in sorted(files.items())}
+
+
+def source_file(name: str) -> Path:
+    """Return the file that a key of `Record.code` names: a module of this package, or a script of its checkout."""
+    return (PACKAGE.parents[1] if name.startswith(SCRIPTS) else PACKAGE.parent) / name
+
+
+def _used(code: Mapping[str, str]) -> dict[str, str]:
+    loaded = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    return {
+        name: text_digest(text)
+        for name, text in code.items()
+        if name.startswith(SCRIPTS) or source_file(name) in loaded
+    }
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()

@@ -1,0 +1,309 @@
+"""Are results still what their records say: nothing missing, changed, or older than its model, code or configuration?
+
+Every file that a job makes has a record (see `unsmooth.runtime.records`) with its SHA-256 and those of what it was made
+from.
+So the records tie each table, figure and page to the curves, scores, logits, model and dataset manifest behind it. A
+file is
+
+- missing, where a table, figure or page rests on it and it is not there;
+- changed, where it is not the one that its job wrote;
+- stale, where its job read another file, ran other code or had other settings than there are now;
+- unrecorded, where no record tells of it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, Literal
+
+from unsmooth.atomic_files import sha256_of
+from unsmooth.config.cells import Cell
+from unsmooth.config.grid import Grid
+from unsmooth.config.kinds import Experiment, ModelExperiment
+from unsmooth.config.loading import experiment_path, load_config, load_experiment
+from unsmooth.config.settings import Config
+from unsmooth.runtime.provenance import canonical_json, source_digest
+from unsmooth.runtime.records import RECORDS, Record, RecordError, read_record, source_file
+
+__all__ = ["Finding", "Verification", "VerificationError", "verify"]
+
+RESULTS = RECORDS.parent
+DRAWN = ("tables", "figures", "report")
+EXPORTED = f"{RESULTS}/report/report.html"  # by snakemake --report, which is no job
+TOLD = {"settings", "scores", "training", "pixels", "descriptions", "experiments", "compared"}  # compared parameters
+OF_ALL_EXPERIMENTS = ("merge_summaries", "write_scorecard", "write_report")
+Problem = Literal["missing", "changed", "stale", "unrecorded"]
+
+
+class VerificationError(ValueError):
+    """There is nothing that could be verified."""
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """What is wrong with one file; `reason` is the end of a sentence that begins with its path."""
+
+    problem: Problem
+    reason: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        files: files whose content was compared.
+        findings: sorted by problem and reason; empty where all is well.
+        affected: the tables, figures and pages that rest on what was found.
+        settings_compared: whether there was a configuration to compare with.
+        commits: of the code that made the results.
+        versions: of Python and libraries that made the results, by name.
+    """
+
+    files: int
+    findings: list[Finding] = field(default_factory=list)
+    affected: list[str] = field(default_factory=list)
+    settings_compared: bool = True
+    commits: list[str] = field(default_factory=list)
+    versions: dict[str, list[str]] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Return the counts, a sentence for each reason with the first files that it holds for, and what follows."""
+        paths = defaultdict(list)
+        for finding in self.findings:
+            paths[finding.reason].append(finding.path)
+        wrong = {finding.path for finding in self.findings}
+        made_by = ", ".join(f"{name} {' and '.join(found)}" for name, found in self.versions.items())
+        return [
+            f"{self.files:,} files compared with their records, {len(wrong):,} not as they should be.",
+            *([] if self.settings_compared else ["Settings not compared: no configuration given."]),
+            *(f"{_listed(found)} {reason}." for reason, found in paths.items()),
+            *(f"In doubt: {path}" for path in _folded(self.affected)),
+            f"Made by commit {' and '.join(self.commits)}, {made_by}.",
+        ]
+
+
+def verify(results: Path, configs: Sequence[Path] = ()) -> Verification:
+    """Compare every file with the records of the jobs, and the records with each other, the code and the configuration.
+
+    Args:
+        results: the results folder of a workflow; what lies outside, such as datasets, is looked for beside it.
+        configs: configuration files, each laid over those before it; without any, settings are not compared. Paths in
+            them are relative to the folder of `results`, names are of files in experiments/ beside the first of them.
+
+    Raises:
+        VerificationError: the folder has no records.
+        ConfigError: a configuration is wrong.
+    """
+    folder = results / RECORDS.name
+    if not any(folder.rglob("*.json")):
+        raise VerificationError(f"{results} has no records of jobs: expected them in {folder}")
+    return _Results(results, configs).verification()
+
+
+class _Results:
+    """The files and records below a results folder."""
+
+    def __init__(self, results: Path, configs: Sequence[Path]) -> None:
+        self.folder = results.absolute()
+        self.config = load_config(configs) if configs else None
+        self.experiments: dict[str, Grid] = {}
+        for entry in self.config.experiments if self.config else ():
+            source = self.folder.parent / experiment_path(entry, configs[0].absolute().parent / "experiments")
+            self.experiments[source.stem] = load_experiment(source)
+        self.cells = {cell.folder: cell for name, found in self.experiments.items() for cell in found.cells(name)}
+        self.records: dict[str, Record] = {}  # by the file that it tells of
+        self.damaged: list[Finding] = []
+        for path in sorted((results / RECORDS.name).rglob("*.json")):
+            file = path.relative_to(results / RECORDS.name).as_posix().removesuffix(".json")
+            try:
+                self.records[file] = read_record(path)
+            except RecordError:
+                self.damaged.append(Finding("changed", "has a damaged record", file))
+        self.read: dict[str, str | None] = {}
+
+    def verification(self) -> Verification:
+        findings = {*self.damaged, *self._unrecorded(), *self._cells_never_made()}
+        for path in self._live():
+            record = self.records[path]
+            if self._digest(path) != record.sha256:
+                findings.add(self._difference(path, f"{record.rule} wrote it"))
+            findings.update(Finding("stale", reason, path) for reason in self._stale(path, record))
+            findings.update(self._changed_sources(record))
+        libraries = defaultdict(set)
+        for record in self.records.values():
+            for name, version in record.versions.items():
+                libraries[name].add(version)
+        return Verification(
+            files=sum(digest is not None for digest in self.read.values()),
+            findings=sorted(findings),
+            affected=self._resting_on({finding.path for finding in findings}),
+            settings_compared=self.config is not None,
+            commits=sorted({record.git_commit for record in self.records.values()}),
+            versions={name: sorted(found) for name, found in libraries.items()},
+        )
+
+    def _live(self) -> list[str]:
+        """Return the files that count: not those of a deleted cell that nothing rests on any more."""
+        reached: set[str] = set()
+        pending = [path for path in self.records if _is_drawn(path) or self._file(path).exists()]
+        while pending:
+            path = pending.pop()
+            if path not in reached:
+                reached.add(path)
+                pending += [source for source in self.records[path].inputs if source in self.records]
+        return sorted(reached)
+
+    def _stale(self, path: str, record: Record) -> Iterator[str]:
+        """Say what the file was made from that is no longer so."""
+        for source, digest in record.inputs.items():
+            if source in self.records and self.records[source].sha256 != digest:
+                yield f"was made from another {source}"
+        changed = [name for name, digest in record.code.items() if _current_digest(name) not in (digest, None)]
+        if changed:
+            yield f"is older than the code of {', '.join(changed)}"
+        for name, was, now in self._changed_settings(path, record):
+            yield f"was made with {name} {_shown(was)}, the configuration has {_shown(now)}"
+
+    def _changed_settings(self, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
+        if self.config is not None:
+            for name, was, now in self._settings(self.config, path, record):
+                yield from _differences(name, was, json.loads(canonical_json(now)))  # as a record holds it
+
+    def _settings(self, config: Config, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
+        """Yield what the job was told of the configuration by name, and what it would be told now."""
+        told = {param: json.loads(record.params[param]) for param in TOLD & set(record.params)}
+        for name, was in (told.get("settings", {}) | told.get("scores", {})).items():
+            yield name, was, config.setting(name)
+        cell = self._cell(path)
+        experiment = self.experiments[cell.experiment] if cell else None
+        if "training" in told and cell and isinstance(experiment, Experiment):
+            yield "training", told["training"], experiment.training(cell)
+        if "pixels" in told and isinstance(experiment, ModelExperiment):
+            yield "pixels", told["pixels"], experiment.pixels.model_dump(include=set(told["pixels"]))
+        if "descriptions" in told:
+            now = {name: found.description for name, found in self.experiments.items()}
+            yield "descriptions", told["descriptions"], now
+        for param in told.keys() & {"experiments", "compared"}:  # they may tell of experiments that did not run, too
+            for name, found in self.experiments.items():
+                yield name, told[param].get(name, {}), found.compared
+        if record.rule in OF_ALL_EXPERIMENTS:
+            was = sorted(Path(source).parent.name for source in record.inputs if source.endswith("/summary.csv"))
+            in_print = sorted(name for name, found in self.experiments.items() if found.compared)
+            yield "experiments", was, sorted(self.experiments) if record.rule == "merge_summaries" else in_print
+
+    def _cell(self, path: str) -> Cell | None:
+        """Return the cell whose file it is; None for other files, and cells that are not in the configuration."""
+        return next((self.cells[folder] for folder in map(str, Path(path).parents) if folder in self.cells), None)
+
+    def _changed_sources(self, record: Record) -> Iterator[Finding]:
+        """Compare what no job made, such as logits from elsewhere."""
+        for path, digest in record.inputs.items():
+            if path not in self.records and self._digest(path) != digest:
+                yield self._difference(path, "results were made from it")
+
+    def _cells_never_made(self) -> Iterator[Finding]:
+        made = {Path(path).parent.as_posix() for path in self.records}
+        for folder in self.cells:
+            if folder not in made:
+                yield Finding("missing", "is in the configuration, but was never made", folder)
+
+    def _unrecorded(self) -> Iterator[Finding]:
+        known = {*self.records, *(finding.path for finding in self.damaged), EXPORTED}
+        for room in ("cells", *DRAWN):
+            for path in sorted((self.folder / room).rglob("*")):
+                name = (RESULTS / path.relative_to(self.folder)).as_posix()
+                unfinished = path.name == "checkpoint.pt" or path.name.startswith(".")
+                if path.is_file() and not unfinished and name not in known:
+                    yield Finding("unrecorded", "has no record of where it comes from", name)
+
+    def _difference(self, path: str, since: str) -> Finding:
+        digest = self._digest(path)
+        if digest is None:
+            return Finding("missing", "is missing", path)
+        if self._file(path).stat().st_size == 0:
+            return Finding("changed", "is empty", path)
+        twin = self._by_digest.get(digest)
+        return Finding("changed", f"holds the content of {twin}" if twin else f"has changed since {since}", path)
+
+    def _digest(self, path: str) -> str | None:
+        """Return the SHA-256 of a file as it is now; None where there is none."""
+        if path not in self.read:
+            file = self._file(path)
+            self.read[path] = sha256_of(file) if file.is_file() else None
+        return self.read[path]
+
+    def _file(self, path: str) -> Path:
+        """Return where a path of a record is now, with a results folder of any name."""
+        if Path(path).is_relative_to(RESULTS):
+            return self.folder / Path(path).relative_to(RESULTS)
+        return self.folder.parent / path
+
+    @cached_property
+    def _by_digest(self) -> dict[str, str]:
+        return {record.sha256: path for path, record in self.records.items()}
+
+    def _resting_on(self, paths: set[str]) -> list[str]:
+        """Return what is drawn among `paths` and all that was made from them."""
+        reached: set[str] = set()
+        pending = set(paths)
+        while pending:
+            reached |= pending
+            pending = {path for path, record in self.records.items() if pending & set(record.inputs)} - reached
+        return sorted(filter(_is_drawn, reached))
+
+
+def _is_drawn(path: str) -> bool:
+    return path.startswith(tuple(f"{RESULTS}/{room}/" for room in DRAWN))
+
+
+def _current_digest(name: str) -> str | None:
+    """Return the digest of a source file as it is now; None for a script where there is no checkout."""
+    path = source_file(name)
+    if path.is_file():
+        return source_digest(path)
+    return None if name.startswith("workflow/") else "missing"
+
+
+def _differences(name: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in {**was, **now}:
+            yield from _differences(f"{name}.{key}", was.get(key), now.get(key))
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for index, pair in enumerate(zip(was, now, strict=True)):
+            yield from _differences(f"{name}[{index}]", *pair)
+    elif was != now:
+        yield name, was, now
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    return "none" if value is None else shorten(json.dumps(value), 200, placeholder=" ...")
+
+
+def _folded(paths: Sequence[str]) -> list[str]:
+    """Write files that differ in their suffix alone as one.
+
+    Example:
+        >>> _folded(["max_logit.csv", "max_logit.pdf", "summary.csv"])
+        ['max_logit.{csv,pdf}', 'summary.csv']
+    """
+    suffixes = defaultdict(list)
+    for path in paths:
+        stem, _, suffix = path.rpartition(".")
+        suffixes[stem].append(suffix)
+    return [
+        f"{stem}.{found[0] if len(found) == 1 else '{' + ','.join(found) + '}'}" for stem, found in suffixes.items()
+    ]
+
+
+def _listed(paths: Sequence[str], most: int = 3) -> str:
+    """Return the path, or a few of several and how many more there are, as the subject of a sentence."""
+    if len(paths) == 1:
+        return paths[0]
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return f"{', '.join(paths[:most])}{more}: each"

@@ -1,0 +1,95 @@
+"""Results of many cells, read into one tidy frame."""
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unsmooth.logits.logits_file import read_logits
+
+__all__ = ["CELL_KEYS", "CellLogits", "read_cell_logits", "read_cells", "read_fallbacks"]
+
+CELL_KEYS = ["experiment", "architecture", "loss", "alpha", "seed"]
+
+
+class CellLogits(NamedTuple):
+    """Logits of one cell on one split."""
+
+    loss: str
+    alpha: float
+    seed: int
+    split: Literal["train", "val", "test"]
+    logits: NDArray[np.float32]  # (N, K)
+    targets: NDArray[np.int64]  # (N,)
+    posterior: NDArray[np.float64] | None = None  # (N, K) exact P(y | x), where it is known
+
+
+def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Read one file a cell and stack them behind the columns that name the cell.
+
+    Args:
+        paths: .csv or .parquet tables, or .json objects (one row each).
+        cells: the cell of each path, by `CELL_KEYS`.
+
+    Returns:
+        The rows of all files, in the order of `paths`.
+
+    Example:
+        >>> import tempfile
+        >>> cell = {"experiment": "e", "architecture": "a", "loss": "ce", "alpha": 0.0, "seed": 1}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "run.json").write_text('{"device": "cpu"}')
+        ...     read_cells([Path(folder) / "run.json"], [cell])[["loss", "seed", "device"]].values.tolist()
+        [['ce', 1, 'cpu']]
+    """
+    frames = []
+    for path, cell in zip(map(Path, paths), cells, strict=True):
+        frame = _read(path)
+        keys = pd.DataFrame({key: cell[key] for key in CELL_KEYS}, index=frame.index)
+        frames.append(pd.concat([keys, frame.drop(columns=CELL_KEYS, errors="ignore")], axis=1))
+    return pd.concat(frames, ignore_index=True)
+
+
+def read_cell_logits(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> list[CellLogits]:
+    """Read logits files named after their split, of one split after the other and of every cell in each.
+
+    Args:
+        paths: as many files for every split as there are cells, in the order of `cells`.
+        cells: the cells, by `CELL_KEYS`.
+    """
+    found = []
+    for path, cell in zip(map(Path, paths), list(cells) * (len(paths) // len(cells)), strict=True):
+        file, split = read_logits(path), cast(Literal["train", "val", "test"], path.stem)
+        found.append(CellLogits(cell["loss"], cell["alpha"], cell["seed"], split, file.logits, file.targets))
+    return found
+
+
+def read_fallbacks(fitted: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Read which fitted scores fell back to MSP.
+
+    Args:
+        fitted: scores/fitted.json of every cell.
+        cells: the cell of each path, by `CELL_KEYS`.
+
+    Returns:
+        One row a cell and score: `CELL_KEYS`, score, fell_back (bool).
+    """
+    rows = [
+        {**{key: cell[key] for key in CELL_KEYS}, "score": score, "fell_back": found["fell_back"]}
+        for path, cell in zip(fitted, cells, strict=True)
+        for score, found in json.loads(Path(path).read_text(encoding="utf-8")).items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".json":
+        record = json.loads(path.read_text(encoding="utf-8"))
+        plain = {key: value for key, value in record.items() if not isinstance(value, dict | list)}
+        return pd.DataFrame([{key: float("nan") if value is None else value for key, value in plain.items()}])
+    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
