@@ -1,23 +1,52 @@
 """Find, explain and repair the confidence that label smoothing breaks."""
 
+from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unsmooth.classifier import SelectiveClassifier
+    from unsmooth.diagnosis.diagnose import diagnose
+    from unsmooth.logits.collection import collect_logits
+    from unsmooth.metrics import aurc, risk_coverage_curve
+    from unsmooth.plots import plot_max_logit, plot_reliability, plot_risk_coverage
+    from unsmooth.scores import fit_score, score_all
 
-__all__ = ["SelectiveClassifier", "__version__"]
+# Public name -> its module, imported on first use: `import unsmooth` needs neither torch nor an extra.
+_MODULES = {
+    "SelectiveClassifier": "classifier",
+    "aurc": "metrics",
+    "collect_logits": "logits.collection",
+    "diagnose": "diagnosis.diagnose",
+    "fit_score": "scores",
+    "plot_max_logit": "plots",
+    "plot_reliability": "plots",
+    "plot_risk_coverage": "plots",
+    "risk_coverage_curve": "metrics",
+    "score_all": "scores",
+}
+
+__all__ = [
+    "SelectiveClassifier",
+    "__version__",
+    "aurc",
+    "collect_logits",
+    "diagnose",
+    "fit_score",
+    "plot_max_logit",
+    "plot_reliability",
+    "plot_risk_coverage",
+    "risk_coverage_curve",
+    "score_all",
+]
 
 __version__ = version("unsmooth")
 
 
-def __getattr__(name: str) -> type["SelectiveClassifier"]:
-    # On first use, so that `import unsmooth` and the metrics need no torch.
-    if name == "SelectiveClassifier":
-        from unsmooth.classifier import SelectiveClassifier
-
-        return SelectiveClassifier
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a function or a class
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""The command line: `unsmooth diagnose`, `unsmooth score`, `unsmooth metrics`, `unsmooth verify`.
+"""The command line: `unsmooth diagnose`, `score`, `metrics`, `init` and `verify`.
 
 Exit status 0 is success, 1 bad input with one line on standard error that names the file and what was expected, 2 wrong
 usage. Results go to standard output, progress and errors to standard error.
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from unsmooth.extras import MissingExtraError, named_extras
 
 if TYPE_CHECKING:
     import numpy as np
@@ -298,6 +300,18 @@ def metrics(
     )
 
 
+@app.command(epilog="Example: `unsmooth init study && cd study && snakemake --cores all`")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or an empty folder.")],
+) -> None:
+    """Lay out the Snakemake workflow in DIR: Snakefile, config.yaml, rules, experiments and profiles."""
+    from unsmooth.runtime.project import create_project
+
+    with _errors_name(folder):
+        create_project(folder)
+    typer.echo(f"Next: cd {folder} && snakemake --cores all")
+
+
 @app.command(epilog="Example: `unsmooth verify results --config config.yaml`")
 def verify(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results folder of the workflow.")] = Path(
@@ -566,5 +580,14 @@ def _names(files: Sequence[Path]) -> list[str]:
     return names
 
 
+def run() -> None:
+    """Run the command line; a missing optional dependency ends in one line with its install command."""
+    try:
+        with named_extras():
+            app()
+    except MissingExtraError as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    app()
+    run()

@@ -15,7 +15,6 @@ from unsmooth.models import trained_model
 
 __all__ = [
     "choose_pixels",
-    "collect_logits",
     "collect_pixel_logits",
     "inference_batch_size",
     "load_model",
@@ -45,22 +44,6 @@ def load_model(architecture: Mapping[str, Any], dataset: Path, weights: Path, *,
     """Build the network of a cell for a prepared dataset, with its trained weights, on the device."""
     manifest, embedding = read_manifest(dataset), prepared_embedding(dataset)
     return trained_model(weights, architecture, manifest.input_shape, len(manifest.classes), embedding).to(device)
-
-
-@torch.inference_mode()
-def collect_logits(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Run the model in evaluation mode, in float32, over all batches.
-
-    Args:
-        model: returns logits (N, K), on the device of the batches.
-        batches: (inputs, targets) pairs in a fixed order.
-
-    Returns:
-        Logits (N, K) float32 and targets (N,) int64, on the CPU, in the order of the batches.
-    """
-    model.eval()
-    logits, targets = zip(*((model(inputs).float().cpu(), target.cpu()) for inputs, target in batches), strict=True)
-    return torch.cat(logits), torch.cat(targets)
 
 
 @torch.inference_mode()

@@ -27,13 +27,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
+from unsmooth.extras import named_extras
 from unsmooth.logits.probabilities import are_probabilities, depends_on_mean, refuse_zeros
 from unsmooth.metrics import augrc, aurc, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction
 from unsmooth.scores import REGISTRY, FittedScore
+
+with named_extras():
+    from torchmetrics import Metric
+    from torchmetrics.utilities import dim_zero_cat
 
 __all__ = ["AUGRC", "AURC", "CoverageAtRisk"]
 

@@ -9,7 +9,8 @@ import torch
 
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import evaluation_batches
-from unsmooth.inference import collect_logits, collect_pixel_logits, inference_batch_size, load_model
+from unsmooth.inference import collect_pixel_logits, inference_batch_size, load_model
+from unsmooth.logits.collection import collect_logits
 from unsmooth.logits.logits_file import write_logits
 from unsmooth.models import own_preprocessing
 from unsmooth.runtime.gpus import leased_gpus

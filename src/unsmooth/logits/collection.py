@@ -1,0 +1,76 @@
+"""Logits of a trained model over a loader."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["collect_logits"]
+
+TARGET_KEYS = ("labels", "label", "targets", "target")  # of batches that are mappings
+
+
+@torch.inference_mode()
+def collect_logits(
+    model: nn.Module, loader: Iterable[Any], *, device: torch.device | str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Run a classifier in evaluation mode over all batches of a loader.
+
+    Args:
+        model: returns logits (B, K), or an object that holds them as `logits`, as the models of Hugging Face do. Its
+            mode (training or evaluation) is restored afterwards.
+        loader: batches in a fixed order: pairs (inputs, targets) with targets (B,) class indices, or mappings whose
+            targets are called labels, label, targets or target and whose other entries are the model's arguments.
+        device: where the model runs; None is the device of its parameters. Batches are moved there.
+
+    Returns:
+        Logits (N, K) float32 and targets (N,) int64, on the CPU, in the order of the batches.
+
+    Raises:
+        ValueError: no batches, a mapping without targets, or outputs that are not (B, K).
+
+    Example:
+        >>> from torch.utils.data import DataLoader, TensorDataset
+        >>> data = TensorDataset(torch.randn(10, 4), torch.arange(10) % 3)
+        >>> logits, targets = collect_logits(nn.Linear(4, 3), DataLoader(data, batch_size=4))
+        >>> logits.shape, targets.shape
+        (torch.Size([10, 3]), torch.Size([10]))
+    """
+    if device is None:
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    training = model.training
+    model.eval()
+    logits, targets = [], []
+    try:
+        for batch in loader:
+            output, target = _run(model, batch, device)
+            if output.ndim != 2 or len(output) != len(target):
+                raise ValueError(f"the model must return logits ({len(target)}, K), got {tuple(output.shape)}")
+            logits.append(output.float().cpu())
+            targets.append(target.cpu().long())
+    finally:
+        model.train(training)
+    if not logits:
+        raise ValueError("the loader must have at least one batch, got none")
+    return torch.cat(logits), torch.cat(targets)
+
+
+def _run(model: nn.Module, batch: Any, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Return the logits of one batch and its targets."""
+    if isinstance(batch, Mapping):
+        key = next((key for key in TARGET_KEYS if key in batch), None)
+        if key is None:
+            raise ValueError(
+                f"a batch must hold its targets as one of {', '.join(TARGET_KEYS)}, got {', '.join(batch)}"
+            )
+        target = batch[key]
+        output = model(**{name: _moved(value, device) for name, value in batch.items() if name != key})
+    else:
+        inputs, target = batch
+        output = model(_moved(inputs, device))
+    return getattr(output, "logits", output), torch.as_tensor(target)
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value

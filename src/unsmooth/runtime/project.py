@@ -1,0 +1,32 @@
+"""The workflow's own files (rules, scripts, experiments), copied into a folder of the user's."""
+
+from pathlib import Path
+from shutil import copyfile, copytree, ignore_patterns
+
+from unsmooth.runtime.provenance import PACKAGE
+
+__all__ = ["ProjectError", "create_project"]
+
+PARTS = ("Snakefile", "config.yaml", "rules", "workflow", "experiments", "profiles", "envs")
+INSTALLED = PACKAGE / "project"  # where a wheel keeps them; a checkout has them beside src/
+
+
+class ProjectError(ValueError):
+    """The workflow cannot be laid out in the folder asked for."""
+
+
+def create_project(folder: Path) -> None:
+    """Copy the workflow into a new or empty folder.
+
+    Raises:
+        ProjectError: the folder exists and is not empty, or is a file.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ProjectError(f"{folder} must be a new or an empty folder")
+    source = INSTALLED if INSTALLED.is_dir() else PACKAGE.parents[1]
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        if (source / part).is_dir():
+            copytree(source / part, folder / part, ignore=ignore_patterns("__pycache__"))
+        else:
+            copyfile(source / part, folder / part)
