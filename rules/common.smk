@@ -76,20 +76,9 @@ def load_all():
     return settings, experiments, list(selected)
 
 
-def workflow_folder():
-    """Where results and resources lie: in the working folder, or in the one of which the jobs get copies."""
-    settings = workflow.storage_settings
-    if settings.default_storage_provider != "fs":
-        return Path()
-    folder = Path(settings.default_storage_prefix or "")
-    if not folder.is_absolute():
-        raise WorkflowError(f"default-storage-prefix must be an absolute path, got {str(folder)!r}")
-    return folder
-
-
 def check_writable(*folders):
     """End before the first job where results could not be kept."""
-    for folder in map(workflow_folder().joinpath, folders):
+    for folder in map(Path, folders):
         try:
             folder.mkdir(exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -106,8 +95,8 @@ def hold_folder():
     """
     if not workflow.execution_settings.lock:
         return
-    folder = workflow_folder().resolve()
-    lock = open(folder / FOLDER_LOCK, "w")
+    folder = Path.cwd()
+    lock = open(FOLDER_LOCK, "w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -358,7 +347,7 @@ def warn_of_stale_cells():
         folder: json.loads(run.read_text()).get("code")
         for folder, cell in CELLS.items()
         if EXPERIMENTS[cell.experiment].trained
-        for run in [workflow_folder() / folder / "run.json"]
+        for run in [Path(folder, "run.json")]
         if run.exists()
     }
     stale = [folder for folder, code in trained.items() if code != code_of("train", architecture_target(CELLS[folder]))]
@@ -381,4 +370,4 @@ def print_results():
     """Say at the end of a run what was found, what it cost and where to look."""
     from unsmooth.runtime.closing_message import closing_message
 
-    logger.info(closing_message(workflow_folder() / "results", SELECTED))
+    logger.info(closing_message(Path("results"), SELECTED))

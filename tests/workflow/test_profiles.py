@@ -17,7 +17,7 @@ GPU_RULES = {
     if re.search(r"^        gpu=", body, re.MULTILINE)
 }
 GPU_RULES |= {name for base, name in re.findall(r"^use rule (\w+) as (\w+)", TEXT, re.MULTILINE) if base in GPU_RULES}
-PROFILES = ["gpu", "kubernetes", "slurm"]
+PROFILES = ["gpu", "slurm"]
 
 
 def test_profiles_name_rules_and_groups_that_exist(fresh):
@@ -34,11 +34,10 @@ def test_profiles_name_rules_and_groups_that_exist(fresh):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_profile_plans_the_same_jobs_as_the_default(fresh, profile):
-    storage = ["--default-storage-prefix", str(fresh.folder)] if profile == "kubernetes" else []
     planned = fresh.planned()
 
     assert planned
-    assert fresh.planned("--workflow-profile", f"profiles/{profile}", *storage) == planned
+    assert fresh.planned("--workflow-profile", f"profiles/{profile}") == planned
 
 
 @pytest.mark.parametrize("present", [0, 3])
@@ -55,13 +54,12 @@ def test_training_and_inference_ask_for_gpus_and_nothing_else_does():
     assert sorted(GPU_RULES) == ["dump_logits", "dump_pixels", "stream_pixels", "train"]
 
 
-@pytest.mark.parametrize("profile", ["kubernetes", "slurm"])
-def test_every_attempt_asks_for_more_memory_and_no_less_time(profile):
-    settings = yaml.safe_load((RULES.parent / "profiles" / profile / "config.yaml").read_text())
+def test_every_attempt_asks_for_more_memory_and_no_less_time():
+    settings = yaml.safe_load((RULES.parent / "profiles" / "slurm" / "config.yaml").read_text())
     wanted = [settings["default-resources"], *settings["set-resources"].values()]
 
     for resources in wanted:
-        for name in {"mem_mb", "runtime", "disk_mb"} & resources.keys():
+        for name in {"mem_mb", "runtime"} & resources.keys():
             for threads in (1, 8):
                 asked = [
                     eval(str(resources[name]), {"attempt": attempt, "threads": threads})

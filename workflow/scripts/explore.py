@@ -12,7 +12,6 @@ from unsmooth.runtime.jobs import job
 
 def explore(
     cells: list[dict],
-    root: Path,
     summary: Path,
     differences: Path,
     windows: dict[str, Path],
@@ -20,11 +19,10 @@ def explore(
     dataset: Path | None,
     output: Path,
 ) -> None:
-    """Write a list with one JSON object an architecture, of cells whose folders are relative to `root`."""
+    """Write a list with one JSON object an architecture."""
     contents = [
         experiment_content(
             [cell for cell in cells if cell["architecture"] == architecture],
-            root=root,
             summary=pd.read_csv(summary),
             differences=pd.read_csv(differences),
             windows=pd.read_csv(windows[architecture]) if architecture in windows else None,
@@ -38,10 +36,9 @@ def explore(
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__) as storage:
+    with job(snakemake, __file__):
         explore(
             json.loads(snakemake.params.cells),
-            Path(storage.copies),
             Path(snakemake.input.summary),
             Path(snakemake.input.differences),
             {Path(path).parent.name: Path(path) for path in snakemake.input.windows},

@@ -53,7 +53,7 @@ def train(
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__) as storage:
+    with job(snakemake, __file__):
         began = time.perf_counter()
         pretrained = snakemake.input.get("pretrained")
         with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
@@ -61,7 +61,7 @@ if __name__ == "__main__":
                 json.loads(snakemake.params.training),
                 Path(snakemake.input.manifest).parent,
                 Path(snakemake.output.model).parent,
-                storage.folder / snakemake.params.checkpoint,
+                Path(snakemake.params.checkpoint),
                 None if pretrained is None else Path(pretrained).parent,
                 threads=snakemake.threads,
                 gpus=len(gpus),

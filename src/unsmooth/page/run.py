@@ -46,7 +46,6 @@ _HEADINGS = {
 def experiment_content(
     cells: Sequence[Mapping[str, Any]],
     *,
-    root: Path,
     smoothed: Sequence[str],
     summary: DataFrame,
     differences: DataFrame,
@@ -58,7 +57,6 @@ def experiment_content(
 
     Args:
         cells: its cells, by `collection.CELL_KEYS`.
-        root: what the folders of cells are relative to.
         smoothed: keys of the label-smoothing losses, which share the axis of alpha with CE.
         summary: from `tables.summarise`.
         differences: from `tables.paired_differences`.
@@ -72,7 +70,7 @@ def experiment_content(
     place = (cells[0]["experiment"], cells[0]["architecture"])
     summary, differences = (_at(frame, place) for frame in (summary, differences))
     models = configurations_of(DataFrame(cells))
-    folders = [root / Cell(**cell).folder for cell in cells]
+    folders = [Path(Cell(**cell).folder) for cell in cells]
     found = [_cell(path, dataset is not None) for path in folders]
     named = [
         {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **part}

@@ -14,35 +14,31 @@ from typing import Any
 from unsmooth.atomic_files import atomic_path, explained_write_errors, remove_leftovers
 from unsmooth.runtime.provenance import git_commit
 from unsmooth.runtime.records import checked_digests, code_texts, record_path, write_records
-from unsmooth.runtime.storage import LOGS, Storage, storage_of
 
 __all__ = ["job", "job_log"]
 
+LOGS = Path("results/logs")
 COSTS = Path("results/benchmarks")
 STATUS = Path("/proc/self/status")
 
 
 @contextmanager
-def job(snakemake: Any, script: str) -> Iterator[Storage]:  # noqa: ANN401 - snakemake gives its scripts no public type
+def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
     """Run the block as one job of the workflow: on inputs that are what their jobs wrote, with a log, and with a record
     of every output, and what the job took, once it has succeeded. Then the process ends.
 
     Args:
         snakemake: the object that snakemake puts into a script; its log is a file of results/logs.
         script: the script's own file.
-
-    Yields:
-        Where the files of the workflow lie.
     """
     began = time.monotonic()
     with job_log(snakemake.log[0]):
-        storage = storage_of(snakemake.log[0])
         code, commit = code_texts(Path(script)), git_commit()  # of what runs, also where files are edited meanwhile
-        inputs = checked_digests(snakemake.input, storage)
+        inputs = checked_digests(snakemake.input)
         for path in snakemake.output:
             remove_leftovers(path)
-            remove_leftovers(record_path(path, storage))
-        yield storage
+            remove_leftovers(record_path(path))
+        yield
         write_records(
             snakemake.output,
             rule=snakemake.rule,
@@ -50,10 +46,8 @@ def job(snakemake: Any, script: str) -> Iterator[Storage]:  # noqa: ANN401 - sna
             params=dict(snakemake.params.items()),
             code=code,
             git_commit=commit,
-            storage=storage,
         )
-        log = Path(storage.name(snakemake.log[0])).relative_to(LOGS)
-        _write_usage(storage.folder / COSTS / log.with_suffix(".tsv"), began)
+        _write_usage(COSTS / Path(snakemake.log[0]).relative_to(LOGS).with_suffix(".tsv"), began)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     os._exit(0)  # at once: all is written, and Python takes half a second to take torch apart

@@ -14,7 +14,6 @@ from typing import Any
 
 from unsmooth.atomic_files import atomic_path, sha256_of
 from unsmooth.runtime.provenance import PACKAGE, canonical_json, text_digest, versions
-from unsmooth.runtime.storage import Storage
 
 __all__ = [
     "ChangedFileError",
@@ -30,7 +29,6 @@ __all__ = [
 
 RECORDS = Path("results/provenance")
 SCRIPTS = "workflow/scripts"
-HERE = Storage()
 VERSIONED = ("unsmooth", "numpy", "pandas", "scipy", "torch", "safetensors", "pyarrow", "matplotlib")
 
 
@@ -66,33 +64,30 @@ class Record:
     versions: dict[str, str]
 
 
-def record_path(path: str, storage: Storage = HERE) -> Path:
-    """Return where the record of a file goes, which has a path relative to the working directory.
-
-    Args:
-        storage: where the files of the workflow lie, and their records with them.
+def record_path(path: str) -> Path:
+    """Return the path of the record of a file; both are relative to the working directory.
 
     Example:
         >>> record_path("results/tables/summary.csv").as_posix()
         'results/provenance/results/tables/summary.csv.json'
     """
-    return storage.folder / RECORDS / f"{storage.name(path)}.json"
+    return RECORDS / f"{path}.json"
 
 
-def checked_digests(paths: Iterable[str], storage: Storage = HERE) -> dict[str, str]:
-    """Return the SHA-256 of every file, by its path in the `storage`.
+def checked_digests(paths: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of every file by its path.
 
     Raises:
         ChangedFileError: a file has a record, and it is of another content.
         RecordError: a record is damaged.
     """
-    found = {storage.name(path): sha256_of(path) for path in paths}
+    found = {path: sha256_of(path) for path in paths}
     for name, digest in found.items():
-        kept = record_path(name, storage)
+        kept = record_path(name)
         # What lies outside the folder of the workflow was not made by a job.
         if not Path(name).is_absolute() and kept.exists() and (record := read_record(kept)).sha256 != digest:
             raise ChangedFileError(
-                f"{storage.folder / name} has changed since {record.rule} wrote it: delete it to have it made anew, or "
+                f"{name} has changed since {record.rule} wrote it: delete it to have it made anew, or "
                 f"{kept} to use it as it is"
             )
     return found
@@ -106,19 +101,17 @@ def write_records(
     params: Mapping[str, Any],
     code: Mapping[str, str],
     git_commit: str,
-    storage: Storage = HERE,
 ) -> None:
     """Write a record for each of `outputs`, which this process has just made; see `Record`.
 
     Args:
         code: `code_texts` of when the job began; modules that it did not load are left out.
-        storage: where the files of the workflow lie.
     """
     used, libraries = _used(code), versions(*VERSIONED)
     for path in outputs:
         record = Record(sha256_of(path), rule, dict(inputs), dict(params), used, git_commit, libraries)
         content = asdict(record)
-        with atomic_path(record_path(path, storage)) as temporary:
+        with atomic_path(record_path(path)) as temporary:
             text = json.dumps(content | {"record_sha256": _digest(content)}, indent=1)
             temporary.write_text(text + "\n", encoding="utf-8")
 
