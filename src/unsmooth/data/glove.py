@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unsmooth.data.arrays import DatasetError
+from unsmooth.data.sources import VECTORS
 
 __all__ = ["PROGRESS_S", "embed"]
 
@@ -20,13 +21,14 @@ PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # rows of the table
 PROGRESS_S = 5.0  # between lines of progress: they go to a log file
 
 
-def embed(path: Path, numbers: Mapping[str, int], dimension: int) -> tuple[npt.NDArray[np.int32], Tensor]:
+def embed(sources: Mapping[str, Path], name: str, numbers: Mapping[str, int]) -> tuple[npt.NDArray[np.int32], Tensor]:
     """Look words up in a text file of vectors: a word and its numbers a line.
 
     Args:
-        path: the file.
-        numbers: each word and the number that stands for it in the texts: 1, 2, ...; 0 is padding.
-        dimension: numbers of a vector in the file.
+        sources: folder of every download, by its name; that of the vectors among them.
+        name: key of `VECTORS`.
+        numbers: each word, in the case of the vectors, and the number that stands for it in the texts: 1, 2, ...; 0 is
+            padding.
 
     Returns:
         The row of the table for each number, (1 + words,) int32; and the table, (V, dimension) float32.
@@ -34,7 +36,8 @@ def embed(path: Path, numbers: Mapping[str, int], dimension: int) -> tuple[npt.N
     Raises:
         DatasetError: the file cannot be read, holds something else, or has none of the words.
     """
-    vectors = _read_vectors(path, numbers.keys(), dimension)
+    source, file, dimension = VECTORS[name].source, VECTORS[name].file, VECTORS[name].dimension
+    vectors = _read_vectors(sources[source] / file, numbers.keys(), dimension)
     words = sorted(vectors)
     rows = np.full(len(numbers) + 1, UNKNOWN, dtype=np.int32)
     rows[0] = PADDING

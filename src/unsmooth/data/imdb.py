@@ -1,7 +1,7 @@
 """IMDB film reviews (Maas et al., ACL 2011) as rows of a table of GloVe vectors.
 
-Words come from NLTK's word tokenizer with its English Punkt model, case and `<br />` kept. Words without a vector, and
-padding, are zero vectors.
+Words come from NLTK's word tokenizer with its English Punkt model, `<br />` kept; their case is kept where the vectors
+have both cases. Words without a vector, and padding, are zero vectors.
 """
 
 import io
@@ -18,16 +18,23 @@ from tqdm import tqdm
 
 from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
 from unsmooth.data.glove import PROGRESS_S, embed
+from unsmooth.data.sources import VECTORS
 from unsmooth.data.splits import hold_out
 
 __all__ = ["build", "word_tokenizer"]
 
 CLASSES = ["neg", "pos"]  # also the names of their folders
-DIMENSION = 300  # numbers of a vector in glove.840B.300d.txt
 
 
 def build(
-    folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, split_seed: int, max_tokens: int
+    folder: Path,
+    *,
+    dataset: str,
+    sources: dict[str, Path],
+    num_val: int,
+    split_seed: int,
+    max_tokens: int,
+    vectors: str = "glove_840b_300d",
 ) -> Manifest:
     """Tokenise, divide and write IMDB.
 
@@ -36,11 +43,11 @@ def build(
     Args:
         folder: where the arrays and the manifest go.
         dataset: canonical identifier, kept in the manifest.
-        sources: "imdb", the folder that holds aclImdb; "glove_840b_300d", that of glove.840B.300d.txt; "punkt_tab",
-            that of punkt_tab/english.
+        sources: "imdb", the folder that holds aclImdb; "punkt_tab", that of punkt_tab/english; and that of the vectors.
         num_val: test reviews that fit scores; the rest are the test split. All training reviews train.
         split_seed: seed of their choice.
         max_tokens: length to which reviews are cut or padded.
+        vectors: key of `VECTORS`. Words are made lower-case first where all words of the vectors are.
 
     Returns:
         The manifest.
@@ -48,7 +55,13 @@ def build(
     Raises:
         DatasetError: a file is missing, or does not hold what it should.
     """
-    tokenize = word_tokenizer(sources["punkt_tab"] / "punkt_tab" / "english")
+    split_words = word_tokenizer(sources["punkt_tab"] / "punkt_tab" / "english")
+    lower_case = VECTORS[vectors].lower_case
+
+    def tokenize(text: str) -> list[str]:
+        words = split_words(text)  # sentences are found by their capitals
+        return [word.lower() for word in words] if lower_case else words
+
     archive = sources["imdb"] / "aclImdb"
     paths = {split: [_find_reviews(archive / split / name) for name in CLASSES] for split in ("train", "test")}
     numbers: dict[str, int] = {}  # of words, from 1 on as they occur
@@ -56,7 +69,7 @@ def build(
         split: _number_words([path for group in groups for path in group], tokenize, numbers, max_tokens)
         for split, groups in paths.items()
     }
-    rows, embedding = embed(sources["glove_840b_300d"] / "glove.840B.300d.txt", numbers, DIMENSION)
+    rows, embedding = embed(sources, vectors, numbers)
     inputs = {split: torch.from_numpy(rows[numbered]) for split, numbered in tokens.items()}
     targets = {
         split: torch.arange(len(CLASSES)).repeat_interleave(torch.tensor([len(group) for group in groups]))

@@ -20,7 +20,6 @@ from unsmooth.data.splits import legacy_permutations
 
 __all__ = ["build", "body", "common_words", "divide", "words_of"]
 
-DIMENSION = 100  # numbers of a vector in glove.6B.100d.txt
 PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 TO_SPACES = str.maketrans(PUNCTUATION, " " * len(PUNCTUATION))
 
@@ -65,7 +64,7 @@ def build(
     divided = divide(len(texts), num_val, num_test, split_seed)
     counted = texts if vocabulary == "all" else [texts[index] for index in divided["train"].tolist()]
     numbers = {word: number for number, word in enumerate(common_words(counted, num_words - 1), start=1)}
-    rows, embedding = embed(sources["glove_6b"] / "glove.6B.100d.txt", numbers, DIMENSION)
+    rows, embedding = embed(sources, "glove_6b_100d", numbers)
     inputs = torch.from_numpy(rows[_number_words(texts, numbers, max_tokens)])
     splits = {name: Split(inputs[chosen], targets[chosen], indices=chosen) for name, chosen in divided.items()}
     return write_dataset(folder, splits, dataset=dataset, classes=list(groups), mean=[], std=[], embedding=embedding)

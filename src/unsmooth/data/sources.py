@@ -9,7 +9,7 @@ digits are published, in the names of the files.
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROVIDED", "SOURCES", "WEIGHTS", "Archive", "Source", "data_root"]
+__all__ = ["PROVIDED", "SOURCES", "VECTORS", "WEIGHTS", "Archive", "Source", "WordVectors", "data_root"]
 
 PROVIDED = "provided"  # in the folder of a source, the link to data that the user keeps elsewhere
 WEIGHTS = "weights.pth"  # in the folder of a source of pretrained weights, the state dict
@@ -50,6 +50,29 @@ class Source:
     layout: tuple[str, ...]
     terms: str | None = None
     unpack: str | None = None
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """A table of word vectors.
+
+    Attributes:
+        source: its key in `SOURCES`.
+        file: its text file, a word and its numbers a line.
+        dimension: numbers of a vector.
+        lower_case: whether all of its words are in lower case.
+    """
+
+    source: str
+    file: str
+    dimension: int
+    lower_case: bool
+
+
+VECTORS = {
+    "glove_840b_300d": WordVectors("glove_840b_300d", "glove.840B.300d.txt", 300, lower_case=False),
+    "glove_6b_100d": WordVectors("glove_6b", "glove.6B.100d.txt", 100, lower_case=True),
+}
 
 
 def _torchvision_weights(name: str, file: str) -> Source:

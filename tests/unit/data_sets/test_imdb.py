@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from miniatures.imdb import PRAISE, write_glove, write_imdb, write_punkt_tab
+from miniatures.newsgroups import write_glove_6b
 
 from unsmooth.data.arrays import DatasetError, load_embedding, load_split
 from unsmooth.data.extract import extract
@@ -56,6 +57,21 @@ def test_inputs_are_the_vectors_of_the_words_in_the_order_of_the_files(sources, 
     assert split.inputs.dtype == torch.int32 and split.inputs.shape == (40, MAX_TOKENS)
     assert torch.equal(embedding[split.inputs], torch.from_numpy(expected))
     assert split.targets.tolist() == [0] * 20 + [1] * 20 and split.indices is None
+
+
+def test_words_are_looked_up_in_lower_case_where_all_vectors_are(sources, english, tmp_path):
+    folder = sources["glove_6b"] = tmp_path / "glove_6b"
+    extract(write_glove_6b(tmp_path / "archives")["glove.6B.zip"], folder)
+    path = folder / "glove.6B.100d.txt"
+    path.write_text(f"superb{' 0.5' * 100}\n{path.read_text()}")
+    build_imdb(tmp_path / "built", sources, vectors="glove_6b_100d")
+    split, embedding = load_split(tmp_path / "built", "train"), load_embedding(tmp_path / "built")
+    review = sorted((sources["imdb"] / "aclImdb" / "train" / "pos").glob("*"))[0].read_text(encoding="utf-8")
+    words = word_tokenizer(english)(review)[:MAX_TOKENS]
+    superb = (embedding[split.inputs[20]] == 0.5).all(dim=1)
+
+    assert embedding.shape[1] == 100 and "Superb" in words
+    assert superb[: len(words)].tolist() == [word == "Superb" for word in words]
 
 
 def test_padding_unknown_words_and_unused_vectors_have_their_rows(sources, tmp_path):

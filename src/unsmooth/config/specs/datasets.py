@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec, left_at
+from unsmooth.data.sources import VECTORS
 
 __all__ = [
     "BankMarketing",
@@ -226,13 +227,22 @@ class Imdb(_Published):
 
     target: ClassVar[str] = "unsmooth.data.imdb:build"
     inputs: ClassVar[str] = "tokens"
-    sources: ClassVar[tuple[str, ...]] = ("imdb", "glove_840b_300d", "punkt_tab")
     samples: ClassVar[int] = 50_000
 
     kind: Literal["imdb"] = Field("imdb", description="selects this form")
     num_val: PositiveInt = Field(5000, description="of the 25,000 test reviews, those that fit scores")
     split_seed: Seed = Field(0, description="seed of the choice of those reviews")
     max_tokens: PositiveInt = Field(256, description="length to which reviews are cut or padded")
+    vectors: Literal["glove_840b_300d", "glove_6b_100d"] = Field(
+        "glove_840b_300d",
+        description="vectors of the words; those of glove_6b_100d are of words in lower case",
+        exclude_if=left_at("glove_840b_300d"),
+    )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the downloads that it is made from."""
+        return ("imdb", VECTORS[self.vectors].source, "punkt_tab")
 
 
 class Newsgroups(_Published):
