@@ -34,6 +34,7 @@ IMAGENET = {
 TWO_EPOCHS = {"epochs": 2, "schedule": {"milestones": [1]}}
 MBLS_CIFAR = {"dataset": {"num_val": 80}, "recipe": TWO_EPOCHS | {"batch_size": 10}}
 TINY_IMAGENET = {"dataset": {"val_per_class": 3}, "recipe": TWO_EPOCHS | {"batch_size": 4}}
+IMDB = {"dataset": {"num_val": 20, "max_tokens": 32}, "recipe": {"epochs": 3, "batch_size": 16}}
 # experiment: what is made small, and the size of its test split
 SMALL = {
     "cifar10_resnet20": ({"dataset": {"num_val": 20}, "recipe": {"epochs": 2, "schedule": {"milestones": [1]}}}, 20),
@@ -88,7 +89,8 @@ SMALL = {
     "imagenet_resnet50": (IMAGENET, 40),
     "imagenet_vit_s16": (IMAGENET, 40),
     "zoo": ({"dataset": {"num_val": 20, "num_train_logits": 10}}, 40),
-    "imdb_lstm": ({"dataset": {"num_val": 20, "max_tokens": 32}, "recipe": {"epochs": 3, "batch_size": 16}}, 40),
+    "imdb_lstm": (IMDB, 40),
+    "imdb_lstm_glove6b": (IMDB, 40),
     "bank_marketing_mlp": ({"dataset": {"num_val": 100}, "recipe": {"epochs": 3}}, 221),
     "online_shoppers_mlp": ({"dataset": {"num_val": 100}, "recipe": {"epochs": 3}}, 221),
 }
