@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install reproduce test test-slurm smoke lint format schemas lock clean
+.PHONY: install reproduce test test-slurm smoke lint docs format schemas lock clean
 
 install: .venv/.installed
 
@@ -39,6 +39,10 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+# The documentation site, in docs/build; warnings are errors.
+docs: install
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/build
 
 format: install
 	$(BIN)/ruff check --fix .

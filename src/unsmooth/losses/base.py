@@ -131,7 +131,7 @@ class ClassificationLoss(nn.Module):
         r"""Return the loss at every position, (N, \*); what it says at ignored positions is not used."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of `logits` (N, K, *) against `targets`, in single precision under autocast too."""
+        r"""Return the loss of `logits` (N, K, \*) against `targets`, in single precision under autocast too."""
         with torch.autocast(logits.device.type, enabled=False):
             return self.reduced(Batch(logits, targets, self.ignore_index))
 

@@ -50,7 +50,7 @@ class Distillation(ClassificationLoss):
         self.temperature = temperature
 
     def forward(self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
-        """Return the loss of `logits` (N, K, *) against `targets` and `teacher_logits` (N, K, *)."""
+        r"""Return the loss of `logits` (N, K, \*) against `targets` and `teacher_logits` (N, K, \*)."""
         if teacher_logits is None:
             raise ValueError("distillation needs teacher_logits, the logits of a teacher for the same inputs")
         with torch.autocast(logits.device.type, enabled=False):

@@ -84,7 +84,7 @@ def reliability_curve(
 
 
 def ece(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None) -> float:
-    """Expected calibration error: sum_b (n_b / n) |mean confidence_b - accuracy_b| over equal-width bins.
+    """Expected calibration error: `sum_b (n_b / n) |mean confidence_b - accuracy_b|` over equal-width bins.
 
     Args:
         confidence: (N,) probability of the predicted class, in [0, 1].
@@ -109,7 +109,7 @@ def ece(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weig
 
 
 def mce(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None) -> float:
-    """Maximum calibration error: max_b |mean confidence_b - accuracy_b| over the bins that hold samples.
+    """Maximum calibration error: `max_b |mean confidence_b - accuracy_b|` over the bins that hold samples.
 
     Arguments and errors raised as `ece`.
 
@@ -129,7 +129,7 @@ def mce(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weig
 def average_calibration_error(
     confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Mean gap, (1 / B+) sum_b |mean confidence_b - accuracy_b|, over the B+ bins that hold samples.
+    """Mean gap, `(1 / B+) sum_b |mean confidence_b - accuracy_b|`, over the B+ bins that hold samples.
 
     Each bin counts once, however few samples it holds. Arguments and errors raised as `ece`.
 
@@ -184,7 +184,7 @@ def rms_calibration_error(
 def adaptive_ece(
     confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Calibration error over bins of equal numbers of samples, cut by rank: (1/n) sum_b |sum_b confidence - correct|.
+    """Calibration error over bins of equal counts, cut by rank: `(1/n) sum_b |sum_b confidence - correct|`.
 
     The first n mod B bins hold one sample more (all hold total / B with fractional weights). A tie that a cut crosses
     lends each side its mean error, so the value does not depend on sample order.
@@ -227,7 +227,8 @@ def classwise_ece(
 ) -> float:
     """Calibration error of each class's probability against "is this class", averaged over all K classes.
 
-    (1/K) sum_k sum_b (n_bk / n) |mean p_k in bin b - frequency of class k in bin b|, n_bk the samples with p_k in b.
+    `(1/K) sum_k sum_b (n_bk / n) |mean p_k in bin b - frequency of class k in bin b|`
+    with n_bk the samples with p_k in b.
 
     Args:
         probs: (N, K) probabilities in [0, 1].
@@ -263,7 +264,7 @@ def binary_ece(
 ) -> float:
     """Calibration error of the probability of the positive class against 0/1 targets, without taking the top label.
 
-    sum_b (n_b / n) |mean p_b - frequency of class 1 in bin b|.
+    `sum_b (n_b / n) |mean p_b - frequency of class 1 in bin b|`.
 
     Args:
         probs: (N,) probability of class 1, in [0, 1].

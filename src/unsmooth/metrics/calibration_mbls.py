@@ -12,7 +12,7 @@ from unsmooth.metrics.inputs import Array, as_targets, warn_undefined
 
 
 def ece_mbls(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15) -> float:
-    """`ece`, sum_b (n_b / n) |mean confidence_b - accuracy_b|, as MbLS computes it.
+    """`ece`, `sum_b (n_b / n) |mean confidence_b - accuracy_b|`, as MbLS computes it.
 
     Edges are float32, and a confidence of exactly 0 falls in no bin. Arguments and errors raised as `ece`.
 
@@ -33,7 +33,7 @@ def ece_mbls(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15) -> flo
 
 
 def adaptive_ece_mbls(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15) -> float:
-    """`adaptive_ece`, sum_b (n_b / n) |mean confidence_b - accuracy_b|, as MbLS computes it, defects included.
+    """`adaptive_ece`, `sum_b (n_b / n) |mean confidence_b - accuracy_b|`, as MbLS computes it, defects included.
 
     Edges interpolate the sorted confidences at ranks j N / B; bins are (lo, hi], so the samples of lowest confidence
     are never counted, and when all confidences are equal the value is 0. Arguments and errors raised as `ece`.
@@ -58,7 +58,7 @@ def adaptive_ece_mbls(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 1
 def classwise_ece_mbls(probs: ArrayLike, targets: ArrayLike, *, bins: int = 15) -> float:
     """`classwise_ece` as MbLS computes it: the mean over the classes 0, 1, ... up to the largest target only.
 
-    (1/K') sum_(k < K') sum_b (n_bk / n) |mean p_k in bin b - frequency of class k in bin b|, K' = max target + 1.
+    `(1/K') sum_(k < K') sum_b (n_bk / n) |mean p_k in bin b - frequency of class k in bin b|` with K' = max target + 1.
     Arguments and errors raised as `classwise_ece`.
 
     Returns:
