@@ -109,11 +109,15 @@ def hold_folder():
 SETTINGS, EXPERIMENTS, SELECTED = load_all()
 DATASETS = {found.dataset_id: found.dataset for found in EXPERIMENTS.values() if found.has_models}
 COMPARED = {name: told for name, found in EXPERIMENTS.items() if (told := found.compared)}
-SCORECARD = (
-    ["results/tables/scorecard.md", "results/figures/scorecard.png"]
-    if any(entry["published"] for entry in COMPARED.values())
-    else []
-)
+PUBLISHED = [name for name, entry in COMPARED.items() if entry["published"]]
+SCORECARD = [
+    *(["results/tables/published_experiments.md"] if PUBLISHED else []),
+    *(["results/tables/scorecard.md", "results/figures/scorecard.png"] if set(PUBLISHED) & set(SELECTED) else []),
+]
+SCORECARD_SUMMARIES = [f"results/tables/{name}/summary.csv" for name in SELECTED if name in COMPARED]
+SCORECARD_COSTS = [
+    f"results/tables/{name}/cost.csv" for name in SELECTED if name in COMPARED and EXPERIMENTS[name].trained
+]
 DENSE = [name for name, found in EXPERIMENTS.items() if found.dense]
 CELLS = {cell.folder: cell for name, found in EXPERIMENTS.items() for cell in found.cells(name)}
 

@@ -47,9 +47,34 @@ rule merge_summaries:
         "../workflow/scripts/merge_summaries.py"
 
 
+rule list_published:
+    output:
+        csv="results/tables/published_experiments.csv",
+        md=report(
+            "results/tables/published_experiments.md",
+            caption="../workflow/report/published_experiments.rst",
+            category="all experiments",
+            labels={"what": "experiments with published numbers", "kind": "table"},
+        ),
+        tex="results/tables/published_experiments.tex",
+    log:
+        "results/logs/list_published/published_experiments.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        experiments=canonical_json(COMPARED),
+        code=code_of("list_published"),
+    message:
+        "list_published"
+    script:
+        "../workflow/scripts/list_published.py"
+
+
 rule write_scorecard:
     input:
-        [f"results/tables/{name}/summary.csv" for name in SELECTED if name in COMPARED],
+        summaries=SCORECARD_SUMMARIES,
+        costs=SCORECARD_COSTS,
     output:
         csv="results/tables/scorecard.csv",
         md=report(
@@ -59,14 +84,6 @@ rule write_scorecard:
             labels={"what": "scorecard against published numbers", "kind": "table"},
         ),
         tex="results/tables/scorecard.tex",
-        pdf="results/figures/scorecard.pdf",
-        png=report(
-            "results/figures/scorecard.png",
-            caption="../workflow/report/scorecard.rst",
-            category="all experiments",
-            labels={"what": "scorecard against published numbers", "kind": "figure"},
-        ),
-        drawn="results/figures/scorecard.csv",
     log:
         "results/logs/write_scorecard/scorecard.log",
     localrule: True
@@ -74,12 +91,37 @@ rule write_scorecard:
         "../envs/report.yaml"
     params:
         experiments=canonical_json(COMPARED),
-        settings=settings_of("figures.width"),
         code=code_of("write_scorecard"),
     message:
         "write_scorecard"
     script:
         "../workflow/scripts/write_scorecard.py"
+
+
+rule draw_scorecard:
+    input:
+        "results/tables/scorecard.csv",
+    output:
+        pdf="results/figures/scorecard.pdf",
+        png=report(
+            "results/figures/scorecard.png",
+            caption="../workflow/report/scorecard.rst",
+            category="all experiments",
+            labels={"what": "scorecard against published numbers", "kind": "figure"},
+        ),
+        csv="results/figures/scorecard.csv",
+    log:
+        "results/logs/draw_scorecard/scorecard.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        settings=settings_of("figures.width"),
+        code=code_of("draw_scorecard"),
+    message:
+        "draw_scorecard"
+    script:
+        "../workflow/scripts/draw_scorecard.py"
 
 
 rule write_main:
@@ -535,7 +577,8 @@ rule explore:
 rule write_report:
     input:
         contents=[f"results/report/{name}.json" for name in SELECTED],
-        summaries=[f"results/tables/{name}/summary.csv" for name in SELECTED if name in COMPARED],
+        summaries=SCORECARD_SUMMARIES,
+        costs=SCORECARD_COSTS,
     output:
         REPORT,
     log:

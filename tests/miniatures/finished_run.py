@@ -61,6 +61,13 @@ def _write_cell(folder: Path, experiment: str, architecture: str, loss: str, alp
         Evaluation(bootstrap_replicates=100, curve_points=20),
         *(folder / name for name in ("metrics.csv", "bootstrap.parquet", "curves.parquet", "reliability.parquet")),
     )
-    run = {"device": "cpu", "epochs": 3, "parameters": 100, "wall_time_s": 1.5, "images_per_s": 200.0}
+    run = {
+        "device": "cpu",
+        "precision": "fp32",
+        "epochs": 3,
+        "parameters": 100,
+        "wall_time_s": 1.5,
+        "images_per_s": 200.0,
+    }
     run |= {"peak_memory_mb": 50.0, "peak_device_memory_mb": None}
     (folder / "run.json").write_text(json.dumps(run))

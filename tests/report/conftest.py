@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compared = {name: {"as_released": False, **entry} for name, entry in COMPARED.items()}
         descriptions = {name: f"The {name} one." for name in EXPERIMENTS}
         summaries = [Path("results/tables/first/summary.csv")]
-        write_report(contents, summaries, descriptions, compared, Path("results/report/index.html"))
+        write_report(contents, summaries, [], descriptions, compared, Path("results/report/index.html"))
     finally:
         os.chdir(before)
     return folder

@@ -9,24 +9,33 @@ import pytest
 from unsmooth.config.kinds import Published
 from unsmooth.figures import save_figure, scorecard_figure
 from unsmooth.figures.scorecard import BLOCKS
-from unsmooth.tables import SUMMARY, scorecard, scorecard_table, write_table
+from unsmooth.tables import SUMMARY, published_table, scorecard, scorecard_table, write_table
 from unsmooth.tables.scorecard import METRICS
 
 PUBLISHED = {"loss": "ls", "alpha": 0.2, "score": "msp", "error": 10.0, "aurc": 2.0, "source": "a paper"}
 DEVIATION = {"what": "Three seeds.", "why": "One was published.", "switchable": False}
 SWITCHABLE = {"what": "Clean statistics.", "why": "Test rows leaked.", "switchable": True}
 EXPERIMENTS = {
-    "cifar": {"published": [PUBLISHED], "deviations": [DEVIATION, SWITCHABLE], "as_released": False},
+    "cifar": {
+        "published": [PUBLISHED],
+        "deviations": [DEVIATION, SWITCHABLE],
+        "as_released": False,
+        "precision": "fp16",
+        "data": ["cifar10"],
+    },
     "unpublished": {"published": [], "deviations": [DEVIATION], "as_released": False},
 }
 
 
-def summary(error, std=0.001, seeds=3, **changes):
+def summary(error, std=0.001, seeds=3, sampling=0.0, **changes):
     row = {"experiment": "cifar", "architecture": "resnet", "loss": "ls", "alpha": 0.2, "score": "msp"}
-    row |= {"std": std, "low": 0.0, "high": 1.0, "seeds": seeds} | changes
-    return pd.DataFrame(
-        [row | {"metric": "error", "mean": error}, row | {"metric": "aurc_paper", "mean": error / 5}], columns=SUMMARY
-    )
+    row |= {"std": std, "seeds": seeds} | changes
+    means = {"error": error, "aurc_paper": error / 5}
+    rows = [
+        row | {"metric": metric, "mean": mean, "low": mean - sampling, "high": mean + sampling}
+        for metric, mean in means.items()
+    ]
+    return pd.DataFrame(rows, columns=SUMMARY)
 
 
 def error_row(frame):
@@ -45,6 +54,13 @@ def test_noise_is_the_prediction_interval_of_one_more_run():
 @pytest.mark.parametrize("error", [0.1056, 0.0944])
 def test_a_number_beyond_the_interval_is_outside(error):
     assert error_row(scorecard(EXPERIMENTS, summary(error)))["verdict"] == "outside noise"
+
+
+def test_noise_counts_the_sampling_of_both_test_sets():
+    row = error_row(scorecard(EXPERIMENTS, summary(0.104, sampling=0.003)))
+
+    training = 4.302653 * 0.001 * math.sqrt(4 / 3)
+    assert row["noise"] == pytest.approx(math.sqrt(training**2 + 2 * 0.003**2) + 0.0005, rel=1e-6)
 
 
 def test_the_interval_holds_95_percent_of_further_runs():
@@ -143,9 +159,27 @@ def test_figure_draws_the_differences_and_says_what_was_not_run(tmp_path):
     assert (tmp_path / "scorecard.pdf").stat().st_size > 0
 
 
-def test_figure_of_nothing_run_says_so():
+def test_figure_of_nothing_run_is_refused():
     data = scorecard(EXPERIMENTS, pd.DataFrame(columns=SUMMARY))
-    figure, drawn = scorecard_figure(data)
 
-    assert "No experiment with published numbers" in figure.axes[0].texts[0].get_text()
-    assert len(drawn) == len(data) > 0
+    with pytest.raises(ValueError, match="no experiment with published numbers was run"):
+        scorecard_figure(data)
+
+
+def test_another_precision_than_the_recipe_s_is_told_by_itself():
+    costs = pd.DataFrame({"experiment": ["cifar", "cifar", "other"], "precision": ["bf16", "bf16", "fp32"]})
+    told = "cifar: Precision bf16 instead of fp16. Half precision (fp16) needs a GPU."
+
+    assert scorecard_table(EXPERIMENTS, summary(0.104), costs).notes.count(told) == 1
+    as_asked = scorecard_table(EXPERIMENTS, summary(0.104), costs.assign(precision="fp16"))
+    assert not [note for note in as_asked.notes if "Precision" in note]
+
+
+def test_every_published_experiment_is_listed_with_its_data_and_command():
+    behind_login = EXPERIMENTS["cifar"] | {"data": ["imagenet"]}
+    table = published_table({**EXPERIMENTS, "photographs": behind_login})
+
+    assert table.display["Experiment"].tolist() == ["cifar", "photographs"]
+    assert table.display["Published numbers"].tolist() == ["2", "2"]
+    assert table.display["Data"].tolist() == ["cifar10 (downloaded)", "imagenet (behind a login)"]
+    assert table.display["Command"].tolist() == ["snakemake --cores all cifar", "snakemake --cores all photographs"]

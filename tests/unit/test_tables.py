@@ -300,7 +300,8 @@ def test_metrics_of_the_calibration_table_stay_out_of_the_main_table():
 
 
 def test_cost_table_adds_times_and_takes_the_largest_memory():
-    run = {**PLACE, "loss": "ls", "alpha": 0.1, "device": "cpu", "epochs": 40, "parameters": 78126}
+    run = {**PLACE, "loss": "ls", "alpha": 0.1, "device": "cpu", "precision": "bf16", "epochs": 40}
+    run["parameters"] = 78126
     runs = pd.DataFrame(
         [
             {**run, "seed": 1, "wall_time_s": 30.0, "images_per_s": 8000.4, "peak_memory_mb": 500.0},
@@ -312,6 +313,7 @@ def test_cost_table_adds_times_and_takes_the_largest_memory():
 
     assert table.display["Seed"].tolist() == ["0", "1", ""]
     assert table.display["Loss"].tolist() == ["LS 0.1", "LS 0.1", ""]
+    assert table.display["Precision"].tolist() == ["bf16", "bf16", ""]
     assert table.display["Time (s)"].tolist() == ["31.5", "30.0", "61.5"]
     assert table.display["Images/s"].tolist() == ["7,000", "8,000", ""]
     assert table.display["Peak device memory (MB)"].tolist() == ["–", "–", "–"]

@@ -1,29 +1,31 @@
 """Write the report page of a run."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from unsmooth.page.content import scorecard_contents
 from unsmooth.page.page import page, write_page
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import SUMMARY
+from unsmooth.tables.collection import read_costs, read_summaries
 
 
 def write_report(
-    contents: list[Path], summaries: list[Path], descriptions: dict[str, str], compared: dict, output: Path
+    contents: list[Path],
+    summaries: Sequence[str | Path],
+    costs: Sequence[str | Path],
+    descriptions: dict[str, str],
+    compared: dict,
+    output: Path,
 ) -> None:
     """Write one page of all experiments, with the scorecard of those that have a counterpart in print."""
     groups = [group for path in contents for group in json.loads(path.read_text(encoding="utf-8"))]
-    found = [pd.read_csv(path) for path in summaries]
-    summary = pd.concat(found) if found else pd.DataFrame(columns=SUMMARY)
     text = page(
         [{**group, "description": descriptions[group["experiment"]]} for group in groups],
         title="What label smoothing does to selective classification",
         lead="Every model of this run: how its error rate falls when it may reject what it trusts least, before and "
         "after normalising the logits. Intervals are 95 % bootstrap intervals over the test samples.",
-        tables=scorecard_contents(compared, summary) if compared else [],
+        tables=scorecard_contents(compared, read_summaries(summaries), read_costs(costs)) if compared else [],
         tables_heading="Scorecard against published numbers",
     )
     write_page(text, output)
@@ -33,7 +35,8 @@ if __name__ == "__main__":
     with job(snakemake, __file__):
         write_report(
             [Path(path) for path in snakemake.input.contents],
-            [Path(path) for path in snakemake.input.summaries],
+            snakemake.input.summaries,
+            snakemake.input.costs,
             json.loads(snakemake.params.descriptions),
             json.loads(snakemake.params.compared),
             Path(snakemake.output[0]),

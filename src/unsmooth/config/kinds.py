@@ -151,6 +151,7 @@ class ModelExperiment(Grid):
                 for entry in self.deviations
             ],
             "as_released": self.as_released,
+            "data": list(self.dataset.sources),
         }
 
     @property
@@ -241,6 +242,11 @@ class Experiment(ModelExperiment):
                 f"{self.dataset.inputs}"
             )
         return self
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """Return what the scorecard tells of it, with the precision that the recipe asks for."""
+        return {**told, "precision": self.recipe.precision} if (told := super().compared) else {}
 
     def training(self, cell: "Cell") -> dict[str, Any]:
         """Return everything that decides the weights of a cell, as plain data; that of its teacher is `teacher`."""

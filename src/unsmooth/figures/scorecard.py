@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
-from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, explanation, legend_below, new_figure, styled
+from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, new_figure, styled
 from unsmooth.tables.labels import BASELINE_SCORE, loss_label, metric_style, require_columns, score_label
 from unsmooth.tables.scorecard import OUTSIDE, SCORECARD, published_text
 
@@ -18,7 +18,6 @@ BLOCKS = (  # metrics that are published together
     ("accuracy", "mean_iou", "ece", "ece_mbls", "adaptive_ece_mbls"),
     ("nll", "classwise_ece_mbls"),
 )
-NOTHING_RUN = "No experiment with published numbers was part of this run; the table lists them."
 AGREES_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "o", "markersize": 4}
 DIFFERS_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "s", "markersize": 4}
 FROM_EDGE: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
@@ -40,12 +39,12 @@ def scorecard_figure(scorecard: DataFrame, *, width: float = 7.0) -> tuple[Figur
         The figure, in percent (nll in nats), and its data: rows of `scorecard`, fractions.
 
     Raises:
-        ValueError: on missing columns or no rows.
+        ValueError: on missing columns, no rows, or nothing that was run.
     """
     require_columns(scorecard, SCORECARD, "scorecard")
     started = scorecard.loc[scorecard["seeds"] > 0, "experiment"].unique()
     if len(started) == 0:
-        return explanation("Published numbers and ours", NOTHING_RUN, width), scorecard
+        raise ValueError("no experiment with published numbers was run: there is nothing to compare")
     scorecard = scorecard[scorecard["experiment"].isin(started)]
     blocks = [
         (metrics, scorecard.loc[scorecard["metric"].isin(metrics), MODEL].drop_duplicates(ignore_index=True))
@@ -70,7 +69,7 @@ def scorecard_figure(scorecard: DataFrame, *, width: float = 7.0) -> tuple[Figur
             "here, within noise or one seed": AGREES_STYLE,
             "here, outside noise": DIFFERS_STYLE,
         },
-        title="difference: here minus published; bars: where 95 % of single further runs are expected",
+        title="difference: here minus published; bars: 95 % prediction interval of one new run",
     )
     return figure, scorecard
 

@@ -29,12 +29,15 @@ def plain_table(table: Table) -> Content:
     }
 
 
-def scorecard_contents(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> list[Content]:
+def scorecard_contents(
+    experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame, costs: DataFrame | None = None
+) -> list[Content]:
     """What was run beside what is published, and, folded, what was not run.
 
     Args:
         experiments: as for `tables.scorecard_table`.
         summary: of those among them that were run; may be empty.
+        costs: as for `tables.scorecard_table`.
 
     Returns:
         A table without rows where nothing was run; the second one only where something was not. Each is as from
@@ -42,7 +45,9 @@ def scorecard_contents(experiments: Mapping[str, Mapping[str, Any]], summary: Da
     """
     started = set(summary["experiment"])
     ran, rest = (
-        scorecard_table({name: entry for name, entry in experiments.items() if (name in started) is kept}, summary)
+        scorecard_table(
+            {name: entry for name, entry in experiments.items() if (name in started) is kept}, summary, costs
+        )
         for kept in (True, False)
     )
     missing = ran.display.isin([NOT_RUN]).any(axis=1)

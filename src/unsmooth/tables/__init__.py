@@ -13,7 +13,7 @@ from unsmooth.tables.layouts import (
     segmentation_table,
     short_table,
 )
-from unsmooth.tables.scorecard import SCORECARD, scorecard, scorecard_table
+from unsmooth.tables.scorecard import SCORECARD, published_table, scorecard, scorecard_table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
 from unsmooth.tables.writing import write_table
 from unsmooth.tables.zoo import zoo_gains, zoo_table
@@ -30,6 +30,7 @@ __all__ = [
     "findings",
     "main_table",
     "paired_differences",
+    "published_table",
     "scorecard",
     "scorecard_table",
     "scores_table",

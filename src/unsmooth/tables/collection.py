@@ -11,8 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unsmooth.logits.logits_file import read_logits
+from unsmooth.tables.summary import SUMMARY
 
-__all__ = ["CELL_KEYS", "CellLogits", "read_cell_logits", "read_cells", "read_fallbacks"]
+__all__ = [
+    "CELL_KEYS",
+    "CellLogits",
+    "read_cell_logits",
+    "read_cells",
+    "read_costs",
+    "read_fallbacks",
+    "read_summaries",
+]
 
 CELL_KEYS = ["experiment", "architecture", "loss", "alpha", "seed"]
 
@@ -85,6 +94,21 @@ def read_fallbacks(fitted: Sequence[str | PathLike[str]], cells: Sequence[Mappin
         for score, found in json.loads(Path(path).read_text(encoding="utf-8")).items()
     ]
     return pd.DataFrame(rows)
+
+
+def read_summaries(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
+    """Read summary.csv of several experiments; without any, a frame without rows."""
+    return _stacked(paths, SUMMARY)
+
+
+def read_costs(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
+    """Read the cells of cost.csv of several experiments, not its totals; without any, a frame without rows."""
+    costs = _stacked(paths, [*CELL_KEYS, "device", "precision", "wall_time_s"])
+    return costs[costs["experiment"] != "total"]
+
+
+def _stacked(paths: Sequence[str | PathLike[str]], columns: list[str]) -> pd.DataFrame:
+    return pd.concat([pd.read_csv(path) for path in paths]) if paths else pd.DataFrame(columns=columns)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -193,8 +193,8 @@ def cost_table(runs: DataFrame) -> Table:
     """What each cell cost to train, and the total.
 
     Args:
-        runs: one row a cell: experiment, architecture, loss, alpha, seed, device, epochs, parameters, wall_time_s,
-            images_per_s, peak_memory_mb, peak_device_memory_mb (nan on a CPU).
+        runs: one row a cell: experiment, architecture, loss, alpha, seed, device, precision that it trained in, epochs,
+            parameters, wall_time_s, images_per_s, peak_memory_mb, peak_device_memory_mb (nan on a CPU).
 
     Returns:
         `data` has a row a cell and a last row "total": time summed, peak memory the largest of any cell.
@@ -202,8 +202,9 @@ def cost_table(runs: DataFrame) -> Table:
     Raises:
         ValueError: on missing columns or no rows.
     """
-    require_columns(runs, [*CELL, "device", *COSTS], "runs")
-    rows = in_order(runs[[*CELL, "device", *COSTS]])
+    columns = [*CELL, "device", "precision", *COSTS]
+    require_columns(runs, columns, "runs")
+    rows = in_order(runs[columns])
     total: dict[str, Any] = {"experiment": "total", "wall_time_s": rows["wall_time_s"].sum()}
     total |= {column: rows[column].max() for column in ("peak_memory_mb", "peak_device_memory_mb")}
     labels = DataFrame(
@@ -213,6 +214,7 @@ def cost_table(runs: DataFrame) -> Table:
             "Loss": [loss_label(loss, alpha) for loss, alpha in zip(rows["loss"], rows["alpha"], strict=True)],
             "Seed": rows["seed"].astype(str),
             "Device": rows["device"],
+            "Precision": rows["precision"],
         }
     )
     last = {"Experiment": "total"}

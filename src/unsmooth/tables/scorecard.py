@@ -7,6 +7,7 @@ import numpy as np
 from pandas import DataFrame, Series
 from scipy.special import stdtrit  # scipy.stats takes half a second to start
 
+from unsmooth.data.sources import SOURCES
 from unsmooth.tables.labels import DASH, in_order, loss_label, metric_style, require_columns, score_label
 from unsmooth.tables.layouts import Table, plus_minus
 from unsmooth.tables.summary import SUMMARY
@@ -28,20 +29,23 @@ METRICS = {
     "mean_iou": ("mean_iou", 2),
 }
 WITHIN, OUTSIDE, ONE_SEED, NOT_RUN = "within noise", "outside noise", "one seed", "not run"
-_NOISE = (
-    "Within noise: the published number lies where 95 % of single further runs are expected, "
-    "mean ± t · std · √(1 + 1/seeds), and half of its last digit. Published numbers are of the samples that "
-    "their source names; here some of these fit scores, and the others are measured."
+NOISE = (
+    "Within noise: the published number lies in the 95 % prediction interval of one new run on new test samples, "
+    "mean ± √((t · std)² (1 + 1/seeds) + 2 h²), widened by half of its last digit; t is Student's quantile with "
+    "seeds - 1 degrees of freedom, std the standard deviation over seeds, h half of the 95 % bootstrap interval over "
+    "test samples, counted for ours and for theirs. The rule is wide where both measure the same samples."
 )
+_CPU_PRECISION = "Half precision (fp16) needs a GPU"
 
 
 def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> DataFrame:
     r"""Compare every published number with the mean over seeds of this run.
 
-    A published number is one training. It lies within the noise of ours where it lies in the 95 % prediction interval
-    of one more run, :math:`m \pm t_{0.975,\,S-1}\, s \sqrt{1 + 1/S}`, with mean :math:`m` and sample standard deviation
-    :math:`s` over :math:`S` seeds (Student's t; runs taken as normal), widened by half of its last digit. One seed has
-    no spread and no verdict. That the samples are others (its source names them) is not part of the noise.
+    A published number is one training, measured on one test set. It lies within the noise of ours where it lies in the
+    95 % prediction interval of one new run on new test samples,
+    :math:`m \pm \sqrt{t_{0.975,\,S-1}^2\, s^2 (1 + 1/S) + 2 h^2}`, with mean :math:`m` and sample standard deviation
+    :math:`s` over :math:`S` seeds (Student's t; runs taken as normal) and half-width :math:`h` of the 95 % bootstrap
+    interval of the mean over test samples, widened by half of its last digit. One seed has no spread and no verdict.
 
     Args:
         experiments: name to `published`, a list of loss, alpha, score, source, and any of `METRICS` (in the
@@ -75,13 +79,16 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     return DataFrame(records, columns=SCORECARD)
 
 
-def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> Table:
+def scorecard_table(
+    experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame, costs: DataFrame | None = None
+) -> Table:
     """The scorecard with one row a published number, and below it what was done differently from the released code.
 
     Args:
         experiments: as for `scorecard`; also `deviations` (what, why, whether `as_released` can switch it back) and
-            `as_released`, whether it did.
+            `as_released`, whether it did; and the `precision` of the recipe.
         summary: as for `scorecard`.
+        costs: `data` of `cost_table`; a precision other than that of the recipe is told below the table.
 
     Returns:
         `data` is the scorecard, fractions; `display` has the units of print, and a row for
@@ -112,13 +119,13 @@ def scorecard_table(experiments: Mapping[str, Mapping[str, Any]], summary: DataF
                 }
             )
     display = DataFrame(texts).fillna("")
-    noise = (_NOISE,) if data["seeds"].gt(0).any() else ()
+    noise = (NOISE,) if data["seeds"].gt(0).any() else ()
     return Table(
         "Published numbers and this run's (mean ± std over seeds, their number); AURC in the convention of its paper.",
         data,
         display,
         4,
-        (*noise, *_deviations(experiments)),
+        (*noise, *deviations(experiments, costs)),
     )
 
 
@@ -135,7 +142,11 @@ def _rows(summary: DataFrame, keys: Mapping[str, object]) -> list[Series]:
 
 def _compared(published: float, rounding: float, row: Series) -> dict[str, Any]:
     seeds, difference = int(row["seeds"]), row["mean"] - published
-    noise = stdtrit(seeds - 1, 0.975) * row["std"] * np.sqrt(1 + 1 / seeds) + rounding if seeds > 1 else np.nan
+    noise = np.nan
+    if seeds > 1:
+        training = stdtrit(seeds - 1, 0.975) * row["std"] * np.sqrt(1 + 1 / seeds)
+        sampling = (row["high"] - row["low"]) / 2
+        noise = np.sqrt(training**2 + 2 * sampling**2) + rounding
     verdict = ONE_SEED if seeds == 1 else WITHIN if abs(difference) <= noise else OUTSIDE
     kept = {name: row[name] for name in ("architecture", "mean", "std")}
     return kept | {"seeds": seeds, "difference": difference, "noise": noise, "verdict": verdict}
@@ -149,7 +160,8 @@ def _measured(row: Series) -> str:
     return f"{plus_minus(style.scale * row['mean'], spread, style.decimals)} ({row['seeds']})"
 
 
-def _deviations(experiments: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def deviations(experiments: Mapping[str, Mapping[str, Any]], costs: DataFrame | None = None) -> list[str]:
+    """Sentences on what was done differently from the released code; arguments as for `scorecard_table`."""
     lines = []
     for experiment, entry in experiments.items():
         for deviation in entry["deviations"]:
@@ -157,4 +169,44 @@ def _deviations(experiments: Mapping[str, Mapping[str, Any]]) -> list[str]:
             what = "As released" if switched else deviation["what"].rstrip(".")
             can = " (as_released: true switches it back)" if deviation["switchable"] and not switched else ""
             lines.append(f"{experiment}: {what}{can}. {deviation['why']}")
+        if costs is not None:
+            trained = costs.loc[costs["experiment"] == experiment, "precision"].unique()
+            lines += [
+                f"{experiment}: Precision {precision} instead of {entry['precision']}. {_CPU_PRECISION}."
+                for precision in trained
+                if precision != entry["precision"]
+            ]
     return lines
+
+
+def published_table(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
+    """How each experiment with published numbers can be run.
+
+    Args:
+        experiments: as for `scorecard`; also `data`, the sources of its dataset.
+
+    Returns:
+        One row an experiment.
+    """
+    rows = [
+        {
+            "Experiment": name,
+            "Published numbers": str(sum(len(result.keys() & METRICS.keys()) for result in entry["published"])),
+            "Data": ", ".join(map(_data, entry["data"])),
+            "Command": f"snakemake --cores all {name}",
+        }
+        for name, entry in experiments.items()
+        if entry["published"]
+    ]
+    return Table(
+        "Experiments with published numbers, the data that each needs and how to run it. The key downloads of "
+        "config.yaml names folders that hold the data already.",
+        DataFrame(rows),
+        DataFrame(rows),
+        1,
+        (),
+    )
+
+
+def _data(source: str) -> str:
+    return f"{source} ({'downloaded' if SOURCES[source].terms is None else 'behind a login'})"

@@ -1,0 +1,13 @@
+"""List the experiments with published numbers, and how each can be run."""
+
+import json
+from pathlib import Path
+
+from unsmooth.runtime.jobs import job
+from unsmooth.tables import published_table, write_table
+
+if __name__ == "__main__":
+    with job(snakemake, __file__):
+        write_table(
+            published_table(json.loads(snakemake.params.experiments)), Path(snakemake.output.csv).with_suffix("")
+        )
