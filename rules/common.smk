@@ -17,8 +17,9 @@ from unsmooth.config.errors import ConfigError
 from unsmooth.config.loading import experiment_path, load_experiment, parse_config
 from unsmooth.page import ASSETS
 from unsmooth.atomic_files import sha256_of
-from unsmooth.runtime.provenance import canonical_json, code_hash
-from unsmooth.config.specs import module_file
+from unsmooth.runtime.code import code_hash
+from unsmooth.runtime.provenance import canonical_json
+from unsmooth.runtime.targets import training_targets
 
 REPOSITORY = Path(workflow.basedir)
 CELL = "results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
@@ -270,15 +271,14 @@ def page_hash():
 
 @cache
 def code_of(script, *targets):
-    """The content hash of a script, of the modules of `targets` ("module:name") and of all that they import.
-
-    Comments and docstrings do not count.
-    """
-    return code_hash(REPOSITORY / "workflow" / "scripts" / f"{script}.py", *map(module_file, targets))
+    """The fingerprint of a script, of `targets` ("module:name") that it imports by name, and of all that they use."""
+    return code_hash(REPOSITORY / "workflow" / "scripts" / f"{script}.py", *targets)
 
 
-def architecture_target(cell):
-    return EXPERIMENTS[cell.experiment].architectures[cell.architecture].target
+def architecture_code(script, wildcards):
+    """The fingerprint of a script that runs the architecture of a cell."""
+    cell = cell_of(wildcards)
+    return code_of(script, EXPERIMENTS[cell.experiment].architectures[cell.architecture].target)
 
 
 def settings_of(*names):
@@ -345,6 +345,11 @@ def outputs_of(experiment):
     return [*drawn, *written, f"results/tables/{experiment}/findings.md"]
 
 
+def training_code(cell):
+    """The fingerprint of what trains a cell."""
+    return code_of("train", *training_targets(EXPERIMENTS[cell.experiment].training(cell)))
+
+
 def warn_of_stale_cells():
     """Name the trained cells whose code has changed since: training is never rerun for an edit, but never silently."""
     trained = {
@@ -354,7 +359,7 @@ def warn_of_stale_cells():
         for run in [Path(folder, "run.json")]
         if run.exists()
     }
-    stale = [folder for folder, code in trained.items() if code != code_of("train", architecture_target(CELLS[folder]))]
+    stale = [folder for folder, code in trained.items() if code != training_code(CELLS[folder])]
     if stale:
         logger.warning(
             "These cells are older than the training code; delete them, or use --forcerun train, to train them anew:\n"

@@ -17,7 +17,7 @@ rule dump_logits:
     params:
         architecture=architecture_of,
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
-        code=lambda wildcards: code_of("dump_logits", architecture_target(cell_of(wildcards))),
+        code=lambda wildcards: architecture_code("dump_logits", wildcards),
     message:
         "dump_logits {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:
@@ -34,7 +34,7 @@ use rule dump_logits as dump_pixels with:
         architecture=architecture_of,
         cell=lambda wildcards: canonical_json(vars(cell_of(wildcards))),
         pixels=lambda wildcards: pixels_of(wildcards, "per_scene", "seed"),
-        code=lambda wildcards: code_of("dump_logits", architecture_target(cell_of(wildcards))),
+        code=lambda wildcards: architecture_code("dump_logits", wildcards),
     message:
         "dump_pixels {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
 
@@ -61,7 +61,7 @@ rule stream_pixels:
         architecture=architecture_of,
         pixels=lambda wildcards: pixels_of(wildcards, "maps", "map_size"),
         settings=settings_of("evaluation.risk_at_coverage"),
-        code=lambda wildcards: code_of("stream_pixels", architecture_target(cell_of(wildcards))),
+        code=lambda wildcards: architecture_code("stream_pixels", wildcards),
     message:
         "stream_pixels {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:

@@ -42,7 +42,7 @@ rule import_weights:
     params:
         architecture=architecture_of,
         source=weights_of,
-        code=lambda wildcards: code_of("import_weights", architecture_target(cell_of(wildcards))),
+        code=lambda wildcards: architecture_code("import_weights", wildcards),
     message:
         "import_weights {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
     script:

@@ -20,14 +20,14 @@ def downloads(tmp_path):
 def test_incomplete_data_are_refused_unless_they_are_wanted(downloads, tmp_path):
     options = {"kind": "online_shoppers", "num_val": 100}
     with pytest.raises(DatasetError, match="online_shoppers has 400 samples, 12,330 were published"):
-        build_dataset(json.dumps(options), tmp_path / "whole", downloads)
+        build_dataset(options, tmp_path / "whole", downloads)
 
-    build_dataset(json.dumps(options | {"complete": False}), tmp_path / "part", downloads)
+    build_dataset(options | {"complete": False}, tmp_path / "part", downloads)
 
     assert json.loads((tmp_path / "part" / "manifest.json").read_text())["sizes"]["val"] == 100
 
 
 def test_embedded_data_need_no_downloads(tmp_path):
-    build_dataset(json.dumps({"kind": "gaussians", "num_train": 10, "num_val": 10, "num_test": 10}), tmp_path / "g", {})
+    build_dataset({"kind": "gaussians", "num_train": 10, "num_val": 10, "num_test": 10}, tmp_path / "g", {})
 
     assert (tmp_path / "g" / "data.safetensors").stat().st_size > 0

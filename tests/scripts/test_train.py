@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from train import train
 
 from unsmooth.config.kinds import Experiment
-from unsmooth.config.specs import module_file
 from unsmooth.data import glyphs
 from unsmooth.data.arrays import read_manifest
-from unsmooth.runtime.provenance import code_hash
+from unsmooth.runtime.code import code_hash
+from unsmooth.runtime.targets import training_targets
 from unsmooth.training.cell import CellJob
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train.py"
@@ -219,7 +219,7 @@ def test_script_records_the_code_by_which_the_workflow_finds_stale_cells(trainin
     train(short, dataset, tmp_path, tmp_path / "checkpoint.pt", threads=4, gpus=0)
 
     run = json.loads((tmp_path / "run.json").read_text())
-    assert run["code"] == code_hash(SCRIPT, module_file("unsmooth.models.cifar_resnet:CifarResNet"))
+    assert run["code"] == code_hash(SCRIPT, *training_targets(training))
     assert run["devices"] == 1
 
 

@@ -138,7 +138,7 @@ def test_comment_or_code_in_training_retrains_nothing_and_code_is_reported(works
 
 
 def test_metrics_code_reruns_what_uses_it_but_not_training(workspace):
-    workspace.edit("src/unsmooth/metrics/sums.py", "import numpy as np", "import numpy as np\n\n_CHANGED = 1")
+    workspace.edit("src/unsmooth/metrics/sums.py", "_SHIFT = 16", "_SHIFT = 17")
     used = chain(*CELLS, *GAUSSIAN_CELLS, first="score") | REDRAWN | gaussian(REDRAWN)
 
     assert workspace.planned() == {
@@ -147,7 +147,9 @@ def test_metrics_code_reruns_what_uses_it_but_not_training(workspace):
 
 
 def test_architecture_code_dumps_logits_again_and_warns_of_old_weights(workspace):
-    workspace.edit("src/unsmooth/models/mlp.py", "import torch\n", "import torch\n\nCHANGED = 1\n")
+    workspace.edit(
+        "src/unsmooth/models/mlp.py", "class Mlp(nn.Sequential):", "class Mlp(nn.Sequential):\n    changed = 1\n"
+    )
     printed = workspace.snakemake("--dry-run").stdout
 
     assert workspace.planned() == chain(*GAUSSIAN_CELLS, first="dump_logits") | gaussian(REDRAWN) - {
@@ -157,8 +159,32 @@ def test_architecture_code_dumps_logits_again_and_warns_of_old_weights(workspace
     assert "results/cells/tiny_glyphs" not in printed.split("Building DAG")[0]
 
 
+def test_code_of_the_runtime_decides_no_result(workspace):
+    workspace.edit("src/unsmooth/runtime/jobs.py", "yield\n", "yield\n        print('done')\n")
+    workspace.edit("src/unsmooth/atomic_files.py", "_sync(path.parent)", "_sync(path.parent.resolve())")
+
+    assert workspace.planned() == set()
+    assert "older than the training code" not in workspace.snakemake("--dry-run").stdout
+
+
+def test_new_definition_beside_those_in_use_reruns_nothing(workspace):
+    for module in ("losses/smoothing", "scores/logit_scores", "models/mlp", "data/gaussians", "metrics/selective"):
+        with (workspace.folder / f"src/unsmooth/{module}.py").open("a") as file:
+            file.write("\n\ndef new():\n    return 1\n")
+
+    assert workspace.planned() == set()
+    assert "older than the training code" not in workspace.snakemake("--dry-run").stdout
+
+
+def test_code_of_a_figure_redraws_that_figure_only(workspace):
+    workspace.edit("src/unsmooth/figures/calibration.py", "FEWEST = 20", "FEWEST = 21")
+    drawn = {f"draw_reliability {GLYPHS}/resnet8"}
+
+    assert workspace.planned() == drawn | gaussian(drawn)
+
+
 def test_comment_in_metrics_code_reruns_nothing(workspace):
-    workspace.edit("src/unsmooth/metrics/sums.py", "import numpy as np", "# a comment\nimport numpy as np")
+    workspace.edit("src/unsmooth/metrics/sums.py", "_SHIFT = 16", "# a comment\n_SHIFT = 16")
 
     assert workspace.planned() == set()
 

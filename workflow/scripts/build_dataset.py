@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -11,15 +12,16 @@ from unsmooth.config.specs import Dataset, resolve
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.download import source_root
 from unsmooth.runtime.jobs import job
+from unsmooth.runtime.targets import dataset_target
 
 
-def build_dataset(options: str, folder: Path, downloads: Mapping[str, Path]) -> None:
-    """Build the dataset described by JSON `options` into `folder`, which is named after it, from its `downloads`.
+def build_dataset(options: Mapping[str, Any], folder: Path, downloads: Mapping[str, Path]) -> None:
+    """Build the dataset described by `options` into `folder`, which is named after it, from its `downloads`.
 
     Raises:
         DatasetError: the downloads are damaged, or hold other data than were published.
     """
-    spec = TypeAdapter(Dataset).validate_python(json.loads(options))
+    spec = TypeAdapter(Dataset).validate_python(options)
     settings = spec.model_dump(exclude={"kind", "complete"})
     if spec.sources:
         settings["sources"] = {name: source_root(downloads[name].parent) for name in spec.sources}
@@ -35,10 +37,11 @@ def build_dataset(options: str, folder: Path, downloads: Mapping[str, Path]) -> 
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
+    options = json.loads(snakemake.params.dataset)
+    with job(snakemake, __file__, dataset_target(options)):
         torch.set_num_threads(snakemake.threads)
         build_dataset(
-            snakemake.params.dataset,
+            options,
             Path(snakemake.output.manifest).parent,
             {name: Path(path) for name, path in snakemake.input.items()},
         )

@@ -16,6 +16,7 @@ from unsmooth.models import own_preprocessing
 from unsmooth.runtime.gpus import leased_gpus
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.provenance import versions
+from unsmooth.runtime.targets import architecture_target
 
 
 def dump_logits(
@@ -61,13 +62,14 @@ def dump_logits(
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
+    architecture = json.loads(snakemake.params.architecture)
+    with job(snakemake, __file__, architecture_target(architecture)):
         torch.set_num_threads(snakemake.threads)
         # Scores rank small differences of logits: no ten-bit mantissas.
         torch.backends.cudnn.allow_tf32 = False
         with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
             dump_logits(
-                json.loads(snakemake.params.architecture),
+                architecture,
                 json.loads(snakemake.params.cell),
                 Path(snakemake.input.manifest).parent,
                 Path(snakemake.input.model),

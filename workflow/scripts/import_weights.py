@@ -12,6 +12,7 @@ from unsmooth.models.released import renamed
 from unsmooth.models.weights import load_weights, read_weights, write_weights
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.provenance import git_commit, versions
+from unsmooth.runtime.targets import architecture_target
 
 
 def import_weights(architecture: dict[str, Any], source: str, weights: Path, dataset: Path, cell: Path) -> None:
@@ -35,9 +36,10 @@ def import_weights(architecture: dict[str, Any], source: str, weights: Path, dat
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
+    architecture = json.loads(snakemake.params.architecture)
+    with job(snakemake, __file__, architecture_target(architecture)):
         import_weights(
-            json.loads(snakemake.params.architecture),
+            architecture,
             snakemake.params.source,
             Path(snakemake.input.weights),
             Path(snakemake.input.manifest).parent,

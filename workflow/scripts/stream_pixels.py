@@ -13,6 +13,7 @@ from unsmooth.data.loading import evaluation_batches
 from unsmooth.inference import inference_batch_size, load_model, scene_logits
 from unsmooth.runtime.gpus import leased_gpus
 from unsmooth.runtime.jobs import job
+from unsmooth.runtime.targets import architecture_target
 from unsmooth.scores import NLL_TEMPERATURE, read_fitted
 from unsmooth.segmentation import PixelMetrics, Scene, small_scene, write_scenes
 
@@ -60,14 +61,15 @@ def stream_pixels(
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
+    architecture = json.loads(snakemake.params.architecture)
+    with job(snakemake, __file__, architecture_target(architecture)):
         torch.set_num_threads(snakemake.threads)
         # Scores rank small differences of logits: no ten-bit mantissas.
         torch.backends.cudnn.allow_tf32 = False
         pixels = json.loads(snakemake.params.pixels)
         with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
             stream_pixels(
-                json.loads(snakemake.params.architecture),
+                architecture,
                 Path(snakemake.input.manifest).parent,
                 Path(snakemake.input.model),
                 Path(snakemake.input.fitted),

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 
-from unsmooth.config.specs import Architecture, Recipe, module_file
+from unsmooth.config.specs import Recipe
 from unsmooth.data.sources import WEIGHTS, data_root
+from unsmooth.runtime.code import code_hash
 from unsmooth.runtime.gpus import leased_gpus
 from unsmooth.runtime.jobs import job
-from unsmooth.runtime.provenance import code_hash
+from unsmooth.runtime.targets import training_targets
 from unsmooth.training.cell import CellJob, launch
 
 
@@ -34,7 +34,6 @@ def train(
     More devices than a batch has shards would have nothing to do. `threads` are shared between them: one each for the
     training, the others decode images. `teacher` are the weights of the model from which it is distilled.
     """
-    architecture = TypeAdapter(Architecture).validate_python(training["architecture"])
     shards = Recipe.model_validate(training["recipe"]).shards
     devices = max(1, min(shards, gpus))
     job = CellJob(
@@ -42,7 +41,7 @@ def train(
         dataset=str(dataset),
         cell=str(cell),
         checkpoint=str(checkpoint),
-        code=code_hash(__file__, module_file(architecture.target)),
+        code=code_hash(Path(__file__), *training_targets(training)),
         device="cuda" if gpus else "cpu",
         workers=max(0, threads // devices - 1),
         pretrained=None if pretrained is None else str(data_root(pretrained) / WEIGHTS),
@@ -53,12 +52,13 @@ def train(
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
+    training = json.loads(snakemake.params.training)
+    with job(snakemake, __file__, *training_targets(training)):
         began = time.perf_counter()
         pretrained = snakemake.input.get("pretrained")
         with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
             train(
-                json.loads(snakemake.params.training),
+                training,
                 Path(snakemake.input.manifest).parent,
                 Path(snakemake.output.model).parent,
                 Path(snakemake.params.checkpoint),

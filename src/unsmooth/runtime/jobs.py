@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from unsmooth.atomic_files import atomic_path, explained_write_errors, remove_leftovers
+from unsmooth.runtime.code import definitions
 from unsmooth.runtime.provenance import git_commit
-from unsmooth.runtime.records import checked_digests, code_texts, record_path, write_records
+from unsmooth.runtime.records import checked_digests, record_path, write_records
 
 __all__ = ["job", "job_log"]
 
@@ -23,17 +24,18 @@ STATUS = Path("/proc/self/status")
 
 
 @contextmanager
-def job(snakemake: Any, script: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
+def job(snakemake: Any, script: str, *targets: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
     """Run the block as one job of the workflow: on inputs that are what their jobs wrote, with a log, and with a record
     of every output, and what the job took, once it has succeeded. Then the process ends.
 
     Args:
         snakemake: the object that snakemake puts into a script; its log is a file of results/logs.
         script: the script's own file.
+        targets: what it imports by name, "module:name", such as its architecture.
     """
     began = time.monotonic()
     with job_log(snakemake.log[0]):
-        code, commit = code_texts(Path(script)), git_commit()  # of what runs, also where files are edited meanwhile
+        code, commit = definitions(Path(script), *targets), git_commit()  # files may be edited while the job runs
         inputs = checked_digests(snakemake.input)
         for path in snakemake.output:
             remove_leftovers(path)

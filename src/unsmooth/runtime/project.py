@@ -3,7 +3,7 @@
 from pathlib import Path
 from shutil import copyfile, copytree, ignore_patterns
 
-from unsmooth.runtime.provenance import PACKAGE
+from unsmooth.runtime.code import PACKAGE
 
 __all__ = ["ProjectError", "create_project"]
 

@@ -6,34 +6,30 @@ share one. Jobs refuse an input that is no longer what its record says; `unsmoot
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from unsmooth.atomic_files import atomic_path, sha256_of
-from unsmooth.runtime.provenance import PACKAGE, canonical_json, text_digest, versions
+from unsmooth.runtime.provenance import canonical_json, versions
 
 __all__ = [
     "ChangedFileError",
     "Record",
     "RecordError",
     "checked_digests",
-    "code_texts",
     "read_record",
     "record_path",
-    "source_file",
     "write_records",
 ]
 
 RECORDS = Path("results/provenance")
-SCRIPTS = "workflow/scripts"
 VERSIONED = ("unsmooth", "numpy", "pandas", "scipy", "torch", "safetensors", "pyarrow", "matplotlib")
 
 
 class RecordError(ValueError):
-    """A record is damaged or no record."""
+    """A provenance record is damaged or malformed."""
 
 
 class ChangedFileError(ValueError):
@@ -49,8 +45,7 @@ class Record:
         rule: the rule of the workflow that made it.
         inputs: SHA-256 of what it was made from, by path relative to the folder of the workflow.
         params: the job's parameters; settings are canonical JSON.
-        code: `unsmooth.runtime.provenance.text_digest`, when the job began, of the script and of every module of this
-            package that it loaded.
+        code: `unsmooth.runtime.code.definitions` that the job's script reached when the job began.
         git_commit: commit of the checkout when the job began, with "+" for local changes.
         versions: those of Python and of the libraries that decide results.
     """
@@ -59,7 +54,7 @@ class Record:
     rule: str
     inputs: dict[str, str]
     params: dict[str, Any]
-    code: dict[str, str]
+    code: dict[str, dict[str, str]]
     git_commit: str
     versions: dict[str, str]
 
@@ -99,17 +94,13 @@ def write_records(
     rule: str,
     inputs: Mapping[str, str],
     params: Mapping[str, Any],
-    code: Mapping[str, str],
+    code: Mapping[str, dict[str, str]],
     git_commit: str,
 ) -> None:
-    """Write a record for each of `outputs`, which this process has just made; see `Record`.
-
-    Args:
-        code: `code_texts` of when the job began; modules that it did not load are left out.
-    """
-    used, libraries = _used(code), versions(*VERSIONED)
+    """Write a record for each of `outputs`, which this process has just made; the rest is as in `Record`."""
+    libraries = versions(*VERSIONED)
     for path in outputs:
-        record = Record(sha256_of(path), rule, dict(inputs), dict(params), used, git_commit, libraries)
+        record = Record(sha256_of(path), rule, dict(inputs), dict(params), dict(code), git_commit, libraries)
         content = asdict(record)
         with atomic_path(record_path(path)) as temporary:
             text = json.dumps(content | {"record_sha256": _digest(content)}, indent=1)
@@ -130,28 +121,6 @@ def read_record(path: Path) -> Record:
     if _digest(content) != digest:
         raise RecordError(f"{path} was changed after it was written; delete it, and the file that it tells of")
     return record
-
-
-def code_texts(script: Path) -> dict[str, str]:
-    """Return the source of `script` and of every module of this package as it is now, by the name of the file."""
-    modules = {path.relative_to(PACKAGE.parent).as_posix(): path for path in PACKAGE.rglob("*.py")}
-    del modules[f"{PACKAGE.name}/__init__.py"]  # it only names things
-    files = {f"{SCRIPTS}/{script.name}": script} | modules
-    return {name: path.read_text(encoding="utf-8") for name, path in sorted(files.items())}
-
-
-def source_file(name: str) -> Path:
-    """Return the file that a key of `Record.code` names: a module of this package, or a script of its checkout."""
-    return (PACKAGE.parents[1] if name.startswith(SCRIPTS) else PACKAGE.parent) / name
-
-
-def _used(code: Mapping[str, str]) -> dict[str, str]:
-    loaded = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
-    return {
-        name: text_digest(text)
-        for name, text in code.items()
-        if name.startswith(SCRIPTS) or source_file(name) in loaded
-    }
 
 
 def _digest(content: dict[str, Any]) -> str:

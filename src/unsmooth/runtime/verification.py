@@ -13,7 +13,7 @@ file is
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +26,9 @@ from unsmooth.config.grid import Grid
 from unsmooth.config.kinds import Experiment, ModelExperiment
 from unsmooth.config.loading import experiment_path, load_config, load_experiment
 from unsmooth.config.settings import Config
-from unsmooth.runtime.provenance import canonical_json, source_digest
-from unsmooth.runtime.records import RECORDS, Record, RecordError, read_record, source_file
+from unsmooth.runtime.code import SCRIPTS, definition_digest, source_file
+from unsmooth.runtime.provenance import canonical_json
+from unsmooth.runtime.records import RECORDS, Record, RecordError, read_record
 
 __all__ = ["Finding", "Verification", "VerificationError", "verify"]
 
@@ -164,7 +165,7 @@ class _Results:
         for source, digest in record.inputs.items():
             if source in self.records and self.records[source].sha256 != digest:
                 yield f"was made from another {source}"
-        changed = [name for name, digest in record.code.items() if _current_digest(name) not in (digest, None)]
+        changed = [file for file, found in record.code.items() if _code_changed(file, found)]
         if changed:
             yield f"is older than the code of {', '.join(changed)}"
         for name, was, now in self._changed_settings(path, record):
@@ -262,12 +263,12 @@ def _is_drawn(path: str) -> bool:
     return path.startswith(tuple(f"{RESULTS}/{room}/" for room in DRAWN))
 
 
-def _current_digest(name: str) -> str | None:
-    """Return the digest of a source file as it is now; None for a script where there is no checkout."""
-    path = source_file(name)
-    if path.is_file():
-        return source_digest(path)
-    return None if name.startswith("workflow/") else "missing"
+def _code_changed(file: str, digests: Mapping[str, str]) -> bool:
+    """Return whether a source file defines something otherwise now; scripts are compared in a checkout alone."""
+    path = source_file(file)
+    if file.startswith(SCRIPTS) and not path.is_file():
+        return False
+    return any(definition_digest(path, name) != digest for name, digest in digests.items())
 
 
 def _differences(name: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401

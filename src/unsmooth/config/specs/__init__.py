@@ -7,7 +7,6 @@ module.
 """
 
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from unsmooth.config.specs.architectures import Architecture
@@ -54,7 +53,6 @@ __all__ = [
     "Sgd",
     "Spec",
     "Warmup",
-    "module_file",
     "resolve",
 ]
 
@@ -63,8 +61,3 @@ def resolve(target: str) -> Any:
     """Import what "module:name" names."""
     module, name = target.split(":")
     return getattr(import_module(module), name)
-
-
-def module_file(target: str) -> Path:
-    """Return the file of the module that "module:name" names, without importing it."""
-    return Path(__file__).parents[3].joinpath(*target.split(":")[0].split(".")).with_suffix(".py")

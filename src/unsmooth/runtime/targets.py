@@ -1,0 +1,33 @@
+"""Code that jobs import by name: the targets, "module:name", of a dataset, an architecture or a training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from unsmooth.config.specs import Architecture, Dataset
+
+__all__ = ["architecture_target", "dataset_target", "training_targets"]
+
+DATASETS: TypeAdapter[Any] = TypeAdapter(Dataset)
+ARCHITECTURES: TypeAdapter[Any] = TypeAdapter(Architecture)
+
+
+def dataset_target(dataset: Mapping[str, Any]) -> str:
+    """Return the function that builds a dataset, given by its `kind` and options."""
+    return DATASETS.validate_python(dict(dataset)).target
+
+
+def architecture_target(architecture: Mapping[str, Any]) -> str:
+    """Return the class or function of an architecture, given by its `kind` and options."""
+    return ARCHITECTURES.validate_python(dict(architecture)).target
+
+
+def training_targets(training: Mapping[str, Any]) -> list[str]:
+    """Return what decides a training beside the script: the architectures and losses of the cell and its teachers.
+
+    Args:
+        training: see `unsmooth.config.kinds.Experiment.training`.
+    """
+    teacher = training_targets(training["teacher"]) if "teacher" in training else []
+    return sorted({architecture_target(training["architecture"]), *teacher})
