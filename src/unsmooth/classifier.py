@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from unsmooth.atomic_files import atomic_path
+from unsmooth.extras import named_extras
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
 from unsmooth.metrics.inputs import as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
@@ -185,6 +186,45 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         """The fitted classifier as a head for a network: see :class:`SelectiveHead`."""
         check_is_fitted(self)
         return SelectiveHead(self.score_, self.threshold_)
+
+    def to_onnx(
+        self, path: str | os.PathLike[str], *, network: nn.Module | None = None, example: Tensor | None = None
+    ) -> None:
+        """Write the classifier, alone or behind a network, as an ONNX model with a dynamic batch.
+
+        The input is named ``logits``, or ``inputs`` with a network; the outputs are ``prediction`` (class index or -1)
+        and ``confidence``, as of :class:`SelectiveHead`.
+
+        Args:
+            path: the file to write, whole or not at all.
+            network: returns logits (N, K); None exports the head alone.
+            example: (N, ...) a batch of at least two inputs of the network, which fixes all other dimensions.
+
+        Raises:
+            ValueError: a network without an example.
+            MissingExtraError: the extra ``onnx`` is not installed.
+        """
+        model: nn.Module = self.to_module()
+        if network is None:
+            example = torch.zeros(2, self.n_features_in_)
+        elif example is None:
+            raise ValueError("example must be a batch of inputs of the network, got None")
+        else:
+            model = nn.Sequential(network, model)
+        with named_extras():
+            import onnxscript  # noqa: F401 - torch would only say that its exporter failed
+        program = torch.onnx.export(
+            model.eval(),
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            input_names=["logits" if network is None else "inputs"],
+            output_names=["prediction", "confidence"],
+            verbose=False,
+        )
+        assert program is not None  # it is with dynamo
+        with atomic_path(path) as temporary:
+            program.save(temporary)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write hyper-parameters and fitted values as JSON, whole or not at all; :meth:`load` restores them exactly."""

@@ -265,6 +265,24 @@ def test_onnx_model_equals_the_head(name):
         assert confidence == pytest.approx(expected[1].numpy(), rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:::torch.onnx", "ignore:::onnxscript", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_onnx_file_has_named_outputs_and_any_batch(classifier, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = torch.nn.Linear(4, 6)
+    classifier.to_onnx(tmp_path / "model.onnx", network=network, example=torch.zeros(2, 4))
+    inputs = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
+
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    predictions, confidence = session.run(["prediction", "confidence"], {"inputs": inputs.numpy()})
+
+    expected = classifier.to_module()(network(inputs))
+    assert predictions.tolist() == expected[0].tolist()
+    assert confidence == pytest.approx(expected[1].numpy(), rel=1e-5)
+    with pytest.raises(ValueError, match="example must be a batch of inputs of the network"):
+        classifier.to_onnx(tmp_path / "none.onnx", network=network)
+
+
 def test_head_works_behind_a_network(classifier):
     network = torch.nn.Sequential(torch.nn.Linear(4, 6), classifier.to_module())
     predictions, confidence = network(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))
