@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, what to tell where a disk refuses them, and their fingerprints."""
+"""Atomic file writes, readable disk errors and checksums."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Scenes, whose every pixel has a logit row: too many to keep, so most are scored on the way and forgotten.
+"""Streaming scores of segmentation: every labelled pixel is scored once and only a sample of logits is kept.
 
 All labelled test pixels go through the scores into one accumulator a score; what needs the logits themselves (fitting,
 figures, bootstrap) has those of a sample, the same number of pixels from each scene.

@@ -28,7 +28,7 @@ Integers = NDArray[np.int64]
 
 
 class Peak(NamedTuple):
-    """The predicted class of each input and how far it stands out; every field has shape (N,)."""
+    """Predicted class of each input and its margin; every field has shape (N,)."""
 
     prediction: Integers  # argmax, the first one of equals
     max_logit: Floats

@@ -84,7 +84,7 @@ class Grid(Spec):
 
     @property
     def compared(self) -> dict[str, Any]:
-        """Return what the scorecard tells of it as plain data; nothing where it has no counterpart in print."""
+        """Return the scorecard entry as plain data; empty without published numbers."""
         return {}
 
     def alphas(self, loss: str) -> list[float]:

@@ -66,9 +66,9 @@ class Published(Spec):
 
 
 class Pixels(Spec):
-    """What is kept of scenes, whose every pixel is scored: the logits of a sample, and whole scenes for pictures."""
+    """Data kept of scenes: logits of sampled pixels, and whole scenes for ranking maps."""
 
-    per_scene: PositiveInt = Field(200, description="pixels of each scene whose logits are kept: those fit the scores")
+    per_scene: PositiveInt = Field(200, description="sampled pixels of each scene with logits, which fit the scores")
     seed: Seed = Field(0, description="seed of the choice of pixels; the same ones in every cell")
     maps: list[Annotated[int, Field(ge=0)]] = Field(
         [0, 1], min_length=1, max_length=8, description="test scenes to draw, by their place in the sorted split"
@@ -93,7 +93,7 @@ class ModelExperiment(Grid):
     ]
     pixels: Pixels = Field(Pixels(), description="scenes only: of which pixels the logits are kept")
     published: list[Published] = Field([], description="published results, compared in the scorecard")
-    deviations: list[Deviation] = Field([], description="departures from the released code, told in the scorecard")
+    deviations: list[Deviation] = Field([], description="departures from the released code, listed in the scorecard")
     as_released: StrictBool = Field(False, description="switch the deviations back that can be")
 
     @model_validator(mode="after")
@@ -141,7 +141,7 @@ class ModelExperiment(Grid):
 
     @property
     def compared(self) -> dict[str, Any]:
-        """Return what the scorecard tells of it as plain data; nothing where it has no counterpart in print."""
+        """Return the scorecard entry as plain data; empty without published numbers."""
         if not (self.published or self.deviations):
             return {}
         return {

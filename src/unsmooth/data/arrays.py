@@ -135,7 +135,7 @@ def write_dataset(
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest in `folder`; a kind of dataset that says more in it has a reader of its own.
+    """Read the manifest in `folder`; datasets of image files and scenes have readers of their own.
 
     Raises:
         DatasetError: there is none, or it is not a manifest.

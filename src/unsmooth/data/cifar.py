@@ -25,7 +25,7 @@ CONSTANTS = {
     "cifar10": ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
     "cifar100": ([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]),
 }
-# What a pickled numpy array is made of, under the names of numpy 1 and 2.
+# Globals of a pickled numpy array, under the names of numpy 1 and 2.
 ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -53,7 +53,7 @@ def build_cifar10(
         num_val: training images held out for fitting scores; the rest train.
         split_seed: seed of their choice.
         shuffle: what chooses them, see `hold_out`; "numpy" with seed 1 is the division of MbLS.
-        constants: whose mean and standard deviation normalise, "cifar10" or "cifar100".
+        constants: dataset of the normalising mean and standard deviation, "cifar10" or "cifar100".
 
     Returns:
         The manifest.

@@ -82,7 +82,7 @@ def index(
 
 
 def _read_list(path: Path) -> dict[str, str]:
-    """Return what a list says of each number: two words a line."""
+    """Read a list file of two columns, number and value."""
     try:
         return dict(line.split() for line in path.read_text().splitlines())
     except OSError as error:

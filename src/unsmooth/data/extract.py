@@ -1,4 +1,4 @@
-"""Archives unpacked without trusting them.
+"""Safe unpacking of tar and zip archives from untrusted sources.
 
 Only plain files with relative names are taken, in folders below the one asked for; links, devices and names that lead
 elsewhere end the extraction. Size, number of members and compression ratio are limited by what is read, whatever the
@@ -55,7 +55,7 @@ class ExtractionError(ValueError):
 
 
 class Stream(Protocol):
-    """What a member is read from."""
+    """A readable stream of bytes."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes; none at the end."""
@@ -83,7 +83,7 @@ def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Li
     Args:
         archive: the file; its kind is read from its first bytes.
         folder: must not exist.
-        inner: unpack this archive inside `archive` instead of what lies beside it.
+        inner: unpack this archive inside `archive` instead of the outer one.
         limits: None for the default.
 
     Raises:
@@ -107,7 +107,7 @@ def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Li
 
 
 def keep_weights(paths: Mapping[str, Path], folder: Path) -> None:
-    """Put the one file of a source of weights, which nothing packs, into the new `folder` under the name `WEIGHTS`."""
+    """Copy a single unpacked weights file into the new `folder` as `WEIGHTS`."""
     [path] = paths.values()
     with new_folder(folder) as temporary:
         shutil.copyfile(path, temporary / WEIGHTS)
@@ -230,7 +230,7 @@ def _zip_members(
 
 
 def _meter(name: str, packed: int, limits: Limits) -> Callable[[int], None]:
-    """Return a function that is told of every byte read, and raises when they are too many."""
+    """Return a callback that counts the bytes read and raises beyond the limit."""
     limit = min(limits.total_bytes, max(SMALL, int(limits.ratio * packed)))
     total = 0
 
@@ -249,7 +249,7 @@ def _check_count(count: int, name: str, limits: Limits) -> None:
 
 
 def _checked_path(member: str, name: str) -> PurePosixPath:
-    """Refuse what would lead out of the folder here or on Windows."""
+    """Refuse member paths that leave the folder, on any operating system."""
     path = PureWindowsPath(member)
     if path.anchor or ".." in path.parts or "\0" in member:
         raise ExtractionError(f"{name}: {member!r} is not a path below the folder it is unpacked to")

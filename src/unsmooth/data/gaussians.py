@@ -24,7 +24,7 @@ def build(
 ) -> Manifest:
     """Draw the dataset and write it to `folder`.
 
-    Classes are equally likely and isotropic; their means lie on a circle, neighbours at distance 1.
+    Classes are equally likely and isotropic; the means form a circle with neighbours at distance 1.
 
     Args:
         folder: where the arrays and the manifest go.
@@ -52,7 +52,7 @@ def build(
 
 
 def class_means(num_classes: int) -> Tensor:
-    """Return the class means, (K, 2) float64: a circle on which neighbours lie at distance 1."""
+    """Return the class means, (K, 2) float64: a circle with neighbours at distance 1."""
     angles = 2 * math.pi * torch.arange(num_classes, dtype=torch.float64) / num_classes
     return torch.stack([angles.cos(), angles.sin()], dim=1) / (2 * math.sin(math.pi / num_classes))
 

@@ -38,7 +38,7 @@ def build(
     """Draw the dataset and write it to `folder`.
 
     Each scene takes letters one after the other, with a class, a font, a size, a tilt, a place and a contrast drawn
-    uniformly; a later letter hides what lies below it. Gaussian pixel noise is added at the end.
+    uniformly; a later letter covers earlier ones. Gaussian pixel noise is added at the end.
 
     Args:
         folder: where the arrays and the manifest go.

@@ -1,4 +1,4 @@
-"""Datasets of image files too large for one tensor: a table of paths and targets, and batches decoded on the way.
+"""Datasets of image files: a table of paths and targets, and batches decoded by worker processes.
 
 What is done to a training image is a function of (a number drawn for the epoch, its index), so that batches do not
 depend on how many processes decode them, nor on how many train.
@@ -50,7 +50,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class ImageManifest(Manifest):
-    """What a prepared dataset of image files holds; `sha256` is that of the table.
+    """Manifest of a prepared dataset of image files; `sha256` is the digest of the table.
 
     Attributes:
         root: folder of the source of the images, relative to the manifest's.
@@ -131,7 +131,7 @@ def write_image_files(
         std=std,
         sizes={split: len(images) for split, images in splits.items()},
         sha256=digest,
-        # Not where the user's data lie, which may change, but the source that leads there.
+        # The path of the source, not of the user's data, which may move.
         root=os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
         image_size=image_size,
         resize=resize,
@@ -229,7 +229,7 @@ class FilesLoader:
         scale: of the pixels that the decoder gives: 255, or 1.
         batch_size: samples a step; the last, partial batch is kept.
         workers: processes that decode; 0 decodes in this one.
-        shards: parts of a batch, whose sizes differ by one sample at most.
+        shards: parts of a batch; their sizes differ by at most one sample.
         rank, world_size: this process and the number of processes; it gets shards rank, rank + world_size, ...
         device: where batches are wanted.
     """
@@ -339,7 +339,7 @@ class ImageFilesLoader(FilesLoader):
 
 
 class _Requests(Sampler[Request]):
-    """What the decoding processes are asked for next."""
+    """Sampler of the indices that the decoding processes load next."""
 
     def __init__(self) -> None:
         self.pending: list[Request] = []
@@ -379,7 +379,7 @@ class _Decoder(Dataset[Batch | str]):
         return pixels, self.targets[indices]
 
     def _read(self, path: bytes, randomness: random.Random | None) -> Tensor:
-        """Return one image, (S, S, 3); at random where there is randomness."""
+        """Return one image, (S, S, 3), augmented if `randomness` is given."""
         with Image.open(path) as image:
             if randomness is not None and self.resized_crop:
                 # Only the crop is converted to colour and to numbers.

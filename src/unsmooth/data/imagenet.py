@@ -159,14 +159,14 @@ def read_devkit(archive: Path) -> tuple[dict[int, str], list[int]]:
 
 
 def _list_images(root: Path, side: str) -> dict[str, list[str]]:
-    """Return the paths of the images relative to the root, sorted, by the class whose folder they lie in."""
+    """Return the paths of the images relative to the root, sorted, by class folder."""
     try:
         folders = sorted(path for path in (root / side).iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise DatasetError(f"{root / side} cannot be listed: {error.strerror}") from None
     if not folders:
         raise DatasetError(
-            f"{root / side} has no folders of classes: images must lie in {side}/<wnid>/; the archives of ILSVRC 2012 "
+            f"{root / side} has no class folders: images must be in {side}/<wnid>/; the archives of ILSVRC 2012 "
             "with the development kit will also do"
         )
     images = {

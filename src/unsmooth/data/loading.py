@@ -48,7 +48,7 @@ class TensorLoader:
         mean, std: normalisation by channel on the [0, 1] scale; empty for none.
         crop_padding: black pixels added on each side before a random crop; images only.
         flip: mirror each image with probability 1/2; images only.
-        shards: parts of a batch, whose sizes differ by one sample at most.
+        shards: parts of a batch; their sizes differ by at most one sample.
         rank, world_size: this process and the number of processes; it gets shards rank, rank + world_size, ...
         device: where the data lives.
 
@@ -201,7 +201,7 @@ def evaluation_batches(
 ) -> Iterable[Shard]:
     """Return the batches of one split of a prepared dataset in order, without augmentation, on the device.
 
-    `preprocessing`, of image files only, takes the place of what the dataset says, see `image_files_loader`.
+    `preprocessing`, of image files only, replaces the preprocessing of the dataset, see `image_files_loader`.
 
     Raises:
         DatasetError: the dataset is missing or damaged, or there is no such split.

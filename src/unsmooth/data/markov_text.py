@@ -46,7 +46,7 @@ def build(
         num_classes: K.
         vocabulary: different tokens V.
         max_tokens: longest sequence.
-        embedding_size: length of the frozen vector of a token, whose elements are standard normal.
+        embedding_size: length of the frozen token vectors; their elements are standard normal.
         similarity: share of every chain that all classes have in common, from 0 to below 1; the larger, the harder.
         seed: the dataset is a function of these arguments alone.
 

@@ -50,7 +50,7 @@ def build(
         split_seed: seed of the division, see `divide`.
         max_tokens: length to which messages are cut or padded.
         num_words: one more than the words that are kept, as Keras counts.
-        vocabulary: the messages whose words are counted: those that train, or all of them, as released.
+        vocabulary: messages that define the vocabulary: the training messages, or all of them, as released.
 
     Returns:
         The manifest.

@@ -40,7 +40,7 @@ class SceneManifest(Manifest):
     Attributes:
         root: folder of the source of the files, relative to the manifest's.
         labels: class index of each value of a label image, from 0 on; `IGNORED` where it is none, as is any above.
-        image_size: longer side of whole scenes, and side of the square in which they lie, pixels; None leaves them.
+        image_size: longer side of whole scenes, and side of the padded square, pixels; None keeps the original size.
     """
 
     root: str
@@ -127,7 +127,7 @@ def write_scene_files(
         sizes={split: len(scenes) for split, scenes in splits.items()},
         sha256=digest,
         ignore_index=IGNORED,
-        # Not where the user's data lie, which may change, but the source that leads there.
+        # The path of the source, not of the user's data, which may move.
         root=os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
         labels=labels,
         image_size=image_size,
@@ -238,7 +238,7 @@ def _random_part(
 def _whole(
     image: Image.Image, labels: Image.Image, classes: NDArray[np.int64], size: int
 ) -> tuple[Image.Image, NDArray[np.int64]]:
-    """Scale the longer side to `size` pixels; the scene lies in the middle of the square."""
+    """Scale the longer side to `size` pixels and centre the scene in a square."""
     scale = size / max(image.size)
     sides = [max(1, round(side * scale)) for side in image.size]
     return _square(image, labels, classes, size, scale, [(0, (size - side) // 2, side) for side in sides])

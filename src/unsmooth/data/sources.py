@@ -21,10 +21,10 @@ class Archive:
 
     Attributes:
         file: its name.
-        url: its address; None where it cannot be fetched without a login.
+        url: URL; None if a login is needed.
         digest: "md5:..." or "sha256:..." of the file, hexadecimal; or its beginning, where no more is published. A
             beginning tells damage and mistakes, not a forgery.
-        inner: the archive inside this one that holds the data; None where the data lie in this one.
+        inner: the archive inside this one that holds the data; None if this one holds the data.
     """
 
     file: str
@@ -263,5 +263,5 @@ SOURCES = {
 
 
 def data_root(folder: Path) -> Path:
-    """Return where the data of a fetched source lie: in its `folder`, or where the link in it leads."""
+    """Return the data folder of a fetched source: its `folder`, or the target of the link in it."""
     return folder / PROVIDED if (folder / PROVIDED).is_symlink() else folder

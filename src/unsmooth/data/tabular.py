@@ -53,7 +53,7 @@ def build_bank_marketing(
         sources: "bank_marketing", the folder that holds bank-additional/bank-additional-full.csv.
         num_val: rows of the released test part that fit scores; the rest of it is the test split.
         split_seed: seed of their choice.
-        statistics: rows whose mean and unbiased standard deviation standardise: "train" or "all".
+        statistics: rows that give the mean and unbiased standard deviation: "train" or "all".
         contact: "one_hot", 63 features; or "constant", 62 features, of which the one for contact is 0.
 
     Returns:
@@ -86,7 +86,7 @@ def build_online_shoppers(
         sources: "online_shoppers", the folder that holds online_shoppers_intention.csv.
         num_val: rows of the released test part that fit scores; the rest of it is the test split.
         split_seed: seed of their choice.
-        statistics: rows whose mean and unbiased standard deviation standardise: "train" or "all".
+        statistics: rows that give the mean and unbiased standard deviation: "train" or "all".
 
     Returns:
         The manifest.

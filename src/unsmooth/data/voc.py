@@ -56,7 +56,7 @@ def index(
         dataset: canonical identifier, kept in the manifest.
         sources: "voc2012", the folder that holds VOCdevkit.
         num_val, num_train_logits, split_seed: see `divide_scenes`; the order is that of the names.
-        image_size: longer side of whole images, and side of the square in which they lie, pixels.
+        image_size: longer side of whole images, and side of the padded square, pixels.
 
     Returns:
         The manifest.

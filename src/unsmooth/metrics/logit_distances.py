@@ -1,4 +1,4 @@
-"""How far the largest logit stands above the others: what label smoothing equalises and margin penalties bound."""
+"""Distances between the largest logit and the others, which smoothing equalises and margin penalties bound."""
 
 from typing import NamedTuple
 

@@ -69,7 +69,7 @@ class Levels:
 
 @dataclass(frozen=True, eq=False)
 class ErrorRanks:
-    """Where the errors stand in the confidence order; the last axis runs over tie groups, most confident first.
+    """Errors in the order of confidence; the last axis runs over tie groups, most confident first.
 
     Attributes:
         total: (...) number of samples n, or total weight.
@@ -300,7 +300,7 @@ def _binary_levels(scores: Array, errors: NDArray[np.bool_]) -> Levels:
 
 
 def rank_errors(confidence: ArrayLike, errors: ArrayLike, sample_weight: ArrayLike | None = None) -> ErrorRanks:
-    """Sort once and return where the errors stand; 0/1 errors without weights need no index array."""
+    """Sort once and return the ranks of the errors; 0/1 errors without weights need no index array."""
     scores, residuals = as_pair(confidence, errors)
     if sample_weight is not None or residuals.dtype != bool:
         levels = rank_levels(scores, residuals, sample_weight)

@@ -71,7 +71,7 @@ def trained_model(
 
 
 def own_preprocessing(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how test images are prepared for this architecture, where not as the dataset says.
+    """Return the preprocessing of test images that this architecture needs instead of the dataset's.
 
     Args:
         architecture: `kind` and its options.

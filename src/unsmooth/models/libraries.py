@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 INTERPOLATIONS = ("bicubic", "bilinear")
-# These return auxiliary outputs while training, unless told not to.
+# By default these return auxiliary outputs in training.
 AUXILIARY = {"googlenet", "inception_v3"}
 # What timm calls a function that converts weights of the original repository, in the module of a model.
 CONVERTERS = ("checkpoint_filter_fn", "_filter_fn")
@@ -98,7 +98,7 @@ def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int
             parameters with K = 1000.
         drop_rate: timm's option of that name; of a vision transformer, dropout before the classifier only.
         in_channels: channels of the images.
-        image_size: height and width, pixels; told to models whose weights depend on it.
+        image_size: height and width, pixels; needed by models whose weights depend on it.
         num_classes: K.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons for vectors, and the single output that stands for two classes."""
+"""Multi-layer perceptrons for vectors, and the two-class head with a single logit."""
 
 import torch
 from torch import Tensor, nn

@@ -12,7 +12,7 @@ __all__ = ["small_resnet"]
 def small_resnet(
     *, depth: int, pool: int, initialisation: Literal["torchvision", "torch"], in_channels: int, num_classes: int
 ) -> nn.Module:
-    """Build a bottleneck ResNet (He et al., CVPR 2016, table 1) whose stem is a 3x3 convolution at stride 1.
+    """Build a bottleneck ResNet (He et al., CVPR 2016, table 1) with a 3x3 stem at stride 1.
 
     Stages have 64, 128, 256 and 512 channels, 4 times as many between blocks, at strides 1, 2, 2, 2.
 

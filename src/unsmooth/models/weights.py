@@ -51,7 +51,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: object
         source: what errors call them.
 
     Raises:
-        WeightsError: names are missing or unexpected, or shapes differ; the message tells how many and the first.
+        WeightsError: names are missing or unexpected, or shapes differ; the message counts them and names the first.
     """
     own = model.state_dict()
     counters = {name for name in own if name.endswith(".num_batches_tracked")}

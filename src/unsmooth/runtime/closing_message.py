@@ -1,4 +1,4 @@
-"""What a run of the workflow says when it ends."""
+"""Closing message of a workflow run: results, costs and where to look."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Confidence scores: from a classifier's logits to a number that says how far to trust each prediction.
+"""Confidence scores: one number per prediction from the logits of a classifier, larger = more trusted.
 
 Every score takes (N, K) logits and returns (N,) float64 confidences of the same kind, larger = more trusted: a tensor
 on the same device for a tensor, an array for an array. The input is never changed. A logit of ``-inf`` is a masked

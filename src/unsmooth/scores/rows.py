@@ -311,7 +311,7 @@ def _fill(values: Tensor, columns: Tensor, value: float) -> Tensor:
 
 
 def _few_classes(logits: Tensor) -> bool:
-    """Whether a block (n, K) lies in memory as (K, n)."""
+    """Whether a block (n, K) is stored as (K, n)."""
     return logits.device.type == "cpu" and logits.shape[1] <= _FEW_CLASSES
 
 

@@ -50,7 +50,7 @@ class CellJob:
         training: architecture, loss, recipe, seed and teacher, see `unsmooth.config.kinds.Experiment.training`.
         dataset: folder of the prepared dataset.
         cell: folder of the results.
-        checkpoint: file from which an interrupted training goes on; removed at the end.
+        checkpoint: file to resume an interrupted training from; removed at the end.
         code: fingerprint of the training code.
         device: "cpu" or "cuda".
         workers: processes that decode image files, for each device.

@@ -1,4 +1,4 @@
-"""The file from which an interrupted training goes on."""
+"""Checkpoints of an interrupted training: written atomically, verified before they are resumed."""
 
 import hashlib
 import io
@@ -30,7 +30,7 @@ def read_checkpoint(path: Path, fingerprint: str, log: Callable[[str], None]) ->
     Args:
         path: the file; it may be missing.
         fingerprint: what `state["fingerprint"]` must be.
-        log: is told why a file that exists is not used.
+        log: receives the reason why an existing file is not used.
     """
     if not path.exists():
         return None

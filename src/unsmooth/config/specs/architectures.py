@@ -67,7 +67,7 @@ class MlpSpec(Spec):
 
 
 class TabularMlpSpec(Spec):
-    """Fully connected ReLU network whose widths are multiples of the number of features."""
+    """Fully connected ReLU network; widths are multiples of the number of features."""
 
     target: ClassVar[str] = "unsmooth.models.mlp:TabularMlp"
     inputs: ClassVar[str] = "vectors"

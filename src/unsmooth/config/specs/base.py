@@ -38,5 +38,5 @@ class Spec(BaseModel):
 
 
 def left_at(default: object) -> Callable[[Any], bool]:
-    """Return the `exclude_if` of an option that is newer than results: left at its default, no job is told of it."""
+    """Return an `exclude_if` that omits an option at its default value, so that adding it changes no job."""
     return lambda value: value == default

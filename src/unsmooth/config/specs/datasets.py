@@ -60,7 +60,9 @@ class Gaussians(Spec):
     num_val: PositiveInt = Field(4000, description="points on which scores are fitted")
     num_test: PositiveInt = Field(40000, description="points that only measure")
     num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, means on a circle")
-    spread: PositiveFloat = Field(0.45, description="standard deviation of a class; neighbouring means lie 1 apart")
+    spread: PositiveFloat = Field(
+        0.45, description="standard deviation of a class, in units of the distance between neighbouring means"
+    )
     seed: Seed = Field(0, description="seed of the points")
 
 
@@ -96,7 +98,7 @@ class GlyphScenes(Spec):
 
     kind: Literal["glyph_scenes"] = Field("glyph_scenes", description="selects this form")
     num_train: PositiveInt = Field(300, description="training scenes")
-    num_val: PositiveInt = Field(150, description="scenes on whose pixels scores are fitted")
+    num_val: PositiveInt = Field(150, description="scenes for fitting scores")
     num_test: PositiveInt = Field(300, description="scenes that only measure")
     image_size: Annotated[int, Field(ge=16, le=256)] = Field(64, description="height and width, pixels")
     letters: PositiveInt = Field(6, description="letters in a scene")
@@ -128,7 +130,9 @@ class Cifar10(_Published):
     shuffle: Literal["torch", "numpy"] = Field(
         "torch", description="generator of that choice; numpy's is MbLS's", exclude_if=left_at("torch")
     )
-    constants: Literal["cifar10", "cifar100"] = Field("cifar10", description="whose mean and deviation normalise")
+    constants: Literal["cifar10", "cifar100"] = Field(
+        "cifar10", description="dataset of the normalising mean and deviation"
+    )
 
 
 class Cifar100(_Published):
@@ -184,7 +188,7 @@ class ImageNet(_Published):
 
     kind: Literal["imagenet"] = Field("imagenet", description="selects this form")
     num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
-    num_train_logits: PositiveInt = Field(50000, description="training images whose logits are kept, seeded choice")
+    num_train_logits: PositiveInt = Field(50000, description="training images with logits, seeded choice")
     split_seed: Seed = Field(0, description="seed of the permutation that divides the validation images")
     image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
     resize: PositiveInt = Field(256, description="shorter side before the centre crop at test time, pixels")
@@ -202,7 +206,7 @@ class Cityscapes(_Published):
 
     kind: Literal["cityscapes"] = Field("cityscapes", description="selects this form")
     num_val: PositiveInt = Field(100, description="of the 500 validation scenes, those that fit scores")
-    num_train_logits: PositiveInt = Field(100, description="training scenes whose pixels' logits are kept, in part")
+    num_train_logits: PositiveInt = Field(100, description="training scenes with logits of sampled pixels")
     split_seed: Seed = Field(0, description="seed of the choice of those scenes")
 
 
@@ -217,7 +221,7 @@ class Voc2012(_Published):
 
     kind: Literal["voc2012"] = Field("voc2012", description="selects this form")
     num_val: PositiveInt = Field(249, description="of the 1,449 validation images, those that fit scores")
-    num_train_logits: PositiveInt = Field(249, description="training images whose pixels' logits are kept, in part")
+    num_train_logits: PositiveInt = Field(249, description="training images with logits of sampled pixels")
     split_seed: Seed = Field(0, description="seed of the choice of those images")
     image_size: PositiveInt = Field(480, description="longer side at test time, and side of the padded square, pixels")
 
@@ -259,7 +263,7 @@ class Newsgroups(_Published):
     split_seed: Seed = Field(1, description="seed of the division")
     max_tokens: PositiveInt = Field(1000, description="length to which messages are cut or padded, on the left")
     num_words: Annotated[int, Field(ge=2)] = Field(2000, description="one more than the common words that are kept")
-    vocabulary: Literal["train", "all"] = Field("train", description="messages whose words are counted")
+    vocabulary: Literal["train", "all"] = Field("train", description="messages that define the vocabulary")
 
 
 class BankMarketing(_Published):
@@ -273,7 +277,7 @@ class BankMarketing(_Published):
     kind: Literal["bank_marketing"] = Field("bank_marketing", description="selects this form")
     num_val: PositiveInt = Field(5000, description="of the released test rows, those that fit scores")
     split_seed: Seed = Field(0, description="seed of the choice of those rows")
-    statistics: Literal["train", "all"] = Field("train", description="rows whose mean and deviation standardise")
+    statistics: Literal["train", "all"] = Field("train", description="rows that give mean and deviation")
     contact: Literal["one_hot", "constant"] = Field("one_hot", description="the column contact: kept, or lost to 0")
 
 
@@ -288,7 +292,7 @@ class OnlineShoppers(_Published):
     kind: Literal["online_shoppers"] = Field("online_shoppers", description="selects this form")
     num_val: PositiveInt = Field(2000, description="of the released test rows, those that fit scores")
     split_seed: Seed = Field(0, description="seed of the choice of those rows")
-    statistics: Literal["train", "all"] = Field("train", description="rows whose mean and deviation standardise")
+    statistics: Literal["train", "all"] = Field("train", description="rows that give mean and deviation")
 
 
 Dataset = Annotated[
