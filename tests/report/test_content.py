@@ -14,7 +14,7 @@ from unsmooth.metrics import certified_threshold, coverage_at_risk, risk_coverag
 from unsmooth.page.content import scorecard_contents
 from unsmooth.page.curves import RESOLUTION, operating_points, thinned, thinned_curve
 from unsmooth.page.page import page
-from unsmooth.tables import SUMMARY, findings
+from unsmooth.tables import SUMMARY, findings, headline
 
 
 @given(arrays(float, st.integers(1, 60), elements=st.floats(0, 1)), st.sampled_from([0.0, 0.01, 0.3]))
@@ -67,10 +67,13 @@ def test_operating_points_are_those_of_the_metrics():
 
 def test_every_sentence_is_one_of_the_findings(run, content):
     tables = run / "results/tables/first"
-    expected = findings(pd.read_csv(tables / "summary.csv"), pd.read_csv(tables / "differences.csv"))
-    shown = [sentence["text"] for part in content["findings"] for sentence in part["sentences"]]
+    summary, differences = (pd.read_csv(tables / f"{name}.csv") for name in ("summary", "differences"))
+    (shown,) = content["findings"]
 
-    assert sorted(f"first, resnet8: {text}" for text in shown) == sorted(expected)
+    assert shown["heading"] == headline(summary, differences)
+    assert [sentence["text"] for sentence in shown["sentences"]] == [
+        finding.text for finding in findings(summary, differences)
+    ]
     labels = [model["label"] for model in content["models"]]
     for part in content["findings"]:
         for sentence in part["sentences"]:

@@ -12,7 +12,6 @@ from unsmooth.tables import (
     SUMMARY,
     calibration_table,
     cost_table,
-    findings,
     main_table,
     paired_differences,
     scores_table,
@@ -327,37 +326,6 @@ def test_short_table_fits_a_terminal(complete):
     assert lines[0] == "glyphs, resnet8 (percent, mean of 2 seeds)"
     assert max(map(len, lines)) <= 80
     assert lines[-3].split() == ["LS", "0.2", "12.95", "3.05", "2.75", "1.55", "1.50", "0.75"]
-
-
-def test_findings_name_a_change_only_where_the_interval_excludes_zero(complete):
-    metrics, replicates = complete
-    noisy = replicates.copy()
-    nls = noisy["loss"] == "nls"
-    noisy.loc[nls, "value"] -= 40 * (noisy.loc[nls, "replicate"] - 20) * 0.001
-
-    sentences = findings(summarise(metrics, noisy), paired_differences(metrics, noisy))
-
-    smoothed = next(s for s in sentences if "LS 0.2 instead of CE, ranked by MSP" in s)
-    assert "AURC rises (2.05 to 3.05 %, +1.00 points, 95 % interval +1.00 to +1.00)" in smoothed
-    assert "error falls" in smoothed
-    assert "risk at 20 % coverage rises 3.0-fold (0.50 to 1.50 %" in smoothed
-    repaired = next(s for s in sentences if "LS 0.2 ranked by p-norm instead of CE ranked by MSP" in s)
-    assert "AURC falls (2.05 to 1.55 %" in repaired
-    negative = next(s for s in sentences if "NLS -0.2 instead of CE" in s)
-    assert negative.count("does not measurably change") == 3
-    assert (
-        "mean AURC under MSP grows with every step of alpha (means; the steps are not tested): "
-        "2.05 % at 0, 3.05 % at 0.2, 4.05 % at 0.4." in sentences[-1]
-    )
-
-
-def test_findings_do_not_claim_growth_that_is_not_there():
-    values = {("ce", 0.0, 0, "msp", "aurc"): 0.03}
-    values |= {("ls", alpha, 0, "msp", "aurc"): aurc for alpha, aurc in ((0.1, 0.02), (0.2, 0.04))}
-
-    sentences = findings(*(f(rows(values), draws(values, NOISE)) for f in (summarise, paired_differences)))
-
-    assert not any("grows" in sentence for sentence in sentences)
 
 
 def test_tables_are_written_in_three_forms_with_the_same_bytes(complete, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import findings, paired_differences, summarise
+from unsmooth.tables import findings_text, paired_differences, summarise
 from unsmooth.tables.collection import read_cells
 
 
@@ -15,13 +15,13 @@ def collect(
     """Write the summary over seeds, the paired differences, and what they show in sentences."""
     values, replicates = read_cells(metrics, cells), read_cells(bootstrap, cells)
     summarised, compared = summarise(values, replicates), paired_differences(values, replicates)
-    found = findings(summarised, compared)
+    found = findings_text(summarised, compared)
     for frame, path in ((summarised, summary), (compared, differences)):
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
     with atomic_path(sentences) as temporary:
-        temporary.write_text("".join(f"- {sentence}\n" for sentence in found), encoding="utf-8")
-    print("\n".join(found))
+        temporary.write_text(found, encoding="utf-8")
+    print(found)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from unsmooth.logits.logits_file import read_logits
 from unsmooth.page.content import Content, counted, plain_columns, plain_table
 from unsmooth.page.curves import DELTA, RISKS, operating_points, thinned_curve
 from unsmooth.scores import fit_score, score_all
-from unsmooth.tables import compared_findings, cost_table, main_table
+from unsmooth.tables import cost_table, findings, headline, main_table
 from unsmooth.tables.collection import read_cells, read_fallbacks
 from unsmooth.tables.labels import BASELINE_LOSS, BASELINE_SCORE, SCORE_LABELS, loss_label, score_label
 
@@ -35,12 +35,6 @@ REPAIR = "max_logit_pnorm"
 SHOWN_ERRORS = 12  # a model: what fits on a screen
 _SHOWN = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")  # of what _cell finds
 _MIN_WINDOW = 10  # samples; as in the printed figure
-_HEADINGS = {
-    "growth": "Step by step",
-    "loss": "Each loss instead of cross-entropy, ranked by MSP",
-    "score": "Each repair instead of MSP, same model",
-    "repair": "Loss and repair together, instead of cross-entropy ranked by MSP",
-}
 
 
 def experiment_content(
@@ -209,24 +203,16 @@ def _data_uri(picture: Image.Image) -> str:
 
 
 def _findings(summary: DataFrame, differences: DataFrame, models: list[tuple[str, float]]) -> list[dict[str, Any]]:
-    """Sentences under headings; each with the position of the model that it is about, or None."""
-    found = compared_findings(summary, differences)
-    return [
+    """The headline, and the sentences; each with the position of the model that it is about, or None."""
+    sentences = [
         {
-            "heading": heading,
-            "sentences": [
-                {
-                    "text": finding.text,
-                    "score": finding.score,
-                    "model": finding.configuration and models.index(finding.configuration),
-                }
-                for finding in found
-                if finding.comparison == comparison
-            ],
+            "text": finding.text,
+            "score": BASELINE_SCORE,
+            "model": finding.configuration and models.index(finding.configuration),
         }
-        for comparison, heading in _HEADINGS.items()
-        if any(finding.comparison == comparison for finding in found)
+        for finding in findings(summary, differences)
     ]
+    return [{"heading": headline(summary, differences), "sentences": sentences}]
 
 
 def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], smoothed: Sequence[str]) -> list[dict[str, Any]]:

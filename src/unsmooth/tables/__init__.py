@@ -4,7 +4,7 @@
 """
 
 from unsmooth.tables.calibration import calibration_table
-from unsmooth.tables.findings import Finding, compared_findings, findings
+from unsmooth.tables.findings import Finding, findings, findings_text, headline
 from unsmooth.tables.layouts import (
     Table,
     cost_table,
@@ -25,9 +25,10 @@ __all__ = [
     "Finding",
     "Table",
     "calibration_table",
-    "compared_findings",
     "cost_table",
     "findings",
+    "findings_text",
+    "headline",
     "main_table",
     "paired_differences",
     "published_table",

@@ -1,117 +1,261 @@
-"""Sentences about what the numbers show, and only that."""
+"""Sentences about what the numbers show, and only that.
 
-from typing import NamedTuple
+A rise or fall is named only where its 95 % paired bootstrap interval excludes 0; without an interval none is.
+Values are in percent, differences in percentage points.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from unsmooth.tables.labels import (
     BASELINE_LOSS,
     BASELINE_SCORE,
+    REPAIRED_SCORES,
     in_order,
     loss_label,
     require_columns,
     score_label,
 )
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
+from unsmooth.tables.titles import place_title
 
-_METRIC_WORDS = {"error": "error", "aurc": "AURC", "risk_at_coverage_20": "risk at 20 % coverage"}
-_VERBS = {1: "rises", -1: "falls", 0: "does not measurably change"}
+__all__ = ["Finding", "findings", "findings_text", "headline", "is_two_class"]
+
+TRUSTED = "risk_at_coverage_20"
+PLACE = ["experiment", "architecture"]
+SMOOTHING, NORMALISATION = "ls", "max_logit_pnorm"
+UNSEEN = 0.005  # percentage points: a smaller difference is not a change
+MAX_LOSSES = 5  # each with a sentence of its own
+TWO_CLASSES = (
+    "With two classes every score of the logits ranks the samples alike, so none can repair the ranking after "
+    "training; the remedy is another loss or a smaller alpha."
+)
+Configuration = tuple[str, float]
+Row = Any  # of `paired_differences`, as a named tuple
+Rows = Mapping[tuple[str, str, float, str, str], Row]  # by comparison, loss, alpha, score and metric
 
 
 class Finding(NamedTuple):
-    """One sentence, and what it is about.
+    """One sentence, and the loss and alpha it is about; None for all of them."""
 
-    Attributes:
-        comparison: "loss" (a loss against CE), "score" (a repair against MSP), "repair" (both against CE under MSP) or
-            "growth" (of smoothing, step by step).
-        configuration: loss and alpha that are compared; None for "growth".
-        score: by which they are ranked.
-    """
-
-    experiment: str
-    architecture: str
-    comparison: str
-    configuration: tuple[str, float] | None
-    score: str
+    configuration: Configuration | None
     text: str
 
 
-def findings(summary: DataFrame, differences: DataFrame) -> list[str]:
-    """The texts of `compared_findings`, each with its experiment and architecture before it.
+def headline(summary: DataFrame, differences: DataFrame) -> str:
+    """Say in one sentence what smoothing did to errors and ranking, and what the repair undid.
+
+    It is about the strength of smoothing that adds most errors to the most trusted fifth (risk at 20 % coverage, ranked
+    by MSP), or that raises AURC most, or the last one.
 
     Args:
-        summary: from `summarise`.
-        differences: from `paired_differences`.
+        summary: from `summarise`, of one experiment and architecture.
+        differences: from `paired_differences`, of the same.
 
     Raises:
-        ValueError: on missing columns or no rows.
+        ValueError: on missing columns or rows, or several experiments or architectures.
     """
-    found = compared_findings(summary, differences)
-    return [f"{finding.experiment}, {finding.architecture}: {finding.text}" for finding in found]
+    rows, configurations = _compared(summary, differences)
+    if not configurations:
+        return _repair_of_all(rows, summary)
+    smoothed = [key for key in configurations if key[0] == SMOOTHING] or configurations
+    for metric in (TRUSTED, "aurc"):
+        harmed = {key: row for key in smoothed if (row := rows.get(_loss(key, metric))) and row.sign > 0}
+        if harmed:
+            chosen = max(harmed, key=lambda key: harmed[key].difference)
+            break
+    else:
+        chosen = smoothed[-1]
+    text = _sentence(rows, chosen)
+    return f"{text} {TWO_CLASSES}" if is_two_class(summary) else text
 
 
-def compared_findings(summary: DataFrame, differences: DataFrame) -> list[Finding]:
-    """Sentences on error, AURC and risk at 20 % coverage: each loss against CE, each repair against MSP, and both.
+def findings(summary: DataFrame, differences: DataFrame) -> list[Finding]:
+    """At most eight sentences: on every loss against CE, on scores that change nothing, and on growth with alpha.
 
-    A rise or fall is named only where its 95 % paired bootstrap interval excludes 0; without an interval none is.
+    Args:
+        summary: from `summarise`, of one experiment and architecture.
+        differences: from `paired_differences`, of the same.
+
+    Raises:
+        ValueError: on missing columns or rows, or several experiments or architectures.
+    """
+    rows, configurations = _compared(summary, differences)
+    ranked = sorted(configurations, key=lambda key: -_size(rows.get(_loss(key, TRUSTED))))
+    kept = [key for key in configurations if key in ranked[:MAX_LOSSES]]
+    found = [Finding(key, _sentence(rows, key, area=True)) for key in kept]
+    others = [loss_label(*key) for key in configurations if key not in kept]
+    if others:
+        found.append(Finding(None, f"Smaller effects, in differences.csv: {', '.join(others)}."))
+    texts = [TWO_CLASSES] if is_two_class(summary) else [_fallbacks(rows)]
+    return found + [Finding(None, text) for text in (*texts, _growth(summary)) if text]
+
+
+def findings_text(summary: DataFrame, differences: DataFrame) -> str:
+    """Headline and sentences of every experiment and architecture, in Markdown.
 
     Args:
         summary: from `summarise`.
         differences: from `paired_differences`.
-
-    Returns:
-        One sentence a comparison, in the order experiment, architecture, kind of comparison, loss, alpha. Values in
-        percent, differences in percentage points.
 
     Raises:
         ValueError: on missing columns or no rows.
     """
     require_columns(summary, SUMMARY, "summary")
     require_columns(differences, DIFFERENCES, "differences")
-    kept = differences["metric"].isin(_METRIC_WORDS) & np.isfinite(differences["difference"])
-    # A score does not change the prediction, and losses under the other scores are in the tables.
-    against_ce = (differences["comparison"] == "loss") & (differences["score"] == BASELINE_SCORE)
-    kept &= against_ce | ((differences["comparison"] != "loss") & (differences["metric"] != "error"))
-    found, by = [], ["comparison", "loss", "alpha", "score"]
-    for place, rows in in_order(differences[kept]).groupby(["experiment", "architecture"], sort=False):
+    parts = []
+    for place, rows in in_order(summary).groupby(PLACE, sort=False):
         experiment, architecture = map(str, place)
-        for _, group in rows.groupby(by, sort=False):
-            comparison, loss, alpha, score = group[by].iloc[0]
-            found.append(Finding(experiment, architecture, comparison, (loss, alpha), score, _sentence(group)))
-        mine = summary[(summary["experiment"] == experiment) & (summary["architecture"] == architecture)]
-        found += [Finding(experiment, architecture, "growth", None, BASELINE_SCORE, text) for text in _growth(mine)]
-    return found
+        here = (differences["experiment"] == experiment) & (differences["architecture"] == architecture)
+        compared = differences[here]
+        seeds = int(rows["seeds"].min())
+        parts.append(f"# {place_title(experiment, architecture)}\n\n{headline(rows, compared)}\n")
+        parts.append("".join(f"- {finding.text}\n" for finding in findings(rows, compared)))
+        parts.append(
+            f"Means over {seeds} {'seed' if seeds == 1 else 'seeds'}; brackets: 95 % paired bootstrap interval of the "
+            "difference. The most trusted fifth: risk at 20 % coverage, ranked by MSP.\n"
+        )
+    return "\n".join(filter(None, parts))
 
 
-def _sentence(rows: DataFrame) -> str:
-    first = rows.iloc[0]
-    name, score = loss_label(first["loss"], first["alpha"]), score_label(first["score"])
-    subject = {
-        "loss": f"{name} instead of CE, ranked by {score}",
-        "score": f"{name} ranked by {score} instead of MSP",
-        "repair": f"{name} ranked by {score} instead of CE ranked by MSP",
-    }[first["comparison"]]
-    seeds = "1 seed" if first["seeds"] == 1 else f"{first['seeds']} seeds"
-    return f"{subject} ({seeds}): {'; '.join(_clause(row) for _, row in rows.iterrows())}."
+def is_two_class(summary: DataFrame) -> bool:
+    """Whether the p-norm is undefined and a temperature leaves every AURC as it is, as for two classes."""
+    values = summary[summary["metric"] == "aurc"].pivot_table(index=["loss", "alpha"], columns="score", values="mean")
+    names = [score for score in REPAIRED_SCORES if score in values]
+    repaired = NORMALISATION in names or not names
+    return not repaired and bool(np.allclose(values[names[0]], values[BASELINE_SCORE], rtol=1e-9, atol=0))
 
 
-def _clause(row: Series) -> str:
-    verb = _VERBS[row["sign"]]
-    if row["sign"] > 0 and row["value"] >= 2.0 * row["baseline"] > 0.0:
-        verb += f" {row['value'] / row['baseline']:.1f}-fold"
-    interval = "no interval"
-    if np.isfinite(row["low"]):
-        interval = f"95 % interval {100 * row['low']:+.2f} to {100 * row['high']:+.2f}"
-    change = f"{100 * row['baseline']:.2f} to {100 * row['value']:.2f} %, {100 * row['difference']:+.2f} points"
-    return f"{_METRIC_WORDS[row['metric']]} {verb} ({change}, {interval})"
+def _compared(summary: DataFrame, differences: DataFrame) -> tuple[Rows, list[Configuration]]:
+    """The defined differences, and the losses that are compared with CE, in reading order."""
+    require_columns(summary, SUMMARY, "summary")
+    places = summary[PLACE].drop_duplicates()
+    if len(places) != 1:
+        raise ValueError(f"summary must hold one experiment and architecture, got {places.to_numpy().tolist()}")
+    defined = in_order(differences[np.isfinite(differences["difference"])])
+    defined["sign"] = defined["sign"].where(100 * defined["difference"].abs() >= UNSEEN, 0)
+    found: list[Row] = [*defined.itertuples()]
+    rows = {(row.comparison, row.loss, row.alpha, row.score, row.metric): row for row in found}
+    return rows, [*dict.fromkeys((row.loss, row.alpha) for row in found if row.comparison == "loss")]
 
 
-def _growth(summary: DataFrame) -> list[str]:
+def _loss(key: Configuration, metric: str) -> tuple[str, str, float, str, str]:
+    return ("loss", *key, BASELINE_SCORE, metric)
+
+
+def _size(row: Row | None) -> float:
+    return 0.0 if row is None else abs(row.difference)
+
+
+def _sentence(rows: Rows, key: Configuration, *, area: bool = False) -> str:
+    error, trusted, aurc = (rows.get(_loss(key, metric)) for metric in ("error", TRUSTED, "aurc"))
+    clauses = [f"{loss_label(*key)} makes {_errors(error)}" if error else f"{loss_label(*key)} is compared with CE"]
+    if trusted:
+        harm = trusted.sign > 0 and not (error and error.sign > 0)
+        clauses.append(f"{'but' if harm else 'and'} {_trusted(trusted)}")
+    text = ", ".join(clauses)
+    if aurc and (area or not trusted):
+        text += f"; AURC {_verb(aurc)} ({_change(aurc)})"
+    harmed = next((row for row in (trusted, aurc) if row and row.sign > 0), None)
+    return f"{text}{_repair(rows, key, harmed) if harmed else ''}."
+
+
+def _errors(row: Row) -> str:
+    if row.sign == 0:
+        return f"about as many errors as CE ({_change(row)})"
+    return f"{_ratio(row, 'errors')} {'as' if _is_multiple(row) else 'than'} CE ({_change(row)})"
+
+
+def _trusted(row: Row) -> str:
+    if row.sign == 0:
+        return f"about as many among its most trusted fifth ({_change(row)})"
+    return f"{_ratio(row)} among its most trusted fifth ({_change(row)})"
+
+
+def _is_multiple(row: Row) -> bool:
+    return bool(row.value >= 2.0 * row.baseline > 0.0)
+
+
+def _ratio(row: Row, noun: str = "") -> str:
+    """Return "15 times as many" or "11 % fewer", and the noun; no number where the baseline has none."""
+    if _is_multiple(row):
+        times = row.value / row.baseline
+        return f"{times:.{0 if times >= 10 else 1}f} times as many {noun}".strip()
+    change = 100 * abs(row.difference) / row.baseline if row.baseline > 0.0 else 0.0
+    share = f"{change:.{0 if change >= 1 else 1}f} % " if change else ""
+    return f"{share}{'more' if row.sign > 0 else 'fewer'} {noun}".strip()
+
+
+def _repair(rows: Rows, key: Configuration, harmed: Row) -> str:
+    """What the p-norm does about the harm, or else the temperature; nothing where both fell back to MSP."""
+    tried = False
+    for score in reversed(REPAIRED_SCORES):
+        row = rows.get(("score", *key, score, harmed.metric))
+        if row is None or _is_by_construction(rows, key, score):
+            continue
+        tried = True
+        if row.sign < 0:
+            left = rows.get(("repair", *key, score, harmed.metric))
+            extent = "part of that" if left and left.sign > 0 else "that"
+            return f"; ranking by {score_label(score)} takes {extent} back ({_change(row)})"
+    return "; neither repair takes that back" if tried else ""
+
+
+def _repair_of_all(rows: Rows, summary: DataFrame) -> str:
+    """What normalisation does to models that are not compared with CE."""
+    if is_two_class(summary):
+        return TWO_CLASSES
+    clauses = [
+        f"{loss_label(row.loss, row.alpha)}: {score_label(row.score)} instead of MSP, AURC {_verb(row)} "
+        f"({_change(row)})"
+        for row in rows.values()
+        if (row.comparison, row.score, row.metric) == ("score", NORMALISATION, "aurc")
+        and not _is_by_construction(rows, (row.loss, row.alpha), row.score)
+    ]
+    return f"{'; '.join(clauses)}." if clauses else "No repair differs from MSP here."
+
+
+def _is_by_construction(rows: Rows, key: Configuration, score: str) -> bool:
+    """Whether a repaired score is MSP: every metric of the ranking and its interval agree exactly."""
+    mine = [row for name, row in rows.items() if name[:4] == ("score", *key, score)]
+    return all(np.nanmax(np.abs([row.difference, row.low, row.high])) < 1e-12 for row in mine)
+
+
+def _fallbacks(rows: Rows) -> str:
+    """Which repaired scores fell back to MSP, and for which losses."""
+    parts = []
+    for score in REPAIRED_SCORES:
+        keys = dict.fromkeys(name[1:3] for name in rows if name[0] == "score" and name[3] == score)
+        same = [loss_label(*key) for key in keys if _is_by_construction(rows, key, score)]
+        if same:
+            parts.append(f"{score_label(score)} is MSP for {', '.join(same)}")
+    return f"{'; '.join(parts)}: it did not beat MSP on the validation split." if parts else ""
+
+
+def _verb(row: Row) -> str:
+    return {1: "rises", -1: "falls", 0: "does not measurably change"}[row.sign]
+
+
+def _change(row: Row) -> str:
+    """Both values, their difference and its interval, with as many decimals as show the difference."""
+    value, baseline, points = 100 * row.value, 100 * row.baseline, 100 * row.difference
+    if abs(points) < UNSEEN:
+        return f"{value:.2f} %, no change above {UNSEEN} points"
+    decimals = 2 if f"{value:.2f}" != f"{baseline:.2f}" else 3
+    text = f"{baseline:.{decimals}f} to {value:.{decimals}f} %, {points:+.{decimals}f} points"
+    if np.isnan(row.low):
+        return f"{text}, no interval"
+    return f"{text} [{100 * row.low:+.{decimals}f}, {100 * row.high:+.{decimals}f}]"
+
+
+def _growth(summary: DataFrame) -> str:
     """Whether MSP AURC grows with every step of the smoothing, from CE at alpha 0."""
     rows = summary[(summary["score"] == BASELINE_SCORE) & (summary["metric"] == "aurc")]
-    values = rows[rows["loss"].isin([BASELINE_LOSS, "ls"])].set_index("alpha")["mean"].sort_index()
+    values = rows[rows["loss"].isin([BASELINE_LOSS, SMOOTHING])].set_index("alpha")["mean"].sort_index()
     if len(values) < 3 or not (np.diff(values) > 0.0).all():
-        return []
+        return ""
     listed = ", ".join(f"{100 * value:.2f} % at {alpha:g}" for alpha, value in values.items())
-    return [f"mean AURC under MSP grows with every step of alpha (means; the steps are not tested): {listed}."]
+    return f"Mean AURC under MSP grows with every step of alpha (means; the steps are not tested): {listed}."

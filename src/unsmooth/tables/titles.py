@@ -1,0 +1,40 @@
+"""Titles of experiments, as a person would write them."""
+
+import re
+
+__all__ = ["place_title"]
+
+SPELLINGS = {
+    **{name: name.upper() for name in ("cnn", "cub", "imdb", "lstm", "mlp", "uci", "voc")},
+    **{"imagenet": "ImageNet", "mbls": "MbLS", "vit": "ViT", "newsgroups": "20 Newsgroups"},
+    **{"cifar": "CIFAR", "densenet": "DenseNet", "resnet": "ResNet", "deeplabv3plus": "DeepLabV3+"},
+}
+
+
+def place_title(experiment: str, architecture: str) -> str:
+    """Return the title of an experiment and architecture; the experiment does not repeat the architecture.
+
+    Example:
+        >>> place_title("glyphs_resnet8", "resnet8"), place_title("markov_text", "lstm")
+        ('Glyphs, ResNet-8', 'Markov text, LSTM')
+        >>> place_title("cifar10_resnet50_mbls", "resnet50")
+        'CIFAR-10 MbLS, ResNet-50'
+    """
+    alone = "_".join(part for part in re.split(rf"_?{re.escape(architecture)}_?", experiment) if part)
+    name = _spelled(alone or experiment)
+    return f"{name[0].upper()}{name[1:]}, {_spelled(architecture)}"
+
+
+def _spelled(name: str) -> str:
+    return " ".join(_word(word) for word in name.split("_"))
+
+
+def _word(word: str) -> str:
+    """A known word in its spelling, with its number behind a hyphen; another one as it is."""
+    family = word.rstrip("0123456789")
+    spelling = SPELLINGS.get(word) or SPELLINGS.get(family)
+    return (
+        word
+        if spelling is None
+        else "-".join(filter(None, (spelling, "" if word in SPELLINGS else word[len(family) :])))
+    )
