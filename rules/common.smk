@@ -227,7 +227,7 @@ def extreme_cells(wildcards):
     """The cells of CE and of the strongest smoothing: logits of all would not fit into memory for the large datasets."""
     found = EXPERIMENTS[wildcards.experiment]
     strongest = found.smoothed[0]
-    kept = {("ce", 0.0), (strongest, max(found.alphas(strongest)))}
+    kept = {(found.baseline, 0.0), (strongest, max(found.alphas(strongest)))}
     return [cell for cell in cells_of(wildcards) if (cell.loss, cell.alpha) in kept]
 
 
@@ -296,7 +296,7 @@ def figure_files(figure, experiment):
         return []
     if figure == "zoo":
         return [f"results/figures/{experiment}/zoo.{suffix}" for suffix in ("pdf", "png", "csv")]
-    if figure in COMPARISONS and not ("ce" in found.losses and found.smoothed):
+    if figure in COMPARISONS and not (found.baseline and found.smoothed):
         return []
     if figure == "ranking_maps" and not found.dense:
         return []
@@ -312,7 +312,7 @@ def table_files(table, experiment):
     found = EXPERIMENTS[experiment]
     present = {
         "cost": found.trained,
-        "losses": found.trained and "ce" in found.losses and len(found.losses) > 1,
+        "losses": found.trained and found.baseline is not None and len(found.losses) > 1,
         "segmentation": found.dense,
         "zoo": found.is_zoo,
     }
@@ -326,6 +326,17 @@ def smoothed_losses(wildcards):
     return canonical_json(EXPERIMENTS[wildcards.experiment].smoothed)
 
 
+def loss_names(wildcards):
+    """What tables and figures call the losses of an experiment, in its order, as canonical JSON."""
+    return canonical_json(EXPERIMENTS[wildcards.experiment].named_losses)
+
+
+def loss_kinds(wildcards):
+    """The losses of an experiment without their labels, which change no number, as canonical JSON."""
+    found = EXPERIMENTS[wildcards.experiment].losses
+    return canonical_json([{"key": key, "kind": loss.kind} for key, loss in found.items()])
+
+
 def has_images(wildcards):
     """Whether the inputs can be looked at."""
     found = EXPERIMENTS[wildcards.experiment]
@@ -335,7 +346,7 @@ def has_images(wildcards):
 def explored_settings(wildcards):
     """What the report page needs to know of an experiment beside its results, as canonical JSON."""
     found = EXPERIMENTS[wildcards.experiment]
-    return canonical_json({"smoothed": found.smoothed, "trained": found.trained})
+    return canonical_json({"losses": found.named_losses, "trained": found.trained})
 
 
 def outputs_of(experiment):

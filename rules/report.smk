@@ -5,23 +5,42 @@ rule collect:
     output:
         summary="results/tables/{experiment}/summary.csv",
         differences="results/tables/{experiment}/differences.csv",
-        findings=report(
-            "results/tables/{experiment}/findings.md",
-            caption="../workflow/report/findings.rst",
-            category="{experiment}",
-            labels={"what": "findings", "kind": "text"},
-        ),
     log:
         "results/logs/collect/{experiment}.log",
     conda:
         "../envs/report.yaml"
     params:
         cells=cell_keys,
+        losses=loss_kinds,
         code=code_of("collect"),
     message:
         "collect {wildcards.experiment}"
     script:
         "../workflow/scripts/collect.py"
+
+
+rule write_findings:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+    output:
+        report(
+            "results/tables/{experiment}/findings.md",
+            caption="../workflow/report/findings.rst",
+            category="{experiment}",
+            labels={"what": "findings", "kind": "text"},
+        ),
+    log:
+        "results/logs/write_findings/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        losses=loss_names,
+        code=code_of("write_findings"),
+    message:
+        "write_findings {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_findings.py"
 
 
 rule merge_summaries:
@@ -116,6 +135,7 @@ rule draw_scorecard:
     conda:
         "../envs/report.yaml"
     params:
+        losses=canonical_json({name: told["losses"] for name, told in COMPARED.items()}),
         settings=settings_of("figures.width"),
         code=code_of("draw_scorecard"),
     message:
@@ -142,6 +162,7 @@ rule write_main:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         cells=cell_keys,
         code=code_of("write_main"),
     message:
@@ -167,6 +188,7 @@ rule write_scores:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         code=code_of("write_scores"),
     message:
         "write_scores {wildcards.experiment}"
@@ -191,6 +213,7 @@ rule write_calibration:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         code=code_of("write_calibration"),
     message:
         "write_calibration {wildcards.experiment}"
@@ -222,6 +245,7 @@ rule write_losses:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         code=code_of("write_losses"),
     message:
         "write_losses {wildcards.experiment}"
@@ -248,6 +272,7 @@ rule write_segmentation:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         code=code_of("write_segmentation"),
     message:
         "write_segmentation {wildcards.experiment}"
@@ -272,6 +297,7 @@ rule write_cost:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         cells=cell_keys,
         code=code_of("write_cost"),
     message:
@@ -298,6 +324,7 @@ rule draw_risk_coverage:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         cells=cell_keys,
         settings=settings_of("figures.width", "figures.risk_coverage"),
         code=code_of("draw_risk_coverage"),
@@ -324,6 +351,7 @@ rule draw_max_logit:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         smoothed=smoothed_losses,
         cells=keys_of(extreme_cells),
         settings=settings_of("figures.width", "figures.max_logit"),
@@ -351,7 +379,7 @@ rule draw_degradation:
     conda:
         "../envs/report.yaml"
     params:
-        smoothed=smoothed_losses,
+        losses=loss_names,
         settings=settings_of("figures.width"),
         code=code_of("draw_degradation"),
     message:
@@ -378,6 +406,7 @@ rule draw_pnorm_sweep:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         cells=cell_keys,
         settings=settings_of("figures.width"),
         code=code_of("draw_pnorm_sweep"),
@@ -405,7 +434,7 @@ rule draw_extra_gradient:
     conda:
         "../envs/train.yaml"
     params:
-        smoothed=smoothed_losses,
+        losses=loss_names,
         cells=keys_of(smoothed_cells),
         settings=settings_of("figures.extra_gradient"),
         code=code_of("draw_extra_gradient"),
@@ -433,6 +462,7 @@ rule draw_reliability:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         cells=cell_keys,
         settings=settings_of("figures.width"),
         code=code_of("draw_reliability"),
@@ -459,6 +489,7 @@ rule draw_logit_distances:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         settings=settings_of("figures.width"),
         code=code_of("draw_logit_distances"),
     message:
@@ -485,6 +516,7 @@ rule write_zoo:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         code=code_of("write_zoo"),
     message:
         "write_zoo {wildcards.experiment}"
@@ -510,6 +542,7 @@ rule draw_zoo:
     conda:
         "../envs/report.yaml"
     params:
+        losses=loss_names,
         settings=settings_of("figures.width"),
         code=code_of("draw_zoo"),
     message:
@@ -538,6 +571,7 @@ rule draw_ranking_maps:
     conda:
         "../envs/train.yaml"
     params:
+        losses=loss_names,
         cells=keys_of(mapped_cells),
         settings=settings_of("figures.width"),
         code=code_of("draw_ranking_maps"),

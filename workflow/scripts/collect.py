@@ -5,23 +5,19 @@ from pathlib import Path
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import findings_text, paired_differences, summarise
+from unsmooth.tables import paired_differences, summarise
 from unsmooth.tables.collection import read_cells
+from unsmooth.tables.labels import Losses
 
 
 def collect(
-    metrics: list[str], bootstrap: list[str], cells: list[dict], summary: Path, differences: Path, sentences: Path
+    metrics: list[str], bootstrap: list[str], cells: list[dict], losses: Losses, summary: Path, differences: Path
 ) -> None:
-    """Write the summary over seeds, the paired differences, and what they show in sentences."""
+    """Write the summary over seeds and the paired differences."""
     values, replicates = read_cells(metrics, cells), read_cells(bootstrap, cells)
-    summarised, compared = summarise(values, replicates), paired_differences(values, replicates)
-    found = findings_text(summarised, compared)
-    for frame, path in ((summarised, summary), (compared, differences)):
+    for make, path in ((summarise, summary), (paired_differences, differences)):
         with atomic_path(path) as temporary:
-            frame.to_csv(temporary, index=False)
-    with atomic_path(sentences) as temporary:
-        temporary.write_text(found, encoding="utf-8")
-    print(found)
+            make(values, replicates, losses=losses).to_csv(temporary, index=False)
 
 
 if __name__ == "__main__":
@@ -30,7 +26,7 @@ if __name__ == "__main__":
             list(snakemake.input.metrics),
             list(snakemake.input.bootstrap),
             json.loads(snakemake.params.cells),
+            Losses.of(json.loads(snakemake.params.losses)),
             Path(snakemake.output.summary),
             Path(snakemake.output.differences),
-            Path(snakemake.output.findings),
         )

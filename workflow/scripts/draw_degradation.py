@@ -7,13 +7,14 @@ import pandas as pd
 
 from unsmooth.figures import degradation, save_figure
 from unsmooth.runtime.jobs import job
+from unsmooth.tables.labels import Losses
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
         summary = pd.read_csv(snakemake.input.summary)
         figure, data = degradation(
             summary[summary["architecture"] == snakemake.wildcards.architecture],
-            losses=["ce", *json.loads(snakemake.params.smoothed)],
+            losses=Losses.of(json.loads(snakemake.params.losses)),
             width=json.loads(snakemake.params.settings)["figures.width"],
         )
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

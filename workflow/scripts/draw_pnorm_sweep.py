@@ -8,6 +8,7 @@ import pandas as pd
 from unsmooth.figures import pnorm_sweep, save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import CELL_KEYS, read_cells
+from unsmooth.tables.labels import Losses
 
 
 def chosen_orders(fitted: list[str], cells: list[dict]) -> pd.DataFrame:
@@ -29,6 +30,7 @@ if __name__ == "__main__":
             sweep[~is_msp],
             chosen_orders(list(snakemake.input.fitted), cells),
             sweep[is_msp].drop(columns="p"),
+            losses=Losses.of(json.loads(snakemake.params.losses)),
             width=json.loads(snakemake.params.settings)["figures.width"],
         )
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

@@ -8,6 +8,7 @@ from unsmooth.figures.maps import REPAIR, CellScenes, ranking_maps
 from unsmooth.runtime.jobs import job
 from unsmooth.scores import read_fitted
 from unsmooth.segmentation import read_scenes
+from unsmooth.tables.labels import Losses
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
@@ -20,6 +21,7 @@ if __name__ == "__main__":
         figure, data = ranking_maps(
             cells,
             title=f"{snakemake.wildcards.experiment}, {snakemake.wildcards.architecture}",
+            losses=Losses.of(json.loads(snakemake.params.losses)),
             width=json.loads(snakemake.params.settings)["figures.width"],
         )
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

@@ -8,6 +8,7 @@ import pandas as pd
 from unsmooth.figures import reliability, save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cells
+from unsmooth.tables.labels import Losses
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
@@ -15,6 +16,7 @@ if __name__ == "__main__":
         figure, data = reliability(
             read_cells(list(snakemake.input.reliability), json.loads(snakemake.params.cells)),
             summary[summary["architecture"] == snakemake.wildcards.architecture],
+            losses=Losses.of(json.loads(snakemake.params.losses)),
             width=json.loads(snakemake.params.settings)["figures.width"],
         )
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

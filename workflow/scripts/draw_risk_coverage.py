@@ -8,6 +8,7 @@ import pandas as pd
 from unsmooth.figures import risk_coverage, save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cells
+from unsmooth.tables.labels import Losses
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
@@ -17,6 +18,7 @@ if __name__ == "__main__":
             read_cells(list(snakemake.input.curves), json.loads(snakemake.params.cells)),
             summary[summary["architecture"] == snakemake.wildcards.architecture],
             score=snakemake.wildcards.score,
+            losses=Losses.of(json.loads(snakemake.params.losses)),
             width=settings["figures.width"],
             **settings["figures.risk_coverage"],
         )

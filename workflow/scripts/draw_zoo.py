@@ -8,9 +8,14 @@ import pandas as pd
 from unsmooth.figures import save_figure, zoo
 from unsmooth.runtime.jobs import job
 from unsmooth.tables import zoo_gains
+from unsmooth.tables.labels import Losses
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
         gains = zoo_gains(pd.read_csv(snakemake.input.summary), pd.read_csv(snakemake.input.differences))
-        figure, data = zoo(gains, width=json.loads(snakemake.params.settings)["figures.width"])
+        figure, data = zoo(
+            gains,
+            losses=Losses.of(json.loads(snakemake.params.losses)),
+            width=json.loads(snakemake.params.settings)["figures.width"],
+        )
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

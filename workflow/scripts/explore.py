@@ -8,6 +8,7 @@ import pandas as pd
 from unsmooth.atomic_files import atomic_path
 from unsmooth.page.run import experiment_content
 from unsmooth.runtime.jobs import job
+from unsmooth.tables.labels import Losses
 
 
 def explore(
@@ -15,7 +16,8 @@ def explore(
     summary: Path,
     differences: Path,
     windows: dict[str, Path],
-    settings: dict,
+    losses: Losses,
+    trained: bool,
     dataset: Path | None,
     output: Path,
 ) -> None:
@@ -27,7 +29,8 @@ def explore(
             differences=pd.read_csv(differences),
             windows=pd.read_csv(windows[architecture]) if architecture in windows else None,
             dataset=dataset,
-            **settings,
+            losses=losses,
+            trained=trained,
         )
         for architecture in dict.fromkeys(cell["architecture"] for cell in cells)
     ]
@@ -37,12 +40,14 @@ def explore(
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
+        experiment = json.loads(snakemake.params.experiment)
         explore(
             json.loads(snakemake.params.cells),
             Path(snakemake.input.summary),
             Path(snakemake.input.differences),
             {Path(path).parent.name: Path(path) for path in snakemake.input.windows},
-            json.loads(snakemake.params.experiment),
+            Losses.of(experiment["losses"]),
+            experiment["trained"],
             Path(snakemake.input.manifest).parent if snakemake.params.images else None,
             Path(snakemake.output[0]),
         )

@@ -8,11 +8,12 @@ import pandas as pd
 from unsmooth.runtime.jobs import job
 from unsmooth.tables import main_table, write_table
 from unsmooth.tables.collection import read_fallbacks
+from unsmooth.tables.labels import Losses
 
 
-def write_main(summary: str, fitted: list[str], cells: list[dict], stem: Path) -> None:
+def write_main(summary: str, fitted: list[str], cells: list[dict], losses: Losses, stem: Path) -> None:
     """Write every metric of all losses and alphas under MSP and both repairs."""
-    write_table(main_table(pd.read_csv(summary), read_fallbacks(fitted, cells)), stem)
+    write_table(main_table(pd.read_csv(summary), read_fallbacks(fitted, cells), losses=losses), stem)
 
 
 if __name__ == "__main__":
@@ -21,5 +22,6 @@ if __name__ == "__main__":
             snakemake.input.summary,
             list(snakemake.input.fitted),
             json.loads(snakemake.params.cells),
+            Losses.of(json.loads(snakemake.params.losses)),
             Path(snakemake.output.csv).with_suffix(""),
         )

@@ -1,13 +1,18 @@
 """Write the table of all pixels of an experiment on scenes."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
 from unsmooth.runtime.jobs import job
 from unsmooth.tables import segmentation_table, write_table
+from unsmooth.tables.labels import Losses
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
         summary = pd.read_csv(snakemake.input.summary)
-        write_table(segmentation_table(summary), Path(snakemake.output.csv).with_suffix(""))
+        write_table(
+            segmentation_table(summary, losses=Losses.of(json.loads(snakemake.params.losses))),
+            Path(snakemake.output.csv).with_suffix(""),
+        )

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from unsmooth.config.cells import Cell
 from unsmooth.config.specs import Loss
 from unsmooth.config.specs.base import Name, Seed, Spec
+from unsmooth.registry.losses import BASELINE, SMOOTHING
 
 __all__ = [
     "Grid",
@@ -76,9 +77,19 @@ class Grid(Spec):
         return False
 
     @property
+    def baseline(self) -> str | None:
+        """Return the key of the loss with which others are compared, the first that is cross-entropy."""
+        return next((name for name, loss in self.losses.items() if loss.kind == BASELINE), None)
+
+    @property
+    def named_losses(self) -> list[dict[str, str]]:
+        """Return what tables and figures call the losses, in the order of the file: key, kind and label."""
+        return [{"key": key, "kind": loss.kind, "label": loss.label} for key, loss in self.losses.items()]
+
+    @property
     def smoothed(self) -> list[str]:
         """Return the keys of the label-smoothing losses, that with the largest alpha first; none if all sharpen."""
-        keys = [name for name, loss in self.losses.items() if loss.kind == "ls"]
+        keys = [name for name, loss in self.losses.items() if loss.kind == SMOOTHING]
         keys.sort(key=lambda name: -max(self.alphas(name)))
         return keys if keys and max(self.alphas(keys[0])) > 0 else []
 
@@ -89,7 +100,7 @@ class Grid(Spec):
 
     def alphas(self, loss: str) -> list[float]:
         """Return the strengths of a loss; a loss without one has the single strength 0."""
-        return list(getattr(self.losses[loss], "alpha", [0.0]))
+        return self.losses[loss].alphas
 
     def cells(self, experiment: str) -> list["Cell"]:
         """Return the grid in the order of the file; `experiment` is its name."""

@@ -11,6 +11,7 @@ from unsmooth.config.grid import Grid
 from unsmooth.config.settings import ScoreName
 from unsmooth.config.specs import FOR_IMAGE_FILES, Architecture, Augmentation, Dataset, Recipe
 from unsmooth.config.specs.base import Name, PositiveInt, Seed, Spec
+from unsmooth.config.specs.losses import Taught
 from unsmooth.data.hub import HUB, HubFile
 
 __all__ = [
@@ -145,6 +146,7 @@ class ModelExperiment(Grid):
         if not (self.published or self.deviations):
             return {}
         return {
+            "losses": self.named_losses,
             "published": [result.model_dump(exclude_none=True) for result in self.published],
             "deviations": [
                 {"what": entry.what, "why": entry.why, "switchable": entry.as_released is not None}
@@ -182,7 +184,7 @@ class Experiment(ModelExperiment):
                     f"architecture {name!r}: preprocessing is for published weights; in training the dataset says how "
                     "images are prepared"
                 )
-        if self.dense and (quadratic := [name for name, loss in self.losses.items() if not loss.dense]):
+        if self.dense and (quadratic := [name for name, loss in self.losses.items() if not loss.entry.dense]):
             raise ValueError(f"loss {quadratic[0]!r} compares samples in pairs, too many where each pixel is one")
         num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
         if self.recipe.warmup is not None and num_train is not None:
@@ -206,7 +208,7 @@ class Experiment(ModelExperiment):
 
     @model_validator(mode="after")
     def _teachers_are_cells(self) -> Self:
-        taught = {name: loss for name, loss in self.losses.items() if loss.kind == "distillation"}
+        taught = {name: loss for name, loss in self.losses.items() if isinstance(loss, Taught)}
         for name, loss in taught.items():
             for what, reference, known in (
                 ("loss", loss.teacher, [*self.losses]),
@@ -234,7 +236,7 @@ class Experiment(ModelExperiment):
     def _targets_can_be_mixed(self) -> Self:
         if not self.recipe.mixing:
             return self
-        if unfit := [name for name, loss in self.losses.items() if not loss.mixable]:
+        if unfit := [name for name, loss in self.losses.items() if not loss.entry.mixable]:
             raise ValueError(f"loss {unfit[0]!r} is for samples of one class: remove it, or mixup and cutmix")
         if self.dataset.inputs == "tokens" or (self.recipe.cutmix is not None and self.dataset.inputs == "vectors"):
             raise ValueError(
@@ -250,7 +252,7 @@ class Experiment(ModelExperiment):
 
     def training(self, cell: "Cell") -> dict[str, Any]:
         """Return everything that decides the weights of a cell, as plain data; that of its teacher is `teacher`."""
-        loss = self.losses[cell.loss].model_dump(exclude={"teacher", "teacher_alpha", "teacher_architecture"})
+        loss = self.losses[cell.loss].model_dump(exclude={"label", *Taught.model_fields} - {"kind"})
         teacher = self.teacher(cell)
         return {
             "dataset": self.dataset_id,
@@ -263,7 +265,7 @@ class Experiment(ModelExperiment):
     def teacher(self, cell: "Cell") -> "Cell | None":
         """Return the cell from which a cell is distilled; None for most."""
         loss = self.losses[cell.loss]
-        if loss.kind != "distillation":
+        if not isinstance(loss, Taught):
             return None
         alpha = self.alphas(loss.teacher)[0] if loss.teacher_alpha is None else loss.teacher_alpha
         return replace(

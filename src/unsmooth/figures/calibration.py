@@ -21,9 +21,10 @@ from unsmooth.tables.labels import (
     CALIBRATED_SCORE,
     CELL,
     CONFIGURATION,
+    KINDS,
     LOGIT_DISTANCES,
+    Losses,
     in_order,
-    loss_label,
     metric_style,
     require_columns,
 )
@@ -40,7 +41,9 @@ FEWEST = 20  # samples of a bin that is drawn: the accuracy of fewer is luck
 
 
 @styled
-def reliability(diagrams: DataFrame, summary: DataFrame, *, width: float = 7.0) -> tuple[Figure, DataFrame]:
+def reliability(
+    diagrams: DataFrame, summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0
+) -> tuple[Figure, DataFrame]:
     """Reliability diagrams above histograms of the confidence, before and after temperature, a panel a loss and alpha.
 
     Samples of all seeds are pooled. Where the line is below the diagonal the classifier is overconfident.
@@ -49,6 +52,7 @@ def reliability(diagrams: DataFrame, summary: DataFrame, *, width: float = 7.0) 
         diagrams: one row a cell, score and bin: experiment, architecture, loss, alpha, seed, score, bin, low, high,
             count, confidence, accuracy (fractions). The bins must be the same in all cells.
         summary: from `tables.summarise`, for the ECE in the titles.
+        losses: those of the experiment.
         width: inches; the height follows from the number of panels.
 
     Returns:
@@ -61,10 +65,10 @@ def reliability(diagrams: DataFrame, summary: DataFrame, *, width: float = 7.0) 
     require_columns(diagrams, [*CELL, "score", "bin", "low", "high", "count", "confidence", "accuracy"], "diagrams")
     require_columns(summary, SUMMARY, "summary")
     title = single_experiment(diagrams, "diagrams")
-    data = _pooled(diagrams[diagrams["score"].isin(STYLES)])
+    data = _pooled(diagrams[diagrams["score"].isin(STYLES)], losses)
     require_columns(data, ["count"], f"diagrams restricted to {list(STYLES)}")
 
-    configurations = configurations_of(data)
+    configurations = configurations_of(data, losses)
     rows = -(-len(configurations) // MAX_COLUMNS)
     columns = -(-len(configurations) // rows)
     figure = new_figure(width, 0.9 + 2.2 * rows)
@@ -77,7 +81,7 @@ def reliability(diagrams: DataFrame, summary: DataFrame, *, width: float = 7.0) 
         diagram.plot([0, 100], [0, 100], **DIAGONAL_STYLE)
         for score, style in STYLES.items():
             _draw(diagram, histogram, mine[mine["score"] == score], style)
-        diagram.set(ylim=(0, 100), title=f"{loss_label(loss, alpha)}\n{_ece_text(summary, loss, alpha)}")
+        diagram.set(ylim=(0, 100), title=f"{losses.label(loss, alpha)}\n{_ece_text(summary, loss, alpha, losses)}")
         histogram.set(xlim=(0, 100), ylim=(0, 1.05 * highest))
         if column == 0:
             diagram.set_ylabel("Accuracy (%)")
@@ -97,11 +101,12 @@ def reliability(diagrams: DataFrame, summary: DataFrame, *, width: float = 7.0) 
 
 
 @styled
-def logit_distances(summary: DataFrame, *, width: float = 7.0) -> tuple[Figure, DataFrame]:
+def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """Mean and largest distance of the top logit to the others and its margin, a row a loss and alpha.
 
     Args:
         summary: from `tables.summarise`, one experiment and architecture.
+        losses: those of the experiment.
         width: inches; the height follows from the number of losses.
 
     Returns:
@@ -112,10 +117,10 @@ def logit_distances(summary: DataFrame, *, width: float = 7.0) -> tuple[Figure, 
         ValueError: on missing columns or rows, or several experiments.
     """
     require_columns(summary, SUMMARY, "summary")
-    data = in_order(summary[summary["metric"].isin(LOGIT_DISTANCES) & summary["score"].isin(STYLES)])
+    data = in_order(summary[summary["metric"].isin(LOGIT_DISTANCES) & summary["score"].isin(STYLES)], losses)
     require_columns(data, SUMMARY, f"summary restricted to {list(LOGIT_DISTANCES)}")
     title = single_experiment(data, "summary")
-    configurations = configurations_of(data)
+    configurations = configurations_of(data, losses)
     places = {configuration: place for place, configuration in enumerate(configurations)}
     figure = new_figure(width, 1.35 + 0.19 * len(configurations))
     sizes = {BASELINE_SCORE: 5.0, CALIBRATED_SCORE: 3.0}  # both are seen where they coincide
@@ -129,7 +134,7 @@ def logit_distances(summary: DataFrame, *, width: float = 7.0) -> tuple[Figure, 
             axes.errorbar(mean, heights, xerr=bars, capsize=2, elinewidth=0.9, **style)
         axes.set(title=metric_style(metric).label, xlabel="Units of the logits")
         axes.set(xlim=(0, None), ylim=(len(configurations) - 0.5, -0.5))
-        axes.set_yticks(range(len(configurations)), [loss_label(*configuration) for configuration in configurations])
+        axes.set_yticks(range(len(configurations)), [losses.label(*configuration) for configuration in configurations])
     figure.axes[0].set_ylabel("Loss, strength")
     figure.suptitle(title)
     legend_below(
@@ -140,7 +145,7 @@ def logit_distances(summary: DataFrame, *, width: float = 7.0) -> tuple[Figure, 
     return figure, data
 
 
-def _pooled(diagrams: DataFrame) -> DataFrame:
+def _pooled(diagrams: DataFrame, losses: Losses) -> DataFrame:
     """The diagrams of every configuration and score, with the samples of all seeds in one."""
     sums = diagrams.assign(
         confidence=diagrams["confidence"] * diagrams["count"], accuracy=diagrams["accuracy"] * diagrams["count"]
@@ -149,7 +154,7 @@ def _pooled(diagrams: DataFrame) -> DataFrame:
     pooled = sums.groupby([*by, "low", "high"])[["count", "confidence", "accuracy"]].sum().reset_index()
     means = pooled[["confidence", "accuracy"]].div(pooled["count"].where(pooled["count"] > 0), axis=0)
     share = pooled["count"] / pooled.groupby(by)["count"].transform("sum")
-    return in_order(pooled.assign(confidence=means["confidence"], accuracy=means["accuracy"], share=share))
+    return in_order(pooled.assign(confidence=means["confidence"], accuracy=means["accuracy"], share=share), losses)
 
 
 def _draw(diagram: Axes, histogram: Axes, bins: DataFrame, style: dict[str, Any]) -> None:
@@ -159,10 +164,10 @@ def _draw(diagram: Axes, histogram: Axes, bins: DataFrame, style: dict[str, Any]
     histogram.stairs(100.0 * bins["share"], edges, color=style["color"], linestyle=style["linestyle"], linewidth=0.9)
 
 
-def _ece_text(summary: DataFrame, loss: str, alpha: float) -> str:
+def _ece_text(summary: DataFrame, loss: str, alpha: float, losses: Losses) -> str:
     rows = summary[(summary["loss"] == loss) & (summary["alpha"] == alpha) & (summary["metric"] == "ece")]
     means = rows.set_index("score")["mean"]
     missing = [score for score in STYLES if score not in means]
     if missing:
-        raise ValueError(f"summary must have the ECE of {loss_label(loss, alpha)} under {missing}")
+        raise ValueError(f"summary must have the ECE of {losses.label(loss, alpha)} under {missing}")
     return f"ECE {' → '.join(f'{100 * means[score]:.1f}' for score in STYLES)} %"

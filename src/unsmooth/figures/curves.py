@@ -20,7 +20,7 @@ from unsmooth.figures.style import (
     single_experiment,
     styled,
 )
-from unsmooth.tables.labels import CELL, CONFIGURATION, in_order, loss_label, require_columns, score_label
+from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, in_order, require_columns, score_label
 from unsmooth.tables.summary import SUMMARY
 
 
@@ -34,6 +34,7 @@ def risk_coverage(
     zoom_coverage: float = 0.6,
     min_coverage: float = 0.01,
     band: Literal["std", "minmax"] = "std",
+    losses: Losses = KINDS,
     width: float = 7.0,
     height: float = 3.4,
 ) -> tuple[Figure, DataFrame]:
@@ -50,6 +51,7 @@ def risk_coverage(
         zoom_coverage: largest coverage of the second panel, in (0, 1].
         min_coverage: smallest coverage drawn, in [0, 1): below it a curve is the luck of a handful of samples.
         band: "std" for +-1 standard deviation, "minmax" for the range over seeds; none with one seed.
+        losses: those of the experiment.
         width: inches.
         height: inches.
 
@@ -66,7 +68,7 @@ def risk_coverage(
     if not 0.0 < zoom_coverage <= 1.0:
         raise ValueError(f"zoom_coverage must be in (0, 1], got {zoom_coverage}")
     title = single_experiment(curves, "curves")
-    limiting = _over_seeds(curves[curves["score"].isin([score, *compared_with])])
+    limiting = _over_seeds(curves[curves["score"].isin([score, *compared_with])], losses)
     data = limiting[limiting["score"] == score].reset_index(drop=True)
     if data.empty and score == "max_logit_pnorm":
         return explanation(f"{title}, {score_label(score)}", UNDEFINED.format(score_label(score)), width), data
@@ -79,7 +81,7 @@ def risk_coverage(
 
     figure = new_figure(width, height)
     full, zoom = figure.subplots(1, 2)
-    styles = line_styles(configurations_of(data))
+    styles = line_styles(configurations_of(data, losses), losses)
     drawn = data[data["coverage"] >= min_coverage]
     for axes in (full, zoom):
         for (loss, alpha), style in styles.items():
@@ -97,7 +99,7 @@ def risk_coverage(
     figure.suptitle(f"{title}, {score_label(score)}")
     legend_below(
         figure,
-        {_legend_text(summary, title, *key, score): style for key, style in styles.items()},
+        {_legend_text(summary, title, *key, score, losses): style for key, style in styles.items()},
         title="loss, alpha (error %, AURC %; both lower is better)"
         + (f"; band: {spread} over {seeds} seeds" if seeds > 1 else ""),
         columns=4,
@@ -105,14 +107,14 @@ def risk_coverage(
     return figure, data
 
 
-def _over_seeds(curves: DataFrame) -> DataFrame:
+def _over_seeds(curves: DataFrame, losses: Losses) -> DataFrame:
     """Mean, standard deviation, extremes and number of seeds of the risk at every coverage."""
     for score, rows in curves.groupby("score"):
         if len(rows) != rows["coverage"].nunique() * len(rows[CELL].drop_duplicates()):
             raise ValueError(f"curves must have the same coverage grid in every cell, {score!r} has several")
     groups = curves.groupby([*CONFIGURATION, "score", "coverage"])["selective_risk"]
     data = groups.agg(["mean", "std", "min", "max", "size"]).reset_index().rename(columns={"size": "seeds"})
-    return in_order(data)
+    return in_order(data, losses)
 
 
 def _band(data: DataFrame, band: Literal["std", "minmax"]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -129,11 +131,11 @@ def _draw(axes: Axes, line: DataFrame, band: Literal["std", "minmax"], style: di
         axes.fill_between(coverage, 100.0 * lower, 100.0 * upper, color=style["color"], alpha=0.18, linewidth=0)
 
 
-def _legend_text(summary: DataFrame, title: str, loss: str, alpha: float, score: str) -> str:
+def _legend_text(summary: DataFrame, title: str, loss: str, alpha: float, score: str, losses: Losses) -> str:
     place = summary["experiment"] + ", " + summary["architecture"] == title
     rows = summary[place & (summary["loss"] == loss) & (summary["alpha"] == alpha) & (summary["score"] == score)]
     means = rows.set_index("metric")["mean"]
     missing = [metric for metric in ("error", "aurc") if metric not in means]
     if missing:
-        raise ValueError(f"summary must have {missing} of {loss_label(loss, alpha)} under {score!r} in {title}")
-    return f"{loss_label(loss, alpha)} ({100 * means['error']:.1f}, {100 * means['aurc']:.2f})"
+        raise ValueError(f"summary must have {missing} of {losses.label(loss, alpha)} under {score!r} in {title}")
+    return f"{losses.label(loss, alpha)} ({100 * means['error']:.1f}, {100 * means['aurc']:.2f})"

@@ -17,7 +17,7 @@ from unsmooth.data.arrays import IGNORED
 from unsmooth.figures.style import new_figure, styled
 from unsmooth.scores import FittedScore, score_all
 from unsmooth.segmentation import Scene
-from unsmooth.tables.labels import BASELINE_SCORE, loss_label, score_label
+from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses, score_label
 
 __all__ = ["REPAIR", "CellScenes", "ranking_maps"]
 
@@ -37,7 +37,9 @@ class CellScenes(NamedTuple):
 
 
 @styled
-def ranking_maps(cells: Sequence[CellScenes], *, title: str = "", width: float = 7.0) -> tuple[Figure, DataFrame]:
+def ranking_maps(
+    cells: Sequence[CellScenes], *, title: str = "", losses: Losses = KINDS, width: float = 7.0
+) -> tuple[Figure, DataFrame]:
     """Scenes, their truth, predictions and wrong pixels, coloured by how confident the model is there among all pixels.
 
     The brightest are the most confident errors, which no threshold rejects before nearly everything else. Two rows a
@@ -46,6 +48,7 @@ def ranking_maps(cells: Sequence[CellScenes], *, title: str = "", width: float =
     Args:
         cells: two, cross-entropy and smoothed, with the same scenes.
         title: heading of the figure.
+        losses: those of the experiment.
         width: inches.
 
     Returns:
@@ -69,10 +72,10 @@ def ranking_maps(cells: Sequence[CellScenes], *, title: str = "", width: float =
         for row, cell, (name, picture) in zip(grid[2 * block : 2 * block + 2], cells, left, strict=True):
             _show(row[0], picture, f"{name}, scene {place}")
             prediction = cell.scenes[place].logits.argmax(dim=0).numpy()
-            label = loss_label(cell.loss, cell.alpha)
+            label = losses.label(cell.loss, cell.alpha)
             _show(row[1], _class_map(prediction, scene), f"{label}: prediction")
             for axes, score in zip(row[2:], (BASELINE_SCORE, REPAIR), strict=True):
-                parts.append(_draw_errors(axes, cell, place, score))
+                parts.append(_draw_errors(axes, cell, place, score, losses))
     if title:
         figure.suptitle(title)
     figure.colorbar(
@@ -98,13 +101,13 @@ def confidence_ranks(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
     return ranks
 
 
-def _draw_errors(axes: Axes, cell: CellScenes, place: int, score: str) -> DataFrame:
+def _draw_errors(axes: Axes, cell: CellScenes, place: int, score: str, losses: Losses) -> DataFrame:
     scene = cell.scenes[place]
     targets = scene.targets.numpy()
     labelled = targets != IGNORED
     colours = np.full((*targets.shape, 3), UNLABELLED)
     colours[labelled] = CORRECT
-    name = f"{loss_label(cell.loss, cell.alpha)}: {score_label(score)}"
+    name = f"{losses.label(cell.loss, cell.alpha)}: {score_label(score)}"
     key = {"scene": place, "loss": cell.loss, "alpha": cell.alpha, "score": score}
     found = DataFrame(columns=[*key, "row", "column", "rank"])
     fitted: str | FittedScore | None = cell.repair if score == REPAIR else score

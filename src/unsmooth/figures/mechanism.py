@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, line_styles, new_figure, styled
+from unsmooth.registry.losses import SMOOTHING
 from unsmooth.tables.collection import CellLogits
-from unsmooth.tables.labels import BASELINE_LOSS, in_order, loss_label
+from unsmooth.tables.labels import KINDS, Losses, in_order
 from unsmooth.theory import (
     BinnedGradient,
     expected_extra_gradient,
@@ -31,7 +32,8 @@ def max_logit_given_probability(
     cells: Sequence[CellLogits],
     *,
     alpha: float | None = None,
-    loss: str = "ls",
+    loss: str = SMOOTHING,
+    losses: Losses = KINDS,
     splits: Sequence[str] = ("train", "test"),
     window: float = 0.05,
     step: float = 0.005,
@@ -49,6 +51,7 @@ def max_logit_given_probability(
         cells: logits of CE and of the smoothed loss for every split, any number of seeds.
         alpha: smoothing to draw; the largest one given if None.
         loss: key of the smoothed loss.
+        losses: those of the experiment.
         splits: one row of panels each.
         window: width of a window of probability.
         step: distance between windows.
@@ -68,20 +71,20 @@ def max_logit_given_probability(
     if not available:
         raise ValueError(f"cells must include the loss {loss!r}, got {sorted({cell.loss for cell in cells})}")
     alpha = available[-1] if alpha is None else alpha
-    wanted = [(BASELINE_LOSS, 0.0), (loss, alpha)]
-    parts = [_windows(cells, split, *key, window, step) for split in splits for key in wanted]
+    wanted = [(losses.baseline, 0.0), (loss, alpha)]
+    parts = [_windows(cells, split, *key, window, step, losses) for split in splits for key in wanted]
     data = pd.concat(parts, ignore_index=True)
 
     drawn = data[data["count"] >= max(min_count, 1)]
     figure = new_figure(width, height)
     grid = figure.subplots(len(splits), 3, squeeze=False, sharex=True, sharey="col")
-    name = loss_label(loss, alpha)
+    name = losses.label(loss, alpha)
     for row, split in zip(grid, splits, strict=True):
         for axes, key in zip(row, wanted, strict=False):
             for outcome, color in (("correct", CORRECT_COLOR), ("wrong", WRONG_COLOR)):
                 line = _line(drawn, split, key[0], outcome)
                 _band_line(axes, line, line["mean"], color, "-" if outcome == "correct" else DASH)
-            axes.set_title(f"{loss_label(*key)}, {split}")
+            axes.set_title(f"{losses.label(*key)}, {split}")
         right, wrong = (_line(drawn, split, loss, outcome) for outcome in ("correct", "wrong"))
         both = wrong.merge(right[["probability", "mean"]], on="probability", suffixes=("", "_correct"))
         row[2].axhline(0.0, color=CORRECT_COLOR, linewidth=1.3)
@@ -105,10 +108,12 @@ def max_logit_given_probability(
     return figure, data
 
 
-def _windows(cells: Sequence[CellLogits], split: str, loss: str, alpha: float, window: float, step: float) -> DataFrame:
+def _windows(
+    cells: Sequence[CellLogits], split: str, loss: str, alpha: float, window: float, step: float, losses: Losses
+) -> DataFrame:
     chosen = [cell for cell in cells if (cell.split, cell.loss, cell.alpha) == (split, loss, alpha)]
     if not chosen:
-        raise ValueError(f"cells must include {loss_label(loss, alpha)} on {split!r}")
+        raise ValueError(f"cells must include {losses.label(loss, alpha)} on {split!r}")
     tops = [peak(cell.logits) for cell in chosen]
     correct = np.concatenate([top.prediction == cell.targets for top, cell in zip(tops, chosen, strict=True)])
     probability = np.concatenate([top.probability for top in tops])
@@ -135,7 +140,7 @@ def extra_gradient(
     cells: Sequence[CellLogits],
     *,
     error: Literal["exact", "estimated"] = "estimated",
-    losses: Sequence[str] = ("nls", "ls"),
+    losses: Losses = KINDS,
     bins: int = 12,
     min_count: int = 20,
     title: str = "",
@@ -154,7 +159,7 @@ def extra_gradient(
         error: "exact": P_error = 1 - posterior of the prediction, in equal bins over [0, 1]. "estimated": quantile
             bins of the largest probability on validation, whose validation error is the estimate; the gradient is from
             test.
-        losses: keys of the smoothed losses to draw.
+        losses: those of the experiment, of which the smoothed ones are drawn.
         bins: number of bins; estimated ones are at most as many as validation samples.
         min_count: a bin with fewer test samples (pooled over seeds) is not drawn.
         title: heading of the figure.
@@ -169,14 +174,14 @@ def extra_gradient(
     Raises:
         ValueError: when no smoothed cell is given, or one lacks its posterior or validation logits.
     """
-    keys = sorted({(cell.loss, cell.alpha) for cell in cells if cell.loss in losses and cell.split == "test"})
+    keys = sorted({(cell.loss, cell.alpha) for cell in cells if cell.loss in losses.smoothed and cell.split == "test"})
     if not keys:
-        raise ValueError(f"cells must include test logits of a loss in {list(losses)}, got none")
-    data = in_order(pd.concat([_binned(cells, *key, error, bins) for key in keys], ignore_index=True))
+        raise ValueError(f"cells must include test logits of a loss in {losses.smoothed}, got none")
+    data = in_order(pd.concat([_binned(cells, *key, error, bins, losses) for key in keys], ignore_index=True), losses)
 
     figure = new_figure(width, height)
     axes = figure.subplots()
-    styles = line_styles(keys)
+    styles = line_styles(keys, losses)
     drawn = data[data["count"] >= min_count]
     num_classes = cells[0].logits.shape[1]
     ends = np.array([0.0, min(1.0, 1.05 * drawn["error"].max())])
@@ -205,19 +210,19 @@ def extra_gradient(
         axes.set_title(title)
     legend_below(
         figure,
-        {loss_label(*key): {"marker": "o", "markersize": 3.5} | style for key, style in styles.items()},
+        {losses.label(*key): {"marker": "o", "markersize": 3.5} | style for key, style in styles.items()},
         title="points: mean ± standard error (test)\nlines: alpha (1 − P(error) − 1/K)",
         columns=3,
     )
     return figure, data
 
 
-def _binned(cells: Sequence[CellLogits], loss: str, alpha: float, error: str, bins: int) -> DataFrame:
+def _binned(cells: Sequence[CellLogits], loss: str, alpha: float, error: str, bins: int, losses: Losses) -> DataFrame:
     mine = [cell for cell in cells if (cell.loss, cell.alpha) == (loss, alpha)]
     validation = {cell.seed: cell for cell in mine if cell.split == "val"}
     found = []
     for cell in (cell for cell in mine if cell.split == "test"):
-        where = f"{loss_label(loss, alpha)}, seed {cell.seed}"
+        where = f"{losses.label(loss, alpha)}, seed {cell.seed}"
         if error == "exact":
             if cell.posterior is None:
                 raise ValueError(f"cells must have the posterior for exact error probabilities, {where} has none")

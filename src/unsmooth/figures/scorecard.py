@@ -1,6 +1,7 @@
 """Published numbers beside this run's, as a picture."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, new_figure, styled
-from unsmooth.tables.labels import BASELINE_SCORE, loss_label, metric_style, require_columns, score_label
+from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses, metric_style, require_columns, score_label
 from unsmooth.tables.scorecard import OUTSIDE, SCORECARD, published_text
 
 MODEL = ["experiment", "architecture", "loss", "alpha", "score"]
@@ -25,7 +26,9 @@ PUBLISHED_STYLE: dict[str, Any] = {"color": "0.3", "linewidth": 0.9}
 
 
 @styled
-def scorecard_figure(scorecard: DataFrame, *, width: float = 7.0) -> tuple[Figure, DataFrame]:
+def scorecard_figure(
+    scorecard: DataFrame, *, losses: Mapping[str, Losses] | None = None, width: float = 7.0
+) -> tuple[Figure, DataFrame]:
     """Ours minus every published number, with the noise of one run.
 
     Metrics that are published together stand side by side, with a row a model that has one of them. Experiments of
@@ -33,6 +36,7 @@ def scorecard_figure(scorecard: DataFrame, *, width: float = 7.0) -> tuple[Figur
 
     Args:
         scorecard: from `tables.scorecard`.
+        losses: those of each experiment, by its name.
         width: inches; the height follows from the number of rows.
 
     Returns:
@@ -60,7 +64,9 @@ def scorecard_figure(scorecard: DataFrame, *, width: float = 7.0) -> tuple[Figur
         for place, metric in enumerate(metrics):
             axes = figure.add_subplot(grid[row, place * span : (place + 1) * span])
             _draw(axes, models.merge(scorecard[scorecard["metric"] == metric], on=MODEL, how="left"), metric)
-            axes.set_yticks(range(len(models)), [_name(model) for _, model in models.iterrows()] if not place else [])
+            axes.set_yticks(
+                range(len(models)), [_name(model, losses or {}) for _, model in models.iterrows()] if not place else []
+            )
             axes.set_ylim(len(models) - 0.5, -0.5)
     legend_below(
         figure,
@@ -90,6 +96,6 @@ def _draw(axes: Axes, rows: DataFrame, metric: str) -> None:
     axes.set_xlabel(f"Difference, {unit}")
 
 
-def _name(row: Series) -> str:
-    label = f"{row['experiment']}, {loss_label(row['loss'], row['alpha'])}"
+def _name(row: Series, losses: Mapping[str, Losses]) -> str:
+    label = f"{row['experiment']}, {losses.get(row['experiment'], KINDS).label(row['loss'], row['alpha'])}"
     return label if row["score"] == BASELINE_SCORE else f"{label}, {score_label(row['score'])}"

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.tables.labels import BASELINE_LOSS, in_order
+from unsmooth.tables.labels import Losses, in_order
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,7 +48,10 @@ UNDEFINED = "{} is not defined for these logits: with two classes it is the same
 CORRECT_COLOR, WRONG_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito: apart for every colour vision and in grey
 BEFORE_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "o", "linestyle": "-"}
 AFTER_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "s", "linestyle": (0, (4, 1.5))}
-_RAMPS = {"ls": ("YlOrRd", "-"), "nls": ("Blues", (0, (5, 2)))}
+_RAMPS: dict[bool, tuple[str, Any]] = {
+    False: ("YlOrRd", "-"),
+    True: ("Blues", (0, (5, 2))),
+}  # by whether alpha is negative
 _OTHER_HUES = ["Greens", "Purples", "RdPu", "PuBu", "YlOrBr"]
 _OTHER_DASHES = [(0, (6, 2, 1, 2)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
 
@@ -94,24 +97,25 @@ def legend_below(
     ).get_title().set_multialignment("center")
 
 
-def line_styles(configurations: Iterable[tuple[str, float]]) -> dict[tuple[str, float], dict[str, Any]]:
+def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> dict[tuple[str, float], dict[str, Any]]:
     """Colour, dash and width of every (loss, alpha): CE black, LS light to dark with alpha, NLS blue and dashed.
 
     Each loss has one hue and one dash; within it lightness falls with |alpha|, so the order survives printing in grey.
     """
     wanted = sorted(set(configurations))
-    others = [loss for loss in dict(wanted) if loss not in (BASELINE_LOSS, *_RAMPS)]
+    ramps = {(loss, alpha < 0): _RAMPS[alpha < 0] for loss, alpha in wanted if loss in losses.smoothed}
+    others = [loss for loss in dict(wanted) if loss not in (losses.baseline, *losses.smoothed)]
     # Five hues and four dashes, stepped together, pair up anew for twenty losses.
-    ramps = _RAMPS | {
-        loss: (_OTHER_HUES[place % len(_OTHER_HUES)], _OTHER_DASHES[place % len(_OTHER_DASHES)])
+    ramps |= {
+        (loss, False): (_OTHER_HUES[place % len(_OTHER_HUES)], _OTHER_DASHES[place % len(_OTHER_DASHES)])
         for place, loss in enumerate(others)
     }
     styles: dict[tuple[str, float], dict[str, Any]] = {}
     for loss, alpha in wanted:
-        if loss == BASELINE_LOSS:
+        if loss == losses.baseline:
             styles[loss, alpha] = {"color": "black", "linestyle": "-", "linewidth": 1.6, "zorder": 3.0}
             continue
-        name, dash = ramps[loss]
+        name, dash = ramps[loss, alpha < 0]
         ranks = sorted((other for key, other in wanted if key == loss), key=abs)
         darkness = 1.0 if len(ranks) == 1 else ranks.index(alpha) / (len(ranks) - 1)
         color = to_hex(matplotlib.colormaps[name](0.45 + 0.45 * darkness))
@@ -119,9 +123,9 @@ def line_styles(configurations: Iterable[tuple[str, float]]) -> dict[tuple[str, 
     return styles
 
 
-def configurations_of(frame: DataFrame) -> list[tuple[str, float]]:
+def configurations_of(frame: DataFrame, losses: Losses) -> list[tuple[str, float]]:
     """The (loss, alpha) pairs of `frame` in reading order."""
-    pairs = in_order(frame[["loss", "alpha"]].drop_duplicates())
+    pairs = in_order(frame[["loss", "alpha"]].drop_duplicates(), losses)
     return [(str(loss), float(alpha)) for loss, alpha in pairs.itertuples(index=False)]
 
 

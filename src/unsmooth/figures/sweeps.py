@@ -25,8 +25,9 @@ from unsmooth.figures.style import (
 from unsmooth.tables.labels import (
     CELL,
     CONFIGURATION,
+    KINDS,
+    Losses,
     in_order,
-    loss_label,
     metric_style,
     require_columns,
     score_label,
@@ -43,7 +44,7 @@ SPLIT_TITLES = {"val": "Validation (p is chosen here)", "test": "Test"}
 def degradation(
     summary: DataFrame,
     *,
-    losses: Sequence[str] = ("nls", "ce", "ls"),
+    losses: Losses = KINDS,
     metrics: Sequence[str] = ("aurc", "error", "risk_at_coverage_20"),
     before: str = "msp",
     after: str = "max_logit_pnorm",
@@ -54,7 +55,7 @@ def degradation(
 
     Args:
         summary: from `tables.summarise`, one experiment and architecture.
-        losses: loss keys that share the axis of alpha; CE stands at 0.
+        losses: those of the experiment; the smoothed ones share the axis of alpha, on which CE stands at 0.
         metrics: one panel each.
         before: score drawn first.
         after: score drawn second, where it is defined. The error is the same under both and drawn once.
@@ -68,9 +69,10 @@ def degradation(
         ValueError: on missing columns or rows, or several experiments.
     """
     require_columns(summary, SUMMARY, "summary")
-    kept = summary["loss"].isin(losses) & summary["score"].isin([before, after]) & summary["metric"].isin(metrics)
-    data = in_order(summary[kept & ~((summary["metric"] == "error") & (summary["score"] == after))])
-    require_columns(data, SUMMARY, f"summary restricted to {list(losses)}, {[before, after]} and {list(metrics)}")
+    drawn = [losses.baseline, *losses.smoothed]
+    kept = summary["loss"].isin(drawn) & summary["score"].isin([before, after]) & summary["metric"].isin(metrics)
+    data = in_order(summary[kept & ~((summary["metric"] == "error") & (summary["score"] == after))], losses)
+    require_columns(data, SUMMARY, f"summary restricted to {drawn}, {[before, after]} and {list(metrics)}")
     title = single_experiment(data, "summary")
 
     present = {before, *data["score"]}
@@ -112,6 +114,7 @@ def pnorm_sweep(
     chosen: DataFrame,
     reference: DataFrame,
     *,
+    losses: Losses = KINDS,
     width: float = 7.0,
     height: float = 3.2,
 ) -> tuple[Figure, DataFrame]:
@@ -122,6 +125,7 @@ def pnorm_sweep(
             allowed), aurc (fraction). Without rows the figure says in words that there is nothing to choose.
         chosen: one row a cell: experiment, architecture, loss, alpha, seed, p; nan where the score fell back to MSP.
         reference: one row a cell and split, as `sweep` without p: AURC of MSP. A split without rows gets no line.
+        losses: those of the experiment.
         width: inches.
         height: inches.
 
@@ -145,18 +149,18 @@ def pnorm_sweep(
     data = data.merge(reference.groupby(by)["aurc"].mean().rename("msp").reset_index(), on=by, how="left")
     counts = chosen.groupby([*CONFIGURATION, "p"]).size().rename("chosen").reset_index()
     data = data.merge(counts, on=[*CONFIGURATION, "p"], how="left").fillna({"chosen": 0}).astype({"chosen": int})
-    data = in_order(data)
+    data = in_order(data, losses)
 
     figure = new_figure(width, height)
     orders = np.sort(data["p"].unique())
     places = dict(zip(orders, _places(orders), strict=True))
-    styles = line_styles(configurations_of(data))
+    styles = line_styles(configurations_of(data, losses), losses)
     splits = [split for split in SPLIT_TITLES if split in set(data["split"])]
     for axes, split in zip(figure.subplots(1, len(splits), squeeze=False, sharey=True)[0], splits, strict=True):
         for (loss, alpha), style in styles.items():
             line = data[(data["split"] == split) & (data["loss"] == loss) & (data["alpha"] == alpha)].sort_values("p")
             if line.empty:
-                raise ValueError(f"sweep must have {loss_label(loss, alpha)} on {split!r}")
+                raise ValueError(f"sweep must have {losses.label(loss, alpha)} on {split!r}")
             _sweep_line(axes, line, line["p"].map(places).to_numpy(), style)
         shown = [order for order in orders if order in LABELLED_ORDERS or np.isinf(order)]
         axes.xaxis.set_major_locator(FixedLocator([places[order] for order in shown]))
@@ -169,7 +173,7 @@ def pnorm_sweep(
     figure.axes[0].set_ylim(np.nanmin(values) - margin, np.nanmax(values) + margin)
     figure.axes[0].set_ylabel("AURC (%, lower is better)")
     figure.suptitle(title)
-    entries = {loss_label(*key): style for key, style in styles.items()}
+    entries = {losses.label(*key): style for key, style in styles.items()}
     entries["MSP, same colour"] = {"color": "0.3", "linestyle": ":", "linewidth": 0.9}
     entries["p of a seed (none: MSP, or p = ∞)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}
     seeds = int(data["seeds"].min())

@@ -8,16 +8,19 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from unsmooth.figures.style import configurations_of, legend_below, line_styles, new_figure, styled
-from unsmooth.tables.labels import CONFIGURATION, loss_label, metric_style, require_columns
+from unsmooth.tables.labels import CONFIGURATION, KINDS, Losses, metric_style, require_columns
 from unsmooth.tables.zoo import GAINS
 
 
 @styled
-def zoo(gains: DataFrame, *, width: float = 7.0, height: float = 3.6) -> tuple[Figure, DataFrame]:
+def zoo(
+    gains: DataFrame, *, losses: Losses = KINDS, width: float = 7.0, height: float = 3.6
+) -> tuple[Figure, DataFrame]:
     """AURC and failure AUROC against accuracy; an arrow leads each model from MSP to the p-norm.
 
     Args:
         gains: from `tables.zoo_gains`.
+        losses: those of the experiment.
         width: inches.
         height: inches.
 
@@ -30,7 +33,9 @@ def zoo(gains: DataFrame, *, width: float = 7.0, height: float = 3.6) -> tuple[F
     require_columns(gains, GAINS, "gains")
     models = gains[CONFIGURATION].drop_duplicates(ignore_index=True)
     data = gains.merge(models.assign(number=models.index + 1), on=CONFIGURATION)
-    styles = {key: {"color": style["color"]} for key, style in line_styles(configurations_of(gains)).items()}
+    styles = {
+        key: {"color": style["color"]} for key, style in line_styles(configurations_of(gains, losses), losses).items()
+    }
     figure = new_figure(width, height)
     panels = figure.subplots(1, data["metric"].nunique(), squeeze=False)[0]
     for axes, (metric, rows) in zip(panels, data.groupby("metric"), strict=True):
@@ -43,7 +48,7 @@ def zoo(gains: DataFrame, *, width: float = 7.0, height: float = 3.6) -> tuple[F
     names = [f"{number} {name}" for number, name in enumerate(models["architecture"], start=1)]
     panels[-1].text(1.04, 1.0, "\n".join(names), transform=panels[-1].transAxes, va="top", fontsize=6.0)
     entries: dict[str, dict[str, Any]] = {
-        loss_label(*key): style | {"marker": "o", "linestyle": ""} for key, style in styles.items()
+        losses.label(*key): style | {"marker": "o", "linestyle": ""} for key, style in styles.items()
     }
     entries |= {
         "MSP": {"color": "0.4", "marker": "o", "markerfacecolor": "white", "linestyle": ""},

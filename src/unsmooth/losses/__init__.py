@@ -5,15 +5,14 @@ targets, and the keywords `ignore_index` and `reduction`; `alpha` is the strengt
 experiment.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from unsmooth.losses.base import ClassificationLoss, Reduction
 from unsmooth.losses.calibration import MMCE, BrierLoss, WeightedMMCE
 from unsmooth.losses.distillation import Distillation
+from unsmooth.losses.factory import make_loss
 from unsmooth.losses.focal import AdaptiveFocalLoss, FocalLoss
 from unsmooth.losses.penalties import ConfidencePenalty, L1Penalty, LogitPenalty
 from unsmooth.losses.smoothing import (
+    CrossEntropy,
     LabelSmoothing,
     MarginLabelSmoothing,
     MaxSuppression,
@@ -28,6 +27,7 @@ __all__ = [
     "BrierLoss",
     "ClassificationLoss",
     "ConfidencePenalty",
+    "CrossEntropy",
     "Distillation",
     "FocalLoss",
     "L1Penalty",
@@ -42,58 +42,3 @@ __all__ = [
     "make_loss",
     "smooth_targets",
 ]
-
-WITHOUT_STRENGTH: dict[str, Callable[..., ClassificationLoss]] = {
-    "ce": lambda **settings: LabelSmoothing(0.0, **settings),
-    "brier": BrierLoss,
-}
-KINDS: dict[str, Callable[..., ClassificationLoss]] = {
-    "ls": LabelSmoothing,
-    "mbls": MarginLabelSmoothing,
-    "maxsup": MaxSuppression,
-    "focal": FocalLoss,
-    "flsd": AdaptiveFocalLoss,
-    "ecp": ConfidencePenalty,
-    "l1": L1Penalty,
-    "logit_penalty": LogitPenalty,
-    "mmce": MMCE,
-    "mmce_weighted": WeightedMMCE,
-    "online_ls": OnlineLabelSmoothing,
-    "distillation": Distillation,
-}
-
-
-def make_loss(
-    kind: str,
-    alpha: float = 0.0,
-    *,
-    num_classes: int | None = None,
-    **params: Any,  # noqa: ANN401
-) -> ClassificationLoss:
-    """Return the training loss named `kind` at strength `alpha`.
-
-    Args:
-        kind: "ce", "ls", "mbls", "maxsup", "focal", "flsd", "ecp", "l1", "logit_penalty", "mmce", "mmce_weighted",
-            "brier", "online_ls" or "distillation".
-        alpha: its strength: gamma for the focal losses, otherwise the weight of what is added to cross-entropy; 0 for
-            "ce" and "brier", which have none.
-        num_classes: K, which "online_ls" needs beforehand.
-        params: keywords of the loss, such as `margin`, `ignore_index` and `reduction`.
-
-    Returns:
-        A module called as `loss(logits, targets)`, with the teacher's logits behind them for "distillation"; lower is
-        better.
-
-    Raises:
-        ValueError: an unknown kind, a strength for a loss that has none, or as the loss.
-        TypeError: a keyword that the loss does not have.
-    """
-    if kind in WITHOUT_STRENGTH:
-        if alpha != 0:
-            raise ValueError(f"loss {kind!r} has no alpha, got {alpha}")
-        return WITHOUT_STRENGTH[kind](**params)
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join([*WITHOUT_STRENGTH, *KINDS])}, got {kind!r}")
-    if kind == "online_ls":
-        params["num_classes"] = num_classes
-    return KINDS[kind](alpha, **params)

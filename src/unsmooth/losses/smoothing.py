@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from unsmooth.losses.base import Batch, ClassificationLoss, Reduction, check_non_negative
 
 __all__ = [
+    "CrossEntropy",
     "LabelSmoothing",
     "MarginLabelSmoothing",
     "MaxSuppression",
@@ -145,6 +146,17 @@ class LabelSmoothing(ClassificationLoss):
             return values.sum()
         mass = ((1 - self.alpha) * batch.mass * batch.kept + self.alpha).sum()
         return values.sum() / mass.where(mass != 0, 1)
+
+
+class CrossEntropy(LabelSmoothing):
+    """Cross-entropy: label smoothing with alpha = 0.
+
+    Args:
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
+    """
+
+    def __init__(self, *, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
+        super().__init__(0.0, ignore_index=ignore_index, reduction=reduction)
 
 
 class MarginLabelSmoothing(ClassificationLoss):

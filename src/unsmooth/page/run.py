@@ -25,7 +25,7 @@ from unsmooth.page.curves import DELTA, RISKS, operating_points, thinned_curve
 from unsmooth.scores import fit_score, score_all
 from unsmooth.tables import cost_table, findings, headline, main_table
 from unsmooth.tables.collection import read_cells, read_fallbacks
-from unsmooth.tables.labels import BASELINE_LOSS, BASELINE_SCORE, SCORE_LABELS, loss_label, score_label
+from unsmooth.tables.labels import BASELINE_SCORE, SCORE_LABELS, Losses, score_label
 
 __all__ = ["experiment_content"]
 
@@ -40,7 +40,7 @@ _MIN_WINDOW = 10  # samples; as in the printed figure
 def experiment_content(
     cells: Sequence[Mapping[str, Any]],
     *,
-    smoothed: Sequence[str],
+    losses: Losses,
     summary: DataFrame,
     differences: DataFrame,
     windows: DataFrame | None,
@@ -51,7 +51,7 @@ def experiment_content(
 
     Args:
         cells: its cells, by `collection.CELL_KEYS`.
-        smoothed: keys of the label-smoothing losses, which share the axis of alpha with CE.
+        losses: those of the experiment; label-smoothing ones share the axis of alpha with CE.
         summary: from `tables.summarise`.
         differences: from `tables.paired_differences`.
         windows: the data of `figures.max_logit_given_probability`; None where there is no such figure.
@@ -63,7 +63,7 @@ def experiment_content(
     """
     place = (cells[0]["experiment"], cells[0]["architecture"])
     summary, differences = (_at(frame, place) for frame in (summary, differences))
-    models = configurations_of(DataFrame(cells))
+    models = configurations_of(DataFrame(cells), losses)
     folders = [Path(Cell(**cell).folder) for cell in cells]
     found = [_cell(path, dataset is not None) for path in folders]
     named = [
@@ -71,9 +71,11 @@ def experiment_content(
         for cell, part in zip(cells, found, strict=True)
     ]
     scores = [name for name in SCORE_LABELS if name in found[0]["curves"]]
-    tables = [main_table(summary, read_fallbacks([path / "scores/fitted.json" for path in folders], cells))]
+    tables = [
+        main_table(summary, read_fallbacks([path / "scores/fitted.json" for path in folders], cells), losses=losses)
+    ]
     if trained:
-        tables.append(cost_table(read_cells([path / "run.json" for path in folders], cells)))
+        tables.append(cost_table(read_cells([path / "run.json" for path in folders], cells), losses=losses))
     content: Content = {
         "name": ", ".join(place),
         "experiment": place[0],
@@ -82,7 +84,7 @@ def experiment_content(
             ["Test samples", f"{found[0]['samples']:,}"],
             ["Models", f"{len(models)} with {counted(len({cell['seed'] for cell in cells}), 'seed')}"],
         ],
-        "models": [{"loss": loss, "alpha": alpha, "label": loss_label(loss, alpha)} for loss, alpha in models],
+        "models": [{"loss": loss, "alpha": alpha, "label": losses.label(loss, alpha)} for loss, alpha in models],
         "seeds": sorted({cell["seed"] for cell in cells}),
         "scores": [{"name": name, "label": score_label(name)} for name in scores],
         "before": BASELINE_SCORE,
@@ -93,10 +95,10 @@ def experiment_content(
         "risk": 0.05,
         "delta": DELTA,
         "curve_error": max(part["curve_error"] for part in found),
-        "findings": _findings(summary, differences, models),
+        "findings": _findings(summary, differences, models, losses),
         "cells": [{key: part[key] for key in _SHOWN if key in part} for part in named],
-        "by_alpha": _by_alpha(summary, models, smoothed),
-        "mechanism": [] if windows is None else _mechanism(windows),
+        "by_alpha": _by_alpha(summary, models, losses),
+        "mechanism": [] if windows is None else _mechanism(windows, losses),
         "tables": [plain_table(table) for table in tables],
     }
     if dataset is not None:
@@ -202,7 +204,9 @@ def _data_uri(picture: Image.Image) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _findings(summary: DataFrame, differences: DataFrame, models: list[tuple[str, float]]) -> list[dict[str, Any]]:
+def _findings(
+    summary: DataFrame, differences: DataFrame, models: list[tuple[str, float]], losses: Losses
+) -> list[dict[str, Any]]:
     """The headline, and the sentences; each with the position of the model that it is about, or None."""
     sentences = [
         {
@@ -210,16 +214,16 @@ def _findings(summary: DataFrame, differences: DataFrame, models: list[tuple[str
             "score": BASELINE_SCORE,
             "model": finding.configuration and models.index(finding.configuration),
         }
-        for finding in findings(summary, differences)
+        for finding in findings(summary, differences, losses=losses)
     ]
-    return [{"heading": headline(summary, differences), "sentences": sentences}]
+    return [{"heading": headline(summary, differences, losses=losses), "sentences": sentences}]
 
 
-def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], smoothed: Sequence[str]) -> list[dict[str, Any]]:
+def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losses) -> list[dict[str, Any]]:
     """AURC of CE and of the smoothed losses under every score; none without a smoothed loss."""
-    if not smoothed:
+    if not losses.smoothed:
         return []
-    rows = summary[(summary["metric"] == "aurc") & summary["loss"].isin([BASELINE_LOSS, *smoothed])]
+    rows = summary[(summary["metric"] == "aurc") & summary["loss"].isin([losses.baseline, *losses.smoothed])]
     values = plain_columns(rows[["mean", "low", "high"]])
     places = [models.index(key) for key in zip(rows["loss"], rows["alpha"], strict=True)]
     return [
@@ -228,17 +232,17 @@ def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], smoothed: Seq
     ]
 
 
-def _mechanism(windows: DataFrame) -> list[dict[str, Any]]:
+def _mechanism(windows: DataFrame, losses: Losses) -> list[dict[str, Any]]:
     """The largest logit given the largest probability: one panel a split and loss, a line an outcome."""
     return [
         {
-            "title": f"{loss_label(*key)}, {split}",
+            "title": f"{losses.label(*key)}, {split}",
             "lines": {
                 str(outcome): plain_columns(rows[["probability", "mean", "std"]].iloc[::2])
                 for outcome, rows in panel[panel["count"] >= _MIN_WINDOW].groupby("outcome")
             },
         }
         for split, by_split in windows.groupby("split", sort=False)
-        for key in configurations_of(by_split)
+        for key in configurations_of(by_split, losses)
         for panel in [by_split[(by_split["loss"] == key[0]) & (by_split["alpha"] == key[1])]]
     ]

@@ -10,7 +10,9 @@ from unsmooth.tables.labels import (
     CALIBRATED_SCORE,
     CALIBRATION_METRICS,
     CONFIGURATION,
+    KINDS,
     LOGIT_DISTANCES,
+    Losses,
     in_order,
     metric_style,
     require_columns,
@@ -23,11 +25,12 @@ SHOWN_METRICS = ("accuracy", "nll", "ece", "adaptive_ece", "classwise_ece", *LOG
 CHANGED = {"nll", "ece", "adaptive_ece", "classwise_ece"}  # by a temperature, in more than its scale
 
 
-def calibration_table(summary: DataFrame) -> Table:
+def calibration_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Accuracy, NLL and calibration errors of every loss and alpha before and after temperature; logit distances.
 
     Args:
         summary: from `summarise`.
+        losses: those of the experiment.
 
     Returns:
         `data` has `<metric>[_pct]_before` and `_after` with `_std`, `_low`, `_high`, for these metrics, the MbLS
@@ -40,14 +43,14 @@ def calibration_table(summary: DataFrame) -> Table:
     require_columns(summary, SUMMARY, "summary")
     metrics = dict.fromkeys([*SHOWN_METRICS, *CALIBRATION_METRICS])  # in this order
     kept = summary["score"].isin(STAGES.values()) & summary["metric"].isin(metrics)
-    rows = in_order(summary[kept])
+    rows = in_order(summary[kept], losses)
     require_columns(rows, SUMMARY, "summary restricted to calibration metrics")
     records, texts = [], []
     for configuration, group in rows.groupby(CONFIGURATION, sort=False):
         values = group.set_index(["score", "metric"])[[*STATISTICS]].to_dict("index")
         record: dict[str, Any] = dict(zip(CONFIGURATION, configuration, strict=True))
         record["seeds"] = int(group["seeds"].min())
-        text = headings(group.iloc[0], rows)
+        text = headings(group.iloc[0], rows, losses)
         for metric in metrics:
             style = metric_style(metric)
             column = f"{metric}_pct" if style.unit == "%" else metric
@@ -66,5 +69,5 @@ def calibration_table(summary: DataFrame) -> Table:
         "distances between logits before it (mean ± std over seeds).",
         DataFrame(records),
         DataFrame(texts),
-        len(headings(rows.iloc[0], rows)),
+        len(headings(rows.iloc[0], rows, losses)),
     )

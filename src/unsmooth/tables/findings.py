@@ -11,11 +11,11 @@ import numpy as np
 from pandas import DataFrame
 
 from unsmooth.tables.labels import (
-    BASELINE_LOSS,
     BASELINE_SCORE,
+    KINDS,
     REPAIRED_SCORES,
+    Losses,
     in_order,
-    loss_label,
     require_columns,
     score_label,
 )
@@ -26,7 +26,7 @@ __all__ = ["Finding", "findings", "findings_text", "headline", "is_two_class"]
 
 TRUSTED = "risk_at_coverage_20"
 PLACE = ["experiment", "architecture"]
-SMOOTHING, NORMALISATION = "ls", "max_logit_pnorm"
+NORMALISATION = "max_logit_pnorm"
 UNSEEN = 0.005  # percentage points: a smaller difference is not a change
 MAX_LOSSES = 5  # each with a sentence of its own
 TWO_CLASSES = (
@@ -45,7 +45,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def headline(summary: DataFrame, differences: DataFrame) -> str:
+def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> str:
     """Say in one sentence what smoothing did to errors and ranking, and what the repair undid.
 
     It is about the strength of smoothing that adds most errors to the most trusted fifth (risk at 20 % coverage, ranked
@@ -54,14 +54,15 @@ def headline(summary: DataFrame, differences: DataFrame) -> str:
     Args:
         summary: from `summarise`, of one experiment and architecture.
         differences: from `paired_differences`, of the same.
+        losses: those of the experiment.
 
     Raises:
         ValueError: on missing columns or rows, or several experiments or architectures.
     """
-    rows, configurations = _compared(summary, differences)
+    rows, configurations = _compared(summary, differences, losses)
     if not configurations:
-        return _repair_of_all(rows, summary)
-    smoothed = [key for key in configurations if key[0] == SMOOTHING] or configurations
+        return _repair_of_all(rows, summary, losses)
+    smoothed = [key for key in configurations if key[0] in losses.smoothed and key[1] > 0] or configurations
     for metric in (TRUSTED, "aurc"):
         harmed = {key: row for key in smoothed if (row := rows.get(_loss(key, metric))) and row.sign > 0}
         if harmed:
@@ -69,37 +70,39 @@ def headline(summary: DataFrame, differences: DataFrame) -> str:
             break
     else:
         chosen = smoothed[-1]
-    text = _sentence(rows, chosen)
+    text = _sentence(rows, chosen, losses)
     return f"{text} {TWO_CLASSES}" if is_two_class(summary) else text
 
 
-def findings(summary: DataFrame, differences: DataFrame) -> list[Finding]:
+def findings(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> list[Finding]:
     """At most eight sentences: on every loss against CE, on scores that change nothing, and on growth with alpha.
 
     Args:
         summary: from `summarise`, of one experiment and architecture.
         differences: from `paired_differences`, of the same.
+        losses: those of the experiment.
 
     Raises:
         ValueError: on missing columns or rows, or several experiments or architectures.
     """
-    rows, configurations = _compared(summary, differences)
+    rows, configurations = _compared(summary, differences, losses)
     ranked = sorted(configurations, key=lambda key: -_size(rows.get(_loss(key, TRUSTED))))
     kept = [key for key in configurations if key in ranked[:MAX_LOSSES]]
-    found = [Finding(key, _sentence(rows, key, area=True)) for key in kept]
-    others = [loss_label(*key) for key in configurations if key not in kept]
+    found = [Finding(key, _sentence(rows, key, losses, area=True)) for key in kept]
+    others = [losses.label(*key) for key in configurations if key not in kept]
     if others:
         found.append(Finding(None, f"Smaller effects, in differences.csv: {', '.join(others)}."))
-    texts = [TWO_CLASSES] if is_two_class(summary) else [_fallbacks(rows)]
-    return found + [Finding(None, text) for text in (*texts, _growth(summary)) if text]
+    texts = [TWO_CLASSES] if is_two_class(summary) else [_fallbacks(rows, losses)]
+    return found + [Finding(None, text) for text in (*texts, _growth(summary, losses)) if text]
 
 
-def findings_text(summary: DataFrame, differences: DataFrame) -> str:
+def findings_text(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> str:
     """Headline and sentences of every experiment and architecture, in Markdown.
 
     Args:
         summary: from `summarise`.
         differences: from `paired_differences`.
+        losses: those of the experiments.
 
     Raises:
         ValueError: on missing columns or no rows.
@@ -107,13 +110,13 @@ def findings_text(summary: DataFrame, differences: DataFrame) -> str:
     require_columns(summary, SUMMARY, "summary")
     require_columns(differences, DIFFERENCES, "differences")
     parts = []
-    for place, rows in in_order(summary).groupby(PLACE, sort=False):
+    for place, rows in in_order(summary, losses).groupby(PLACE, sort=False):
         experiment, architecture = map(str, place)
         here = (differences["experiment"] == experiment) & (differences["architecture"] == architecture)
         compared = differences[here]
         seeds = int(rows["seeds"].min())
-        parts.append(f"# {place_title(experiment, architecture)}\n\n{headline(rows, compared)}\n")
-        parts.append("".join(f"- {finding.text}\n" for finding in findings(rows, compared)))
+        parts.append(f"# {place_title(experiment, architecture)}\n\n{headline(rows, compared, losses=losses)}\n")
+        parts.append("".join(f"- {finding.text}\n" for finding in findings(rows, compared, losses=losses)))
         parts.append(
             f"Means over {seeds} {'seed' if seeds == 1 else 'seeds'}; brackets: 95 % paired bootstrap interval of the "
             "difference. The most trusted fifth: risk at 20 % coverage, ranked by MSP.\n"
@@ -129,13 +132,13 @@ def is_two_class(summary: DataFrame) -> bool:
     return not repaired and bool(np.allclose(values[names[0]], values[BASELINE_SCORE], rtol=1e-9, atol=0))
 
 
-def _compared(summary: DataFrame, differences: DataFrame) -> tuple[Rows, list[Configuration]]:
+def _compared(summary: DataFrame, differences: DataFrame, losses: Losses) -> tuple[Rows, list[Configuration]]:
     """The defined differences, and the losses that are compared with CE, in reading order."""
     require_columns(summary, SUMMARY, "summary")
     places = summary[PLACE].drop_duplicates()
     if len(places) != 1:
         raise ValueError(f"summary must hold one experiment and architecture, got {places.to_numpy().tolist()}")
-    defined = in_order(differences[np.isfinite(differences["difference"])])
+    defined = in_order(differences[np.isfinite(differences["difference"])], losses)
     defined["sign"] = defined["sign"].where(100 * defined["difference"].abs() >= UNSEEN, 0)
     found: list[Row] = [*defined.itertuples()]
     rows = {(row.comparison, row.loss, row.alpha, row.score, row.metric): row for row in found}
@@ -150,9 +153,9 @@ def _size(row: Row | None) -> float:
     return 0.0 if row is None else abs(row.difference)
 
 
-def _sentence(rows: Rows, key: Configuration, *, area: bool = False) -> str:
+def _sentence(rows: Rows, key: Configuration, losses: Losses, *, area: bool = False) -> str:
     error, trusted, aurc = (rows.get(_loss(key, metric)) for metric in ("error", TRUSTED, "aurc"))
-    clauses = [f"{loss_label(*key)} makes {_errors(error)}" if error else f"{loss_label(*key)} is compared with CE"]
+    clauses = [f"{losses.label(*key)} makes {_errors(error)}" if error else f"{losses.label(*key)} is compared with CE"]
     if trusted:
         harm = trusted.sign > 0 and not (error and error.sign > 0)
         clauses.append(f"{'but' if harm else 'and'} {_trusted(trusted)}")
@@ -204,12 +207,12 @@ def _repair(rows: Rows, key: Configuration, harmed: Row) -> str:
     return "; neither repair takes that back" if tried else ""
 
 
-def _repair_of_all(rows: Rows, summary: DataFrame) -> str:
+def _repair_of_all(rows: Rows, summary: DataFrame, losses: Losses) -> str:
     """What normalisation does to models that are not compared with CE."""
     if is_two_class(summary):
         return TWO_CLASSES
     clauses = [
-        f"{loss_label(row.loss, row.alpha)}: {score_label(row.score)} instead of MSP, AURC {_verb(row)} "
+        f"{losses.label(row.loss, row.alpha)}: {score_label(row.score)} instead of MSP, AURC {_verb(row)} "
         f"({_change(row)})"
         for row in rows.values()
         if (row.comparison, row.score, row.metric) == ("score", NORMALISATION, "aurc")
@@ -224,12 +227,12 @@ def _is_by_construction(rows: Rows, key: Configuration, score: str) -> bool:
     return all(np.nanmax(np.abs([row.difference, row.low, row.high])) < 1e-12 for row in mine)
 
 
-def _fallbacks(rows: Rows) -> str:
+def _fallbacks(rows: Rows, losses: Losses) -> str:
     """Which repaired scores fell back to MSP, and for which losses."""
     parts = []
     for score in REPAIRED_SCORES:
         keys = dict.fromkeys(name[1:3] for name in rows if name[0] == "score" and name[3] == score)
-        same = [loss_label(*key) for key in keys if _is_by_construction(rows, key, score)]
+        same = [losses.label(*key) for key in keys if _is_by_construction(rows, key, score)]
         if same:
             parts.append(f"{score_label(score)} is MSP for {', '.join(same)}")
     return f"{'; '.join(parts)}: it did not beat MSP on the validation split." if parts else ""
@@ -251,10 +254,11 @@ def _change(row: Row) -> str:
     return f"{text} [{100 * row.low:+.{decimals}f}, {100 * row.high:+.{decimals}f}]"
 
 
-def _growth(summary: DataFrame) -> str:
+def _growth(summary: DataFrame, losses: Losses) -> str:
     """Whether MSP AURC grows with every step of the smoothing, from CE at alpha 0."""
     rows = summary[(summary["score"] == BASELINE_SCORE) & (summary["metric"] == "aurc")]
-    values = rows[rows["loss"].isin([BASELINE_LOSS, SMOOTHING])].set_index("alpha")["mean"].sort_index()
+    smoothed = rows["loss"].isin(losses.smoothed) & (rows["alpha"] > 0)
+    values = rows[smoothed | (rows["loss"] == losses.baseline)].set_index("alpha")["mean"].sort_index()
     if len(values) < 3 or not (np.diff(values) > 0.0).all():
         return ""
     listed = ", ".join(f"{100 * value:.2f} % at {alpha:g}" for alpha, value in values.items())

@@ -1,40 +1,19 @@
 """What losses, scores and metrics are called, in which order and unit they are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pandas import DataFrame, Series
 
+from unsmooth.registry.losses import BASELINE, LOSSES, SMOOTHING
+
 CONFIGURATION = ["experiment", "architecture", "loss", "alpha"]
 CELL = [*CONFIGURATION, "seed"]
-BASELINE_LOSS, BASELINE_SCORE = "ce", "msp"
-WITHOUT_STRENGTH = (BASELINE_LOSS, "brier", "mixup")
+BASELINE_SCORE = "msp"
 REPAIRED_SCORES = ("msp_temperature", "max_logit_pnorm")
 MAIN_SCORES = (BASELINE_SCORE, *REPAIRED_SCORES)
 CALIBRATED_SCORE = "msp_temperature_nll"
 
-LOSS_LABELS = {
-    "ce": "CE",
-    "ls": "LS",
-    "nls": "NLS",
-    "mbls": "MbLS",
-    "mbls_0": "MbLS m=0",
-    "maxsup": "MaxSup",
-    "focal": "Focal",
-    "flsd": "FLSD",
-    "ecp": "ECP",
-    "l1": "L1",
-    "logit_penalty": "Logit penalty",
-    "mmce": "MMCE",
-    "mmce_weighted": "Weighted MMCE",
-    "brier": "Brier",
-    "online_ls": "Online LS",
-    "distillation": "KD",
-    "kd_ce": "KD from CE",
-    "kd_ls": "KD from LS",
-    "mixup": "Mixup",
-    "ls_mixup": "Mixup and LS",
-}
 SCORE_LABELS = {
     "msp": "MSP",
     "msp_temperature": "MSP with temperature",
@@ -57,6 +36,67 @@ SCORE_LABELS = {
     "lda": "LDA",
     "j_score": "J",
 }
+
+
+class LossName(NamedTuple):
+    """A loss of an experiment.
+
+    Attributes:
+        key: its name in the experiment's file.
+        kind: its name in the registry.
+        label: its name in tables and figures; that of its kind where empty.
+    """
+
+    key: str
+    kind: str
+    label: str = ""
+
+
+class Losses:
+    """The losses of an experiment, in reading order.
+
+    Args:
+        named: its losses in the order of its file.
+
+    Example:
+        >>> losses = Losses([LossName("ce", "ce", "CE"), LossName("sharp", "ls", "Sharpened")])
+        >>> losses.baseline, losses.label("ce", 0.0), losses.label("sharp", -0.1)
+        ('ce', 'CE', 'Sharpened -0.1')
+    """
+
+    def __init__(self, named: Iterable[LossName]) -> None:
+        self.named = {loss.key: loss for loss in named}
+
+    @classmethod
+    def of(cls, plain: Iterable[Mapping[str, str]]) -> "Losses":
+        """Read them from plain data, the fields of `LossName`."""
+        return cls(LossName(**loss) for loss in plain)
+
+    @property
+    def keys(self) -> list[str]:
+        """Their keys in reading order."""
+        return [*self.named]
+
+    @property
+    def baseline(self) -> str:
+        """The key of the loss with which others are compared, the first that is cross-entropy; empty without one."""
+        return next((loss.key for loss in self.named.values() if loss.kind == BASELINE), "")
+
+    @property
+    def smoothed(self) -> list[str]:
+        """The keys of the label-smoothing losses."""
+        return [loss.key for loss in self.named.values() if loss.kind == SMOOTHING]
+
+    def label(self, key: str, alpha: float) -> str:
+        """Name of a loss and its strength for legends and tables: "CE", "LS 0.2"; an unknown key names itself."""
+        found = self.named.get(key)
+        if found is None:
+            return f"{key} {alpha:g}"
+        name = found.label or LOSSES[found.kind].label
+        return name if LOSSES[found.kind].alpha is None else f"{name} {alpha:g}"
+
+
+KINDS = Losses(LossName(kind, kind) for kind in LOSSES)  # where each key is its kind
 
 
 class MetricStyle(NamedTuple):
@@ -130,12 +170,6 @@ def metric_style(metric: str) -> MetricStyle:
     return MetricStyle(metric, unit="", decimals=4, better="")
 
 
-def loss_label(loss: str, alpha: float) -> str:
-    """Name of a configuration for legends and tables: "CE", "LS 0.2", "NLS -0.2"."""
-    name = LOSS_LABELS.get(loss, loss)
-    return name if loss in WITHOUT_STRENGTH else f"{name} {alpha:g}"
-
-
 def score_label(score: str) -> str:
     """Name of a score for legends and tables."""
     return SCORE_LABELS.get(score, score)
@@ -150,9 +184,9 @@ def require_columns(frame: DataFrame, columns: Sequence[str], name: str) -> None
         raise ValueError(f"{name} must have at least one row, got none")
 
 
-def in_order(frame: DataFrame) -> DataFrame:
-    """Rows in reading order: CE, LS, NLS and other losses by alpha; MSP and its repairs before other scores."""
-    ranks = {"comparison": [*COMPARISONS], "loss": [*LOSS_LABELS], "score": [*SCORE_LABELS], "metric": [*METRICS]}
+def in_order(frame: DataFrame, losses: Losses) -> DataFrame:
+    """Rows in reading order: losses as in the experiment, then by alpha; MSP and its repairs before other scores."""
+    ranks = {"comparison": [*COMPARISONS], "loss": losses.keys, "score": [*SCORE_LABELS], "metric": [*METRICS]}
     order = ["experiment", "architecture", "comparison", "loss", "alpha", "seed", "score", "metric"]
 
     def rank(column: Series) -> Series:

@@ -16,10 +16,11 @@ from unsmooth.tables.labels import (
     CONFIGURATION,
     DAGGER,
     DASH,
+    KINDS,
     MAIN_SCORES,
     METRICS,
+    Losses,
     in_order,
-    loss_label,
     metric_style,
     require_columns,
     score_label,
@@ -55,7 +56,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
+def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: Losses = KINDS) -> Table:
     """Every metric of every loss and alpha under MSP, fitted temperature and fitted p-norm.
 
     Those that belong to `calibration_table` alone are left to it.
@@ -64,6 +65,7 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
         summary: from `summarise`.
         fitted: one row a cell and fitted score, columns experiment, architecture, loss, alpha, seed, score and
             `fell_back` (bool: it did not beat MSP on the validation split, so it is MSP); None marks nothing.
+        losses: those of the experiment.
 
     Returns:
         Percent where the metric has that unit. `data` has `<metric>[_pct]`, `_std`, `_low`, `_high` columns and
@@ -74,7 +76,7 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
         ValueError: on missing columns or when no row has one of these scores.
     """
     require_columns(summary, SUMMARY, "summary")
-    rows = in_order(summary[summary["score"].isin(MAIN_SCORES)])
+    rows = in_order(summary[summary["score"].isin(MAIN_SCORES)], losses)
     require_columns(rows, SUMMARY, f"summary restricted to the scores {list(MAIN_SCORES)}")
     fallbacks = _fallbacks(fitted)
     records, texts = [], []
@@ -87,7 +89,7 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
             fell_back = fallbacks.get(key, 0) if values_of else 0
             record = dict(zip([*CONFIGURATION, "score"], key, strict=True))
             record |= {"seeds": int(group["seeds"].min()), "fell_back": fell_back}
-            text = headings(group.iloc[0], rows)
+            text = headings(group.iloc[0], rows, losses)
             text["Score"] = score_label(score) + (f" {DAGGER}" if fell_back else "")
             for metric in _metrics_of(rows):
                 style = metric_style(metric)
@@ -104,16 +106,17 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None) -> Table:
         "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",
         DataFrame(records),
         DataFrame(texts),
-        len(headings(rows.iloc[0], rows)) + 1,
+        len(headings(rows.iloc[0], rows, losses)) + 1,
         (*[note] * fell_back, *[SAMPLED] * sampled),
     )
 
 
-def scores_table(summary: DataFrame) -> Table:
+def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     """AURC and risk at 20 % coverage of every score (rows) for every loss and alpha (columns), in percent.
 
     Args:
         summary: from `summarise`.
+        losses: those of the experiment.
 
     Returns:
         `data` is tidy (experiment, architecture, score, loss, alpha, and percent columns), `display` is wide.
@@ -123,33 +126,34 @@ def scores_table(summary: DataFrame) -> Table:
     """
     require_columns(summary, SUMMARY, "summary")
     metrics = {"aurc": "AURC", "risk_at_coverage_20": "R@20"}
-    rows = in_order(summary[summary["metric"].isin(metrics)])
+    rows = in_order(summary[summary["metric"].isin(metrics)], losses)
     require_columns(rows, SUMMARY, f"summary restricted to the metrics {list(metrics)}")
     texts = []
     for _, group in rows.groupby(["experiment", "architecture", "score"], sort=False):
         found = group.set_index(["loss", "alpha", "metric"])[["mean", "std"]].to_dict("index")
-        text = headings(group.iloc[0], rows, of_loss=False) | {"Score": score_label(group["score"].iloc[0])}
+        text = headings(group.iloc[0], rows, None) | {"Score": score_label(group["score"].iloc[0])}
         for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False):
             for metric, short in metrics.items():
                 values = found.get((loss, alpha, metric), {"mean": np.nan, "std": np.nan})
                 cell = plus_minus(100.0 * values["mean"], 100.0 * values["std"], 2)
-                text[f"{loss_label(loss, alpha)} {short}"] = cell
+                text[f"{losses.label(loss, alpha)} {short}"] = cell
         texts.append(text)
     data = rows.pivot(index=[*CONFIGURATION, "score"], columns="metric", values=list(STATISTICS)) * 100.0
     data.columns = data.columns.map(lambda pair: f"{pair[1]}_pct{STATISTICS[pair[0]]}")
     return Table(
         "AURC and risk at 20 % coverage (R@20) of every score, in percent, lower is better (mean ± std over seeds).",
-        in_order(data.reset_index()),
+        in_order(data.reset_index(), losses),
         DataFrame(texts),
-        len(headings(rows.iloc[0], rows, of_loss=False)) + 1,
+        len(headings(rows.iloc[0], rows, None)) + 1,
     )
 
 
-def segmentation_table(summary: DataFrame) -> Table:
+def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Segmentation and selective metrics of every labelled test pixel, before and after repair.
 
     Args:
         summary: from `summarise`, with `mean_iou`, `pixel_accuracy` and metrics that begin with `ALL_PIXELS`.
+        losses: those of the experiment.
 
     Returns:
         Percent. `data` has `<metric>_pct` and `_std` over seeds, and of selective metrics `_lower` and `_upper`, the
@@ -161,14 +165,14 @@ def segmentation_table(summary: DataFrame) -> Table:
     require_columns(summary, SUMMARY, "summary")
     metrics = ["mean_iou", "pixel_accuracy", f"{ALL_PIXELS}aurc", f"{ALL_PIXELS}augrc"]
     wanted = summary["metric"].isin(metrics) | summary["metric"].str.startswith(tuple(metrics[2:]))
-    rows = in_order(summary[wanted & summary["score"].isin(MAIN_SCORES)])
+    rows = in_order(summary[wanted & summary["score"].isin(MAIN_SCORES)], losses)
     require_columns(rows, SUMMARY, f"summary restricted to the metrics {metrics}")
     records, texts = [], []
     for key, group in rows.groupby([*CONFIGURATION, "score"], sort=False):
         values = dict(zip(group["metric"], 100.0 * group["mean"], strict=True))
         spread = dict(zip(group["metric"], 100.0 * group["std"], strict=True))
         record: dict[str, Any] = dict(zip([*CONFIGURATION, "score"], key, strict=True))
-        text = headings(group.iloc[0], rows) | {"Score": score_label(record["score"])}
+        text = headings(group.iloc[0], rows, losses) | {"Score": score_label(record["score"])}
         for metric in metrics:
             mean, std = values.get(metric, np.nan), spread.get(metric, np.nan)
             record |= {f"{metric}_pct": mean, f"{metric}_pct_std": std}
@@ -184,17 +188,18 @@ def segmentation_table(summary: DataFrame) -> Table:
         "over seeds), and certified bounds of the exact values.",
         DataFrame(records),
         DataFrame(texts),
-        len(headings(rows.iloc[0], rows)) + 1,
+        len(headings(rows.iloc[0], rows, losses)) + 1,
         ("The other tables are of a sample of these pixels, the same number of each scene.",),
     )
 
 
-def cost_table(runs: DataFrame) -> Table:
+def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
     """What each cell cost to train, and the total.
 
     Args:
         runs: one row a cell: experiment, architecture, loss, alpha, seed, device, precision that it trained in, epochs,
             parameters, wall_time_s, images_per_s, peak_memory_mb, peak_device_memory_mb (nan on a CPU).
+        losses: those of the experiment.
 
     Returns:
         `data` has a row a cell and a last row "total": time summed, peak memory the largest of any cell.
@@ -204,14 +209,14 @@ def cost_table(runs: DataFrame) -> Table:
     """
     columns = [*CELL, "device", "precision", *COSTS]
     require_columns(runs, columns, "runs")
-    rows = in_order(runs[columns])
+    rows = in_order(runs[columns], losses)
     total: dict[str, Any] = {"experiment": "total", "wall_time_s": rows["wall_time_s"].sum()}
     total |= {column: rows[column].max() for column in ("peak_memory_mb", "peak_device_memory_mb")}
     labels = DataFrame(
         {
             "Experiment": rows["experiment"],
             "Architecture": rows["architecture"],
-            "Loss": [loss_label(loss, alpha) for loss, alpha in zip(rows["loss"], rows["alpha"], strict=True)],
+            "Loss": [losses.label(loss, alpha) for loss, alpha in zip(rows["loss"], rows["alpha"], strict=True)],
             "Seed": rows["seed"].astype(str),
             "Device": rows["device"],
             "Precision": rows["precision"],
@@ -229,11 +234,12 @@ def cost_table(runs: DataFrame) -> Table:
     )
 
 
-def short_table(summary: DataFrame) -> str:
+def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
     """Plain text for a terminal: error, AURC by MSP and both repairs, and risk at 20 % coverage before and after.
 
     Args:
         summary: from `summarise`.
+        losses: those of the experiments.
 
     Returns:
         Lines of text, percent (mean over seeds), lower is better in every column.
@@ -257,11 +263,11 @@ def short_table(summary: DataFrame) -> str:
         "risk@20\np-norm",
     ]
     blocks = []
-    ordered = in_order(summary)
+    ordered = in_order(summary, losses)
     for (experiment, architecture), rows in ordered.groupby(["experiment", "architecture"], sort=False):
         means = rows.set_index(["loss", "alpha", "score", "metric"])["mean"]
         lines = [
-            [loss_label(loss, alpha)]
+            [losses.label(loss, alpha)]
             + [plus_minus(100.0 * means.get((loss, alpha, *column), np.nan), np.nan, 2) for column in columns]
             for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False)
         ]
@@ -289,11 +295,11 @@ def _metrics_of(rows: DataFrame) -> list[str]:
     return [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
 
 
-def headings(row: Series, rows: DataFrame, *, of_loss: bool = True) -> dict[str, str]:
-    """Leading text columns; experiment and architecture only where the table has more than one."""
+def headings(row: Series, rows: DataFrame, losses: Losses | None) -> dict[str, str]:
+    """Leading text columns; experiment and architecture only where the table has more than one, the loss if named."""
     named = [name for name in ("experiment", "architecture") if rows[name].nunique() > 1]
     heading = {name.capitalize(): str(row[name]) for name in named}
-    return heading | ({"Loss": loss_label(row["loss"], row["alpha"])} if of_loss else {})
+    return heading | ({} if losses is None else {"Loss": losses.label(row["loss"], row["alpha"])})
 
 
 def plus_minus(mean: float, std: float, decimals: int) -> str:

@@ -8,13 +8,13 @@ from pandas import DataFrame, Series
 from unsmooth.diagnosis.sentences import p_text
 from unsmooth.metrics import holm
 from unsmooth.tables.labels import (
-    BASELINE_LOSS,
     BASELINE_SCORE,
     CONFIGURATION,
     DASH,
+    KINDS,
     MAIN_SCORES,
+    Losses,
     in_order,
-    loss_label,
     metric_style,
     require_columns,
     score_label,
@@ -34,11 +34,12 @@ NO_DIFFERENCE = "Not measurably different from CE under MSP"
 Key = tuple[str, float]  # loss and alpha
 
 
-def loss_comparisons(differences: DataFrame) -> DataFrame:
+def loss_comparisons(differences: DataFrame, *, losses: Losses = KINDS) -> DataFrame:
     """Every loss under MSP and both repairs against CE under MSP, by AURC and risk at 20 % coverage.
 
     Args:
         differences: from `paired_differences`.
+        losses: those of the experiment.
 
     Returns:
         Rows of `differences`, fractions, with `p_holm`, Holm's adjustment of `p_value` over all rows of an experiment,
@@ -51,19 +52,20 @@ def loss_comparisons(differences: DataFrame) -> DataFrame:
     against_ce = differences["comparison"].eq("repair") | (
         differences["comparison"].eq("loss") & differences["score"].eq(BASELINE_SCORE)
     )
-    rows = in_order(differences[against_ce & differences["metric"].isin(TESTED)].dropna(subset=["p_value"]))
-    require_columns(rows, DIFFERENCES, f"differences restricted to {list(TESTED)} against {BASELINE_LOSS}")
+    rows = in_order(differences[against_ce & differences["metric"].isin(TESTED)].dropna(subset=["p_value"]), losses)
+    require_columns(rows, DIFFERENCES, f"differences restricted to {list(TESTED)} against {losses.baseline}")
     adjusted = rows.groupby(["experiment", "architecture", "score"])["p_value"].transform(holm)
     direction = np.where(rows["difference"] > 0, "worse", "better")
     return rows.assign(p_holm=adjusted, verdict=np.where(adjusted <= LEVEL, direction, ""))
 
 
-def losses_table(summary: DataFrame, differences: DataFrame) -> Table:
+def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Accuracy, ECE, AURC, AUGRC and risk at 20 % coverage of every loss under MSP and both repairs, with intervals.
 
     Args:
         summary: from `summarise`.
         differences: from `paired_differences`.
+        losses: those of the experiment.
 
     Returns:
         `data` has a row a loss, alpha, score and metric: mean, spread and interval, and the difference from CE under
@@ -75,15 +77,17 @@ def losses_table(summary: DataFrame, differences: DataFrame) -> Table:
     """
     require_columns(summary, SUMMARY, "summary")
     keys = [*CONFIGURATION, "score", "metric"]
-    found = in_order(summary[summary["metric"].isin(METRICS) & summary["score"].isin(MAIN_SCORES)])
+    found = in_order(summary[summary["metric"].isin(METRICS) & summary["score"].isin(MAIN_SCORES)], losses)
     require_columns(found, SUMMARY, f"summary restricted to {list(METRICS)}")
-    compared = loss_comparisons(differences).rename(columns={"low": "difference_low", "high": "difference_high"})
+    compared = loss_comparisons(differences, losses=losses).rename(
+        columns={"low": "difference_low", "high": "difference_high"}
+    )
     columns = ["difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict"]
     data = found.merge(compared[[*keys, *columns]], on=keys, how="left").fillna({"verdict": ""})
     present = {*zip(data["metric"], data["score"], strict=True)}
     texts = []
     for _, rows in data.groupby(CONFIGURATION, sort=False):
-        text = headings(rows.iloc[0], data)
+        text = headings(rows.iloc[0], data, losses)
         cells = {(row["metric"], row["score"]): _cell(row) for _, row in rows.iterrows()}
         for metric in METRICS:
             for score in (BASELINE_SCORE,) if metric == "accuracy" else MAIN_SCORES:
@@ -98,7 +102,7 @@ def losses_table(summary: DataFrame, differences: DataFrame) -> Table:
         "Every loss under MSP and both repairs, in percent (mean over seeds with its 95 % bootstrap interval).",
         data.rename(columns={name: f"{name}_pct" for name in percent}),
         DataFrame(texts),
-        len(headings(data.iloc[0], data)),
+        len(headings(data.iloc[0], data, losses)),
         (
             f"AURC and risk at 20 % coverage: ↑ worse, ↓ better than CE ranked by MSP in the same seeds, p at most "
             f"{LEVEL:g} after Holm's correction for the comparisons under one score. The other columns are not tested.",
@@ -106,11 +110,12 @@ def losses_table(summary: DataFrame, differences: DataFrame) -> Table:
     )
 
 
-def losses_summary(differences: DataFrame) -> list[str]:
+def losses_summary(differences: DataFrame, *, losses: Losses = KINDS) -> list[str]:
     """Paragraphs in Markdown: which losses rank errors no worse than CE, and what the repairs do for the others.
 
     Args:
         differences: from `paired_differences`.
+        losses: those of the experiment.
 
     Returns:
         Paragraphs by experiment and architecture. A loss is called worse or better only where Holm's correction
@@ -120,7 +125,7 @@ def losses_summary(differences: DataFrame) -> list[str]:
         ValueError: on missing columns or rows.
     """
     paragraphs = []
-    for place, rows in loss_comparisons(differences).groupby(["experiment", "architecture"], sort=False):
+    for place, rows in loss_comparisons(differences, losses=losses).groupby(["experiment", "architecture"], sort=False):
         seeds = int(rows["seeds"].min())
         among = "seed" if seeds == 1 else f"{seeds} seeds"
         paragraphs += [
@@ -131,12 +136,12 @@ def losses_summary(differences: DataFrame) -> list[str]:
             "paired bootstrap over test samples, and does not cover the spread of training. Differences are in "
             "percentage points with 95 % intervals before correction: where none is called, a difference as large as "
             "the end of the interval may have been missed.",
-            *_paragraphs(rows),
+            *_paragraphs(rows, losses),
         ]
     return paragraphs
 
 
-def _paragraphs(rows: DataFrame) -> Iterator[str]:
+def _paragraphs(rows: DataFrame, losses: Losses) -> Iterator[str]:
     """What each score shows, for the comparisons of one experiment and architecture."""
     broken: list[Key] = []
     for score in MAIN_SCORES:
@@ -153,10 +158,11 @@ def _paragraphs(rows: DataFrame) -> Iterator[str]:
         elif broken:
             still = [key for key in broken if judged.get(key) == WORSE]
             repaired = [key for key in broken if key not in still]
-            yield f"Worse under MSP, no longer measurably so here: {_names(repaired)}; still worse: {_names(still)}."
+            worse = f"still worse: {_names(still, losses)}"
+            yield f"Worse under MSP, no longer measurably so here: {_names(repaired, losses)}; {worse}."
         for judgement in (WORSE, UNDECIDED, NO_DIFFERENCE, BETTER):
             found = [key for key in judged if judged[key] == judgement]
-            lines = "".join(f"\n- {loss_label(*key)}: {_described(pairs[key])}" for key in found)
+            lines = "".join(f"\n- {losses.label(*key)}: {_described(pairs[key])}" for key in found)
             yield f"{judgement}:\n{lines}" if found else f"{judgement}: none."
 
 
@@ -180,8 +186,8 @@ def _described(pair: DataFrame) -> str:
     )
 
 
-def _names(keys: list[Key]) -> str:
-    return ", ".join(loss_label(*key) for key in keys) or "none"
+def _names(keys: list[Key], losses: Losses) -> str:
+    return ", ".join(losses.label(*key) for key in keys) or "none"
 
 
 def _cell(row: Series) -> str:

@@ -8,7 +8,7 @@ from pandas import DataFrame, Series
 from scipy.special import stdtrit  # scipy.stats takes half a second to start
 
 from unsmooth.data.sources import SOURCES
-from unsmooth.tables.labels import DASH, in_order, loss_label, metric_style, require_columns, score_label
+from unsmooth.tables.labels import DASH, Losses, metric_style, require_columns, score_label
 from unsmooth.tables.layouts import Table, plus_minus
 from unsmooth.tables.summary import SUMMARY
 
@@ -85,8 +85,8 @@ def scorecard_table(
     """The scorecard with one row a published number, and below it what was done differently from the released code.
 
     Args:
-        experiments: as for `scorecard`; also `deviations` (what, why, whether `as_released` can switch it back) and
-            `as_released`, whether it did; and the `precision` of the recipe.
+        experiments: as for `scorecard`; also `losses`, the arguments of `labels.LossName`, `deviations` (what, why,
+            whether `as_released` can switch it back), `as_released`, whether it did, and the `precision` of the recipe.
         summary: as for `scorecard`.
         costs: `data` of `cost_table`; a precision other than that of the recipe is told below the table.
 
@@ -99,8 +99,8 @@ def scorecard_table(
     """
     data = scorecard(experiments, summary)
     texts = []
-    for experiment in experiments:
-        mine = data[data["experiment"] == experiment]
+    for experiment, entry in experiments.items():
+        losses, mine = Losses.of(entry["losses"]), data[data["experiment"] == experiment]
         if mine.empty:
             texts.append({"Experiment": experiment, "Model": "nothing published"})
         for _, row in mine.iterrows():
@@ -109,7 +109,7 @@ def scorecard_table(
             texts.append(
                 {
                     "Experiment": experiment,
-                    "Model": loss_label(row["loss"], row["alpha"]),
+                    "Model": losses.label(row["loss"], row["alpha"]),
                     "Score": score_label(row["score"]),
                     "Metric": style.title,
                     "Published": published_text(row),
@@ -137,7 +137,7 @@ def published_text(row: Series) -> str:
 def _rows(summary: DataFrame, keys: Mapping[str, object]) -> list[Series]:
     for name, value in keys.items():
         summary = summary[summary[name] == value]
-    return [row for _, row in in_order(summary).iterrows()]
+    return [row for _, row in summary.sort_values("architecture", kind="stable").iterrows()]
 
 
 def _compared(published: float, rounding: float, row: Series) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from pandas import DataFrame, Series
 from scipy.special import ndtr  # scipy.stats takes half a second to start
 
 from unsmooth.tables.labels import (
-    BASELINE_LOSS,
     BASELINE_SCORE,
     CELL,
     CONFIGURATION,
+    KINDS,
     REPAIRED_SCORES,
+    Losses,
     in_order,
     require_columns,
 )
@@ -34,37 +35,38 @@ MAX_UNDEFINED_REPLICATES = 0.05  # above this share the interval is undefined to
 
 
 class _Comparison(NamedTuple):
-    treated: Callable[[DataFrame], Series]
-    baseline: Callable[[DataFrame], Series]
+    treated: Callable[[DataFrame, Losses], Series]
+    baseline: Callable[[DataFrame, Losses], Series]
     shared: list[str]
 
 
 _COMPARISONS = {
     "loss": _Comparison(
-        lambda rows: rows["loss"] != BASELINE_LOSS,
-        lambda rows: rows["loss"] == BASELINE_LOSS,
+        lambda rows, losses: rows["loss"] != losses.baseline,
+        lambda rows, losses: rows["loss"] == losses.baseline,
         ["experiment", "architecture", "seed", "score", "metric"],
     ),
     "score": _Comparison(
-        lambda rows: rows["score"].isin(REPAIRED_SCORES),
-        lambda rows: rows["score"] == BASELINE_SCORE,
+        lambda rows, losses: rows["score"].isin(REPAIRED_SCORES),
+        lambda rows, losses: rows["score"] == BASELINE_SCORE,
         [*CELL, "metric"],
     ),
     "repair": _Comparison(
-        lambda rows: (rows["loss"] != BASELINE_LOSS) & rows["score"].isin(REPAIRED_SCORES),
-        lambda rows: (rows["loss"] == BASELINE_LOSS) & (rows["score"] == BASELINE_SCORE),
+        lambda rows, losses: (rows["loss"] != losses.baseline) & rows["score"].isin(REPAIRED_SCORES),
+        lambda rows, losses: (rows["loss"] == losses.baseline) & (rows["score"] == BASELINE_SCORE),
         ["experiment", "architecture", "seed", "metric"],
     ),
 }
 
 
-def summarise(metrics: DataFrame, replicates: DataFrame) -> DataFrame:
+def summarise(metrics: DataFrame, replicates: DataFrame, *, losses: Losses = KINDS) -> DataFrame:
     """Mean, spread and interval over seeds of every configuration, score and metric.
 
     Args:
         metrics: one row a cell, score and metric: experiment, architecture, loss, alpha, seed, score, metric, value
             (fraction; nan where undefined).
         replicates: the same columns and `replicate`, the index of the bootstrap weights. Rows may be missing.
+        losses: those of the experiment, in reading order.
 
     Returns:
         Columns `SUMMARY`, fractions. `std` is the sample standard deviation over seeds, nan for one seed. `low` and
@@ -74,11 +76,13 @@ def summarise(metrics: DataFrame, replicates: DataFrame) -> DataFrame:
     Raises:
         ValueError: on missing columns, no rows, or a repeated row.
     """
-    rows, draws = _aligned(metrics, replicates)
-    return in_order(_spread(rows, rows["value"].to_numpy(), draws, [*CONFIGURATION, "score", "metric"]))[SUMMARY]
+    rows, draws = _aligned(metrics, replicates, losses)
+    return in_order(_spread(rows, rows["value"].to_numpy(), draws, [*CONFIGURATION, "score", "metric"]), losses)[
+        SUMMARY
+    ]
 
 
-def paired_differences(metrics: DataFrame, replicates: DataFrame) -> DataFrame:
+def paired_differences(metrics: DataFrame, replicates: DataFrame, *, losses: Losses = KINDS) -> DataFrame:
     """Differences between cells of the same seed, with paired bootstrap intervals.
 
     Comparisons: "loss" is every other loss against CE under the same score; "score" is a repaired score against MSP in
@@ -87,6 +91,7 @@ def paired_differences(metrics: DataFrame, replicates: DataFrame) -> DataFrame:
     Args:
         metrics: as for `summarise`.
         replicates: as for `summarise`.
+        losses: those of the experiment; the first that is cross-entropy is the baseline.
 
     Returns:
         Columns `DIFFERENCES`, fractions: `value` and `baseline` are means over the common seeds, `difference` is value
@@ -98,18 +103,20 @@ def paired_differences(metrics: DataFrame, replicates: DataFrame) -> DataFrame:
     Raises:
         ValueError: on missing columns, no rows, or a repeated row.
     """
-    rows, draws = _aligned(metrics, replicates)
+    rows, draws = _aligned(metrics, replicates, losses)
     rows = rows.assign(row=np.arange(len(rows)))
-    parts = [_compared(rows, draws, name) for name in _COMPARISONS]
+    parts = [_compared(rows, draws, name, losses) for name in _COMPARISONS]
     result = pd.concat([part for part in parts if not part.empty] or [DataFrame(columns=DIFFERENCES)])
-    return in_order(result)[DIFFERENCES]
+    return in_order(result, losses)[DIFFERENCES]
 
 
-def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str) -> DataFrame:
+def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str, losses: Losses) -> DataFrame:
     comparison = _COMPARISONS[name]
-    baseline = rows[comparison.baseline(rows)]
+    baseline = rows[comparison.baseline(rows, losses)]
     described = baseline[["loss", "alpha", "score", "value", "row"]].add_prefix("baseline_")
-    pairs = rows[comparison.treated(rows)].merge(described.join(baseline[comparison.shared]), on=comparison.shared)
+    pairs = rows[comparison.treated(rows, losses)].merge(
+        described.join(baseline[comparison.shared]), on=comparison.shared
+    )
     if pairs.empty:
         return DataFrame()
     by = [*CONFIGURATION, "score", "baseline_loss", "baseline_alpha", "baseline_score", "metric"]
@@ -124,7 +131,7 @@ def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str) -> DataFra
     return spread.rename(columns={"baseline_value": "baseline"}).assign(comparison=name, sign=sign, p_value=p_value)
 
 
-def _aligned(metrics: DataFrame, replicates: DataFrame) -> tuple[DataFrame, NDArray[np.float64]]:
+def _aligned(metrics: DataFrame, replicates: DataFrame, losses: Losses) -> tuple[DataFrame, NDArray[np.float64]]:
     """Metric rows in reading order and, row for row, their bootstrap draws (rows, replicates); nan where absent."""
     keys = [*CELL, "score", "metric"]
     require_columns(metrics, [*keys, "value"], "metrics")
@@ -137,7 +144,7 @@ def _aligned(metrics: DataFrame, replicates: DataFrame) -> tuple[DataFrame, NDAr
     repeated = replicates.duplicated([*keys, "replicate"])
     if repeated.any():
         raise ValueError(f"replicates must not repeat a row, repeated: {_first(replicates, repeated, keys)}")
-    rows = in_order(metrics[[*keys, "value"]])
+    rows = in_order(metrics[[*keys, "value"]], losses)
     draws = replicates.pivot(index=keys, columns="replicate", values="value")
     return rows, draws.reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy(dtype=np.float64)
 

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from unsmooth.tables.labels import BASELINE_SCORE, CONFIGURATION, DASH, loss_label, metric_style, require_columns
+from unsmooth.tables.labels import (
+    BASELINE_SCORE,
+    CONFIGURATION,
+    DASH,
+    KINDS,
+    Losses,
+    metric_style,
+    require_columns,
+)
 from unsmooth.tables.layouts import Table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
 
@@ -49,11 +57,12 @@ def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
     return gains.sort_values(["accuracy", *CONFIGURATION, "metric"], ignore_index=True)[GAINS]
 
 
-def zoo_table(gains: DataFrame) -> Table:
+def zoo_table(gains: DataFrame, *, losses: Losses = KINDS) -> Table:
     """AURC and failure AUROC of every model before and after normalisation, and the difference with its interval.
 
     Args:
         gains: from `zoo_gains`.
+        losses: those of the experiment.
 
     Returns:
         Percent; `data` is tidy, `display` has a row a model.
@@ -65,7 +74,7 @@ def zoo_table(gains: DataFrame) -> Table:
     texts = []
     for _, group in gains.groupby(CONFIGURATION, sort=False):
         rows: list[dict[str, Any]] = group.to_dict("records")  # type: ignore[assignment]
-        text = {"Model": rows[0]["architecture"], "Trained with": loss_label(rows[0]["loss"], rows[0]["alpha"])}
+        text = {"Model": rows[0]["architecture"], "Trained with": losses.label(rows[0]["loss"], rows[0]["alpha"])}
         text["Accuracy % ↑"] = _percent(rows[0]["accuracy"])
         for row in rows:
             style = metric_style(row["metric"])

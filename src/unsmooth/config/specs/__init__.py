@@ -1,13 +1,10 @@
 """What an experiment can be made of: datasets, architectures, losses and recipes, with types and ranges.
 
-Each class here is one line of a registry: its `kind`, the options a YAML file may set, and the function that the
-kind stands for, written "module:name" and imported only when it is used, so that reading a configuration never
-imports torch. To add a dataset, an architecture or a loss, add its class, and put it into the union at the end of its
-module.
+Each class of a dataset or an architecture is one line of a registry: its `kind`, the options a YAML file may set, and
+the function that the kind stands for, written "module:name" and imported only when it is used, so that reading a
+configuration never imports torch. To add one, add its class, and put it into the union at the end of its module. The
+classes of losses follow from `unsmooth.registry.losses`.
 """
-
-from importlib import import_module
-from typing import Any
 
 from unsmooth.config.specs.architectures import Architecture
 from unsmooth.config.specs.base import Spec
@@ -31,6 +28,7 @@ from unsmooth.config.specs.recipes import (
     Sgd,
     Warmup,
 )
+from unsmooth.registry import resolve
 
 __all__ = [
     "FOR_IMAGE_FILES",
@@ -55,9 +53,3 @@ __all__ = [
     "Warmup",
     "resolve",
 ]
-
-
-def resolve(target: str) -> Any:
-    """Import what "module:name" names."""
-    module, name = target.split(":")
-    return getattr(import_module(module), name)
