@@ -16,6 +16,7 @@ from unsmooth.data.arrays import Split, write_dataset
 from unsmooth.figures import max_logit_given_probability
 from unsmooth.logits.logits_file import write_logits
 from unsmooth.tables.collection import read_cell_logits
+from unsmooth.tables.labels import KINDS
 
 CONFIGURATIONS = [("ce", 0.0), ("ls", 0.1), ("ls", 0.4)]
 CLASSES = ["a <b>", "b", "c", "d", "e"]
@@ -31,7 +32,7 @@ def write_run(folder: Path, experiment: str, architecture: str, seeds: Sequence[
         _write_cell(place, **cell)
     tables = folder / "results" / "tables" / experiment
     files = [[place / name for place in folders] for name in ("metrics.csv", "bootstrap.parquet")]
-    collect(*files, cells, tables / "summary.csv", tables / "differences.csv", tables / "findings.md")
+    collect(*files, cells, KINDS, tables / "summary.csv", tables / "differences.csv")
     ends = [cell for cell in cells if cell["alpha"] in (0.0, 0.4)]
     paths = [folder / Cell(**cell).folder / "logits" / "test.safetensors" for cell in ends]
     _, windows = max_logit_given_probability(read_cell_logits(paths, ends), splits=["test"])

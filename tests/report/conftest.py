@@ -16,6 +16,7 @@ from write_report import write_report
 from unsmooth.diagnosis.diagnose import diagnose
 from unsmooth.page.diagnoses import diagnoses_page
 from unsmooth.page.page import write_page
+from unsmooth.tables.labels import KINDS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EXPERIMENTS = {"first": ("resnet8", [0, 1]), "second": ("mlp", [0])}
@@ -25,6 +26,7 @@ COMPARED = {
     "first": {"published": [PUBLISHED, PUBLISHED | {"loss": "ls", "alpha": 0.9}], "deviations": [DEVIATION]},
     "third": {"published": [PUBLISHED], "deviations": [DEVIATION]},
 }
+LOSSES = [{"key": key, "kind": key} for key in ("ce", "ls")]
 
 
 @pytest.fixture(scope="session")
@@ -38,16 +40,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             made = write_run(Path(), name, architecture, seeds)
             explore(
                 made["cells"],
-                Path(),
                 made["tables"] / "summary.csv",
                 made["tables"] / "differences.csv",
                 {architecture: made["tables"] / "windows.csv"} if name == "first" else {},
-                {"smoothed": ["ls"], "trained": name == "first"},
+                KINDS,
+                name == "first",
                 made["dataset"] if name == "first" else None,
                 Path(f"results/report/{name}.json"),
             )
         contents = [Path(f"results/report/{name}.json") for name in EXPERIMENTS]
-        compared = {name: {"as_released": False, **entry} for name, entry in COMPARED.items()}
+        compared = {name: {"as_released": False, "losses": LOSSES, **entry} for name, entry in COMPARED.items()}
         descriptions = {name: f"The {name} one." for name in EXPERIMENTS}
         summaries = [Path("results/tables/first/summary.csv")]
         write_report(contents, summaries, [], descriptions, compared, Path("results/report/index.html"))

@@ -24,11 +24,12 @@ from unsmooth.figures import (
 from unsmooth.figures.style import line_styles
 from unsmooth.tables import SUMMARY
 from unsmooth.tables.collection import CellLogits
-from unsmooth.tables.labels import LOGIT_DISTANCES
+from unsmooth.tables.labels import LOGIT_DISTANCES, Losses, LossName
 from unsmooth.theory import peak
 
 PLACE = {"experiment": "glyphs", "architecture": "resnet8"}
 GRID = [("ce", 0.0), ("ls", 0.1), ("ls", 0.2), ("ls", 0.4), ("nls", -0.2)]
+LOSSES = Losses([LossName("ce", "ce"), LossName("ls", "ls"), LossName("nls", "ls", "NLS"), LossName("mbls", "mbls")])
 SCORES = ("msp", "max_logit_pnorm")
 SEEDS = (0, 1)
 COVERAGE = np.array([0.001, 0.1, 0.3, 0.6, 1.0])
@@ -116,15 +117,17 @@ def make_calibration():
 
 CELLS = make_cells()
 FIGURES = {
-    "risk_coverage": lambda: risk_coverage(make_curves(), make_summary()),
-    "risk_coverage_after": lambda: risk_coverage(make_curves(), make_summary(), score="max_logit_pnorm", band="minmax"),
-    "degradation": lambda: degradation(make_summary()),
-    "pnorm_sweep": lambda: pnorm_sweep(*make_sweep()),
-    "max_logit": lambda: max_logit_given_probability(CELLS, title="glyphs, resnet8"),
-    "extra_gradient_exact": lambda: extra_gradient(CELLS, error="exact", title="gaussians, mlp"),
-    "extra_gradient_estimated": lambda: extra_gradient(CELLS, title="glyphs, resnet8"),
-    "reliability": lambda: reliability(make_diagrams(), make_calibration()),
-    "logit_distances": lambda: logit_distances(make_calibration()),
+    "risk_coverage": lambda: risk_coverage(make_curves(), make_summary(), losses=LOSSES),
+    "risk_coverage_after": lambda: risk_coverage(
+        make_curves(), make_summary(), score="max_logit_pnorm", band="minmax", losses=LOSSES
+    ),
+    "degradation": lambda: degradation(make_summary(), losses=LOSSES),
+    "pnorm_sweep": lambda: pnorm_sweep(*make_sweep(), losses=LOSSES),
+    "max_logit": lambda: max_logit_given_probability(CELLS, title="glyphs, resnet8", losses=LOSSES),
+    "extra_gradient_exact": lambda: extra_gradient(CELLS, error="exact", title="gaussians, mlp", losses=LOSSES),
+    "extra_gradient_estimated": lambda: extra_gradient(CELLS, title="glyphs, resnet8", losses=LOSSES),
+    "reliability": lambda: reliability(make_diagrams(), make_calibration(), losses=LOSSES),
+    "logit_distances": lambda: logit_distances(make_calibration(), losses=LOSSES),
 }
 
 
@@ -216,7 +219,7 @@ def test_risk_coverage_legend_gives_error_and_aurc_in_percent(drawn):
 
 def test_figures_before_and_after_share_their_axis_limits():
     limits = [
-        [axes.get_ylim() for axes in risk_coverage(make_curves(), make_summary(), score=score)[0].axes]
+        [axes.get_ylim() for axes in risk_coverage(make_curves(), make_summary(), score=score, losses=LOSSES)[0].axes]
         for score in SCORES
     ]
 
@@ -230,7 +233,7 @@ def test_figures_before_and_after_share_their_axis_limits():
 def test_one_seed_has_a_line_without_a_band():
     curves = make_curves()
 
-    figure, data = risk_coverage(curves[curves["seed"] == 0], make_summary())
+    figure, data = risk_coverage(curves[curves["seed"] == 0], make_summary(), losses=LOSSES)
 
     assert data["std"].isna().all()
     assert not figure.axes[0].collections
@@ -266,7 +269,7 @@ def test_pnorm_sweep_counts_the_seeds_that_chose_p_and_keeps_the_reference(drawn
 def test_pnorm_sweep_without_a_reference_on_one_split_draws_none_there():
     sweep, chosen, reference = make_sweep()
 
-    figure, data = pnorm_sweep(sweep, chosen, reference[reference["split"] == "test"])
+    figure, data = pnorm_sweep(sweep, chosen, reference[reference["split"] == "test"], losses=LOSSES)
 
     assert data.loc[data["split"] == "val", "msp"].isna().all()
     assert len(figure.axes[1].get_lines()) == len(figure.axes[0].get_lines()) + len(GRID)
@@ -352,7 +355,7 @@ def test_reliability_has_a_titled_panel_a_configuration(drawn):
 def test_bins_of_few_samples_are_in_the_data_but_not_drawn():
     diagrams = make_diagrams()
 
-    figure, data = reliability(diagrams[diagrams["seed"] == 0], make_calibration())
+    figure, data = reliability(diagrams[diagrams["seed"] == 0], make_calibration(), losses=LOSSES)
 
     assert 10 in data["count"].to_numpy()
     np.testing.assert_allclose(figure.axes[0].get_lines()[1].get_xdata(), [65, 90])
@@ -370,15 +373,15 @@ def test_logit_distances_draw_both_stages_with_their_intervals(drawn):
 def test_repeating_a_seed_does_not_shrink_the_standard_errors():
     test = [cell for cell in CELLS if (cell.loss, cell.alpha, cell.split, cell.seed) == ("ls", 0.2, "test", 0)]
 
-    once = extra_gradient(test, error="exact")[1]
-    twice = extra_gradient(test + [test[0]._replace(seed=1)], error="exact")[1]
+    once = extra_gradient(test, error="exact", losses=LOSSES)[1]
+    twice = extra_gradient(test + [test[0]._replace(seed=1)], error="exact", losses=LOSSES)[1]
 
     np.testing.assert_allclose(once["gradient_se"], twice["gradient_se"])
     assert (twice["count"] == 2 * once["count"]).all()
 
 
 def test_ce_is_black_and_smoothing_darkens_with_alpha():
-    styles = line_styles([*GRID, ("mbls", 0.1)])
+    styles = line_styles([*GRID, ("mbls", 0.1)], LOSSES)
     lightness = [np.dot(to_rgb(styles["ls", alpha]["color"]), [0.2126, 0.7152, 0.0722]) for alpha in (0.1, 0.2, 0.4)]
 
     assert styles["ce", 0.0]["color"] == "black"
@@ -390,13 +393,13 @@ def test_ce_is_black_and_smoothing_darkens_with_alpha():
 def test_drawing_leaves_the_callers_settings_alone():
     before = dict(matplotlib.rcParams)
 
-    degradation(make_summary())
+    degradation(make_summary(), losses=LOSSES)
 
     assert dict(matplotlib.rcParams) == before
 
 
 def test_figure_is_saved_in_three_forms_with_embedded_truetype_fonts(tmp_path):
-    figure, data = degradation(make_summary())
+    figure, data = degradation(make_summary(), losses=LOSSES)
 
     save_figure(figure, data, tmp_path / "new" / "degradation")
 
@@ -411,7 +414,7 @@ def test_figure_is_saved_in_three_forms_with_embedded_truetype_fonts(tmp_path):
 
 
 def test_failed_save_leaves_the_old_files(tmp_path):
-    figure, data = degradation(make_summary())
+    figure, data = degradation(make_summary(), losses=LOSSES)
     for suffix in ("pdf", "png", "csv"):
         (tmp_path / f"f.{suffix}").write_text("old")
 
@@ -460,47 +463,56 @@ def without(frame, **columns):
     ("call", "message"),
     [
         (
-            lambda: risk_coverage(make_curves(), make_summary(), score="energy"),
+            lambda: risk_coverage(make_curves(), make_summary(), score="energy", losses=LOSSES),
             "curves restricted to the score 'energy'",
         ),
         (
-            lambda: risk_coverage(make_curves(), without(make_summary(), loss="ls", alpha=0.2, metric="aurc")),
+            lambda: risk_coverage(
+                make_curves(), without(make_summary(), loss="ls", alpha=0.2, metric="aurc"), losses=LOSSES
+            ),
             r"summary must have \['aurc'\] of LS 0.2 under 'msp' in glyphs, resnet8",
         ),
-        (lambda: risk_coverage(make_curves().iloc[1:], make_summary()), "the same coverage grid in every cell"),
         (
-            lambda: risk_coverage(make_curves(), make_summary(), zoom_coverage=60),
+            lambda: risk_coverage(make_curves().iloc[1:], make_summary(), losses=LOSSES),
+            "the same coverage grid in every cell",
+        ),
+        (
+            lambda: risk_coverage(make_curves(), make_summary(), zoom_coverage=60, losses=LOSSES),
             r"zoom_coverage must be in \(0, 1\], got 60",
         ),
         (
-            lambda: risk_coverage(pd.concat([make_curves(), make_curves().assign(experiment="b")]), make_summary()),
+            lambda: risk_coverage(
+                pd.concat([make_curves(), make_curves().assign(experiment="b")]), make_summary(), losses=LOSSES
+            ),
             "curves must hold one experiment and architecture",
         ),
-        (lambda: degradation(make_summary(), losses=["focal"]), "summary restricted to"),
+        (lambda: degradation(make_summary(), losses=Losses([LossName("focal", "ls")])), "summary restricted to"),
         (
-            lambda: degradation(without(make_summary(), metric="aurc", score="max_logit_pnorm")),
+            lambda: degradation(without(make_summary(), metric="aurc", score="max_logit_pnorm"), losses=LOSSES),
             "summary must have 'aurc' under 'max_logit_pnorm'",
         ),
         (
-            lambda: pnorm_sweep(without(make_sweep()[0], loss="ls", alpha=0.1, split="val"), *make_sweep()[1:]),
+            lambda: pnorm_sweep(
+                without(make_sweep()[0], loss="ls", alpha=0.1, split="val"), *make_sweep()[1:], losses=LOSSES
+            ),
             "sweep must have LS 0.1 on 'val'",
         ),
         (
-            lambda: max_logit_given_probability([cell for cell in CELLS if cell.split != "train"]),
+            lambda: max_logit_given_probability([cell for cell in CELLS if cell.split != "train"], losses=LOSSES),
             "cells must include CE on 'train'",
         ),
-        (lambda: max_logit_given_probability(CELLS, alpha=0.3), "cells must include LS 0.3 on 'train'"),
-        (lambda: max_logit_given_probability(CELLS, loss="mbls"), "cells must include the loss 'mbls'"),
+        (lambda: max_logit_given_probability(CELLS, alpha=0.3, losses=LOSSES), "cells must include LS 0.3 on 'train'"),
+        (lambda: max_logit_given_probability(CELLS, loss="mbls", losses=LOSSES), "cells must include the loss 'mbls'"),
         (
-            lambda: extra_gradient([cell for cell in CELLS if cell.loss == "ce"]),
+            lambda: extra_gradient([cell for cell in CELLS if cell.loss == "ce"], losses=LOSSES),
             "cells must include test logits of a loss",
         ),
         (
-            lambda: extra_gradient([cell for cell in CELLS if cell.split == "test"]),
+            lambda: extra_gradient([cell for cell in CELLS if cell.split == "test"], losses=LOSSES),
             "cells must include validation logits to estimate the error, LS 0.1, seed 0 has none",
         ),
         (
-            lambda: extra_gradient([cell._replace(posterior=None) for cell in CELLS], error="exact"),
+            lambda: extra_gradient([cell._replace(posterior=None) for cell in CELLS], error="exact", losses=LOSSES),
             "LS 0.1, seed 0 has none",
         ),
     ],
@@ -515,8 +527,8 @@ def test_two_classes_have_no_p_norm_and_the_figures_say_so(tmp_path):
     sweep, chosen, reference = make_sweep()
 
     made = {
-        "curves": risk_coverage(curves, summary, score="max_logit_pnorm"),
-        "sweep": pnorm_sweep(sweep[:0], chosen, reference),
+        "curves": risk_coverage(curves, summary, score="max_logit_pnorm", losses=LOSSES),
+        "sweep": pnorm_sweep(sweep[:0], chosen, reference, losses=LOSSES),
     }
 
     for name, (figure, data) in made.items():
@@ -524,5 +536,5 @@ def test_two_classes_have_no_p_norm_and_the_figures_say_so(tmp_path):
         assert figure.get_suptitle() == "glyphs, resnet8, p-norm"
         assert data.empty
         save_figure(figure, data, tmp_path / name)
-    figure, data = degradation(summary)
+    figure, data = degradation(summary, losses=LOSSES)
     assert set(data["score"]) == {"msp"}

@@ -15,6 +15,7 @@ from unsmooth.tables.scorecard import METRICS
 PUBLISHED = {"loss": "ls", "alpha": 0.2, "score": "msp", "error": 10.0, "aurc": 2.0, "source": "a paper"}
 DEVIATION = {"what": "Three seeds.", "why": "One was published.", "switchable": False}
 SWITCHABLE = {"what": "Clean statistics.", "why": "Test rows leaked.", "switchable": True}
+LOSSES = [{"key": "ce", "kind": "ce"}, {"key": "ls", "kind": "ls"}]
 EXPERIMENTS = {
     "cifar": {
         "published": [PUBLISHED],
@@ -23,7 +24,7 @@ EXPERIMENTS = {
         "precision": "fp16",
         "data": ["cifar10"],
     },
-    "unpublished": {"published": [], "deviations": [DEVIATION], "as_released": False},
+    "unpublished": {"published": [], "deviations": [DEVIATION], "as_released": False, "losses": LOSSES},
 }
 
 
@@ -68,7 +69,7 @@ def test_the_interval_holds_95_percent_of_further_runs():
     verdicts = [
         error_row(
             scorecard(
-                {"cifar": {"published": [PUBLISHED | {"error": 100 * new}], "deviations": [], "as_released": False}},
+                {"cifar": {"published": [PUBLISHED | {"error": 100 * new}], "deviations": [], "as_released": False, "losses": LOSSES}},
                 summary(seen.mean(), std=seen.std(ddof=1)),
             )
         )["verdict"]
@@ -113,7 +114,7 @@ CALIBRATION |= {"accuracy": 65.02, "ece_mbls": 3.73, "nll": 1.40984}
 
 
 def test_published_calibration_is_compared_in_its_own_units():
-    experiments = {"tiny": {"published": [CALIBRATION], "deviations": [], "as_released": False}}
+    experiments = {"tiny": {"published": [CALIBRATION], "deviations": [], "as_released": False, "losses": LOSSES}}
     base = {"experiment": "tiny", "architecture": "resnet", "loss": "ce", "alpha": 0.0, "score": "msp", "seeds": 1}
     means = {"accuracy": 0.66, "ece_mbls": 0.04, "nll": 1.5, "ece": 0.9}
     found = pd.DataFrame([base | {"metric": metric, "mean": mean} for metric, mean in means.items()], columns=SUMMARY)
@@ -135,7 +136,7 @@ def test_every_published_key_is_compared_and_drawn():
 
 
 def test_figure_puts_models_beside_the_metrics_they_have():
-    entry = {"published": [PUBLISHED, CALIBRATION], "deviations": [], "as_released": False}
+    entry = {"published": [PUBLISHED, CALIBRATION], "deviations": [], "as_released": False, "losses": LOSSES}
     figure, _ = scorecard_figure(scorecard({"cifar": entry}, summary(0.104)))
 
     titles = ["Error ↓", "AURC ↓", "Accuracy ↑", "ECE (MbLS) ↓", "NLL ↓"]

@@ -20,6 +20,7 @@ from unsmooth.tables import (
     summarise,
     write_table,
 )
+from unsmooth.tables.labels import Losses, LossName
 
 PLACE = {"experiment": "glyphs", "architecture": "resnet8"}
 
@@ -46,6 +47,7 @@ AURC = {
     ("ls", 0.2, 1, "max_logit_pnorm", "aurc"): 0.021,
 }
 NOISE = np.linspace(-0.004, 0.004, 201)
+LOSSES = Losses([LossName("ce", "ce"), LossName("ls", "ls"), LossName("nls", "ls", "NLS")])
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +359,7 @@ def test_latex_escapes_what_it_must(complete, tmp_path):
 def test_latex_breaks_many_metrics_into_panels_that_repeat_the_labels(complete, tmp_path):
     summary = summarise(*complete)
     more = [summary[summary["metric"] == "aurc"].assign(metric=name) for name in ("eaurc", "augrc", "ece")]
-    write_table(main_table(pd.concat([summary, *more])), tmp_path / "t")
+    write_table(main_table(pd.concat([summary, *more]), losses=LOSSES), tmp_path / "t")
 
     text = (tmp_path / "t.tex").read_text()
 

@@ -5,7 +5,9 @@ import pytest
 from unsmooth.figures import zoo
 from unsmooth.models.libraries import UnknownModelError, timm_preprocessing
 from unsmooth.tables import paired_differences, summarise, zoo_gains, zoo_table
+from unsmooth.tables.labels import Losses, LossName
 
+LOSSES = Losses([LossName("ce", "ce"), LossName("ls_mixup", "ls", "Mixup and LS")])
 MODELS = {"weak": ("ce", 0.0, 0.4), "strong": ("ls_mixup", 0.1, 0.2)}  # loss, alpha and error
 AURC = {("weak", "msp"): 0.10, ("weak", "max_logit_pnorm"): 0.10}
 AURC |= {("strong", "msp"): 0.08, ("strong", "max_logit_pnorm"): 0.05}
@@ -37,7 +39,7 @@ def test_gains_are_paired_and_the_least_accurate_model_is_first(gains):
 
 
 def test_table_has_a_row_a_model_with_what_it_was_trained_with(gains):
-    display = zoo_table(gains).display.set_index("Model")
+    display = zoo_table(gains, losses=LOSSES).display.set_index("Model")
 
     assert display["Trained with"].to_dict() == {"weak": "CE", "strong": "Mixup and LS 0.1"}
     assert display.loc["strong", ["AURC MSP", "AURC p-norm", "AURC change ↓"]].tolist() == [
@@ -49,7 +51,7 @@ def test_table_has_a_row_a_model_with_what_it_was_trained_with(gains):
 
 
 def test_figure_draws_both_metrics_of_every_model(gains):
-    figure, data = zoo(gains)
+    figure, data = zoo(gains, losses=LOSSES)
 
     assert [axes.get_title() for axes in figure.axes] == ["AURC", "Failure AUROC"]
     assert data.groupby("number")["architecture"].unique().map(list).to_dict() == {1: ["weak"], 2: ["strong"]}

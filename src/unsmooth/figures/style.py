@@ -103,11 +103,10 @@ def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> 
     Each loss has one hue and one dash; within it lightness falls with |alpha|, so the order survives printing in grey.
     """
     wanted = sorted(set(configurations))
-    ramps = {(loss, alpha < 0): _RAMPS[alpha < 0] for loss, alpha in wanted if loss in losses.smoothed}
     others = [loss for loss in dict(wanted) if loss not in (losses.baseline, *losses.smoothed)]
     # Five hues and four dashes, stepped together, pair up anew for twenty losses.
-    ramps |= {
-        (loss, False): (_OTHER_HUES[place % len(_OTHER_HUES)], _OTHER_DASHES[place % len(_OTHER_DASHES)])
+    ramps = {
+        loss: (_OTHER_HUES[place % len(_OTHER_HUES)], _OTHER_DASHES[place % len(_OTHER_DASHES)])
         for place, loss in enumerate(others)
     }
     styles: dict[tuple[str, float], dict[str, Any]] = {}
@@ -115,7 +114,7 @@ def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> 
         if loss == losses.baseline:
             styles[loss, alpha] = {"color": "black", "linestyle": "-", "linewidth": 1.6, "zorder": 3.0}
             continue
-        name, dash = ramps[loss, alpha < 0]
+        name, dash = _RAMPS[alpha < 0] if loss in losses.smoothed else ramps[loss]
         ranks = sorted((other for key, other in wanted if key == loss), key=abs)
         darkness = 1.0 if len(ranks) == 1 else ranks.index(alpha) / (len(ranks) - 1)
         color = to_hex(matplotlib.colormaps[name](0.45 + 0.45 * darkness))

@@ -88,7 +88,7 @@ def test_alpha_out_of_range_is_refused(alpha):
 
 
 def test_unknown_kind_and_unknown_reduction_are_refused():
-    with pytest.raises(ValueError, match="kind must be one of ce, brier, ls, .*, got 'hinge'"):
+    with pytest.raises(ValueError, match="kind must be one of ce, ls, mbls, .*, got 'hinge'"):
         make_loss("hinge")
     with pytest.raises(ValueError, match="reduction must be"):
         LabelSmoothing(0.1, reduction="median")
