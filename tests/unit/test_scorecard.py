@@ -21,6 +21,7 @@ EXPERIMENTS = {
         "published": [PUBLISHED],
         "deviations": [DEVIATION, SWITCHABLE],
         "as_released": False,
+        "losses": LOSSES,
         "precision": "fp16",
         "data": ["cifar10"],
     },
@@ -69,7 +70,14 @@ def test_the_interval_holds_95_percent_of_further_runs():
     verdicts = [
         error_row(
             scorecard(
-                {"cifar": {"published": [PUBLISHED | {"error": 100 * new}], "deviations": [], "as_released": False, "losses": LOSSES}},
+                {
+                    "cifar": {
+                        "published": [PUBLISHED | {"error": 100 * new}],
+                        "deviations": [],
+                        "as_released": False,
+                        "losses": LOSSES,
+                    }
+                },
                 summary(seen.mean(), std=seen.std(ddof=1)),
             )
         )["verdict"]
