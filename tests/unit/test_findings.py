@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from unsmooth.tables import findings, findings_text, headline, paired_differences, summarise
+from unsmooth.tables.labels import Losses, LossName
 
 PLACE = {"experiment": "glyphs_resnet8", "architecture": "resnet8"}
 LOSSES = {("ce", 0.0): 0.0, ("ls", 0.2): 0.01, ("ls", 0.4): 0.02, ("nls", -0.2): -0.001}
+NAMED = Losses([LossName("ce", "ce"), LossName("ls", "ls"), LossName("nls", "ls", "NLS")])
 SCORES = {"msp": 1.0, "msp_temperature": 0.9, "max_logit_pnorm": 0.5}
 
 
@@ -35,7 +37,7 @@ def compared(losses=LOSSES, scores=SCORES, *, noise=0.001, place=PLACE, noisy=()
 
 
 def text_of(*arguments, **options):
-    return [finding.text for finding in findings(*compared(*arguments, **options))]
+    return [finding.text for finding in findings(*compared(*arguments, **options), losses=NAMED)]
 
 
 def test_headline_says_what_smoothing_did_and_what_the_repair_undid():
