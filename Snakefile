@@ -18,6 +18,7 @@ include: "rules/common.smk"
 
 
 if workflow.is_main_process:
+    shorten_terminal_output(logger, dry_run=workflow.output_settings.dryrun)
     check_writable("results", "resources")
     follow_moved_data()
     warn_of_stale_cells()

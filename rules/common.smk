@@ -18,6 +18,7 @@ from unsmooth.config.loading import experiment_path, load_experiment, parse_conf
 from unsmooth.page import ASSETS
 from unsmooth.atomic_files import sha256_of
 from unsmooth.runtime.code import code_hash
+from unsmooth.runtime.job_lines import shorten_terminal_output
 from unsmooth.runtime.provenance import canonical_json
 from unsmooth.runtime.targets import training_targets
 

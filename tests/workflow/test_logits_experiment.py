@@ -33,7 +33,7 @@ def test_imported_logits_give_the_same_tables_and_figures(workspace):
 
     output = workspace.run("foreign")
 
-    assert ": train " not in output
+    assert "] train " not in output
     tables = workspace.folder / "results" / "tables"
     keys = ["loss", "alpha", "score", "metric"]
     trained, imported = (

@@ -45,7 +45,7 @@ def test_new_alpha_trains_its_cells_and_redraws(workspace):
     assert planned == chain(f"{GLYPHS}/resnet8/ls_alpha-0.3/seed-0") | REDRAWN
 
     executed = workspace.run()
-    assert executed.count(": train ") == 1
+    assert executed.count("] train ") == 1
     assert workspace.planned() == set()
 
 

@@ -1,6 +1,7 @@
 """Facts about the results of a finished run."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -145,6 +146,14 @@ def test_run_json_says_where_the_weights_come_from(finished):
     assert run["seed"] == 0 and run["recipe"]["epochs"] == 3 and run["device"]
     assert run["wall_time_s"] > 0 and run["images_per_s"] > 0 and run["peak_memory_mb"] > 0
     assert len(run["code"]) == 16 and run["git_commit"] and run["versions"]["torch"]
+
+
+def test_run_writes_one_line_a_finished_job(finished):
+    lines = [line for line in finished.log.splitlines() if "evaluate tiny_glyphs/resnet8/ls_alpha-0.1/seed-0" in line]
+
+    assert len(lines) == 1
+    assert re.fullmatch(r"\[\d+/\d+\] evaluate tiny_glyphs/resnet8/ls_alpha-0.1/seed-0 \(\d+ s\)", lines[0])
+    assert "Finished jobid" not in finished.log and "pnorm_sweep.pdf" not in finished.log
 
 
 def test_run_ends_with_results_and_costs(finished):

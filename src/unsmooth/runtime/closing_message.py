@@ -1,29 +1,37 @@
-"""Closing message of a workflow run: results, costs and where to look."""
+"""Closing message of a run: the results in short, their headline, what they cost and which files hold them."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.tables import short_table
+from unsmooth.tables.layouts import short_table
 
 __all__ = ["closing_message", "costs_by_rule"]
 
+SHOWN_COSTS = 6  # rules
+FILES = ("report/index.html", "tables/scorecard.md", "tables/summary.csv")
+
 
 def closing_message(results: Path, experiments: list[str]) -> str:
-    """Return the short result table of the experiments that have one, the cost by rule, and where to look.
+    """Return the short result table and the headline of the findings of each experiment, costs, and files to open.
 
     Args:
-        results: the results folder.
+        results: the results folder; of files that it lacks nothing is said.
         experiments: names, in the order to show.
     """
-    summaries = [results / "tables" / name / "summary.csv" for name in experiments]
-    parts = [short_table(pd.read_csv(path)) for path in summaries if path.exists()]
-    costs = costs_by_rule(results / "benchmarks")
+    parts = []
+    for tables in (results / "tables" / name for name in experiments):
+        if (summary := tables / "summary.csv").exists():
+            parts.append(short_table(pd.read_csv(summary)))
+        if (findings := tables / "findings.md").exists():
+            parts.append(_headline(findings.read_text(encoding="utf-8")))
+    costs = costs_by_rule(results / "benchmarks").head(SHOWN_COSTS)
     if len(costs):
-        shown = costs.to_string(index=False, formatters=dict.fromkeys(costs.columns[2:], "{:,.0f}".format))
-        heading = "Cost by rule, of all results in this folder (times summed over jobs, memory of the largest process)"
-        parts.append(f"{heading}\n{shown}")
-    parts.append(f"Tables: {results}/tables/  figures: {results}/figures/  to look at: {results}/report/index.html")
+        shown = [f"{cost.rule} {cost.processor:,.0f} s ({cost.jobs})" for cost in costs.itertuples()]
+        parts.append(f"Cost by rule, processor time and jobs, of all results here: {', '.join(shown)}")
+    drawn = [f"tables/{name}/main.md" for name in experiments] + [f"figures/{name}" for name in experiments]
+    if found := [str(results / file) for file in (*FILES, *drawn) if (results / file).exists()]:
+        parts.append("To open:\n" + "\n".join(f"  {file}" for file in found))
     return "\n" + "\n\n".join(parts)
 
 
@@ -35,14 +43,20 @@ def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
             Snakemake, which writes "-" for what it did not see.
 
     Returns:
-        `rule, jobs, total s, processor s, peak MB`, the most expensive rule first.
+        `rule, jobs, seconds, processor, memory` (s, s, MB), the most expensive rule first.
     """
     paths = sorted(benchmarks.glob("*/**/*.tsv"))
     frames = [
         pd.read_csv(path, sep="\t", na_values="-").assign(rule=path.relative_to(benchmarks).parts[0]) for path in paths
     ]
     if not frames:
-        return pd.DataFrame(columns=["rule", "jobs", "total s", "processor s", "peak MB"])
-    totals = {"jobs": ("s", "size"), "total s": ("s", "sum"), "processor s": ("cpu_time", "sum")}
-    costs = pd.concat(frames).groupby("rule").agg(**totals, **{"peak MB": ("max_rss", "max")})
-    return costs.sort_values("processor s", ascending=False).reset_index()
+        return pd.DataFrame(columns=["rule", "jobs", "seconds", "processor", "memory"])
+    totals = {"jobs": ("s", "size"), "seconds": ("s", "sum"), "processor": ("cpu_time", "sum")}
+    costs = pd.concat(frames).groupby("rule").agg(**totals, memory=("max_rss", "max"))
+    return costs.sort_values("processor", ascending=False).reset_index()
+
+
+def _headline(findings: str) -> str:
+    """Return the first line of the findings that says something, without its markup."""
+    lines = (line.strip().lstrip("#-* ") for line in findings.splitlines())
+    return next(filter(None, lines), "")

@@ -24,14 +24,21 @@ def test_costs_are_summed_times_and_largest_memory_by_rule(benchmarks):
     costs = costs_by_rule(benchmarks / "benchmarks")
 
     assert costs.iloc[:, :4].to_numpy().tolist() == [["train", 2, 30.0, 39.0], ["score", 1, 1.0, 1.0]]
-    assert costs["peak MB"][0] == 300.0 and pd.isna(costs["peak MB"][1])
+    assert costs["memory"][0] == 300.0 and pd.isna(costs["memory"][1])
 
 
-def test_closing_message_says_costs_and_where_to_look_even_without_results(benchmarks):
-    message = closing_message(benchmarks, ["unfinished"])
+def test_closing_message_names_costs_and_only_files_that_exist(benchmarks):
+    page, findings = benchmarks / "report" / "index.html", benchmarks / "tables" / "finished" / "findings.md"
+    for file in (page, findings):
+        file.parent.mkdir(parents=True)
+    page.touch()
+    findings.write_text("# Smoothing harms.\n\n- A detail.\n")
 
-    assert "Cost by rule" in message and "train" in message
-    assert f"Tables: {benchmarks}/tables/" in message
+    message = closing_message(benchmarks, ["unfinished", "finished"])
+
+    assert "Smoothing harms." in message and "A detail" not in message
+    assert "Cost by rule, processor time and jobs, of all results here: train 39 s (2), score 1 s (1)" in message
+    assert message.endswith(f"To open:\n  {page}")
 
 
 PROGRAM = """

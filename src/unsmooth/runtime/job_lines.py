@@ -1,0 +1,71 @@
+"""Terminal output of a run: one line for each finished job, with its place in the whole."""
+
+import logging
+import time
+
+from snakemake.logging import LogEvent, get_event
+
+__all__ = ["JobLines", "shorten_terminal_output"]
+
+SILENT = {LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED, LogEvent.RESOURCES_INFO}
+# Messages that Snakemake logs without an event.
+NOISE = (
+    "Select jobs to execute",
+    "Using shell",
+    "Conda environments: ignored",
+    "Assuming unrestricted shared filesystem",
+    "Reasons:",
+    "Rules with provenance",
+    "Some jobs were triggered by provenance",
+)
+
+
+class JobLines(logging.Formatter):
+    """Formats jobs and progress, and leaves all other records to another formatter; as a filter it drops the rest.
+
+    A dry run lists the jobs, a run says which have finished: "[12/78] train glyphs/resnet8/ls_alpha-0.2/seed-1 (31 s)".
+    """
+
+    def __init__(self, other: logging.Formatter, *, dry_run: bool) -> None:
+        super().__init__()
+        self.other, self.dry_run = other, dry_run
+        self.begun: dict[int, tuple[str, float]] = {}
+        self.finished: list[int] = []
+        self.told_plan = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Note which jobs begin and end; return whether the record is shown."""
+        event = get_event(record)
+        if event == LogEvent.JOB_INFO:
+            self.begun[record.jobid] = (record.rule_msg or record.rule_name, time.monotonic())  # type: ignore[attr-defined]
+            return self.dry_run
+        if event == LogEvent.JOB_FINISHED:
+            self.finished.append(record.job_id)  # type: ignore[attr-defined]
+        if event == LogEvent.RUN_INFO:  # a dry run gives the table of jobs twice
+            first, self.told_plan = not self.told_plan, True
+            return first
+        return event not in SILENT and not str(record.msg).startswith(NOISE)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record that is shown."""
+        event = get_event(record)
+        if event == LogEvent.JOB_INFO:
+            return f"Job {record.jobid}: {self.begun[record.jobid][0]}"  # type: ignore[attr-defined]
+        if event == LogEvent.PROGRESS:
+            place = f"[{record.done}/{record.total}]"  # type: ignore[attr-defined]
+            ended, self.finished = self.finished, []
+            return "\n".join(f"{place} {self._job(number)}" for number in ended)
+        return self.other.format(record)
+
+    def _job(self, number: int) -> str:
+        name, began = self.begun.pop(number)
+        return f"{name} ({time.monotonic() - began:.0f} s)"
+
+
+def shorten_terminal_output(logger: logging.Logger, *, dry_run: bool) -> None:
+    """Let Snakemake's handler for the terminal write `JobLines`; its log file keeps everything."""
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler" and handler.formatter is not None:
+            lines = JobLines(handler.formatter, dry_run=dry_run)
+            handler.setFormatter(lines)
+            handler.addFilter(lines)
