@@ -27,39 +27,39 @@ if workflow.is_main_process:
 rule all:
     default_target: True
     input:
-        [outputs_of(name) for name in SELECTED],
+        [PLAN.outputs(name) for name in PLAN.selected],
         "results/tables/summary.csv",
-        SCORECARD,
-        REPORT,
+        PLAN.scorecard,
+        PAGE,
 
 
 rule embedded:
     input:
-        [outputs_of(name) for name, found in EXPERIMENTS.items() if found.embedded],
+        [PLAN.outputs(name) for name, found in PLAN.experiments.items() if found.embedded],
 
 
 rule tables:
     input:
-        [table_files(table, name) for table in TABLES for name in SELECTED],
+        [PLAN.table_files(table, name) for table in TABLES for name in PLAN.selected],
         "results/tables/summary.csv",
-        SCORECARD,
+        PLAN.scorecard,
 
 
 rule figures:
     input:
-        [figure_files(figure, name) for figure in FIGURES for name in SELECTED],
-        SCORECARD,
+        [PLAN.figure_files(figure, name) for figure in FIGURES for name in PLAN.selected],
+        PLAN.scorecard,
 
 
 rule scorecard:
     input:
-        SCORECARD,
+        PLAN.scorecard,
 
 
 # One page of everything, to look at: results/report/index.html
-rule report:
+rule page:
     input:
-        REPORT,
+        PAGE,
 
 
 include: "rules/data.smk"
@@ -67,16 +67,19 @@ include: "rules/train.smk"
 include: "rules/logits.smk"
 include: "rules/score.smk"
 include: "rules/evaluate.smk"
-include: "rules/report.smk"
+include: "rules/collect.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
+include: "rules/page.smk"
 
 
-for experiment_name in EXPERIMENTS:
+for experiment_name in PLAN.experiments:
 
     rule:
         name:
             experiment_name
         input:
-            outputs_of(experiment_name),
+            PLAN.outputs(experiment_name),
 
 
 for figure_name in FIGURES:
@@ -85,7 +88,7 @@ for figure_name in FIGURES:
         name:
             f"figure_{figure_name}"
         input:
-            [figure_files(figure_name, name) for name in SELECTED],
+            [PLAN.figure_files(figure_name, name) for name in PLAN.selected],
 
 
 for table_name in TABLES:
@@ -94,7 +97,7 @@ for table_name in TABLES:
         name:
             f"table_{table_name}"
         input:
-            [table_files(table_name, name) for name in SELECTED],
+            [PLAN.table_files(table_name, name) for name in PLAN.selected],
 
 
 onstart:

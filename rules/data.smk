@@ -11,7 +11,7 @@ rule download:
         "../envs/train.yaml"
     params:
         # What must arrive. Where it comes from (downloads.mirrors and .folders) changes no result, so it is no parameter.
-        archives=lambda wildcards: canonical_json(archives_of(wildcards.source)),
+        archives=PLAN.archives,
     message:
         "download {wildcards.source}"
     script:
@@ -39,18 +39,18 @@ rule download_weights:
 
 rule build_dataset:
     input:
-        unpack(sources_of),
+        unpack(PLAN.sources),
     output:
         manifest="resources/{dataset}/manifest.json",
         arrays="resources/{dataset}/data.safetensors",
     log:
         "results/logs/build_dataset/{dataset}.log",
     wildcard_constraints:
-        dataset=one_of(name for name, found in DATASETS.items() if not found.files),
+        dataset=one_of(name for name, found in PLAN.datasets.items() if not found.files),
     conda:
         "../envs/train.yaml"
     params:
-        dataset=lambda wildcards: canonical_json(DATASETS[wildcards.dataset].model_dump()),
+        dataset=lambda wildcards: canonical_json(PLAN.datasets[wildcards.dataset].model_dump()),
     message:
         "build_dataset {wildcards.dataset}"
     script:
@@ -64,6 +64,6 @@ use rule build_dataset as index_dataset with:
     log:
         "results/logs/index_dataset/{dataset}.log",
     wildcard_constraints:
-        dataset=one_of(name for name, found in DATASETS.items() if found.files),
+        dataset=one_of(name for name, found in PLAN.datasets.items() if found.files),
     message:
         "index_dataset {wildcards.dataset}"

@@ -1,6 +1,6 @@
 rule evaluate:
     input:
-        unpack(pixel_files),
+        unpack(PLAN.pixel_files),
         scores=f"{CELL}/scores/test.safetensors",
         fitted=f"{CELL}/scores/fitted.json",
         logits=f"{CELL}/logits/test.safetensors",
@@ -10,13 +10,13 @@ rule evaluate:
         curves=f"{CELL}/curves.parquet",
         reliability=f"{CELL}/reliability.parquet",
     log:
-        f"results/logs/evaluate/{CELL.removeprefix('results/cells/')}.log",
+        f"results/logs/evaluate/{CELL_NAME}.log",
     conda:
         "../envs/report.yaml"
     params:
-        settings=settings_of("evaluation"),
-        code=code_of("evaluate"),
+        settings=PLAN.setting("evaluation"),
+        code=PLAN.code("evaluate"),
     message:
-        "evaluate {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
+        f"evaluate {CELL_MESSAGE}"
     script:
         "../workflow/scripts/evaluate.py"

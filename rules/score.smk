@@ -7,13 +7,13 @@ rule score:
         fitted=f"{CELL}/scores/fitted.json",
         sweep=f"{CELL}/scores/pnorm_sweep.csv",
     log:
-        f"results/logs/score/{CELL.removeprefix('results/cells/')}.log",
+        f"results/logs/score/{CELL_NAME}.log",
     conda:
         "../envs/train.yaml"
     params:
-        scores=settings_of("scores"),
-        code=code_of("score"),
+        scores=PLAN.setting("scores"),
+        code=PLAN.code("score"),
     message:
-        "score {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
+        f"score {CELL_MESSAGE}"
     script:
         "../workflow/scripts/score.py"

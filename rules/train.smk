@@ -1,49 +1,49 @@
 rule train:
     input:
-        unpack(dataset_files),
-        unpack(pretrained_weights),
-        unpack(teacher_weights),
+        unpack(PLAN.dataset_files),
+        unpack(PLAN.pretrained_weights),
+        unpack(PLAN.teacher_weights),
     output:
         model=f"{CELL}/model.safetensors",
         history=f"{CELL}/history.csv",
         run=f"{CELL}/run.json",
     log:
-        f"results/logs/train/{CELL.removeprefix('results/cells/')}.log",
+        f"results/logs/train/{CELL_NAME}.log",
     wildcard_constraints:
-        experiment=one_of(name for name, found in EXPERIMENTS.items() if found.trained),
+        experiment=one_of(PLAN.named(lambda found: found.trained)),
     conda:
         "../envs/train.yaml"
-    threads: lambda wildcards: decoding_threads(wildcards, devices=shards_of(wildcards))
+    threads: PLAN.training_threads
     resources:
-        gpu=shards_of,
+        gpu=PLAN.shards,
     params:
-        training=lambda wildcards: canonical_json(training_of(wildcards)),
+        training=PLAN.training,
         # Not an output: it must survive a killed job, for the next one to resume from.
         checkpoint=lambda wildcards: f"{CELL}/checkpoint.pt".format(**wildcards),
     message:
-        "train {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
+        f"train {CELL_MESSAGE}"
     script:
         "../workflow/scripts/train.py"
 
 
 rule import_weights:
     input:
-        unpack(dataset_files),
-        weights=weights_file,
+        unpack(PLAN.dataset_files),
+        weights=PLAN.weights_file,
     output:
         model=f"{CELL}/model.safetensors",
         run=f"{CELL}/run.json",
     log:
-        f"results/logs/import_weights/{CELL.removeprefix('results/cells/')}.log",
+        f"results/logs/import_weights/{CELL_NAME}.log",
     wildcard_constraints:
-        experiment=one_of(name for name, found in EXPERIMENTS.items() if found.has_models and not found.trained),
+        experiment=one_of(PLAN.named(lambda found: found.has_models and not found.trained)),
     conda:
         "../envs/train.yaml"
     params:
-        architecture=architecture_of,
-        source=weights_of,
-        code=lambda wildcards: architecture_code("import_weights", wildcards),
+        architecture=PLAN.architecture,
+        source=PLAN.source_of_weights,
+        code=PLAN.architecture_code("import_weights"),
     message:
-        "import_weights {wildcards.experiment}/{wildcards.architecture}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}"
+        f"import_weights {CELL_MESSAGE}"
     script:
         "../workflow/scripts/import_weights.py"

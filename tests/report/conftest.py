@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explore import explore
+from collect_page import collect_page
 from miniatures.finished_run import write_run
 from playwright.sync_api import Browser, Page, sync_playwright
-from write_report import write_report
+from write_page import write_page_of_run
 
 from unsmooth.diagnosis.diagnose import diagnose
 from unsmooth.page.diagnoses import diagnoses_page
@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         for name, (architecture, seeds) in EXPERIMENTS.items():
             made = write_run(Path(), name, architecture, seeds)
-            explore(
+            collect_page(
                 made["cells"],
                 made["tables"] / "summary.csv",
                 made["tables"] / "differences.csv",
@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compared = {name: {"as_released": False, "losses": LOSSES, **entry} for name, entry in COMPARED.items()}
         descriptions = {name: f"The {name} one." for name in EXPERIMENTS}
         summaries = [Path("results/tables/first/summary.csv")]
-        write_report(contents, summaries, [], descriptions, compared, Path("results/report/index.html"))
+        write_page_of_run(contents, summaries, [], descriptions, compared, Path("results/report/index.html"))
     finally:
         os.chdir(before)
     return folder

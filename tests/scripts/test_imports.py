@@ -7,8 +7,8 @@ from pathlib import Path
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 # Those that train, infer, score logits, or draw from a network's gradients or datasets.
 ON_TENSORS = {
-    "build_dataset", "draw_extra_gradient", "draw_ranking_maps", "dump_logits", "explore", "import_weights", "score",
-    "stream_pixels", "train",
+    "build_dataset", "collect_page", "draw_extra_gradient", "draw_ranking_maps", "dump_logits", "import_weights",
+    "score", "stream_pixels", "train",
 }  # fmt: skip
 PROGRAM = """
 import importlib, sys

@@ -56,13 +56,13 @@ def report(names, told):
     """Make the summary of all experiments `names`, and the page, which is told `told` of them."""
     done("merge_summaries", [MERGED], [f"results/tables/{name}/summary.csv" for name in names], "merged")
     for name in names:
-        done("explore", [f"results/report/{name}.json"], [f"results/tables/{name}/summary.csv"], f"of {name}")
+        done("collect_page", [f"results/report/{name}.json"], [f"results/tables/{name}/summary.csv"], f"of {name}")
     params = {"descriptions": canonical_json(dict.fromkeys(names, "A test.")), "compared": canonical_json(told)}
     inputs = [
         *(f"results/report/{name}.json" for name in names),
         *(f"results/tables/{name}/summary.csv" for name in told),
     ]
-    done("write_report", [PAGE], inputs, "written", params=params)
+    done("write_page", [PAGE], inputs, "written", params=params)
 
 
 def edit_yaml(path, **changes):

@@ -17,8 +17,8 @@ FIGURES = {
 }
 TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}", f"write_calibration {GLYPHS}", f"write_losses {GLYPHS}"}
 COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
-REPORT = {f"explore {GLYPHS}", "write_report"}
-REDRAWN = FIGURES | TABLES | COLLECTED | REPORT | {f"write_cost {GLYPHS}"}
+PAGE = {f"collect_page {GLYPHS}", "write_page"}
+REDRAWN = FIGURES | TABLES | COLLECTED | PAGE | {f"write_cost {GLYPHS}"}
 CELLS = [f"{GLYPHS}/resnet8/{cell}/seed-0" for cell in ("ce_alpha-0", "ls_alpha-0.1", "nls_alpha--0.2")]
 GAUSSIAN_CELLS = [f"tiny_gaussians/mlp/{cell}/seed-0" for cell in ("ce_alpha-0", "ls_alpha-0.2")]
 
@@ -119,10 +119,10 @@ def test_training_hyperparameter_retrains_the_experiment(workspace):
     assert workspace.planned() == chain(*CELLS) | REDRAWN
 
 
-def test_description_rewrites_the_report_only(workspace):
+def test_description_rewrites_the_page_only(workspace):
     workspace.edit_experiment(GLYPHS, description="Other words.")
 
-    assert workspace.planned() == {"write_report"}
+    assert workspace.planned() == {"write_page"}
 
 
 def test_comment_or_code_in_training_retrains_nothing_and_code_is_reported(workspace):

@@ -42,5 +42,5 @@ def test_scenes_run_from_data_to_ranking_maps(fresh):
         *("stream_pixels", "evaluate", "collect", "merge_summaries"),
         *("write_main", "write_scores", "write_calibration", "write_losses", "write_segmentation"),
         *("draw_risk_coverage", "draw_degradation", "draw_reliability", "draw_logit_distances", "draw_ranking_maps"),
-        *("explore", "write_report"),
+        *("collect_page", "write_page"),
     }

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 __all__ = [
+    "CELL",
+    "CELL_NAME",
     "IMPORTED",
     "Cell",
     "format_number",
 ]
 
+CELL_NAME = "{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
+CELL = f"results/cells/{CELL_NAME}"
 IMPORTED = "imported"  # the architecture of logits that were not trained here
 
 
@@ -28,10 +32,7 @@ class Cell:
     @property
     def folder(self) -> str:
         """Return the folder of the cell's results, relative to the working directory."""
-        return (
-            f"results/cells/{self.experiment}/{self.architecture}/"
-            f"{self.loss}_alpha-{format_number(self.alpha)}/seed-{self.seed}"
-        )
+        return CELL.format(**vars(self) | {"alpha": format_number(self.alpha)})
 
 
 def format_number(value: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from unsmooth.config.specs import Architecture, Dataset
+from unsmooth.registry.losses import LOSSES
 
 __all__ = ["architecture_target", "dataset_target", "training_targets"]
 
@@ -24,10 +25,11 @@ def architecture_target(architecture: Mapping[str, Any]) -> str:
 
 
 def training_targets(training: Mapping[str, Any]) -> list[str]:
-    """Return what decides a training beside the script: the architectures and losses of the cell and its teachers.
+    """Return what decides a training beside the script: loss and architecture, and the architecture of its teacher.
 
     Args:
         training: see `unsmooth.config.kinds.Experiment.training`.
     """
-    teacher = training_targets(training["teacher"]) if "teacher" in training else []
-    return sorted({architecture_target(training["architecture"]), *teacher})
+    networks = [training, *([training["teacher"]] if "teacher" in training else [])]
+    architectures = {architecture_target(network["architecture"]) for network in networks}
+    return sorted({LOSSES[training["loss"]["kind"]].target, *architectures})

@@ -36,7 +36,7 @@ RESULTS = RECORDS.parent
 DRAWN = ("tables", "figures", "report")
 EXPORTED = f"{RESULTS}/report/report.html"  # by snakemake --report, which is no job
 TOLD = {"settings", "scores", "training", "pixels", "descriptions", "experiments", "compared"}  # compared parameters
-OF_ALL_EXPERIMENTS = ("merge_summaries", "write_scorecard", "write_report")
+OF_ALL_EXPERIMENTS = ("merge_summaries", "write_scorecard", "write_page")
 Problem = Literal["missing", "changed", "stale", "unrecorded"]
 
 

@@ -1,4 +1,4 @@
-"""Gather what the report page shows of an experiment."""
+"""Gather what the page shows of an experiment."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from unsmooth.runtime.jobs import job
 from unsmooth.tables.labels import Losses
 
 
-def explore(
+def collect_page(
     cells: list[dict],
     summary: Path,
     differences: Path,
@@ -41,7 +41,7 @@ def explore(
 if __name__ == "__main__":
     with job(snakemake, __file__):
         experiment = json.loads(snakemake.params.experiment)
-        explore(
+        collect_page(
             json.loads(snakemake.params.cells),
             Path(snakemake.input.summary),
             Path(snakemake.input.differences),

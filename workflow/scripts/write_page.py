@@ -1,4 +1,4 @@
-"""Write the report page of a run."""
+"""Write the page of a run."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_costs, read_summaries
 
 
-def write_report(
+def write_page_of_run(
     contents: list[Path],
     summaries: Sequence[str | Path],
     costs: Sequence[str | Path],
@@ -33,7 +33,7 @@ def write_report(
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
-        write_report(
+        write_page_of_run(
             [Path(path) for path in snakemake.input.contents],
             snakemake.input.summaries,
             snakemake.input.costs,

@@ -1,0 +1,169 @@
+rule list_published:
+    output:
+        **table_outputs("published_experiments", "experiments with published numbers"),
+    log:
+        "results/logs/list_published/published_experiments.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        experiments=canonical_json(PLAN.compared),
+        code=PLAN.code("list_published"),
+    message:
+        "list_published"
+    script:
+        "../workflow/scripts/list_published.py"
+
+
+rule write_scorecard:
+    input:
+        summaries=[f"results/tables/{name}/summary.csv" for name in PLAN.compared_here],
+        costs=PLAN.compared_costs,
+    output:
+        **table_outputs("scorecard", "scorecard against published numbers"),
+    log:
+        "results/logs/write_scorecard/scorecard.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        experiments=canonical_json(PLAN.compared),
+        code=PLAN.code("write_scorecard"),
+    message:
+        "write_scorecard"
+    script:
+        "../workflow/scripts/write_scorecard.py"
+
+
+rule write_main:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        fitted=PLAN.from_cells("scores/fitted.json"),
+    output:
+        **table_outputs("{experiment}/main", "main results"),
+    log:
+        "results/logs/write_main/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        losses=PLAN.loss_names,
+        cells=PLAN.cell_keys,
+        code=PLAN.code("write_main"),
+    message:
+        "write_main {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_main.py"
+
+
+rule write_scores:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        **table_outputs("{experiment}/scores", "every score"),
+    log:
+        "results/logs/write_scores/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        losses=PLAN.loss_names,
+        code=PLAN.code("write_scores"),
+    message:
+        "write_scores {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_scores.py"
+
+
+rule write_calibration:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        **table_outputs("{experiment}/calibration", "calibration and logit distances"),
+    log:
+        "results/logs/write_calibration/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        losses=PLAN.loss_names,
+        code=PLAN.code("write_calibration"),
+    message:
+        "write_calibration {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_calibration.py"
+
+
+rule write_losses:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+    output:
+        **table_outputs("{experiment}/losses", "losses"),
+        summary=shown("results/tables/{experiment}/losses_summary.md", "losses in words", "text", caption="losses"),
+    log:
+        "results/logs/write_losses/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        losses=PLAN.loss_names,
+        code=PLAN.code("write_losses"),
+    message:
+        "write_losses {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_losses.py"
+
+
+rule write_segmentation:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        **table_outputs("{experiment}/segmentation", "segmentation, all pixels"),
+    log:
+        "results/logs/write_segmentation/{experiment}.log",
+    wildcard_constraints:
+        experiment=one_of(PLAN.named(lambda found: found.dense)),
+    conda:
+        "../envs/report.yaml"
+    params:
+        losses=PLAN.loss_names,
+        code=PLAN.code("write_segmentation"),
+    message:
+        "write_segmentation {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_segmentation.py"
+
+
+rule write_cost:
+    input:
+        runs=PLAN.from_cells("run.json"),
+    output:
+        **table_outputs("{experiment}/cost", "cost of training"),
+    log:
+        "results/logs/write_cost/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        losses=PLAN.loss_names,
+        cells=PLAN.cell_keys,
+        code=PLAN.code("write_cost"),
+    message:
+        "write_cost {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_cost.py"
+
+
+rule write_zoo:
+    input:
+        summary="results/tables/{experiment}/summary.csv",
+        differences="results/tables/{experiment}/differences.csv",
+    output:
+        **table_outputs("{experiment}/zoo", "gain of every model by normalisation"),
+    log:
+        "results/logs/write_zoo/{experiment}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        losses=PLAN.loss_names,
+        code=PLAN.code("write_zoo"),
+    message:
+        "write_zoo {wildcards.experiment}"
+    script:
+        "../workflow/scripts/write_zoo.py"

@@ -1,0 +1,357 @@
+"""Plan of a run: its experiments and cells, and what each job of the workflow reads, is told and makes.
+
+Methods that take `wildcards` are input and params functions of rules. Parameters are canonical JSON, so that equal
+settings are equal text; each job is told only what its result depends on.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from unsmooth.config.cells import CELL, IMPORTED, Cell
+from unsmooth.config.errors import ConfigError
+from unsmooth.config.loading import experiment_path, load_experiment, parse_config
+from unsmooth.config.settings import Config
+from unsmooth.data.hub import HUB
+from unsmooth.data.sources import SOURCES
+from unsmooth.runtime.code import code_hash
+from unsmooth.runtime.provenance import canonical_json
+from unsmooth.runtime.targets import training_targets
+
+__all__ = ["FIGURES", "TABLES", "Plan", "one_of"]
+
+TABLES = ["main", "scores", "calibration", "losses", "segmentation", "cost", "zoo"]
+FIGURES = [
+    "risk_coverage_msp",
+    "risk_coverage_max_logit_pnorm",
+    "max_logit",
+    "degradation",
+    "pnorm_sweep",
+    "extra_gradient",
+    "reliability",
+    "logit_distances",
+    "zoo",
+    "ranking_maps",
+]
+COMPARISONS = {"max_logit", "degradation", "extra_gradient", "ranking_maps"}  # figures of CE against label smoothing
+
+Wildcards = Any  # Snakemake's, which has no public type
+Cells = Callable[[Wildcards], list[Cell]]
+Params = Callable[[Wildcards], str]
+
+
+class Plan:
+    """What a run makes, by its configuration.
+
+    Args:
+        settings: config.yaml.
+        experiments: every experiment by name: those that ship with the workflow, and those of the configuration.
+        selected: names of the experiments of the configuration, in its order.
+        scripts: folder of the scripts of the jobs.
+    """
+
+    def __init__(
+        self, settings: Config, experiments: Mapping[str, Any], selected: list[str], scripts: Path = Path()
+    ) -> None:
+        self.settings, self.experiments, self.selected, self.scripts = settings, experiments, selected, scripts
+        self.cells: dict[str, Cell] = {
+            cell.folder: cell for name, found in experiments.items() for cell in found.cells(name)
+        }
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], repository: Path) -> "Plan":
+        """Read the configuration and every experiment file.
+
+        Raises:
+            ConfigError: one of them is wrong.
+        """
+        settings = parse_config(config)
+        files = [experiment_path(entry, repository / "experiments") for entry in settings.experiments]
+        selected = {path.stem: path for path in files}
+        if len(selected) < len(settings.experiments):
+            raise ConfigError(f"config: experiments must have different names, got {settings.experiments}")
+        shipped = {path.stem: path for path in sorted((repository / "experiments").glob("*.yaml"))}
+        experiments = {name: load_experiment(path) for name, path in (shipped | selected).items()}
+        return cls(settings, experiments, list(selected), repository / "workflow" / "scripts")
+
+    @cached_property
+    def datasets(self) -> dict[str, Any]:
+        """Datasets by the name of their folder."""
+        return {found.dataset_id: found.dataset for found in self.experiments.values() if found.has_models}
+
+    @cached_property
+    def compared(self) -> dict[str, Any]:
+        """What the scorecard is told of the experiments that have a counterpart in print."""
+        return {name: told for name, found in self.experiments.items() if (told := found.compared)}
+
+    @property
+    def compared_here(self) -> list[str]:
+        """Names of those that this run makes."""
+        return [name for name in self.selected if name in self.compared]
+
+    @property
+    def compared_costs(self) -> list[str]:
+        """Tables with the cost of training those that are trained here."""
+        return [f"results/tables/{name}/cost.csv" for name in self.compared_here if self.experiments[name].trained]
+
+    @property
+    def scorecard(self) -> list[str]:
+        """Tables and figures against published numbers, where there are any."""
+        published = [name for name, told in self.compared.items() if told["published"]]
+        compared = ["results/tables/scorecard.md", "results/figures/scorecard.png"]
+        return [
+            *(["results/tables/published_experiments.md"] if published else []),
+            *(compared if set(published) & set(self.selected) else []),
+        ]
+
+    def named(self, condition: Callable[[Any], bool]) -> list[str]:
+        """Return the names of the experiments that meet a condition."""
+        return [name for name, found in self.experiments.items() if condition(found)]
+
+    def of(self, wildcards: Wildcards) -> Any:  # noqa: ANN401 - one of the kinds of experiment
+        """Return the experiment that the wildcards name."""
+        return self.experiments[wildcards.experiment]
+
+    def cell(self, wildcards: Wildcards) -> Cell:
+        """Return the cell that the wildcards name.
+
+        Raises:
+            ConfigError: a path only looks like one (alpha 0.10 for 0.1).
+        """
+        folder = CELL.format(**{"architecture": IMPORTED, **wildcards})
+        if folder not in self.cells:
+            raise ConfigError(f"{folder} is not a cell of experiment {wildcards.experiment}; see its losses and seeds")
+        return self.cells[folder]
+
+    def cells_of(self, wildcards: Wildcards) -> list[Cell]:
+        """Return the cells of an experiment, or of one of its architectures where the path names one."""
+        chosen = wildcards.get("architecture")
+        return [cell for cell in self.of(wildcards).cells(wildcards.experiment) if chosen in (None, cell.architecture)]
+
+    def extreme_cells(self, wildcards: Wildcards) -> list[Cell]:
+        """Return the cells of CE and of the strongest smoothing: logits of all would not fit into memory."""
+        found = self.of(wildcards)
+        strongest = found.smoothed[0]
+        kept = {(found.baseline, 0.0), (strongest, max(found.alphas(strongest)))}
+        return [cell for cell in self.cells_of(wildcards) if (cell.loss, cell.alpha) in kept]
+
+    def mapped_cells(self, wildcards: Wildcards) -> list[Cell]:
+        """Return those of the extreme cells that have the first seed."""
+        return [cell for cell in self.extreme_cells(wildcards) if cell.seed == self.of(wildcards).seeds[0]]
+
+    def smoothed_cells(self, wildcards: Wildcards) -> list[Cell]:
+        """Return the cells of the label-smoothing losses."""
+        return [cell for cell in self.cells_of(wildcards) if cell.loss in self.of(wildcards).smoothed]
+
+    def from_cells(self, *names: str, chosen: Cells | None = None) -> Callable[[Wildcards], list[str]]:
+        """Return an input function: the files `names` of the chosen cells, by default of all."""
+        return lambda wildcards: [
+            f"{cell.folder}/{name}" for name in names for cell in (chosen or self.cells_of)(wildcards)
+        ]
+
+    def runs(self, wildcards: Wildcards) -> list[str]:
+        """Return what is known of the training of each cell, where it was trained here."""
+        return self.from_cells("run.json")(wildcards) if self.of(wildcards).trained else []
+
+    def logits_from_cells(self, *splits: str, chosen: Cells) -> Callable[[Wildcards], list[str]]:
+        """Return an input function: the logits of the chosen cells on those splits that the experiment has."""
+
+        def paths(wildcards: Wildcards) -> list[str]:
+            present = [f"logits/{split}.safetensors" for split in splits if split in self.of(wildcards).splits]
+            return self.from_cells(*present, chosen=chosen)(wildcards)
+
+        return paths
+
+    def keys_of(self, chosen: Cells) -> Params:
+        """Return a params function: what the chosen cells are, in the order of `from_cells`."""
+        return lambda wildcards: canonical_json([vars(cell) for cell in chosen(wildcards)])
+
+    def cell_keys(self, wildcards: Wildcards) -> str:
+        """Return what the cells of an experiment are, in the order of `from_cells`."""
+        return self.keys_of(self.cells_of)(wildcards)
+
+    def cell_key(self, wildcards: Wildcards) -> str:
+        """Return what a cell is."""
+        return canonical_json(vars(self.cell(wildcards)))
+
+    def training(self, wildcards: Wildcards) -> str:
+        """Return what decides the weights of a cell."""
+        return canonical_json(self.of(wildcards).training(self.cell(wildcards)))
+
+    def architecture(self, wildcards: Wildcards) -> str:
+        """Return the architecture of a cell."""
+        return canonical_json(self._architecture(wildcards).model_dump())
+
+    def pixels(self, *names: str) -> Params:
+        """Return a params function: settings of an experiment on scenes about its pixels."""
+        return lambda wildcards: canonical_json({name: getattr(self.of(wildcards).pixels, name) for name in names})
+
+    def setting(self, *names: str) -> str:
+        """Return parts of the configuration; `figures.width` names a nested one."""
+        return canonical_json({name: self.settings.setting(name) for name in names})
+
+    def shown(self, wildcards: Wildcards) -> str:
+        """Return what the page needs to know of an experiment beside its results."""
+        found = self.of(wildcards)
+        return canonical_json({"losses": found.named_losses, "trained": found.trained})
+
+    def has_images(self, wildcards: Wildcards) -> bool:
+        """Return whether the inputs can be looked at."""
+        found = self.of(wildcards)
+        return bool(found.trained and found.dataset.inputs == "images")
+
+    def smoothed_losses(self, wildcards: Wildcards) -> str:
+        """Return the keys of the experiment's label-smoothing losses."""
+        return canonical_json(self.of(wildcards).smoothed)
+
+    def loss_names(self, wildcards: Wildcards) -> str:
+        """Return what tables and figures call the losses of an experiment, in its order."""
+        return canonical_json(self.of(wildcards).named_losses)
+
+    def loss_kinds(self, wildcards: Wildcards) -> str:
+        """Return the losses of an experiment without their labels, which change no number."""
+        losses = self.of(wildcards).losses
+        return canonical_json([{"key": key, "kind": loss.kind} for key, loss in losses.items()])
+
+    def archives(self, wildcards: Wildcards) -> str:
+        """Return the archives of a source with their digests; config.yaml may give those of a mirror's own packing."""
+        digests = self.settings.downloads.checksums
+        archives = SOURCES[wildcards.source].archives
+        return canonical_json({archive.file: digests.get(archive.file, archive.digest) for archive in archives})
+
+    def code(self, script: str, *targets: str) -> str:
+        """Return the fingerprint of a script and of `targets`, "module:name", that it imports by name."""
+        return _code(self.scripts / f"{script}.py", *targets)
+
+    def architecture_code(self, script: str) -> Params:
+        """Return a params function: the fingerprint of a script that runs the architecture of a cell."""
+        return lambda wildcards: self.code(script, self._architecture(wildcards).target)
+
+    def stale_cells(self) -> list[str]:
+        """Return the folders of trained cells whose code has changed since."""
+        stale = []
+        for folder, cell in self.cells.items():
+            found, run = self.experiments[cell.experiment], Path(folder, "run.json")
+            if found.trained and run.exists():
+                code = self.code("train", *training_targets(found.training(cell)))
+                stale += [folder] if json.loads(run.read_text()).get("code") != code else []
+        return stale
+
+    def sources(self, wildcards: Wildcards) -> dict[str, str]:
+        """Return the downloads that a dataset is made from, by name."""
+        return {source: _download(source) for source in self.datasets[wildcards.dataset].sources}
+
+    def dataset_files(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return the manifest, on which results depend, and the data, which must exist: their date changes nothing."""
+        from snakemake.io import ancient
+
+        found = self.of(wildcards)
+        if not found.has_models:
+            return {}
+        data = "images.csv" if found.dataset.files else "data.safetensors"
+        folder = f"resources/{found.dataset_id}"
+        return {"manifest": f"{folder}/manifest.json", "data": ancient(f"{folder}/{data}")}
+
+    def pretrained_weights(self, wildcards: Wildcards) -> dict[str, str]:
+        """Return the download of the weights from which a training starts, where its architecture names them."""
+        source = getattr(self._architecture(wildcards), "pretrained", None)
+        return {"pretrained": _download(source)} if source else {}
+
+    def teacher_weights(self, wildcards: Wildcards) -> dict[str, str]:
+        """Return the trained model from which a cell is distilled, where there is one."""
+        teacher = self.of(wildcards).teacher(self.cell(wildcards))
+        return {} if teacher is None else {"teacher": f"{teacher.folder}/model.safetensors"}
+
+    def source_of_weights(self, wildcards: Wildcards) -> str:
+        """Return where the weights of a cell come from that are not trained here."""
+        return str(self.of(wildcards).source(self.cell(wildcards)))
+
+    def weights_file(self, wildcards: Wildcards) -> str:
+        """Return the file with these weights, downloaded or of the user."""
+        source = self.source_of_weights(wildcards)
+        return f"resources/hub/{source.removeprefix(HUB)}" if source.startswith(HUB) else source
+
+    def logits_file(self, wildcards: Wildcards) -> str:
+        """Return the user's file with the logits of a cell on a split."""
+        return str(self.of(wildcards).path(self.cell(wildcards), wildcards.split))
+
+    def pixel_files(self, wildcards: Wildcards) -> dict[str, str]:
+        """Return what is known of all pixels of a cell whose inputs are scenes."""
+        if not self.of(wildcards).dense:
+            return {}
+        folder = f"{self.cell(wildcards).folder}/pixels"
+        return {"pixels": f"{folder}/metrics.csv", "confusions": f"{folder}/confusions.safetensors"}
+
+    def shards(self, wildcards: Wildcards) -> int:
+        """Return how many devices a training can use: one for each shard of a batch; 1 where nothing is trained."""
+        found = self.of(wildcards)
+        return found.recipe.shards if found.trained else 1
+
+    def threads(self, wildcards: Wildcards) -> int:
+        """Return the threads of inference on a dataset: one computes; where it holds image files, others decode."""
+        return 8 if self.of(wildcards).dataset.files else 1
+
+    def training_threads(self, wildcards: Wildcards) -> int:
+        """Return the threads of a training, for all its devices."""
+        return self.threads(wildcards) * (self.shards(wildcards) if self.of(wildcards).dataset.files else 1)
+
+    def figure_files(self, figure: str, experiment: str) -> list[str]:
+        """Return the files of a figure; none where the experiment lacks losses to compare, scenes or a zoo.
+
+        A zoo has one figure of all its models, and no other.
+        """
+        found = self.experiments[experiment]
+        if found.is_zoo != (figure == "zoo"):
+            return []
+        if figure == "zoo":
+            return _files(f"results/figures/{experiment}/zoo", "pdf", "png", "csv")
+        if figure in COMPARISONS and not (found.baseline and found.smoothed):
+            return []
+        if figure == "ranking_maps" and not found.dense:
+            return []
+        return [
+            file
+            for architecture in found.architecture_names
+            for file in _files(f"results/figures/{experiment}/{architecture}/{figure}", "pdf", "png", "csv")
+        ]
+
+    def table_files(self, table: str, experiment: str) -> list[str]:
+        """Return the files of a table; none where the experiment lacks what it holds."""
+        found = self.experiments[experiment]
+        present = {
+            "cost": found.trained,
+            "losses": found.trained and found.baseline is not None and len(found.losses) > 1,
+            "segmentation": found.dense,
+            "zoo": found.is_zoo,
+        }
+        return _files(f"results/tables/{experiment}/{table}", "csv", "md", "tex") if present.get(table, True) else []
+
+    def outputs(self, experiment: str) -> list[str]:
+        """Return everything that a full run of one experiment makes."""
+        drawn = [file for figure in FIGURES for file in self.figure_files(figure, experiment)]
+        written = [file for table in TABLES for file in self.table_files(table, experiment)]
+        return [*drawn, *written, f"results/tables/{experiment}/findings.md"]
+
+    def _architecture(self, wildcards: Wildcards) -> Any:  # noqa: ANN401 - one of the kinds of architecture
+        return self.of(wildcards).architectures[self.cell(wildcards).architecture]
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return a wildcard constraint: one of these names, and nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+@cache
+def _code(script: Path, *targets: str) -> str:
+    return code_hash(script, *targets)
+
+
+def _download(source: str) -> str:
+    return f"resources/sources/{source}/source.json"
+
+
+def _files(stem: str, *suffixes: str) -> list[str]:
+    return [f"{stem}.{suffix}" for suffix in suffixes]
