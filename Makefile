@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install reproduce test test-slurm smoke lint docs format schemas lock clean
+.PHONY: install reproduce published test test-slurm smoke lint docs format schemas lock clean
 
 install: .venv/.installed
 
@@ -19,6 +19,15 @@ reproduce: install
 	@mkdir -p results/report
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --report results/report/report.html --quiet all
 	@echo "Open results/report/index.html"
+
+# The published experiments whose data lie in DATA, a folder for each source, then docs/results/ from their results.
+# ONLY and AS_RELEASED name experiments; FINISHED=1 trains nothing and shows the cells that are trained.
+AS_RELEASED ?= bank_marketing_mlp online_shoppers_mlp
+published: install
+	$(BIN)/python -m unsmooth.published plan $(or $(DATA),$(error DATA=FOLDER is needed)) $(if $(FINISHED),--finished) \
+		$(ONLY:%=--only %) $(AS_RELEASED:%=--as-released %)
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --configfile results/published/config.yaml --cores all
+	$(BIN)/python -m unsmooth.published write
 
 # Files of tests side by side, on two to four cores, those that take longest first.
 test: install

@@ -71,4 +71,5 @@ def _write_cell(folder: Path, experiment: str, architecture: str, loss: str, alp
         "images_per_s": 200.0,
     }
     run |= {"peak_memory_mb": 50.0, "peak_device_memory_mb": None}
+    run |= {"git_commit": "0123456789abcdef", "data_sha256": "feed" * 16, "versions": {"python": "3.11"}}
     (folder / "run.json").write_text(json.dumps(run))

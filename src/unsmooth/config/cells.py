@@ -11,10 +11,12 @@ __all__ = [
     "CELL_NAME",
     "IMPORTED",
     "Cell",
+    "cell_name",
     "format_number",
 ]
 
-CELL_NAME = "{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}"
+WITHIN_ARCHITECTURE = "{loss}_alpha-{alpha}/seed-{seed}"
+CELL_NAME = f"{{experiment}}/{{architecture}}/{WITHIN_ARCHITECTURE}"
 CELL = f"results/cells/{CELL_NAME}"
 IMPORTED = "imported"  # the architecture of logits that were not trained here
 
@@ -33,6 +35,11 @@ class Cell:
     def folder(self) -> str:
         """Return the folder of the cell's results, relative to the working directory."""
         return CELL.format(**vars(self) | {"alpha": format_number(self.alpha)})
+
+
+def cell_name(loss: str, alpha: float, seed: int) -> str:
+    """Return the name of a cell within its architecture, as in ls_alpha-0.2/seed-0."""
+    return WITHIN_ARCHITECTURE.format(loss=loss, alpha=format_number(alpha), seed=seed)
 
 
 def format_number(value: float) -> str:

@@ -4,7 +4,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from unsmooth.config.cells import Cell
+from unsmooth.config.cells import Cell, cell_name
+from unsmooth.config.errors import suggestion
 from unsmooth.config.specs import Loss
 from unsmooth.config.specs.base import Name, Seed, Spec
 from unsmooth.registry.losses import BASELINE, SMOOTHING
@@ -23,6 +24,7 @@ class Grid(Spec):
         description: what it is, in a sentence.
         losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
         seeds: one model a seed.
+        without: cells of the grid that are left out.
     """
 
     trained: ClassVar[bool] = False
@@ -31,6 +33,7 @@ class Grid(Spec):
     description: str = Field(description="what the experiment is, in a sentence")
     losses: Annotated[dict[Name, Loss], Field(min_length=1, description="name to loss; a key is the default kind")]
     seeds: Annotated[list[Seed], Field(min_length=1, description="one model a seed")]
+    without: list[str] = Field([], description="cells of the grid that are left out, as in ls_alpha-0.2/seed-0")
 
     @field_validator("architectures", "losses", mode="before", check_fields=False)
     @classmethod
@@ -49,6 +52,16 @@ class Grid(Spec):
         for name in self.losses:
             if len(set(self.alphas(name))) < len(self.alphas(name)):
                 raise ValueError(f"alphas of loss {name!r} must differ, got {self.alphas(name)}")
+        return self
+
+    @model_validator(mode="after")
+    def _left_out_cells_exist(self) -> Self:
+        known = [cell_name(*key) for key in self._grid()]
+        for name in self.without:
+            if name not in known:
+                raise ValueError(f"without: there is no cell {name!r}{suggestion(name, known)}")
+        if set(known) == set(self.without):
+            raise ValueError("without: no cell is left")
         return self
 
     @property
@@ -105,9 +118,11 @@ class Grid(Spec):
     def cells(self, experiment: str) -> list["Cell"]:
         """Return the grid in the order of the file; `experiment` is its name."""
         return [
-            Cell(experiment, architecture, loss, alpha, seed)
+            Cell(experiment, architecture, *key)
             for architecture in self.architecture_names
-            for loss in self.losses
-            for alpha in self.alphas(loss)
-            for seed in self.seeds
+            for key in self._grid()
+            if cell_name(*key) not in self.without
         ]
+
+    def _grid(self) -> list[tuple[str, float, int]]:
+        return [(loss, alpha, seed) for loss in self.losses for alpha in self.alphas(loss) for seed in self.seeds]

@@ -104,7 +104,7 @@ def read_summaries(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
 def read_costs(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
     """Read the cells of cost.csv of several experiments, not its totals; without any, a frame without rows."""
     costs = _stacked(paths, [*CELL_KEYS, "device", "precision", "wall_time_s"])
-    return costs[costs["experiment"] != "total"]
+    return costs[costs["experiment"] != "total"].astype({"seed": int})  # a total has none, which makes them floats
 
 
 def _stacked(paths: Sequence[str | PathLike[str]], columns: list[str]) -> pd.DataFrame:

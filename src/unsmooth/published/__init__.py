@@ -1,0 +1,1 @@
+"""Runs of the published experiments on their own data, and the page of their results."""

@@ -1,0 +1,45 @@
+"""What was run where: device, hours, versions and data of every experiment."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pandas import DataFrame
+from tabulate import tabulate
+
+from unsmooth.config.cells import Cell
+
+__all__ = ["machines_table"]
+
+
+def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
+    """Return one row an experiment in Markdown, and below it the versions of the libraries.
+
+    Args:
+        run: folder of the workflow.
+        names: experiments that were run.
+        costs: of all their cells.
+    """
+    rows, versions = [], set()
+    for name in names:
+        mine = costs[costs["experiment"] == name]
+        keys = mine[["experiment", "architecture", "loss", "alpha", "seed"]].itertuples(index=False)
+        runs = [json.loads((run / Cell(*key).folder / "run.json").read_text()) for key in keys]
+        versions |= {", ".join(f"{library} {number}" for library, number in made["versions"].items()) for made in runs}
+        rows.append(
+            {
+                "Experiment": name,
+                "Cells": str(len(runs)),
+                "Hours of training": f"{mine['wall_time_s'].sum() / 3600:.2f}",
+                "Device": _listed(made.get("processor") or made["device"] for made in runs),
+                "Precision": _listed(made["precision"] for made in runs),
+                "Commit": _listed(made["git_commit"][:10] for made in runs),
+                "SHA-256 of the data": _listed(made["data_sha256"][:16] for made in runs),
+            }
+        )
+    table = tabulate(rows, headers="keys", tablefmt="pipe", disable_numparse=True)
+    return f"{table}\n\nVersions: {'; '.join(sorted(versions))}."
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(sorted(set(values)))

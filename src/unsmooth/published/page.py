@@ -1,0 +1,162 @@
+"""The page of the results of the published experiments, with the numbers behind it."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from pandas import DataFrame
+from tabulate import tabulate
+
+from unsmooth.config.kinds import Experiment
+from unsmooth.data.sources import SOURCES
+from unsmooth.published.machines import machines_table
+from unsmooth.published.planning import AS_RELEASED, published_experiments
+from unsmooth.published.sections import section
+from unsmooth.tables import scorecard
+from unsmooth.tables.collection import read_costs, read_summaries
+from unsmooth.tables.labels import DASH, loss_label, metric_style, score_label
+from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, published_text
+
+__all__ = ["write_page"]
+
+INTRODUCTION = (
+    "The published experiments on their own data, trained with this repository. `make published DATA=FOLDER` runs "
+    "those whose data FOLDER holds, and writes this page and the files beside it; nothing here is written by hand.\n"
+    '"As shipped" is the experiment file of this repository; "as released" switches back those deviations from the '
+    "released code that can be.\n"
+    "AURC is the area under the curve of risk against coverage; MSP is the maximum softmax probability, the usual "
+    "confidence score."
+)
+SCORECARD_NOTE = (
+    "Difference: as released minus published, and as shipped minus published where nothing was run as released; "
+    "percentage points. AURC in the convention of the paper."
+)
+
+
+def write_page(run: Path, experiments: Path, target: Path) -> None:
+    """Write index.md, its figures and the CSV files behind its numbers, whole or not at all.
+
+    Args:
+        run: folder of the workflow, which holds results and resources; experiments with finished tables are shown.
+        experiments: folder of the shipped experiments.
+        target: folder of the page; what it held is replaced.
+
+    Raises:
+        FileNotFoundError: no published experiment is finished in `run`.
+    """
+    known = published_experiments(experiments)
+    names = [name for shipped in known for name in (shipped, shipped + AS_RELEASED)]
+    finished = [name for name in names if (run / "results" / "tables" / name / "summary.csv").exists()]
+    if not finished:
+        raise FileNotFoundError(f"{run / 'results'} holds no finished tables of a published experiment")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+        new = Path(folder) / target.name
+        new.mkdir()
+        text = _page(run, known, finished, new)
+        (new / "index.md").write_text(text, encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        new.rename(target)
+
+
+def _page(run: Path, known: Mapping[str, Experiment], finished: Sequence[str], folder: Path) -> str:
+    tables = [run / "results" / "tables" / name for name in finished]
+    summary = read_summaries([path / "summary.csv" for path in tables])
+    costs = read_costs([path / "cost.csv" for path in tables])
+    compared = {name: _compared(known, name) for name in finished}
+    card = scorecard(compared, summary)
+    card.to_csv(folder / "scorecard.csv", index=False)
+    parts = ["# Results on the published data", INTRODUCTION, "## Scorecard", _scorecard(card)]
+    parts += [section(run / "results", known, name, costs, folder) for name in known if name in finished]
+    parts += ["## What was run where", machines_table(run, finished, costs), _not_run(run, known, finished)]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _compared(known: Mapping[str, Experiment], name: str) -> Mapping[str, object]:
+    return {**known[name.removesuffix(AS_RELEASED)].compared, "as_released": name.endswith(AS_RELEASED)}
+
+
+def _scorecard(card: DataFrame) -> str:
+    """One row a published number: as released, as shipped, and the verdict on the first that was run."""
+    card = card.assign(released=card["experiment"].str.endswith(AS_RELEASED))
+    card["experiment"] = card["experiment"].str.removesuffix(AS_RELEASED)
+    rows, judged = [], []
+    for _, both in card.groupby(["experiment", "loss", "alpha", "score", "metric"], sort=False):
+        ran = {row["released"]: row for _, row in both.iterrows() if row["verdict"] != NOT_RUN}
+        if not ran:
+            continue
+        chosen = ran[max(ran)]
+        judged.append(chosen)
+        style = metric_style(chosen["metric"])
+        rows.append(
+            {
+                "Experiment": chosen["experiment"],
+                "Model": _model(chosen),
+                "Metric": style.title,
+                "Published": published_text(chosen),
+                "As released": _measured(ran.get(True)),
+                "As shipped": _measured(ran.get(False)),
+                "Difference": f"{style.scale * chosen['difference']:+.{style.decimals}f}",
+                "Verdict": chosen["verdict"],
+            }
+        )
+    if not rows:
+        return "No experiment with published numbers was run."
+    return "\n\n".join(
+        [_agreement(judged), markdown(rows), f"{SCORECARD_NOTE} {NOISE}", "[scorecard.csv](scorecard.csv)"]
+    )
+
+
+def _model(row: pd.Series) -> str:
+    label = loss_label(row["loss"], row["alpha"])
+    return label if row["score"] == "msp" else f"{label}, {score_label(row['score'])}"
+
+
+def _measured(row: pd.Series | None) -> str:
+    if row is None:
+        return DASH
+    style = metric_style(row["metric"])
+    spread = "" if row["seeds"] == 1 else f" ± {style.scale * row['std']:.{style.decimals}f}"
+    return f"{style.scale * row['mean']:.{style.decimals}f}{spread} ({row['seeds']})"
+
+
+def _agreement(judged: Sequence[pd.Series]) -> str:
+    """How many published numbers lie within noise, and by name those that do not."""
+    with_verdict = [row for row in judged if row["seeds"] > 1]
+    outside = [
+        f"{row['experiment']}, {_model(row)}, {metric_style(row['metric']).label}"
+        for row in with_verdict
+        if row["verdict"] == OUTSIDE
+    ]
+    agree = f"{len(with_verdict) - len(outside)} of {len(with_verdict)} published numbers lie within noise"
+    return f"{agree}; outside: {'; '.join(outside)}." if outside else f"{agree}."
+
+
+def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]) -> str:
+    """The published experiments without results, with the data that each needs."""
+    present = {path.parent.name for path in (run / "resources" / "sources").glob("*/source.json")}
+    rows = []
+    for name, experiment in known.items():
+        if name in finished:
+            continue
+        missing = [_source(source) for source in experiment.dataset.sources if source not in present]
+        rows.append(
+            {
+                "Experiment": name,
+                "Reason": f"data not at hand: {', '.join(missing)}" if missing else "not trained yet",
+                "Command": f"`snakemake --cores all {name}`",
+            }
+        )
+    return f"## Not run\n\n{markdown(rows)}" if rows else ""
+
+
+def _source(name: str) -> str:
+    return name if SOURCES[name].terms is None else f"{name} (behind a login)"
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return a Markdown table of rows with the same keys."""
+    return tabulate([*rows], headers="keys", tablefmt="pipe", disable_numparse=True)

@@ -1,0 +1,111 @@
+"""One section of the page of results: what an experiment found, as a sentence, a table and figures."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+from tabulate import tabulate
+
+from unsmooth.config.cells import Cell, cell_name
+from unsmooth.config.kinds import Experiment
+from unsmooth.published.planning import AS_RELEASED
+from unsmooth.tables.findings import headline
+from unsmooth.tables.labels import DASH, in_order, loss_label
+from unsmooth.tables.scorecard import deviations
+from unsmooth.tables.titles import place_title
+
+__all__ = ["section"]
+
+COLUMNS = {  # title: score, metric
+    "Error": ("msp", "error"),
+    "AURC": ("msp", "aurc"),
+    "Risk at 20 % coverage": ("msp", "risk_at_coverage_20"),
+    "AURC, p-norm": ("max_logit_pnorm", "aurc"),
+    "Risk at 20 %, p-norm": ("max_logit_pnorm", "risk_at_coverage_20"),
+}
+FIGURES = {
+    "risk_coverage_msp": "Risk-coverage curves, ranked by MSP",
+    "risk_coverage_max_logit_pnorm": "Risk-coverage curves after normalisation of the logits",
+    "max_logit": "Largest logit given the largest probability, of right and of wrong predictions",
+}
+NOT_OF_TWO_CLASSES = {"risk_coverage_max_logit_pnorm"}
+TABLE_NOTE = (
+    "Percent, lower is better: mean over seeds ± standard deviation over seeds [95 % bootstrap interval of the mean "
+    "over test samples]."
+)
+
+
+def section(results: Path, known: Mapping[str, Experiment], name: str, costs: DataFrame, folder: Path) -> str:
+    """Return the section of an experiment, and copy its figures and numbers into a folder of its own.
+
+    Args:
+        results: folder of results of a run.
+        known: the shipped experiments.
+        name: of the experiment.
+        costs: of all cells that were run.
+        folder: of the page.
+    """
+    experiment, tables = known[name], results / "tables" / name
+    summary, differences = (pd.read_csv(tables / f"{part}.csv") for part in ("summary", "differences"))
+    (folder / name).mkdir()
+    parts = [f"## {place_title(name, experiment.architecture_names[0])}", experiment.description]
+    for architecture in experiment.architecture_names:
+        mine = summary[summary["architecture"] == architecture]
+        two_classes = not (mine["score"] == "max_logit_pnorm").any()
+        parts.append(headline(mine, differences[differences["architecture"] == architecture]))
+        parts += [_table(mine, two_classes=two_classes), TABLE_NOTE]
+        drawn = results / "figures" / name / architecture
+        for figure, caption in FIGURES.items():
+            if (drawn / f"{figure}.png").exists() and not (two_classes and figure in NOT_OF_TWO_CLASSES):
+                file = f"{name}/{architecture}_{figure}.png"
+                shutil.copyfile(drawn / f"{figure}.png", folder / file)
+                parts.append(f"![{caption}]({file})")
+    for variant in (name, name + AS_RELEASED):
+        if (results / "tables" / variant / "summary.csv").exists():
+            parts.append(_numbers(results, variant, folder, of=name))
+    parts += [_missing(experiment, name, costs), _told(experiment, name, costs)]
+    return "\n\n".join(filter(None, parts))
+
+
+def _table(summary: DataFrame, *, two_classes: bool) -> str:
+    columns = {title: key for title, key in COLUMNS.items() if not (two_classes and key[0] != "msp")}
+    rows = []
+    for _, group in in_order(summary).groupby(["loss", "alpha"], sort=False):
+        first = group.iloc[0]
+        found = {(row["score"], row["metric"]): row for _, row in group.iterrows()}
+        texts = {title: _cell(found.get(key)) for title, key in columns.items()}
+        rows.append({"Loss": loss_label(first["loss"], first["alpha"]), "Seeds": str(first["seeds"]), **texts})
+    return tabulate(rows, headers="keys", tablefmt="pipe", disable_numparse=True)
+
+
+def _cell(values: Series | None) -> str:
+    if values is None or np.isnan(values["mean"]):
+        return DASH
+    mean, std, low, high = (100 * values[name] for name in ("mean", "std", "low", "high"))
+    return f"{mean:.2f}" + ("" if np.isnan(std) else f" ± {std:.2f}") + f" [{low:.2f}, {high:.2f}]"
+
+
+def _numbers(results: Path, variant: str, folder: Path, *, of: str) -> str:
+    """Copy the tables behind a section; return the line that links them."""
+    links = []
+    for table in ("summary", "cost"):
+        file = f"{of}/{table}{variant.removeprefix(of)}.csv"
+        shutil.copyfile(results / "tables" / variant / f"{table}.csv", folder / file)
+        links.append(f"[{table}]({file})")
+    return f"Numbers, {'as shipped' if variant == of else 'as released'}: {', '.join(links)}."
+
+
+def _missing(experiment: Experiment, name: str, costs: DataFrame) -> str:
+    """The cells of the grid that were not run."""
+    keys = ["experiment", "architecture", "loss", "alpha", "seed"]
+    ran = {Cell(*row) for row in costs.loc[costs["experiment"] == name, keys].itertuples(index=False)}
+    left = [cell_name(cell.loss, cell.alpha, cell.seed) for cell in experiment.cells(name) if cell not in ran]
+    return f"Cells that were not run: {', '.join(left)}." if left else ""
+
+
+def _told(experiment: Experiment, name: str, costs: DataFrame) -> str:
+    lines = [line.removeprefix(f"{name}: ") for line in deviations({name: experiment.compared}, costs)]
+    return "\n".join(["Differences from the released code:\n", *(f"- {line}" for line in lines)])
