@@ -16,7 +16,7 @@ from unsmooth.published.planning import AS_RELEASED, published_experiments
 from unsmooth.published.sections import section
 from unsmooth.tables import scorecard
 from unsmooth.tables.collection import read_costs, read_summaries
-from unsmooth.tables.labels import DASH, loss_label, metric_style, score_label
+from unsmooth.tables.labels import DASH, Losses, metric_style, score_label
 from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, published_text
 
 __all__ = ["write_page"]
@@ -69,7 +69,7 @@ def _page(run: Path, known: Mapping[str, Experiment], finished: Sequence[str], f
     compared = {name: _compared(known, name) for name in finished}
     card = scorecard(compared, summary)
     card.to_csv(folder / "scorecard.csv", index=False)
-    parts = ["# Results on the published data", INTRODUCTION, "## Scorecard", _scorecard(card)]
+    parts = ["# Results on the published data", INTRODUCTION, "## Scorecard", _scorecard(card, known)]
     parts += [section(run / "results", known, name, costs, folder) for name in known if name in finished]
     parts += ["## What was run where", machines_table(run, finished, costs), _not_run(run, known, finished)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -79,7 +79,7 @@ def _compared(known: Mapping[str, Experiment], name: str) -> Mapping[str, object
     return {**known[name.removesuffix(AS_RELEASED)].compared, "as_released": name.endswith(AS_RELEASED)}
 
 
-def _scorecard(card: DataFrame) -> str:
+def _scorecard(card: DataFrame, known: Mapping[str, Experiment]) -> str:
     """One row a published number: as released, as shipped, and the verdict on the first that was run."""
     card = card.assign(released=card["experiment"].str.endswith(AS_RELEASED))
     card["experiment"] = card["experiment"].str.removesuffix(AS_RELEASED)
@@ -89,12 +89,12 @@ def _scorecard(card: DataFrame) -> str:
         if not ran:
             continue
         chosen = ran[max(ran)]
-        judged.append(chosen)
-        style = metric_style(chosen["metric"])
+        model, style = _model(chosen, known[chosen["experiment"]]), metric_style(chosen["metric"])
+        judged.append((f"{chosen['experiment']}, {model}, {style.label}", chosen))
         rows.append(
             {
                 "Experiment": chosen["experiment"],
-                "Model": _model(chosen),
+                "Model": model,
                 "Metric": style.title,
                 "Published": published_text(chosen),
                 "As released": _measured(ran.get(True)),
@@ -110,8 +110,8 @@ def _scorecard(card: DataFrame) -> str:
     )
 
 
-def _model(row: pd.Series) -> str:
-    label = loss_label(row["loss"], row["alpha"])
+def _model(row: pd.Series, experiment: Experiment) -> str:
+    label = Losses.of(experiment.named_losses).label(row["loss"], row["alpha"])
     return label if row["score"] == "msp" else f"{label}, {score_label(row['score'])}"
 
 
@@ -123,14 +123,10 @@ def _measured(row: pd.Series | None) -> str:
     return f"{style.scale * row['mean']:.{style.decimals}f}{spread} ({row['seeds']})"
 
 
-def _agreement(judged: Sequence[pd.Series]) -> str:
+def _agreement(judged: Sequence[tuple[str, pd.Series]]) -> str:
     """How many published numbers lie within noise, and by name those that do not."""
-    with_verdict = [row for row in judged if row["seeds"] > 1]
-    outside = [
-        f"{row['experiment']}, {_model(row)}, {metric_style(row['metric']).label}"
-        for row in with_verdict
-        if row["verdict"] == OUTSIDE
-    ]
+    with_verdict = [(name, row["verdict"]) for name, row in judged if row["seeds"] > 1]
+    outside = [name for name, verdict in with_verdict if verdict == OUTSIDE]
     agree = f"{len(with_verdict) - len(outside)} of {len(with_verdict)} published numbers lie within noise"
     return f"{agree}; outside: {'; '.join(outside)}." if outside else f"{agree}."
 

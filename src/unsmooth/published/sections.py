@@ -13,7 +13,7 @@ from unsmooth.config.cells import Cell, cell_name
 from unsmooth.config.kinds import Experiment
 from unsmooth.published.planning import AS_RELEASED
 from unsmooth.tables.findings import headline
-from unsmooth.tables.labels import DASH, in_order, loss_label
+from unsmooth.tables.labels import DASH, Losses, in_order
 from unsmooth.tables.scorecard import deviations
 from unsmooth.tables.titles import place_title
 
@@ -49,14 +49,16 @@ def section(results: Path, known: Mapping[str, Experiment], name: str, costs: Da
         folder: of the page.
     """
     experiment, tables = known[name], results / "tables" / name
+    losses = Losses.of(experiment.named_losses)
     summary, differences = (pd.read_csv(tables / f"{part}.csv") for part in ("summary", "differences"))
     (folder / name).mkdir()
     parts = [f"## {place_title(name, experiment.architecture_names[0])}", experiment.description]
     for architecture in experiment.architecture_names:
         mine = summary[summary["architecture"] == architecture]
         two_classes = not (mine["score"] == "max_logit_pnorm").any()
-        parts.append(headline(mine, differences[differences["architecture"] == architecture]))
-        parts += [_table(mine, two_classes=two_classes), TABLE_NOTE]
+        compared = differences[differences["architecture"] == architecture]
+        parts.append(headline(mine, compared, losses=losses))
+        parts += [_table(mine, losses, two_classes=two_classes), TABLE_NOTE]
         drawn = results / "figures" / name / architecture
         for figure, caption in FIGURES.items():
             if (drawn / f"{figure}.png").exists() and not (two_classes and figure in NOT_OF_TWO_CLASSES):
@@ -70,14 +72,14 @@ def section(results: Path, known: Mapping[str, Experiment], name: str, costs: Da
     return "\n\n".join(filter(None, parts))
 
 
-def _table(summary: DataFrame, *, two_classes: bool) -> str:
+def _table(summary: DataFrame, losses: Losses, *, two_classes: bool) -> str:
     columns = {title: key for title, key in COLUMNS.items() if not (two_classes and key[0] != "msp")}
     rows = []
-    for _, group in in_order(summary).groupby(["loss", "alpha"], sort=False):
+    for _, group in in_order(summary, losses).groupby(["loss", "alpha"], sort=False):
         first = group.iloc[0]
         found = {(row["score"], row["metric"]): row for _, row in group.iterrows()}
         texts = {title: _cell(found.get(key)) for title, key in columns.items()}
-        rows.append({"Loss": loss_label(first["loss"], first["alpha"]), "Seeds": str(first["seeds"]), **texts})
+        rows.append({"Loss": losses.label(first["loss"], first["alpha"]), "Seeds": str(first["seeds"]), **texts})
     return tabulate(rows, headers="keys", tablefmt="pipe", disable_numparse=True)
 
 
