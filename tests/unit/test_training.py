@@ -41,7 +41,7 @@ from unsmooth.losses import (
 from unsmooth.models.cifar_resnet import CifarResNet
 from unsmooth.training.checkpoints import write_checkpoint
 from unsmooth.training.loop import NonFiniteLossError, train
-from unsmooth.training.optimisation import make_schedule, perturbed
+from unsmooth.training.optimisation import make_optimizer, make_schedule, perturbed
 from unsmooth.training.precision import usable_precision
 
 SCHEDULES = json.loads((Path(__file__).parent / "data" / "lr_schedules.json").read_text())
@@ -850,3 +850,20 @@ def test_fp16_trains_on_a_cpu_in_what_the_cpu_computes(monkeypatch, instructions
     assert usable_precision("fp16", "cuda") == "fp16"
     assert lines[0] == f"precision: {used} instead of the recipe's fp16, which a CPU computes far slower"
     assert all(torch.equal(one, other) for one, other in zip(asked.parameters(), given.parameters(), strict=True))
+
+
+def test_steps_on_a_cpu_seed_no_other_device(monkeypatch):
+    net = make_net()
+    seeded = []
+    for module in (torch.cuda, torch.xpu):
+        monkeypatch.setattr(module, "manual_seed_all", seeded.append)
+    run(net)
+
+    assert seeded == []
+
+
+@pytest.mark.parametrize("optimizer", [Sgd(lr=0.1), Adam(lr=0.01)])
+def test_one_kernel_updates_all_parameters(optimizer):
+    recipe = RECIPE.model_copy(update={"optimizer": optimizer})
+
+    assert make_optimizer([nn.Parameter(torch.zeros(1))], recipe).defaults["fused"]

@@ -13,6 +13,7 @@ from typing import Any
 
 from unsmooth.atomic_files import atomic_path, explained_write_errors, remove_leftovers
 from unsmooth.runtime.code import definitions
+from unsmooth.runtime.heap import keep_freed_memory
 from unsmooth.runtime.provenance import git_commit
 from unsmooth.runtime.records import checked_digests, record_path, write_records
 
@@ -34,6 +35,7 @@ def job(snakemake: Any, script: str, *targets: str) -> Iterator[None]:  # noqa: 
         targets: what it imports by name, "module:name", such as its architecture.
     """
     began = time.monotonic()
+    keep_freed_memory()
     with job_log(snakemake.log[0]):
         code, commit = definitions(Path(script), *targets), git_commit()  # files may be edited while the job runs
         inputs = checked_digests(snakemake.input)

@@ -266,7 +266,7 @@ class _GradientSum:
                     f"targets must be (B,) or (B, H, W) class indices, got {tuple(targets.shape)} {targets.dtype}"
                 )
             shard = rank() + place * world_size()
-            torch.manual_seed(seed + shard)
+            _seed_global(seed + shard, self.device_type)
             inputs, targets = mixed(
                 inputs, targets, self.recipe, num_classes=self.num_classes, ignore_index=self.ignore_index
             )
@@ -323,6 +323,17 @@ class _GradientSum:
     def _set_gradients(self, gradients: list[Tensor | None]) -> None:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
+
+
+def _seed_global(seed: int, device_type: str) -> None:
+    """Seed the global generators that mixing (CPU) and dropout (the device) draw from.
+
+    `torch.manual_seed` also seeds devices that are not there, later, and formats a stack trace for each: half a step of
+    a small network.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device_type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _sums(value: Tensor, logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor:

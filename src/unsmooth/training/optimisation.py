@@ -18,7 +18,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 def make_optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
     """Return the optimizer of `recipe`, with one set of hyperparameters for all `parameters`."""
-    return OPTIMIZERS[recipe.optimizer.kind](parameters, **recipe.optimizer.model_dump(exclude={"kind"}))
+    return OPTIMIZERS[recipe.optimizer.kind](parameters, **recipe.optimizer.model_dump(exclude={"kind"}), fused=True)
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> tuple[schedules.LRScheduler, bool]:
