@@ -201,7 +201,7 @@ rule draw_ranking_maps:
         losses=PLAN.loss_names,
         cells=PLAN.keys_of(PLAN.mapped_cells),
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_ranking_maps"),
+        code=PLAN.code("draw_ranking_maps", *PLAN.headline_targets),
     message:
         "draw_ranking_maps {wildcards.experiment}/{wildcards.architecture}"
     script:

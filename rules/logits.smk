@@ -61,7 +61,7 @@ rule stream_pixels:
         architecture=PLAN.architecture,
         pixels=PLAN.pixels("maps", "map_size"),
         settings=PLAN.setting("evaluation.risk_at_coverage"),
-        code=PLAN.architecture_code("stream_pixels"),
+        code=PLAN.architecture_code("stream_pixels", *PLAN.headline_targets),
     message:
         f"stream_pixels {CELL_MESSAGE}"
     script:

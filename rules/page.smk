@@ -18,7 +18,7 @@ rule collect_page:
         cells=PLAN.cell_keys,
         experiment=PLAN.shown,
         images=PLAN.has_images,
-        code=PLAN.code("collect_page"),
+        code=PLAN.code("collect_page", *PLAN.headline_targets),
     message:
         "collect_page {wildcards.experiment}"
     script:

@@ -12,7 +12,8 @@ rule score:
         "../envs/train.yaml"
     params:
         scores=PLAN.setting("scores"),
-        code=PLAN.code("score"),
+        entries=PLAN.score_entries,
+        code=PLAN.code("score", *PLAN.score_targets),
     message:
         f"score {CELL_MESSAGE}"
     script:

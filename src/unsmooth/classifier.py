@@ -73,7 +73,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
     """Predict where the confidence reaches a certified threshold, abstain elsewhere.
 
     Args:
-        score_name: score of logits in :data:`unsmooth.scores.REGISTRY`.
+        score_name: score of logits in :data:`unsmooth.scores.SCORES`.
         params: its parameters; None fits those that are fitted on a part of the validation data, falling back to MSP
             when that is not better there. Parameters from other data are right too, and leave every sample to certify.
         max_risk: target selective risk in (0, 1): error rate among the accepted.

@@ -192,7 +192,7 @@ def score(
         entry = find_score(score_name)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--score") from None
-    if entry.rows is None:
+    if not entry.rows:
         needs = ", ".join(sorted(entry.needs))
         raise typer.BadParameter(f"{score_name} needs {needs}, not logits alone", param_hint="--score")
     if params:
@@ -356,9 +356,9 @@ def _plain(text: str) -> str:
 def _list_scores(wanted: bool) -> None:
     if wanted:
         from unsmooth.diagnosis.terminal import print_table
-        from unsmooth.scores import REGISTRY, available_scores
+        from unsmooth.scores import SCORES, available_scores
 
-        rows = [[name, ", ".join(REGISTRY[name].fitted), _plain(REGISTRY[name].summary)] for name in available_scores()]
+        rows = [[name, ", ".join(SCORES[name].fitted), _plain(SCORES[name].summary)] for name in available_scores()]
         print_table(["score", "fitted", ""], rows, title="Scores of logits")
         raise typer.Exit
 

@@ -32,7 +32,7 @@ from unsmooth.extras import named_extras
 from unsmooth.logits.probabilities import are_probabilities, depends_on_mean, refuse_zeros
 from unsmooth.metrics import augrc, aurc, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction
-from unsmooth.scores import REGISTRY, FittedScore
+from unsmooth.scores import SCORES, FittedScore
 
 with named_extras():
     from torchmetrics import Metric
@@ -233,4 +233,4 @@ def _identity(score: Callable[[Tensor], Tensor]) -> tuple[str, Mapping[str, Any]
     """Name in the registry and parameters of a score; ("", {}) for a function that the registry does not know."""
     if isinstance(score, FittedScore):
         return ("msp", {}) if score.fell_back else (score.name, score.params)
-    return next((name for name, entry in REGISTRY.items() if entry.function is score), ""), {}
+    return next((name for name, entry in SCORES.items() if entry.function is score), ""), {}

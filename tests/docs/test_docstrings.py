@@ -6,11 +6,11 @@ import re
 import pytest
 
 from unsmooth import metrics, monitors, scores
-from unsmooth.scores import REGISTRY
+from unsmooth.scores import SCORES
 
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "References", "Example")
 METRICS = {name: getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
-SCORES = {name: getattr(entry.function, "func", entry.function) for name, entry in REGISTRY.items()}
+FUNCTIONS = {name: getattr(entry.function, "func", entry.function) for name, entry in SCORES.items()}
 
 
 def sections(value):
@@ -35,7 +35,7 @@ def arguments(value):
     return found
 
 
-@pytest.mark.parametrize(("name", "function"), [*SCORES.items(), *METRICS.items()])
+@pytest.mark.parametrize(("name", "function"), [*FUNCTIONS.items(), *METRICS.items()])
 def test_every_score_and_metric_has_formula_and_source(name, function):
     parts = sections(function)
 

@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 import unsmooth
 from unsmooth.classifier import InfeasibleRiskWarning, SelectiveClassifier, SelectiveHead, split_rows
 from unsmooth.metrics import certified_threshold
-from unsmooth.scores import REGISTRY, FittedScore, available_scores, fit_score
+from unsmooth.scores import SCORES, FittedScore, available_scores, fit_score
 
 PARAMS = {
     "msp_temperature": {"temperature": 1.7},
@@ -209,7 +209,7 @@ def test_pickled_classifier_predicts_the_same(classifier):
 
 
 def head_of(name, logits):
-    score = FittedScore(name, PARAMS.get(name, dict(REGISTRY[name].defaults)))
+    score = FittedScore(name, PARAMS.get(name, dict(SCORES[name].defaults)))
     return SelectiveHead(score, float(score(logits).median())), score
 
 

@@ -3,15 +3,17 @@
 import json
 from pathlib import Path
 
+from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.figures import save_figure
 from unsmooth.figures.maps import REPAIR, CellScenes, ranking_maps
 from unsmooth.runtime.jobs import job
+from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import read_fitted
 from unsmooth.segmentation import read_scenes
 from unsmooth.tables.labels import Losses
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
+    with job(snakemake, __file__, *score_targets(HEADLINE_SCORES)):
         cells = [
             CellScenes(cell["loss"], cell["alpha"], read_scenes(Path(maps)), read_fitted(Path(fitted)).get(REPAIR))
             for cell, maps, fitted in zip(

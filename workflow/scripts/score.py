@@ -14,6 +14,7 @@ from unsmooth.atomic_files import atomic_path
 from unsmooth.logits.logits_file import read_logits
 from unsmooth.metrics import aurc
 from unsmooth.runtime.jobs import job
+from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import NLL_TEMPERATURE, ScoredLogits, fit_score, pnorm_name, score_all
 
 SWEEP_PS = range(11)
@@ -57,12 +58,13 @@ def sweep_rows(split: str, scored: ScoredLogits, targets: NDArray[np.int64]) -> 
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
+    names = json.loads(snakemake.params.scores)["scores"]
+    with job(snakemake, __file__, *score_targets(names)):
         torch.set_num_threads(snakemake.threads)
         score(
             Path(snakemake.input.val),
             Path(snakemake.input.test),
-            json.loads(snakemake.params.scores)["scores"],
+            names,
             Path(snakemake.output.scores),
             Path(snakemake.output.fitted),
             Path(snakemake.output.sweep),

@@ -8,12 +8,13 @@ import torch
 from safetensors.numpy import save_file
 
 from unsmooth.atomic_files import atomic_path
+from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.data.arrays import DatasetError, read_manifest
 from unsmooth.data.loading import evaluation_batches
 from unsmooth.inference import inference_batch_size, load_model, scene_logits
 from unsmooth.runtime.gpus import leased_gpus
 from unsmooth.runtime.jobs import job
-from unsmooth.runtime.targets import architecture_target
+from unsmooth.runtime.targets import architecture_target, score_targets
 from unsmooth.scores import NLL_TEMPERATURE, read_fitted
 from unsmooth.segmentation import PixelMetrics, Scene, small_scene, write_scenes
 
@@ -62,7 +63,7 @@ def stream_pixels(
 
 if __name__ == "__main__":
     architecture = json.loads(snakemake.params.architecture)
-    with job(snakemake, __file__, architecture_target(architecture)):
+    with job(snakemake, __file__, architecture_target(architecture), *score_targets(HEADLINE_SCORES)):
         torch.set_num_threads(snakemake.threads)
         # Scores rank small differences of logits: no ten-bit mantissas.
         torch.backends.cudnn.allow_tf32 = False

@@ -1,12 +1,13 @@
 """The settings of config.yaml: scores, evaluation, downloads and figures."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from unsmooth.config.errors import suggestion
 from unsmooth.config.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
 from unsmooth.data.sources import SOURCES
+from unsmooth.registry.scores import available_scores
 
 __all__ = [
     "HEADLINE_SCORES",
@@ -17,27 +18,10 @@ __all__ = [
     "ScoreName",
 ]
 
-ScoreName = Literal[
-    "msp",
-    "msp_temperature",
-    "max_logit",
-    "energy",
-    "logit_margin",
-    "softmax_margin",
-    "negative_entropy",
-    "negative_gini",
-    "doctor_alpha",
-    "doctor_beta",
-    "gen",
-    "softmax_k",
-    "max_logit_pnorm",
-    "msp_pnorm",
-    "bk",
-    "ets",
-    "hts",
-    "lda",
-    "j_score",
-]
+if TYPE_CHECKING:
+    ScoreName = str
+else:
+    ScoreName = Literal[available_scores("logits")]
 HEADLINE_SCORES = ("msp", "msp_temperature", "max_logit_pnorm")  # the baseline and the two repairs
 
 

@@ -33,7 +33,7 @@ from unsmooth.metrics.intervals import p_value
 from unsmooth.scores import (
     DEFAULT_PS,
     NLL_TEMPERATURE,
-    REGISTRY,
+    SCORES,
     FittedScore,
     available_scores,
     fit_score,
@@ -319,9 +319,7 @@ def diagnose(
 
     steps("scoring the test samples")
     ps = tuple(p for p in DEFAULT_PS if p < math.inf)
-    unfitted = {
-        f"{score}:before": FittedScore(score, dict(REGISTRY[score].defaults)) for score in _with_default(fitted)
-    }
+    unfitted = {f"{score}:before": FittedScore(score, dict(SCORES[score].defaults)) for score in _with_default(fitted)}
     scored = score_all(logits, scores=fitted | unfitted, ps=ps)
     errors = scored.predictions != targets
     metric = f"coverage_at_risk_{100 * target_risk:.10g}"
@@ -431,7 +429,7 @@ def _fit(name: str, logits: Floats, targets: NDArray[np.int64]) -> FittedScore:
         if np.isneginf(logits[np.arange(len(targets)), targets]).any():
             return FittedScore("msp_temperature", fell_back=True, reason="a sample of a masked class has no likelihood")
         return fit_score("msp_temperature", logits, targets, objective="nll", fallback=False)
-    if not REGISTRY[name].fitted:
+    if not SCORES[name].fitted:
         return fit_score(name)
     return fit_score(name, logits, targets, ps=_PNORM_TEMPERATURE_PS if name == "msp_pnorm" else DEFAULT_PS)
 
@@ -443,7 +441,7 @@ def _recommend(
     usable = [
         name
         for name, score in fitted.items()
-        if name in REGISTRY and not score.fell_back and len(REGISTRY[name].fitted) <= 1
+        if name in SCORES and not score.fell_back and len(SCORES[name].fitted) <= 1
     ]
     points = {name: aurc(scored[name], errors) for name in usable}
     best = min(usable, key=points.__getitem__)
@@ -461,7 +459,7 @@ def _recommend(
 
 
 def _with_default(fitted: Mapping[str, FittedScore]) -> list[str]:
-    return [name for name in fitted if name in REGISTRY and REGISTRY[name].has_default]
+    return [name for name in fitted if name in SCORES and SCORES[name].has_default]
 
 
 def _interval(point: float, replicates: Floats) -> Interval:

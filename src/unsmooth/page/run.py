@@ -25,7 +25,7 @@ from unsmooth.page.curves import DELTA, RISKS, operating_points, thinned_curve
 from unsmooth.scores import fit_score, score_all
 from unsmooth.tables import cost_table, findings, headline, main_table
 from unsmooth.tables.collection import read_cells, read_fallbacks
-from unsmooth.tables.labels import BASELINE_SCORE, SCORE_LABELS, Losses, score_label
+from unsmooth.tables.labels import BASELINE_SCORE, Losses, score_label, scores_in_order
 
 __all__ = ["experiment_content"]
 
@@ -70,7 +70,7 @@ def experiment_content(
         {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **part}
         for cell, part in zip(cells, found, strict=True)
     ]
-    scores = [name for name in SCORE_LABELS if name in found[0]["curves"]]
+    scores = scores_in_order(found[0]["curves"])
     tables = [
         main_table(summary, read_fallbacks([path / "scores/fitted.json" for path in folders], cells), losses=losses)
     ]

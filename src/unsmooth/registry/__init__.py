@@ -1,14 +1,40 @@
-"""Registries: one entry for each loss, score and metric, from which names, labels, settings and documentation follow.
+"""Registries: one entry for each loss and score, from which settings, labels, documentation and tests follow.
 
-No entry imports what it names: a target, written "module:name", is imported where it is used.
+An entry imports nothing: it names its class or function, "module:name", which is imported where it is used.
 """
 
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["resolve"]
+__all__ = ["Parameter", "resolve"]
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """A number or option of a loss or a score.
+
+    Attributes:
+        meaning: what it is.
+        default: its value where none is named; `...` where one must be.
+        values: float, int, or the words that are allowed.
+        optional: whether it may be None.
+        low, high: the closed range; None is unbounded.
+        open_low, open_high: whether `low` and `high` are excluded.
+    """
+
+    meaning: str
+    default: Any = ...
+    values: type[float] | type[int] | tuple[str, ...] = float
+    optional: bool = False
+    low: float | None = 0
+    high: float | None = None
+    open_low: bool = False
+    open_high: bool = False
+
+
+@cache
 def resolve(target: str) -> Any:  # noqa: ANN401
     """Import what "module:name" names."""
     module, name = target.split(":")

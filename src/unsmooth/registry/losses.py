@@ -2,32 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-__all__ = ["BASELINE", "LOSSES", "SMOOTHING", "Loss", "Parameter"]
+from unsmooth.registry import Parameter
 
-
-@dataclass(frozen=True)
-class Parameter:
-    """A number or option of a loss.
-
-    Attributes:
-        meaning: what it is.
-        default: its value where an experiment names none; the strength has no default.
-        values: float, int, or the words that are allowed.
-        optional: whether it may be None.
-        low, high: the closed range; None is unbounded.
-        open_low, open_high: whether `low` and `high` are excluded.
-    """
-
-    meaning: str
-    default: Any = ...
-    values: type[float] | type[int] | tuple[str, ...] = float
-    optional: bool = False
-    low: float | None = 0
-    high: float | None = None
-    open_low: bool = False
-    open_high: bool = False
+__all__ = ["BASELINE", "LOSSES", "SMOOTHING", "Loss"]
 
 
 @dataclass(frozen=True)

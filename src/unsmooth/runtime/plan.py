@@ -14,12 +14,12 @@ from typing import Any
 from unsmooth.config.cells import CELL, IMPORTED, Cell
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.loading import experiment_path, load_experiment, parse_config
-from unsmooth.config.settings import Config
+from unsmooth.config.settings import HEADLINE_SCORES, Config
 from unsmooth.data.hub import HUB
 from unsmooth.data.sources import SOURCES
 from unsmooth.runtime.code import code_hash
 from unsmooth.runtime.provenance import canonical_json
-from unsmooth.runtime.targets import training_targets
+from unsmooth.runtime.targets import score_entries, score_targets, training_targets
 
 __all__ = ["FIGURES", "TABLES", "Plan", "one_of"]
 
@@ -226,9 +226,24 @@ class Plan:
         """Return the fingerprint of a script and of `targets`, "module:name", that it imports by name."""
         return _code(self.scripts / f"{script}.py", *targets)
 
-    def architecture_code(self, script: str) -> Params:
+    def architecture_code(self, script: str, *targets: str) -> Params:
         """Return a params function: the fingerprint of a script that runs the architecture of a cell."""
-        return lambda wildcards: self.code(script, self._architecture(wildcards).target)
+        return lambda wildcards: self.code(script, self._architecture(wildcards).target, *targets)
+
+    @property
+    def score_entries(self) -> str:
+        """Return what the registry decides of the values of the scores."""
+        return canonical_json(score_entries(self.settings.scores))
+
+    @property
+    def score_targets(self) -> list[str]:
+        """Return what computes the scores of the configuration."""
+        return score_targets(self.settings.scores)
+
+    @property
+    def headline_targets(self) -> list[str]:
+        """Return what computes the scores that tables and figures compare."""
+        return score_targets(HEADLINE_SCORES)
 
     def stale_cells(self) -> list[str]:
         """Return the folders of trained cells whose code has changed since."""

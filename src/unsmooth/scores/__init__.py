@@ -9,9 +9,10 @@ naming the row.
 - All at once, in one pass: :func:`score_all`.
 - Parameters from validation data: :func:`fit_score`.
 - From penultimate features too: classes such as :class:`Mahalanobis`, fitted on training data, then called.
-- What exists and what it needs: :data:`REGISTRY`, :func:`available_scores`; ``REGISTRY[name].usage`` says what to call.
+- What exists and what it needs: :data:`SCORES`, :func:`available_scores`; ``SCORES[name].usage`` says what to call.
 """
 
+from unsmooth.registry.scores import NLL_TEMPERATURE, SCORES, Score, available_scores, find_score
 from unsmooth.scores.feature_scores import (
     SIRC,
     DeltaMahalanobis,
@@ -21,7 +22,7 @@ from unsmooth.scores.feature_scores import (
     ViM,
     rl_geo_m,
 )
-from unsmooth.scores.fitting import DEFAULT_PS, NLL_TEMPERATURE, FittedScore, fit_score, read_fitted
+from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score, read_fitted
 from unsmooth.scores.logit_scores import (
     doctor,
     energy,
@@ -38,12 +39,11 @@ from unsmooth.scores.logit_scores import (
 from unsmooth.scores.one_pass import ScoredLogits, pnorm_name, score_all
 from unsmooth.scores.peers import bk, ets, hts, j_score, lda
 from unsmooth.scores.pnorm import max_logit_pnorm, msp_pnorm, top_pnorm_logits
-from unsmooth.scores.registry import REGISTRY, Score, available_scores, find_score
 
 __all__ = [
     "DEFAULT_PS",
     "NLL_TEMPERATURE",
-    "REGISTRY",
+    "SCORES",
     "SIRC",
     "DeltaMahalanobis",
     "DeltaNearestNeighbours",

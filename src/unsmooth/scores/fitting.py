@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.metrics import aurc
+from unsmooth.registry import resolve
+from unsmooth.registry.scores import find_score
 from unsmooth.scores.logit_scores import msp
 from unsmooth.scores.peers import ets_combination, hts_log_odds
 from unsmooth.scores.pnorm import pnorm_log_odds
-from unsmooth.scores.registry import find_score
 from unsmooth.scores.rows import Array, Centring, Formula, Rows, map_rows
 
 Objective = Literal["aurc", "nll"]
 Params = dict[str, Any]
 Point = tuple[float, ...]
 
-NLL_TEMPERATURE = "msp_temperature_nll"  # name of `msp_temperature` with the temperature that minimises NLL
 DEFAULT_PS: tuple[float, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, math.inf)
 
 # Logits that a search may exponentiate: a second or two on one core, and a dense grid on small data.
@@ -160,7 +160,7 @@ def fit_score(
     """
     entry = find_score(name)
     # A score that needs more than logits is refused by FittedScore, with what to call instead.
-    if entry.rows is None or (logits is None and targets is None and entry.has_default):
+    if not entry.rows or (logits is None and targets is None and entry.has_default):
         return FittedScore(name, dict(entry.defaults))
     if logits is None or targets is None:
         if logits is not None or targets is not None:
@@ -168,16 +168,16 @@ def fit_score(
         raise ValueError(f"{name} has no default for {', '.join(entry.fitted)}; fit it on validation data")
     if objective not in ("aurc", "nll") or (objective == "nll" and name != "msp_temperature"):
         raise ValueError(f"objective of {name} must be 'aurc' (or 'nll' for msp_temperature), got {objective!r}")
-    data = _Validation.of(logits, targets)
+    data = Validation.of(logits, targets)
     baseline = data.nll(1.0)[0] if objective == "nll" else data.aurc(map_rows(data.logits, lambda rows: rows.log_odds))
     try:
         if objective == "nll":
             params, value = _fit_likelihood(data)
         elif entry.fitted:
-            params, value = _SEARCHES[name](data, ps, centring)
+            params, value = resolve(entry.fit)(data, ps, centring)
         else:
             params = dict(entry.defaults)
-            value = data.aurc(map_rows(data.logits, partial(entry.rows, **params)))
+            value = data.aurc(map_rows(data.logits, entry.formula(params)))
     except NothingToFit as error:
         return FittedScore(name, {}, objective, None, baseline, True, str(error), len(data.logits))
     reason = None
@@ -191,13 +191,13 @@ class NothingToFit(ValueError):
 
 
 @dataclass(frozen=True)
-class _Validation:
+class Validation:
     logits: Tensor
     targets: Tensor
     errors: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, logits: Tensor | NDArray[Any], targets: Tensor | NDArray[Any]) -> "_Validation":
+    def of(cls, logits: Tensor | NDArray[Any], targets: Tensor | NDArray[Any]) -> "Validation":
         values = torch.from_numpy(np.array(logits)) if isinstance(logits, np.ndarray) else logits.detach()
         classes = torch.from_numpy(np.array(targets)) if isinstance(targets, np.ndarray) else targets
         classes = torch.as_tensor(classes).to(values.device)
@@ -289,7 +289,7 @@ class _Validation:
         return total / len(self.logits), slope / len(self.logits)
 
 
-def _fit_likelihood(data: _Validation) -> tuple[Params, float]:
+def _fit_likelihood(data: Validation) -> tuple[Params, float]:
     if data.spread == 0:
         raise NothingToFit("every row of logits is constant, so no temperature changes the likelihood")
     chosen = data.logits.gather(1, data.targets[:, None])[:, 0]
@@ -308,14 +308,14 @@ def _fit_likelihood(data: _Validation) -> tuple[Params, float]:
     return {"temperature": 1 / inverse}, data.nll(inverse)[0]
 
 
-def _fit_p(data: _Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
+def fit_p(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     usable = _usable(data, ps, centring)
     values = data.aurcs(lambda rows: rows.normalised_maximum(usable, centring))
     index = int(np.argmin(values))
     return {"p": usable[index], "centring": centring}, float(values[index])
 
 
-def _usable(data: _Validation, ps: Sequence[float], centring: Centring) -> list[float]:
+def _usable(data: Validation, ps: Sequence[float], centring: Centring) -> list[float]:
     if not ps:
         raise ValueError("ps must name at least one norm order")
     num_classes = data.logits.shape[1]
@@ -327,18 +327,18 @@ def _usable(data: _Validation, ps: Sequence[float], centring: Centring) -> list[
     return usable
 
 
-def _search_temperature(data: _Validation) -> list[tuple[Point, float]]:
+def _search_temperature(data: Validation) -> list[tuple[Point, float]]:
     # Beyond two decades on either side of the logits' spread the ranking is that of its limits, margin and maximum.
     axis = data.axis(0.01, 100, min(data.evaluations, 1000))
     return data.search([axis], lambda rows, x: rows.log_odds_at(math.exp(-x)))
 
 
-def _fit_temperature(data: _Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
+def fit_temperature(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     (x,), value = _search_temperature(data)[0]
     return {"temperature": math.exp(x)}, value
 
 
-def _fit_pnorm_temperature(data: _Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
+def fit_pnorm_temperature(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     usable = _usable(data, ps, centring)
     norms = map_rows(data.logits, lambda rows: rows.norms(usable, centring)[1]).mean(dim=0)
     if bool((norms == 0).any()):
@@ -357,7 +357,7 @@ def _fit_pnorm_temperature(data: _Validation, ps: Sequence[float], centring: Cen
     return {"p": p, "temperature": math.exp(x - units[p]), "centring": centring}, value
 
 
-def _fit_bk(data: _Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
+def fit_bk(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     # Only beta / alpha matters to the ranking; it lives in (-1, inf).
     ratios = np.concatenate((np.linspace(-0.99, 2, 300), np.geomspace(2, 1000, 101)[1:]))
 
@@ -370,7 +370,7 @@ def _fit_bk(data: _Validation, ps: Sequence[float], centring: Centring) -> tuple
     return {"alpha": 1.0, "beta": float(ratios[index])}, float(values[index])
 
 
-def _fit_ets(data: _Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
+def fit_ets(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     weights = np.linspace(0, 1, 101).tolist()
     best: tuple[Params, float] = {}, math.inf
     for (x,), _ in _search_temperature(data):
@@ -387,7 +387,7 @@ def _fit_ets(data: _Validation, ps: Sequence[float], centring: Centring) -> tupl
     return best
 
 
-def _fit_hts(data: _Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
+def fit_hts(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     points = int(min(data.evaluations, 2500) ** 0.5)
     # T = log1p(e^b + |w| h) with h >= 0: the axes are the least temperature log1p(e^b) and the ratio |w| / e^b.
     axes = [data.axis(0.01, 30, points), np.linspace(math.log(0.001), math.log(100), points)]
@@ -399,13 +399,3 @@ def _hts_params(log_least_temperature: float, log_ratio: float) -> Params:
     # Above 600 log1p(e^b) is b to the last digit, and e^b must stay finite.
     scale = math.expm1(min(math.exp(log_least_temperature), 600.0))
     return {"weight": -scale * math.exp(log_ratio), "bias": math.log(scale)}
-
-
-_SEARCHES: Mapping[str, Callable[[_Validation, Sequence[float], Centring], tuple[Params, float]]] = {
-    "max_logit_pnorm": _fit_p,
-    "msp_temperature": _fit_temperature,
-    "msp_pnorm": _fit_pnorm_temperature,
-    "bk": _fit_bk,
-    "ets": _fit_ets,
-    "hts": _fit_hts,
-}

@@ -5,6 +5,7 @@ breaks those ties at random. With ``scale="log"``, the default, they return minu
 strictly increasing function of the textbook value, which ``scale="natural"`` returns.
 """
 
+from functools import partial
 from numbers import Integral
 from typing import Literal
 
@@ -40,13 +41,18 @@ def msp(logits: Array, *, scale: Scale = "log") -> Array:
         >>> msp(torch.tensor([[0.0, 0.0], [90.0, 0.0], [91.0, 0.0]]), scale="natural")
         tensor([0.5000, 1.0000, 1.0000], dtype=torch.float64)
     """
-    return map_rows(logits, lambda rows: msp_of(rows.log_odds, scale))
+    return map_rows(logits, lambda rows: msp_rows(rows, scale=scale))
 
 
 def msp_of(log_odds: Tensor, scale: Scale = "log") -> Tensor:
     """MSP from the log-odds of the prediction."""
     check_scale(scale)
     return softplus(log_odds) if scale == "log" else sigmoid(log_odds)
+
+
+def msp_rows(rows: Rows, *, scale: Scale = "log") -> Tensor:
+    """MSP of a block."""
+    return msp_of(rows.log_odds, scale)
 
 
 def msp_temperature(logits: Array, *, temperature: float, scale: Scale = "log") -> Array:
@@ -74,7 +80,12 @@ def msp_temperature(logits: Array, *, temperature: float, scale: Scale = "log") 
         tensor([0.7311], dtype=torch.float64)
     """
     check_temperature(temperature)
-    return map_rows(logits, lambda rows: msp_of(rows.log_odds_at(1 / temperature), scale))
+    return map_rows(logits, lambda rows: msp_temperature_rows(rows, temperature=temperature, scale=scale))
+
+
+def msp_temperature_rows(rows: Rows, *, temperature: float, scale: Scale = "log") -> Tensor:
+    """MSP of a block at a temperature."""
+    return msp_of(rows.log_odds_at(1 / temperature), scale)
 
 
 def max_logit(logits: Array) -> Array:
@@ -98,7 +109,12 @@ def max_logit(logits: Array) -> Array:
         >>> max_logit(torch.tensor([[1.0, 3.0, 2.0]]))
         tensor([3.], dtype=torch.float64)
     """
-    return map_rows(logits, lambda rows: rows.top)
+    return map_rows(logits, max_logit_of)
+
+
+def max_logit_of(rows: Rows) -> Tensor:
+    """Largest logits of a block."""
+    return rows.top
 
 
 def energy(logits: Array, *, temperature: float = 1.0) -> Array:
@@ -150,7 +166,12 @@ def logit_margin(logits: Array) -> Array:
         >>> logit_margin(torch.tensor([[1.0, 3.0, 2.5]]))
         tensor([0.5000], dtype=torch.float64)
     """
-    return map_rows(logits, lambda rows: rows.margin)
+    return map_rows(logits, logit_margin_of)
+
+
+def logit_margin_of(rows: Rows) -> Tensor:
+    """Gaps between the two largest logits of a block."""
+    return rows.margin
 
 
 def softmax_margin(logits: Array, *, scale: Scale = "log") -> Array:
@@ -304,6 +325,9 @@ def doctor_beta_of(rows: Rows, scale: Scale = "log") -> Tensor:
     return negated(-rows.log_odds, scale)
 
 
+doctor_alpha, doctor_beta = partial(doctor, variant="alpha"), partial(doctor, variant="beta")
+
+
 def gen(logits: Array, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log") -> Array:
     r"""Generalised entropy of the most probable classes, negated.
 
@@ -371,7 +395,12 @@ def softmax_k(logits: Array, *, k: int, scale: Scale = "log") -> Array:
         tensor([0.5000], dtype=torch.float64)
     """
     check_k(k)
-    return map_rows(logits, lambda rows: msp_of(rows.log_odds_among(k), scale))
+    return map_rows(logits, lambda rows: softmax_k_of(rows, k=k, scale=scale))
+
+
+def softmax_k_of(rows: Rows, *, k: int, scale: Scale = "log") -> Tensor:
+    """MSP of a block among the k largest logits."""
+    return msp_of(rows.log_odds_among(k), scale)
 
 
 def check_k(k: int) -> None:

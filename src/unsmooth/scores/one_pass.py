@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.logits.logits_file import LogitsFile
+from unsmooth.registry.scores import SCORES
 from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score
-from unsmooth.scores.registry import REGISTRY
 from unsmooth.scores.rows import Centring, Rows, map_blocks
 
 Source = Tensor | NDArray[Any] | LogitsFile | Iterable[Tensor | NDArray[Any]]
@@ -123,7 +123,7 @@ def score_all(
 def _wanted(scores: Iterable[str | FittedScore] | Mapping[str, str | FittedScore] | None) -> dict[str, FittedScore]:
     """The score of each result name."""
     if scores is None:
-        scores = [name for name, entry in REGISTRY.items() if entry.rows and not entry.fitted]
+        scores = [name for name, entry in SCORES.items() if entry.rows and not entry.fitted]
     if isinstance(scores, str):
         raise ValueError(f"scores must be a collection of names, got the string {scores!r}")
     items = [*scores.items()] if isinstance(scores, Mapping) else [(_name(score), score) for score in scores]

@@ -6,36 +6,14 @@ from typing import NamedTuple
 from pandas import DataFrame, Series
 
 from unsmooth.registry.losses import BASELINE, LOSSES, SMOOTHING
+from unsmooth.registry.scores import NLL_TEMPERATURE, SCORE_LABELS
 
 CONFIGURATION = ["experiment", "architecture", "loss", "alpha"]
 CELL = [*CONFIGURATION, "seed"]
 BASELINE_SCORE = "msp"
 REPAIRED_SCORES = ("msp_temperature", "max_logit_pnorm")
 MAIN_SCORES = (BASELINE_SCORE, *REPAIRED_SCORES)
-CALIBRATED_SCORE = "msp_temperature_nll"
-
-SCORE_LABELS = {
-    "msp": "MSP",
-    "msp_temperature": "MSP with temperature",
-    "msp_temperature_nll": "MSP with NLL temperature",
-    "max_logit_pnorm": "p-norm",
-    "max_logit": "Max logit",
-    "negative_entropy": "Neg. entropy",
-    "energy": "Energy",
-    "logit_margin": "Logit margin",
-    "softmax_margin": "Softmax margin",
-    "negative_gini": "Neg. Gini",
-    "doctor_alpha": "DOCTOR alpha",
-    "doctor_beta": "DOCTOR beta",
-    "gen": "GEN",
-    "softmax_k": "Top-k softmax",
-    "msp_pnorm": "MSP with p-norm",
-    "bk": "BK",
-    "ets": "ETS",
-    "hts": "HTS",
-    "lda": "LDA",
-    "j_score": "J",
-}
+CALIBRATED_SCORE = NLL_TEMPERATURE
 
 
 class LossName(NamedTuple):
@@ -173,6 +151,12 @@ def metric_style(metric: str) -> MetricStyle:
 def score_label(score: str) -> str:
     """Name of a score for legends and tables."""
     return SCORE_LABELS.get(score, score)
+
+
+def scores_in_order(names: Iterable[str]) -> list[str]:
+    """Scores in reading order; those that the registry does not know come last."""
+    order = [*SCORE_LABELS]
+    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def require_columns(frame: DataFrame, columns: Sequence[str], name: str) -> None:

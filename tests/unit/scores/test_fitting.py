@@ -12,14 +12,14 @@ from scipy.optimize import minimize_scalar
 
 from unsmooth import scores
 from unsmooth.metrics import aurc
-from unsmooth.scores import DEFAULT_PS, REGISTRY, FittedScore, fit_score
+from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, fit_score
 
 DATA = Path(__file__).parent / "data"
 RELEASED = json.loads((DATA / "released_scores.json").read_text())
 LOGITS = torch.tensor(RELEASED["logits"], dtype=torch.float64)
 TARGETS = torch.tensor(RELEASED["targets"])
 ERRORS = (LOGITS.argmax(dim=1) != TARGETS).numpy()
-FITTED = [name for name, entry in REGISTRY.items() if entry.fitted]
+FITTED = [name for name, entry in SCORES.items() if entry.fitted]
 
 
 @cache
@@ -51,7 +51,7 @@ def smoothed_logits(num_samples: int = 2000, num_classes: int = 10) -> tuple[tor
     ],
 )
 def test_fit_is_at_least_as_good_as_the_released_grid(name: str, params: dict[str, float]) -> None:
-    released = aurc(REGISTRY[name].function(LOGITS, **params).numpy(), ERRORS)
+    released = aurc(SCORES[name].function(LOGITS, **params).numpy(), ERRORS)
 
     fitted = unforced_fit(name)
 

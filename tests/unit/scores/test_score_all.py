@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unsmooth.logits.logits_file import read_logits, write_logits
-from unsmooth.scores import REGISTRY, FittedScore, ScoredLogits, available_scores, fit_score, pnorm_name, score_all
+from unsmooth.scores import SCORES, FittedScore, ScoredLogits, available_scores, fit_score, pnorm_name, score_all
 
 INF = float("inf")
 FITTED = {
@@ -18,7 +18,7 @@ FITTED = {
     "ets": FittedScore("ets", {"temperature": 0.5, "weight": 0.4}),
     "hts": FittedScore("hts", {"weight": -0.2, "bias": 0.3}),
 }
-UNFITTED = [name for name in available_scores() if not REGISTRY[name].fitted]
+UNFITTED = [name for name in available_scores() if not SCORES[name].fitted]
 
 
 def logits_of(num_samples: int = 501, num_classes: int = 19, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -41,7 +41,7 @@ def test_every_unfitted_score_and_every_default_p_is_returned() -> None:
 
 @pytest.mark.parametrize("name", UNFITTED)
 def test_equals_the_score_alone(name: str) -> None:
-    entry = REGISTRY[name]
+    entry = SCORES[name]
 
     assert (score_all(logits_of())[name] == entry.function(logits_of(), **entry.defaults).numpy()).all()
 
@@ -51,7 +51,7 @@ def test_each_p_equals_the_pnorm_alone(centring: str) -> None:
     scored = score_all(logits_of(), scores=[], ps=[0, 0.5, 1, 5, 64, INF], centring=centring)
 
     for p in [0, 0.5, 1, 5, 64, INF]:
-        alone = REGISTRY["max_logit_pnorm"].function(logits_of(), p=p, centring=centring)
+        alone = SCORES["max_logit_pnorm"].function(logits_of(), p=p, centring=centring)
         assert (scored[pnorm_name(p)] == alone.numpy()).all()
 
 
@@ -246,7 +246,7 @@ def test_fitted_score_with_bad_parameters_does_not_exist(name: str, params: dict
 
 @pytest.mark.parametrize("name", sorted(set(UNFITTED) - {"max_logit", "logit_margin", "energy", "doctor_alpha"}))
 def test_scale_is_a_parameter_of_the_one_pass_too(name: str) -> None:
-    natural = FittedScore(name, {**REGISTRY[name].defaults, "scale": "natural"})
+    natural = FittedScore(name, {**SCORES[name].defaults, "scale": "natural"})
 
     assert (score_all(logits_of(), scores=[natural], ps=[])[name] == natural(logits_of()).numpy()).all()
 
@@ -262,11 +262,11 @@ def test_nothing_to_score_is_refused() -> None:
 
 
 def test_registry_describes_every_score() -> None:
-    for name, entry in REGISTRY.items():
+    for name, entry in SCORES.items():
         assert entry.name == name
         assert entry.summary.endswith((".", ":"))
-        assert len(entry.references) > 10
-        assert entry.rows is not None or entry.needs != {"logits"}
+        assert len(entry.source) > 10
+        assert entry.rows or entry.needs != {"logits"}
 
 
 def test_available_scores_grow_with_what_is_at_hand() -> None:
@@ -274,7 +274,7 @@ def test_available_scores_grow_with_what_is_at_hand() -> None:
 
     assert "sirc" not in logits_only
     assert logits_only < set(available_scores("logits", "last_layer"))
-    assert set(available_scores("logits", "features", "last_layer", "training")) == set(REGISTRY)
+    assert set(available_scores("logits", "features", "last_layer", "training")) == set(SCORES)
 
 
 @pytest.mark.gpu

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, create_model
 
 from unsmooth.config.specs.base import Name, Spec
-from unsmooth.registry.losses import LOSSES, Parameter
+from unsmooth.registry import Parameter
+from unsmooth.registry.losses import LOSSES
 from unsmooth.registry.losses import Loss as Entry
 
 __all__ = ["Loss", "LossSpec", "Taught"]

@@ -1,0 +1,325 @@
+"""Confidence scores: one entry each; settings, labels, the command line, documentation and tests follow from it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal
+
+from unsmooth.registry import Parameter, resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["NLL_TEMPERATURE", "SCORES", "SCORE_LABELS", "Need", "Score", "available_scores", "find_score"]
+
+Need = Literal["logits", "features", "last_layer", "training"]
+LOGITS, PNORM, PEERS = "unsmooth.scores.logit_scores", "unsmooth.scores.pnorm", "unsmooth.scores.peers"
+FEATURES, ROWS, FITTING = "unsmooth.scores.feature_scores", "unsmooth.scores.rows", "unsmooth.scores.fitting"
+NLL_TEMPERATURE = "msp_temperature_nll"  # `msp_temperature` with the temperature that minimises NLL
+
+
+@dataclass(frozen=True)
+class Score:
+    """An entry: a score that turns logits, or features, into a confidence.
+
+    Functions are named "module:name".
+
+    Attributes:
+        name: name in settings and results.
+        label: name in tables and figures.
+        source: where it was published.
+        target: the public function, or the class of a score with training statistics.
+        rows: ``rows(block, **params)``, the score of a block in the one pass; empty for scores that need more than
+            logits.
+        needs: inputs: ``"logits"``, ``"features"`` (penultimate activations of the same samples), ``"last_layer"`` (its
+            weight and bias), ``"training"`` (statistics of training features).
+        fitted: parameters that :func:`unsmooth.scores.fit_score` finds on validation data.
+        fit: ``fit(data, ps, centring)`` finds them.
+        defaults: parameters used without fitting; a fitted parameter missing here has no default.
+        limits: ``limits(**params)`` raises ValueError for a parameter out of range; also called by the function.
+        exists: ``exists(num_classes=K, **params)`` raises ValueError where the score ranks nothing for K classes.
+        variants: other names in results, with their labels, of the score under parameters fitted in another way.
+    """
+
+    name: str
+    label: str
+    source: str
+    target: str
+    rows: str = ""
+    needs: frozenset[Need] = frozenset({"logits"})
+    fitted: Mapping[str, Parameter] = field(default_factory=dict)
+    fit: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    limits: str = ""
+    exists: str = ""
+    variants: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The public function or class."""
+        found: Callable[..., Any] = resolve(self.target)
+        return found
+
+    @property
+    def targets(self) -> list[str]:
+        """All that computes the score."""
+        return [target for target in (self.target, self.rows, self.fit, self.limits, self.exists) if target]
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (_documented(self.function).__doc__ or "").strip().splitlines()[0]
+
+    @property
+    def has_default(self) -> bool:
+        """Whether the score can be used without fitting."""
+        return all(name in self.defaults for name in self.fitted)
+
+    @property
+    def usage(self) -> str:
+        """How to compute the score by hand: what to call with what."""
+        name = _documented(self.function).__name__
+        if not isinstance(self.function, type):
+            return f"unsmooth.scores.{name}({_arguments(self.function)})"
+        fit, call = self.function.fit, self.function.__call__  # type: ignore[attr-defined]
+        return f"score = unsmooth.scores.{name}.fit({_arguments(fit)}) on training data, then score({_arguments(call)})"
+
+    def formula(self, params: Mapping[str, Any]) -> "Callable[..., Tensor]":
+        """``rows`` with these parameters.
+
+        Raises:
+            ValueError: the score needs more than logits, or a parameter is unknown, missing or out of range.
+        """
+        if not self.rows:
+            raise ValueError(
+                f"{self.name} needs {', '.join(sorted(self.needs))}, not logits alone; compute it by {self.usage}"
+            )
+        rows = resolve(self.rows)
+        try:
+            signature(rows).bind(None, **params)
+        except TypeError as error:
+            raise ValueError(f"{self.name}: {error}, got {dict(params)}") from None
+        if self.limits:
+            _call(self.limits, params)
+        return partial(rows, **params)
+
+    def refusal(self, num_classes: int, params: Mapping[str, Any]) -> str | None:
+        """Why the score ranks nothing for so many classes; None where it does."""
+        try:
+            if self.exists:
+                _call(self.exists, {**params, "num_classes": num_classes})
+        except ValueError as error:
+            return str(error)
+        return None
+
+
+def _documented(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function.func if isinstance(function, partial) else function
+
+
+def _call(check: str, params: Mapping[str, Any]) -> None:
+    """Call with those of the parameters that the check is about."""
+    function = resolve(check)
+    function(**{name: params[name] for name in signature(function).parameters if name in params})
+
+
+def _arguments(function: Callable[..., Any]) -> str:
+    return ", ".join(name for name in signature(function).parameters if name != "self")
+
+
+CATTELAN, HENG = "Cattelan & Silva, UAI 2024", "Heng & Soh, ICLR 2026"
+TEMPERATURE = Parameter("divides the logits", open_low=True)
+ORDER = Parameter("order of the norm; infinity is the largest magnitude")
+OF_FEATURES: frozenset[Need] = frozenset({"features", "training"})
+
+_ENTRIES = (
+    Score("msp", "MSP", "Hendrycks & Gimpel, ICLR 2017", f"{LOGITS}:msp", f"{LOGITS}:msp_rows"),
+    Score(
+        "msp_temperature",
+        "MSP with temperature",
+        f"Guo et al., ICML 2017; {CATTELAN}",
+        f"{LOGITS}:msp_temperature",
+        f"{LOGITS}:msp_temperature_rows",
+        fitted={"temperature": TEMPERATURE},
+        fit=f"{FITTING}:fit_temperature",
+        limits=f"{LOGITS}:check_temperature",
+        variants={NLL_TEMPERATURE: "MSP with NLL temperature"},
+    ),
+    Score(
+        "max_logit_pnorm",
+        "p-norm",
+        f"{CATTELAN}; Xia et al., ICLR 2025",
+        f"{PNORM}:max_logit_pnorm",
+        f"{PNORM}:max_logit_pnorm_of",
+        fitted={"p": ORDER},
+        fit=f"{FITTING}:fit_p",
+        # The released ablation of Cattelan & Silva (2024): p = 5 untuned equals p tuned on 1,000 samples.
+        defaults={"p": 5, "centring": "mean"},
+        limits=f"{ROWS}:check_norm",
+        exists=f"{ROWS}:check_ranking",
+    ),
+    Score("max_logit", "Max logit", "Hendrycks et al., ICML 2022", f"{LOGITS}:max_logit", f"{LOGITS}:max_logit_of"),
+    Score(
+        "negative_entropy",
+        "Neg. entropy",
+        "Shannon, 1948",
+        f"{LOGITS}:negative_entropy",
+        f"{LOGITS}:negative_entropy_of",
+    ),
+    Score(
+        "energy",
+        "Energy",
+        "Liu et al., NeurIPS 2020",
+        f"{LOGITS}:energy",
+        f"{LOGITS}:energy_of",
+        limits=f"{LOGITS}:check_temperature",
+    ),
+    Score(
+        "logit_margin",
+        "Logit margin",
+        "Liang, Peng & Sun, TMLR 2024",
+        f"{LOGITS}:logit_margin",
+        f"{LOGITS}:logit_margin_of",
+    ),
+    Score(
+        "softmax_margin",
+        "Softmax margin",
+        "Scheffer, Decomain & Wrobel, IDA 2001",
+        f"{LOGITS}:softmax_margin",
+        f"{LOGITS}:softmax_margin_of",
+    ),
+    Score(
+        "negative_gini", "Neg. Gini", "Breiman et al., 1984", f"{LOGITS}:negative_gini", f"{LOGITS}:negative_gini_of"
+    ),
+    Score(
+        "doctor_alpha",
+        "DOCTOR alpha",
+        "Granese et al., NeurIPS 2021",
+        f"{LOGITS}:doctor_alpha",
+        f"{LOGITS}:doctor_alpha_of",
+    ),
+    Score(
+        "doctor_beta",
+        "DOCTOR beta",
+        "Granese et al., NeurIPS 2021",
+        f"{LOGITS}:doctor_beta",
+        f"{LOGITS}:doctor_beta_of",
+    ),
+    Score(
+        "gen",
+        "GEN",
+        "Liu, Lochman & Zach, CVPR 2023",
+        f"{LOGITS}:gen",
+        f"{LOGITS}:gen_of",
+        limits=f"{LOGITS}:check_gen",
+    ),
+    Score(
+        "softmax_k",
+        "Top-k softmax",
+        f"{CATTELAN}, released code",
+        f"{LOGITS}:softmax_k",
+        f"{LOGITS}:softmax_k_of",
+        defaults={"k": 5},
+        limits=f"{LOGITS}:check_k",
+    ),
+    Score(
+        "msp_pnorm",
+        "MSP with p-norm",
+        CATTELAN,
+        f"{PNORM}:msp_pnorm",
+        f"{PNORM}:msp_pnorm_of",
+        fitted={"p": ORDER, "temperature": TEMPERATURE},
+        fit=f"{FITTING}:fit_pnorm_temperature",
+        limits=f"{PNORM}:check_msp_pnorm",
+        exists=f"{ROWS}:check_ranking",
+    ),
+    Score(
+        "bk",
+        "BK",
+        f"Belghazi & Lopez-Paz, 2021, as released by {CATTELAN}",
+        f"{PEERS}:bk",
+        f"{PEERS}:bk_of",
+        fitted={
+            "alpha": Parameter("weight of the largest probability", open_low=True),
+            "beta": Parameter("weight of the second largest", low=None),
+        },
+        fit=f"{FITTING}:fit_bk",
+        limits=f"{PEERS}:check_bk",
+    ),
+    Score(
+        "ets",
+        "ETS",
+        "Zhang, Kailkhura & Han, ICML 2020",
+        f"{PEERS}:ets",
+        f"{PEERS}:ets_of",
+        fitted={"temperature": TEMPERATURE, "weight": Parameter("of the tempered probability", high=1)},
+        fit=f"{FITTING}:fit_ets",
+        limits=f"{PEERS}:check_ets",
+    ),
+    Score(
+        "hts",
+        "HTS",
+        "Balanya, Maroñas & Ramos, 2022",
+        f"{PEERS}:hts",
+        f"{PEERS}:hts_of",
+        fitted={
+            "weight": Parameter("of the entropy in the temperature", low=None),
+            "bias": Parameter("of the temperature", low=None),
+        },
+        fit=f"{FITTING}:fit_hts",
+        limits=f"{PEERS}:check_hts",
+    ),
+    Score("lda", "LDA", f"{CATTELAN}, released code", f"{PEERS}:lda", f"{PEERS}:lda_of", exists=f"{PEERS}:check_lda"),
+    Score("j_score", "J", f"{CATTELAN}, released code", f"{PEERS}:j_score", f"{PEERS}:j_of"),
+    Score(
+        "rl_geo_m",
+        "Geometric margin",
+        "Liang, Peng & Sun, TMLR 2024",
+        f"{FEATURES}:rl_geo_m",
+        needs=frozenset({"logits", "last_layer"}),
+    ),
+    Score(
+        "sirc",
+        "SIRC",
+        "Xia & Bouganis, ACCV 2022",
+        f"{FEATURES}:SIRC",
+        needs=OF_FEATURES | {"logits"},
+    ),
+    Score("mahalanobis", "Mahalanobis", "Lee et al., NeurIPS 2018", f"{FEATURES}:Mahalanobis", needs=OF_FEATURES),
+    Score("knn", "KNN", "Sun et al., ICML 2022", f"{FEATURES}:NearestNeighbours", needs=OF_FEATURES),
+    Score("vim", "ViM", "Wang et al., CVPR 2022", f"{FEATURES}:ViM", needs=OF_FEATURES | {"logits", "last_layer"}),
+    Score("delta_mds", "Delta-MDS", HENG, f"{FEATURES}:DeltaMahalanobis", needs=OF_FEATURES),
+    Score("delta_knn", "Delta-KNN", HENG, f"{FEATURES}:DeltaNearestNeighbours", needs=OF_FEATURES),
+)
+
+SCORES: Mapping[str, Score] = {entry.name: entry for entry in _ENTRIES}
+SCORE_LABELS: Mapping[str, str] = {  # in reading order
+    name: label for entry in _ENTRIES for name, label in {entry.name: entry.label, **entry.variants}.items()
+}
+
+
+def available_scores(*needs: Need) -> tuple[str, ...]:
+    """Names of the scores that can be computed from what is at hand.
+
+    Args:
+        needs: what is at hand; nothing means logits.
+
+    Returns:
+        Names, in registry order.
+
+    Example:
+        >>> available_scores()[:3]
+        ('msp', 'msp_temperature', 'max_logit_pnorm')
+        >>> "knn" in available_scores("logits", "features", "training")
+        True
+    """
+    at_hand = set(needs or ("logits",))
+    return tuple(name for name, entry in SCORES.items() if entry.needs <= at_hand)
+
+
+def find_score(name: str) -> Score:
+    """The registry's entry; ValueError with the known names for an unknown one."""
+    if name not in SCORES:
+        raise ValueError(f"unknown score {name!r}, expected one of {', '.join(SCORES)}")
+    return SCORES[name]
