@@ -1,6 +1,8 @@
 """Configuration of the documentation site; `make docs` builds it."""
 
 from unsmooth import __version__
+from unsmooth.registry.losses import LOSSES
+from unsmooth.registry.scores import SCORES, Score
 
 project = "unsmooth"
 author = "The unsmooth developers"
@@ -22,3 +24,31 @@ autodoc_preserve_defaults = True
 html_theme = "furo"
 html_title = "unsmooth"
 html_static_path: list[str] = []
+
+
+def _table(*rows: tuple[str, ...]) -> str:
+    """Return a Markdown table; the first row is its head."""
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
+
+
+def _fitted(score: Score) -> str:
+    return ", ".join(f"`{name}`: {parameter}" for name, parameter in score.fitted.items())
+
+
+myst_substitutions = {
+    "losses": _table(
+        ("kind", "what it is", "strength `alpha`", "source"),
+        *(
+            (f"`{loss.name}` ({loss.label})", loss.summary, f"{loss.alpha or 'none'}", loss.source)
+            for loss in LOSSES.values()
+        ),
+    ),
+    "scores": _table(
+        ("score", "label", "needs", "fitted on validation data", "source"),
+        *(
+            (f"`{score.name}`", score.label, ", ".join(sorted(score.needs)), _fitted(score), score.source)
+            for score in SCORES.values()
+        ),
+    ),
+}

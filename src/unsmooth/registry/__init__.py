@@ -33,6 +33,17 @@ class Parameter:
     open_low: bool = False
     open_high: bool = False
 
+    def __str__(self) -> str:
+        """Return its meaning and its range.
+
+        Example:
+            >>> str(Parameter("weight of the penalty", high=1, open_low=True)), str(Parameter("gamma"))
+            ('weight of the penalty, in (0, 1]', 'gamma, in [0, ∞)')
+        """
+        low = "(-∞" if self.low is None else f"{'(' if self.open_low else '['}{self.low:g}"
+        high = "∞)" if self.high is None else f"{self.high:g}{')' if self.open_high else ']'}"
+        return f"{self.meaning}, in {low}, {high}"
+
 
 @cache
 def resolve(target: str) -> Any:  # noqa: ANN401

@@ -17,23 +17,17 @@ from unsmooth.losses import (
     OnlineLabelSmoothing,
     make_loss,
 )
+from unsmooth.registry.losses import LOSSES as REGISTRY
 
 NUM_CLASSES = 5
-LOSSES = {
-    "ce": {},
-    "ls": {"alpha": 0.2},
-    "mbls": {"alpha": 0.1, "margin": 1.5},
-    "maxsup": {"alpha": 0.2},
-    "focal": {"alpha": 3.0},
-    "flsd": {"alpha": 3.0},
-    "ecp": {"alpha": 0.5},
-    "l1": {"alpha": 0.1},
-    "logit_penalty": {"alpha": 0.01},
-    "mmce": {"alpha": 2.0},
-    "mmce_weighted": {"alpha": 2.0},
-    "brier": {},
-    "online_ls": {"alpha": 0.5, "num_classes": NUM_CLASSES},
+ALPHAS = {"ls": 0.2, "mbls": 0.1, "maxsup": 0.2, "focal": 3.0, "flsd": 3.0, "l1": 0.1, "logit_penalty": 0.01}
+ALPHAS |= {"mmce": 2.0, "mmce_weighted": 2.0}
+LOSSES = {  # every one but distillation, which takes the logits of a teacher too
+    kind: {"num_classes": NUM_CLASSES} | ({} if entry.alpha is None else {"alpha": ALPHAS.get(kind, 0.5)})
+    for kind, entry in REGISTRY.items()
+    if kind != "distillation"
 }
+LOSSES["mbls"]["margin"] = 1.5
 BY_POSITION = [kind for kind in LOSSES if not kind.startswith("mmce")]
 DENSE = [kind for kind in LOSSES if kind not in ("mmce_weighted", "online_ls")]
 
