@@ -15,7 +15,7 @@ FIGURES = {
     f"draw_reliability {GLYPHS}/resnet8",
     f"draw_logit_distances {GLYPHS}/resnet8",
 }
-TABLES = {f"write_main {GLYPHS}", f"write_scores {GLYPHS}", f"write_calibration {GLYPHS}", f"write_losses {GLYPHS}"}
+TABLES = {f"write_{table} {GLYPHS}" for table in ("main", "scores", "calibration", "losses", "findings")}
 COLLECTED = {f"collect {GLYPHS}", "merge_summaries"}
 PAGE = {f"collect_page {GLYPHS}", "write_page"}
 REDRAWN = FIGURES | TABLES | COLLECTED | PAGE | {f"write_cost {GLYPHS}"}
@@ -117,6 +117,12 @@ def test_training_hyperparameter_retrains_the_experiment(workspace):
     workspace.edit("experiments/tiny_glyphs.yaml", "lr: 0.1", "lr: 0.2")
 
     assert workspace.planned() == chain(*CELLS) | REDRAWN
+
+
+def test_label_of_a_loss_redraws_the_tables_and_figures_of_its_experiment_only(workspace):
+    workspace.edit("experiments/tiny_glyphs.yaml", "nls: {kind: ls, ", "nls: {kind: ls, label: Sharpened, ")
+
+    assert workspace.planned() == FIGURES | TABLES | PAGE | {f"write_cost {GLYPHS}"}
 
 
 def test_description_rewrites_the_page_only(workspace):

@@ -1,5 +1,6 @@
 """The kinds of experiment: trained here, on given weights, or on logits files."""
 
+import re
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self
 
@@ -159,9 +160,9 @@ class ModelExperiment(Grid):
     @property
     def dataset_id(self) -> str:
         """Return the dataset's folder name: its kind, then every option that is not the default."""
-        defaults = type(self.dataset)().model_dump()
+        defaults = {name: field.default for name, field in type(self.dataset).model_fields.items()}
         options = self.dataset.model_dump()
-        changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults.get(key)]
+        changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults[key]]
         return "_".join([self.dataset.kind, *changed])
 
 
@@ -390,4 +391,4 @@ class LogitsExperiment(Grid):
 
 
 def _text(value: object) -> str:
-    return format_number(value) if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else re.sub(r"[/\\]+", "-", str(value))

@@ -256,8 +256,10 @@ class Plan:
         return stale
 
     def sources(self, wildcards: Wildcards) -> dict[str, str]:
-        """Return the downloads that a dataset is made from, by name."""
-        return {source: _download(source) for source in self.datasets[wildcards.dataset].sources}
+        """Return the downloads that a dataset is made from, by name, and the user's own file."""
+        dataset = self.datasets[wildcards.dataset]
+        own = {"file": dataset.path} if dataset.kind == "arrays" else {}
+        return {source: _download(source) for source in dataset.sources} | own
 
     def dataset_files(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return the manifest, on which results depend, and the data, which must exist: their date changes nothing."""

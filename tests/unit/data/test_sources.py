@@ -32,7 +32,7 @@ def test_every_dataset_names_known_sources():
     datasets = get_args(get_args(Dataset)[0])
 
     of_data = {name for name, source in SOURCES.items() if source.layout != (WEIGHTS,)}
-    assert {name for dataset in datasets for name in dataset().sources} == of_data
+    assert {name for dataset in datasets for name in dataset.model_construct().sources} == of_data
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet101"])

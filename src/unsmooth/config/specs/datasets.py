@@ -1,13 +1,17 @@
 """Datasets that an experiment can name."""
 
-from typing import Annotated, ClassVar, Literal
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec, left_at
+from unsmooth.data.array_files import check_arrays, kind_of_inputs, read_headers
 from unsmooth.data.sources import VECTORS
 
 __all__ = [
+    "Arrays",
     "BankMarketing",
     "Cifar10",
     "Cifar100",
@@ -104,6 +108,42 @@ class GlyphScenes(Spec):
     letters: PositiveInt = Field(6, description="letters in a scene")
     noise: NonNegativeFloat = Field(0.2, description="standard deviation of the pixel noise, grey scale 0 to 1")
     seed: Seed = Field(0, description="seed of the scenes")
+
+
+class Arrays(Spec):
+    """Arrays of one's own in an npz or safetensors file: vectors (N, F) or images (N, C, H, W), and their classes.
+
+    It has train_inputs, train_targets and the same of val and test; or inputs and targets, which a seed divides.
+    """
+
+    target: ClassVar[str] = "unsmooth.data.own_arrays:build"
+    embedded: ClassVar[bool] = False
+    complete: ClassVar[bool] = False  # nobody has published how many samples there are
+    files: ClassVar[bool] = False
+    sources: ClassVar[tuple[str, ...]] = ()
+
+    kind: Literal["arrays"] = Field("arrays", description="selects this form")
+    path: str = Field(description="the file, .npz or .safetensors, relative to the working folder")
+    num_val: PositiveInt | None = Field(None, description="samples for fitting scores; for a file without splits")
+    num_test: PositiveInt | None = Field(None, description="samples that only measure; for a file without splits")
+    split_seed: Seed = Field(0, description="seed of the choice of those samples")
+
+    @model_validator(mode="after")
+    def _holds_a_dataset(self) -> Self:
+        headers = read_headers(Path(self.path))
+        check_arrays(Path(self.path), headers)
+        divided, given = "inputs" in headers, [num is not None for num in (self.num_val, self.num_test)]
+        if not all(given) if divided else any(given):
+            raise ValueError(
+                f"{self.path} has {'no splits: num_val and num_test are needed' if divided else 'splits of its own'}, "
+                f"got num_val {self.num_val} and num_test {self.num_test}"
+            )
+        return self
+
+    @cached_property
+    def inputs(self) -> str:
+        """Return what the file holds, images or vectors."""
+        return kind_of_inputs(read_headers(Path(self.path)))
 
 
 class _Published(Spec):
@@ -296,7 +336,8 @@ class OnlineShoppers(_Published):
 
 
 Dataset = Annotated[
-    Glyphs
+    Arrays
+    | Glyphs
     | GlyphScenes
     | Gaussians
     | MarkovText

@@ -1,0 +1,100 @@
+"""Dataset of a researcher's own arrays, prepared as every other: checked, divided where need be, standardised."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unsmooth.data.array_files import SPLITS, check_arrays, read_arrays, read_headers
+from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
+from unsmooth.data.splits import hold_out
+
+__all__ = ["build"]
+
+
+def build(
+    folder: Path, *, dataset: str, path: str, num_val: int | None, num_test: int | None, split_seed: int
+) -> Manifest:
+    """Prepare the arrays of a file and write them to `folder`.
+
+    Mean and standard deviation of the training split, by feature or by channel, normalise the inputs.
+
+    Args:
+        folder: where the arrays and the manifest go.
+        dataset: canonical identifier, kept in the manifest.
+        path: npz or safetensors file, see `unsmooth.data.array_files`.
+        num_val, num_test: samples held out of a file without splits; None with splits.
+        split_seed: seed of their choice.
+
+    Returns:
+        The manifest; classes are called by their index.
+
+    Raises:
+        ArrayFileError: the file cannot be read or lacks arrays.
+        DatasetError: an input is not finite or no image, a target is negative, or training lacks a class.
+    """
+    file = Path(path)
+    check_arrays(file, read_headers(file))
+    arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in read_arrays(file).items()}
+    if "inputs" in arrays:
+        if num_val is None or num_test is None:
+            raise DatasetError(f"{file} has no splits: num_val and num_test say how many samples are held out")
+        splits = _divided(
+            _inputs(file, "inputs", arrays["inputs"]), arrays["targets"].long(), num_val, num_test, split_seed
+        )
+    else:
+        splits = {
+            split: Split(_inputs(file, name, arrays[name]), arrays[f"{split}_targets"].long())
+            for split in SPLITS
+            for name in [f"{split}_inputs"]
+        }
+    num_classes = _count_classes(file, splits)
+    mean, std = _statistics(splits["train"].inputs)
+    return write_dataset(
+        folder, splits, dataset=dataset, classes=[str(index) for index in range(num_classes)], mean=mean, std=std
+    )
+
+
+def _divided(inputs: Tensor, targets: Tensor, num_val: int, num_test: int, seed: int) -> dict[str, Split]:
+    test, rest = hold_out(len(targets), num_test, seed)
+    val, train = hold_out(len(rest), num_val, seed)
+    chosen = {"train": rest[train], "val": rest[val], "test": test}
+    return {split: Split(inputs[rows], targets[rows], indices=rows) for split, rows in chosen.items()}
+
+
+def _inputs(file: Path, name: str, inputs: Tensor) -> Tensor:
+    """Return vectors as float32, images as uint8; floating-point images are kept at 256 levels."""
+    if not inputs.is_floating_point():
+        if inputs.dtype != torch.uint8:
+            raise DatasetError(f"{file}: {name}: images must be uint8 or floating point, got {inputs.dtype}")
+        return inputs
+    finite = inputs.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        raise DatasetError(f"{file}: {name}: sample {int(finite.int().argmin())} is not finite")
+    if inputs.ndim == 2:
+        return inputs.float()
+    if inputs.min() < 0 or inputs.max() > 1:
+        raise DatasetError(
+            f"{file}: {name}: floating-point images must be in [0, 1], got {inputs.min():g} to {inputs.max():g}"
+        )
+    return (inputs.float() * 255).round().to(torch.uint8)
+
+
+def _count_classes(file: Path, splits: dict[str, Split]) -> int:
+    targets = torch.cat([split.targets for split in splits.values()])
+    if targets.min() < 0:
+        raise DatasetError(f"{file}: targets must be class indices from 0 on, got {int(targets.min())}")
+    num_classes = max(int(targets.max()) + 1, 2)
+    if missing := sorted({*range(num_classes)} - {*splits["train"].targets.tolist()}):
+        raise DatasetError(
+            f"{file}: no training sample is of class {missing[0]}; targets must be 0 to {num_classes - 1}"
+        )
+    return num_classes
+
+
+def _statistics(inputs: Tensor) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation by channel, or by feature; a constant one is only centred."""
+    values = inputs.transpose(0, 1).flatten(1).double() / (255 if inputs.ndim == 4 else 1)
+    deviation = values.std(dim=1, correction=0)
+    return values.mean(dim=1).tolist(), torch.where(deviation == 0, 1.0, deviation).tolist()
