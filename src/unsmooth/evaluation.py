@@ -1,6 +1,6 @@
 """One cell's test confidences to its numbers: metrics, bootstrap replicates and curves, as tidy frames."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,15 @@ from unsmooth.metrics import (
 )
 from unsmooth.metrics.calibration import bin_edges, bin_index, rank_cuts
 
-__all__ = ["calibration_frames", "curve_frame", "reliability_frame", "segmentation_frames", "selective_frames"]
+__all__ = [
+    "calibration_frames",
+    "curve_frame",
+    "reliability_frame",
+    "scene_groups",
+    "segmentation_frames",
+    "selective_frames",
+    "softmax_temperatures",
+]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -227,6 +235,28 @@ def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], po
             )
         )
     return pd.concat(frames, ignore_index=True)
+
+
+def softmax_temperatures(fitted: pd.DataFrame) -> dict[str, float]:
+    """Return the temperature of MSP, 1, and those that AURC and NLL chose on the validation split.
+
+    Args:
+        fitted: `score, function, fell_back, temperature`, see `unsmooth.tables.collection.read_fitted_scores`.
+    """
+    chosen = fitted[fitted["function"] == "msp_temperature"]
+    return {"msp": 1.0, **chosen.set_index("score")["temperature"].fillna(1.0)}
+
+
+def scene_groups(counts: Sequence[int] | None) -> NDArray[np.int64] | None:
+    """Return the scene of each sample, which the bootstrap draws whole; None where samples are single.
+
+    Args:
+        counts: samples of each scene, in the order of the samples; 0 for a scene without labels.
+    """
+    if counts is None:
+        return None
+    present = [count for count in counts if count]
+    return np.repeat(np.arange(len(present)), present)
 
 
 def _equal_count_shares(confidence: Floats, bins: int) -> Floats:

@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from evaluate import evaluate, softmax_temperatures
+from evaluate import evaluate
 from score import score
 
 from unsmooth.config.settings import Evaluation
+from unsmooth.evaluation import softmax_temperatures
 from unsmooth.logits.logits_file import write_logits
 from unsmooth.scores import fit_score
+from unsmooth.tables.collection import read_fitted_scores
 
 FILES = ("metrics.csv", "bootstrap.parquet", "curves.parquet", "reliability.parquet")
 
@@ -37,7 +39,7 @@ def cell(tmp_path_factory):
 
 
 def test_temperature_fitted_by_likelihood_calibrates(cell):
-    temperatures = softmax_temperatures(json.loads((cell / "fitted.json").read_text()))
+    temperatures = softmax_temperatures(read_fitted_scores(cell / "fitted.json"))
     metrics = pd.read_csv(cell / "metrics.csv").set_index(["score", "metric"])["value"]
 
     assert list(temperatures) == ["msp", "msp_temperature", "msp_temperature_nll"]
@@ -54,8 +56,12 @@ def test_reliability_diagrams_are_those_of_the_temperatures(cell):
     assert diagram.groupby("score").size().unique().tolist() == [25]
 
 
-def test_temperature_of_a_score_that_fell_back_is_one():
+def test_temperature_of_a_score_that_fell_back_is_one(tmp_path):
     sure = np.eye(3, dtype=np.float32)
     nothing = json.loads(fit_score("msp_temperature", sure, np.arange(3), objective="nll", fallback=False).to_json())
 
-    assert softmax_temperatures({"msp_temperature_nll": nothing}) == {"msp": 1.0, "msp_temperature_nll": 1.0}
+    (tmp_path / "fitted.json").write_text(json.dumps({"msp_temperature_nll": nothing}))
+
+    temperatures = softmax_temperatures(read_fitted_scores(tmp_path / "fitted.json"))
+
+    assert temperatures == {"msp": 1.0, "msp_temperature_nll": 1.0}

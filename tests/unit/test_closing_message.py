@@ -32,7 +32,7 @@ def test_closing_message_names_costs_and_only_files_that_exist(benchmarks):
     for file in (page, findings):
         file.parent.mkdir(parents=True)
     page.touch()
-    findings.write_text("# Smoothing harms.\n\n- A detail.\n")
+    findings.write_text("# Digits, MLP\n\nSmoothing harms.\n\n- A detail.\n")
 
     message = closing_message(benchmarks, ["unfinished", "finished"])
 

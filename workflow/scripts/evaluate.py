@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
@@ -13,11 +12,14 @@ from unsmooth.evaluation import (
     calibration_frames,
     curve_frame,
     reliability_frame,
+    scene_groups,
     segmentation_frames,
     selective_frames,
+    softmax_temperatures,
 )
 from unsmooth.logits.logits_file import read_logits
 from unsmooth.runtime.jobs import job
+from unsmooth.tables.collection import read_fitted_scores
 
 
 def evaluate(
@@ -41,11 +43,8 @@ def evaluate(
     confidences = load_file(scores)
     errors = confidences.pop("errors").astype(bool)
     file = read_logits(logits)
-    temperatures = softmax_temperatures(json.loads(fitted.read_text()))
-    groups = None
-    if (counts := file.metadata.get("samples_by_scene")) is not None:
-        counts = [count for count in counts if count]  # a scene without labels has no sample
-        groups = np.repeat(np.arange(len(counts)), counts)
+    temperatures = softmax_temperatures(read_fitted_scores(fitted))
+    groups = scene_groups(file.metadata.get("samples_by_scene"))
     parts = [
         selective_frames(confidences, errors, settings, groups),
         calibration_frames(file.logits, file.targets, temperatures, settings, groups),
@@ -63,16 +62,6 @@ def evaluate(
         diagram = reliability_frame(file.logits, file.targets, temperatures, settings.reliability_bins)
         diagram.to_parquet(temporary, index=False)
     print(values.to_string())
-
-
-def softmax_temperatures(fitted: dict[str, dict]) -> dict[str, float]:
-    """Return the temperature of MSP, and those that AURC and NLL chose on the validation split."""
-    # A score that fell back keeps the parameters that lost.
-    return {"msp": 1.0} | {
-        key: 1.0 if found["fell_back"] else found["params"]["temperature"]
-        for key, found in fitted.items()
-        if found["name"] == "msp_temperature"
-    }
 
 
 if __name__ == "__main__":

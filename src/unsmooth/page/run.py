@@ -24,7 +24,7 @@ from unsmooth.page.content import Content, counted, plain_columns, plain_table
 from unsmooth.page.curves import DELTA, RISKS, operating_points, thinned_curve
 from unsmooth.scores import fit_score, score_all
 from unsmooth.tables import cost_table, findings, headline, main_table
-from unsmooth.tables.collection import read_cells, read_fallbacks
+from unsmooth.tables.collection import read_cells
 from unsmooth.tables.labels import BASELINE_SCORE, Losses, score_label, scores_in_order
 
 __all__ = ["experiment_content"]
@@ -71,9 +71,7 @@ def experiment_content(
         for cell, part in zip(cells, found, strict=True)
     ]
     scores = scores_in_order(found[0]["curves"])
-    tables = [
-        main_table(summary, read_fallbacks([path / "scores/fitted.json" for path in folders], cells), losses=losses)
-    ]
+    tables = [main_table(summary, read_cells([path / "scores/fitted.json" for path in folders], cells), losses=losses)]
     if trained:
         tables.append(cost_table(read_cells([path / "run.json" for path in folders], cells), losses=losses))
     content: Content = {

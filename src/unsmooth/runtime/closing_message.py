@@ -57,6 +57,6 @@ def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
 
 
 def _headline(findings: str) -> str:
-    """Return the first line of the findings that says something, without its markup."""
-    lines = (line.strip().lstrip("#-* ") for line in findings.splitlines())
+    """Return the first sentence of the findings below their heading."""
+    lines = (line for line in findings.splitlines() if not line.startswith("#"))
     return next(filter(None, lines), "")

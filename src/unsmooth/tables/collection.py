@@ -19,7 +19,7 @@ __all__ = [
     "read_cell_logits",
     "read_cells",
     "read_costs",
-    "read_fallbacks",
+    "read_fitted_scores",
     "read_summaries",
 ]
 
@@ -42,7 +42,7 @@ def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str
     """Read one file a cell and stack them behind the columns that name the cell.
 
     Args:
-        paths: .csv or .parquet tables, or .json objects (one row each).
+        paths: .csv or .parquet tables, .json objects (one row each), or fitted.json.
         cells: the cell of each path, by `CELL_KEYS`.
 
     Returns:
@@ -78,21 +78,18 @@ def read_cell_logits(paths: Sequence[str | PathLike[str]], cells: Sequence[Mappi
     return found
 
 
-def read_fallbacks(fitted: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Read which fitted scores fell back to MSP.
-
-    Args:
-        fitted: scores/fitted.json of every cell.
-        cells: the cell of each path, by `CELL_KEYS`.
+def read_fitted_scores(path: str | PathLike[str]) -> pd.DataFrame:
+    """Read scores/fitted.json of a cell.
 
     Returns:
-        One row a cell and score: `CELL_KEYS`, score, fell_back (bool).
+        One row a score: score; function, the score whose parameters were fitted; fell_back (bool), to MSP; p and
+        temperature in use, nan where the score has none or fell back.
     """
-    rows = [
-        {**{key: cell[key] for key in CELL_KEYS}, "score": score, "fell_back": found["fell_back"]}
-        for path, cell in zip(fitted, cells, strict=True)
-        for score, found in json.loads(Path(path).read_text(encoding="utf-8")).items()
-    ]
+    rows = []
+    for score, found in json.loads(Path(path).read_text(encoding="utf-8")).items():
+        used = {} if found["fell_back"] else found["params"]
+        in_use = {name: float(used.get(name, "nan")) for name in ("p", "temperature")}
+        rows.append({"score": score, "function": found["name"], "fell_back": found["fell_back"], **in_use})
     return pd.DataFrame(rows)
 
 
@@ -112,6 +109,8 @@ def _stacked(paths: Sequence[str | PathLike[str]], columns: list[str]) -> pd.Dat
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if path.name == "fitted.json":
+        return read_fitted_scores(path)
     if path.suffix == ".json":
         record = json.loads(path.read_text(encoding="utf-8"))
         plain = {key: value for key, value in record.items() if not isinstance(value, dict | list)}
