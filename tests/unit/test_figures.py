@@ -141,7 +141,9 @@ def drawn():
 
 
 def legend_texts(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+    """Entries of the legend in reading order: along rows, from the top."""
+    entries = [(text.get_window_extent(), text.get_text()) for text in figure.legends[0].get_texts()]
+    return [text for _, text in sorted(entries, key=lambda entry: (-round(entry[0].y0), entry[0].x0))]
 
 
 def texts_of(figure):
@@ -213,8 +215,7 @@ def test_risk_coverage_legend_gives_error_and_aurc_in_percent(drawn):
         "LS 0.4 (12.9, 3.11)",
         "NLS -0.2 (12.9, 2.51)",
     ]
-    assert "band: ± 1 std over 2 seeds" in figure.legends[0].get_title().get_text()
-    assert "band: min to max" in drawn["risk_coverage_after"][0].legends[0].get_title().get_text()
+    assert "thin lines: the 2 seeds" in figure.legends[0].get_title().get_text()
 
 
 def test_figures_before_and_after_share_their_axis_limits():
@@ -224,10 +225,34 @@ def test_figures_before_and_after_share_their_axis_limits():
     ]
 
     assert limits[0] == limits[1]
-    # std band of LS 0.4 under MSP at full coverage and at 60 %; the wild point below min_coverage does not count.
-    std = np.std([0.0, 0.002], ddof=1)
-    assert limits[0][0][1] == pytest.approx(105 * (0.121 + std))
-    assert limits[0][1][1] == pytest.approx(105 * (0.081 + std))
+    # The upper seed of LS 0.4 under MSP at full coverage and at 60 %; the wild point below min_coverage does not count.
+    assert limits[0][0][1] == pytest.approx(105 * 0.122)
+    assert limits[0][1][1] == pytest.approx(105 * 0.082)
+
+
+@pytest.mark.parametrize(("band", "text", "half"), [("std", "± 1 std", 0.2), ("minmax", "min to max", 0.2)])
+def test_three_seeds_are_a_band_and_two_are_lines(band, text, half):
+    two = make_curves()
+    three = pd.concat(
+        [two, two[two["seed"] == 1].assign(seed=2, selective_risk=lambda rows: rows["selective_risk"] + 0.002)]
+    )
+
+    few, many = (risk_coverage(curves, make_summary(), band=band, losses=LOSSES)[0] for curves in (two, three))
+
+    assert not few.axes[0].collections and len(few.axes[0].get_lines()) == 3 * len(GRID)
+    assert f"band: {text} over 3 seeds" in many.legends[0].get_title().get_text()
+    corners = many.axes[0].collections[0].get_paths()[0].vertices
+    at_ten = corners[corners[:, 0] == 10.0][:, 1]
+    assert (at_ten.min(), at_ten.max()) == pytest.approx((1.2 - half, 1.2 + half))
+
+
+def test_risk_at_low_coverage_is_logarithmic_where_it_spans_a_wide_range():
+    curves = make_curves()
+    curves.loc[curves["coverage"] == 0.1, "selective_risk"] /= 100
+
+    figure, _ = risk_coverage(curves, make_summary(), losses=LOSSES)
+
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "log"]
 
 
 def test_one_seed_has_a_line_without_a_band():
@@ -237,18 +262,20 @@ def test_one_seed_has_a_line_without_a_band():
 
     assert data["std"].isna().all()
     assert not figure.axes[0].collections
-    assert "band" not in figure.legends[0].get_title().get_text()
+    assert figure.legends[0].get_title().get_text().endswith("one seed")
 
 
 def test_degradation_draws_intervals_and_the_error_once(drawn):
     figure, data = drawn["degradation"]
 
-    assert [axes.get_title() for axes in figure.axes] == ["AURC", "Error", "Risk at 20 % coverage"]
-    assert [len(axes.containers) for axes in figure.axes] == [2, 1, 2]
+    assert [axes.get_title() for axes in figure.axes] == ["AURC", "Error", "Risk at 20 % coverage", "", "", ""]
+    assert [len(axes.containers) for axes in figure.axes] == [2, 1, 2] * 2
     line, _, (bars,) = figure.axes[0].containers[0]
-    np.testing.assert_allclose(line.get_xdata().astype(float), [-0.2, 0.0, 0.1, 0.2, 0.4])
-    np.testing.assert_allclose(line.get_ydata().astype(float), [2.51, 2.71, 2.81, 2.91, 3.11])
-    np.testing.assert_allclose(bars.get_segments()[1], [[0.0, 2.51], [0.0, 3.01]])
+    np.testing.assert_allclose(line.get_xdata().astype(float), [0.0, 0.1, 0.2, 0.4])
+    np.testing.assert_allclose(line.get_ydata().astype(float), [2.71, 2.81, 2.91, 3.11])
+    np.testing.assert_allclose(bars.get_segments()[0], [[0.0, 2.51], [0.0, 3.01]])
+    negative = figure.axes[3].containers[0][0]
+    np.testing.assert_allclose(negative.get_xdata().astype(float), [-0.2, 0.0])
     assert data.loc[data["metric"] == "error", "score"].unique().tolist() == ["msp"]
 
 
@@ -263,16 +290,18 @@ def test_pnorm_sweep_counts_the_seeds_that_chose_p_and_keeps_the_reference(drawn
     assert data.loc[data["loss"] == "ce", "chosen"].sum() == 0
     assert [axes.get_title() for axes in figure.axes] == ["Validation (p is chosen here)", "Test"]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1", "2", "4", "8", "∞"]
-    assert figure.axes[0].get_ylim()[1] < 4.0  # p = inf would reach 50 %
+    assert figure.axes[0].get_ylim()[1] < 4.0  # p = inf would reach 47 points
+    line = figure.axes[1].get_lines()[2]
+    np.testing.assert_allclose(line.get_ydata()[:4], [-0.65, -0.75, -0.95, -0.55])
 
 
-def test_pnorm_sweep_without_a_reference_on_one_split_draws_none_there():
+def test_pnorm_sweep_leaves_out_a_split_without_a_reference():
     sweep, chosen, reference = make_sweep()
 
     figure, data = pnorm_sweep(sweep, chosen, reference[reference["split"] == "test"], losses=LOSSES)
 
     assert data.loc[data["split"] == "val", "msp"].isna().all()
-    assert len(figure.axes[1].get_lines()) == len(figure.axes[0].get_lines()) + len(GRID)
+    assert [axes.get_title() for axes in figure.axes] == ["Test"]
 
 
 def test_max_logit_windows_hold_counts_of_both_outcomes(drawn):
@@ -291,9 +320,9 @@ def test_max_logit_windows_hold_counts_of_both_outcomes(drawn):
     assert row["std"] == pytest.approx(max_logit[chosen].std(ddof=1))
     assert mine.iloc[0]["count"] == 0 and np.isnan(mine.iloc[0]["mean"])
     assert [axes.get_title() for axes in figure.axes[:3]] == [
+        "LS 0.4, train: wrong minus correct",
         "CE, train",
         "LS 0.4, train",
-        "LS 0.4 relative to correct, train",
     ]
 
 
@@ -304,9 +333,20 @@ def test_max_logit_difference_is_wrong_minus_correct(drawn):
     )
     kept = smoothed[(smoothed["count"] >= 10).all(axis=1)]["mean"]
 
-    line = figure.axes[5].get_lines()[1]
+    line = figure.axes[3].get_lines()[1]
 
     np.testing.assert_allclose(line.get_ydata(), kept["wrong"] - kept["correct"])
+
+
+def test_max_logit_band_is_two_standard_errors_of_the_mean(drawn):
+    figure, data = drawn["max_logit"]
+    row = data[(data["loss"] == "ce") & (data["split"] == "test") & (data["outcome"] == "correct")].iloc[100]
+
+    corners = figure.axes[4].collections[0].get_paths()[0].vertices
+    limits = corners[np.isclose(corners[:, 0], row["probability"])][:, 1]
+
+    error = 2 * row["std"] / np.sqrt(row["count"])
+    assert (limits.min(), limits.max()) == pytest.approx((row["mean"] - error, row["mean"] + error))
 
 
 @pytest.mark.parametrize("name", ["extra_gradient_exact", "extra_gradient_estimated"])
@@ -446,8 +486,8 @@ def test_bytes_do_not_depend_on_the_process(tmp_path):
     assert digests[0] == digests[1]
 
 
-def test_figures_and_tables_do_not_import_torch_or_pyplot():
-    code = "import sys, unsmooth.figures, unsmooth.tables; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+def test_figures_and_tables_do_not_import_torch():
+    code = "import sys, unsmooth.figures, unsmooth.tables; print({'torch'} & set(sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
@@ -470,7 +510,7 @@ def without(frame, **columns):
             lambda: risk_coverage(
                 make_curves(), without(make_summary(), loss="ls", alpha=0.2, metric="aurc"), losses=LOSSES
             ),
-            r"summary must have \['aurc'\] of LS 0.2 under 'msp' in glyphs, resnet8",
+            r"summary must have \['aurc'\] of LS 0.2 under 'msp' in Glyphs, ResNet-8",
         ),
         (
             lambda: risk_coverage(make_curves().iloc[1:], make_summary(), losses=LOSSES),
@@ -533,7 +573,7 @@ def test_two_classes_have_no_p_norm_and_the_figures_say_so(tmp_path):
 
     for name, (figure, data) in made.items():
         assert "p-norm is not defined for these logits" in figure.axes[0].texts[0].get_text()
-        assert figure.get_suptitle() == "glyphs, resnet8, p-norm"
+        assert figure.get_suptitle() == "Glyphs, ResNet-8, p-norm"
         assert data.empty
         save_figure(figure, data, tmp_path / name)
     figure, data = degradation(summary, losses=LOSSES)

@@ -7,7 +7,7 @@ from unsmooth.data.arrays import ARRAYS, load_split
 from unsmooth.figures import extra_gradient, save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cell_logits
-from unsmooth.tables.labels import Losses
+from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
@@ -19,8 +19,8 @@ if __name__ == "__main__":
         figure, data = extra_gradient(
             cells,
             error="estimated" if posterior is None else "exact",
-            losses=Losses.of(json.loads(snakemake.params.losses)),
-            title=f"{snakemake.wildcards.experiment}, {snakemake.wildcards.architecture}",
+            losses=json.loads(snakemake.params.smoothed),
+            title=place_title(snakemake.wildcards.experiment, snakemake.wildcards.architecture),
             **json.loads(snakemake.params.settings)["figures.extra_gradient"],
         )
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

@@ -6,7 +6,7 @@ from pathlib import Path
 from unsmooth.figures import max_logit_given_probability, save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cell_logits
-from unsmooth.tables.labels import Losses
+from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
@@ -16,8 +16,7 @@ if __name__ == "__main__":
             cells,
             splits=list(dict.fromkeys(cell.split for cell in cells)),
             loss=json.loads(snakemake.params.smoothed)[0],
-            title=f"{snakemake.wildcards.experiment}, {snakemake.wildcards.architecture}",
-            losses=Losses.of(json.loads(snakemake.params.losses)),
+            title=place_title(snakemake.wildcards.experiment, snakemake.wildcards.architecture),
             width=settings["figures.width"],
             **settings["figures.max_logit"],
         )

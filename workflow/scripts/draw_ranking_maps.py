@@ -10,7 +10,7 @@ from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import read_fitted
 from unsmooth.segmentation import read_scenes
-from unsmooth.tables.labels import Losses
+from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
     with job(snakemake, __file__, *score_targets(HEADLINE_SCORES)):
@@ -22,8 +22,7 @@ if __name__ == "__main__":
         ]
         figure, data = ranking_maps(
             cells,
-            title=f"{snakemake.wildcards.experiment}, {snakemake.wildcards.architecture}",
-            losses=Losses.of(json.loads(snakemake.params.losses)),
+            title=place_title(snakemake.wildcards.experiment, snakemake.wildcards.architecture),
             width=json.loads(snakemake.params.settings)["figures.width"],
         )
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

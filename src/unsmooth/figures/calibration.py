@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from pandas import DataFrame
 
 from unsmooth.figures.style import (
@@ -36,7 +37,8 @@ STYLES = {
 }
 LABELS = {BASELINE_SCORE: "before", CALIBRATED_SCORE: "after the temperature that minimises NLL on validation"}
 DIAGONAL_STYLE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":"}
-MAX_COLUMNS = 4
+MAX_COLUMNS = 5
+WIDE_RANGE = 5.0  # of distances, from where on their axis is logarithmic
 FEWEST = 20  # samples of a bin that is drawn: the accuracy of fewer is luck
 
 
@@ -132,17 +134,35 @@ def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float 
             bars = np.nan_to_num(np.vstack([np.maximum(mean - low, 0.0), np.maximum(high - mean, 0.0)]))
             heights = [places[key] for key in zip(rows["loss"], rows["alpha"], strict=True)]
             axes.errorbar(mean, heights, xerr=bars, capsize=2, elinewidth=0.9, **style)
+        _connect(axes, data[data["metric"] == metric], configurations, losses)
         axes.set(title=metric_style(metric).label, xlabel="Units of the logits")
-        axes.set(xlim=(0, None), ylim=(len(configurations) - 0.5, -0.5))
+        axes.set_ylim(len(configurations) - 0.5, -0.5)
         axes.set_yticks(range(len(configurations)), [losses.label(*configuration) for configuration in configurations])
     figure.axes[0].set_ylabel("Loss, strength")
     figure.suptitle(title)
     legend_below(
         figure,
-        {LABELS[score]: style for score, style in looks.items()},
+        {LABELS[score]: style for score, style in looks.items()} | {"CE before": DIAGONAL_STYLE},
         title="bars: 95 % bootstrap interval of the mean over seeds",
     )
     return figure, data
+
+
+def _connect(axes: Axes, rows: DataFrame, configurations: list[tuple[str, float]], losses: Losses) -> None:
+    """An arrow from each distance before the temperature to that after it; CE before it as a line for comparison."""
+    means = rows.pivot_table(index=["loss", "alpha"], columns="score", values="mean").reindex(configurations)
+    values = means[list(STYLES)].to_numpy(dtype=np.float64)
+    for place, (before, after) in enumerate(values):
+        axes.annotate("", (after, place), (before, place), arrowprops={"arrowstyle": "->", "color": "0.6"})
+    if configurations[0][0] == losses.baseline:
+        axes.axvline(values[0, 0], **DIAGONAL_STYLE)
+    if np.nanmax(values) < WIDE_RANGE * np.nanmin(values):
+        axes.set_xlim(0, None)
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _pooled(diagrams: DataFrame, losses: Losses) -> DataFrame:

@@ -1,27 +1,34 @@
 """Risk-coverage curves."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 from pandas import DataFrame
 
 from unsmooth.figures.style import (
+    MANY_SEEDS,
     UNDEFINED,
     configurations_of,
     explanation,
     legend_below,
     line_styles,
     new_figure,
+    seed_lines,
+    seeds_text,
     single_experiment,
     styled,
 )
 from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, in_order, require_columns, score_label
 from unsmooth.tables.summary import SUMMARY
+
+WIDE_RANGE = 20.0  # of risks at low coverage, from where on their axis is logarithmic
+BANDS: dict[str, tuple[str | tuple[str, float], str]] = {
+    "std": ("sd", "± 1 std"),
+    "minmax": (("pi", 100), "min to max"),
+}
 
 
 @styled
@@ -40,7 +47,8 @@ def risk_coverage(
 ) -> tuple[Figure, DataFrame]:
     """Selective risk against coverage, one line a loss and alpha, over the full range and at low coverage.
 
-    Lines are means over seeds at equal coverage; bands are one standard deviation or the extremes over seeds.
+    Lines are means over seeds at equal coverage; bands are one standard deviation or the extremes over three seeds or
+    more. The risk at low coverage is on a logarithmic axis where it spans a wide range.
 
     Args:
         curves: one row a cell, score and coverage: experiment, architecture, loss, alpha, seed, score, coverage,
@@ -50,7 +58,7 @@ def risk_coverage(
         compared_with: scores whose curves also set the axis limits, so that their figures can stand side by side.
         zoom_coverage: largest coverage of the second panel, in (0, 1].
         min_coverage: smallest coverage drawn, in [0, 1): below it a curve is the luck of a handful of samples.
-        band: "std" for +-1 standard deviation, "minmax" for the range over seeds; none with one seed.
+        band: "std" for +-1 standard deviation, "minmax" for the range over seeds; fewer than three are drawn as lines.
         losses: those of the experiment.
         width: inches.
         height: inches.
@@ -68,40 +76,34 @@ def risk_coverage(
     if not 0.0 < zoom_coverage <= 1.0:
         raise ValueError(f"zoom_coverage must be in (0, 1], got {zoom_coverage}")
     title = single_experiment(curves, "curves")
-    limiting = _over_seeds(curves[curves["score"].isin([score, *compared_with])], losses)
+    shown = in_order(curves[curves["score"].isin([score, *compared_with])], losses)
+    limiting = _over_seeds(shown, losses)
     data = limiting[limiting["score"] == score].reset_index(drop=True)
     if data.empty and score == "max_logit_pnorm":
         return explanation(f"{title}, {score_label(score)}", UNDEFINED.format(score_label(score)), width), data
     require_columns(data, ["mean"], f"curves restricted to the score {score!r}")
-    lower, upper = _band(limiting, band)
-    limiting = limiting.assign(upper=np.fmax(upper, limiting["mean"]))
+    kind, spread = BANDS[band]
     limiting = limiting[limiting["coverage"] >= min_coverage]
-    full_limit = 105.0 * limiting["upper"].max()
-    zoom_limit = 105.0 * limiting.loc[limiting["coverage"] <= zoom_coverage, "upper"].max()
+    drawn = shown[(shown["score"] == score) & (shown["coverage"] >= min_coverage)]
+    drawn = drawn.assign(coverage=100.0 * drawn["coverage"], selective_risk=100.0 * drawn["selective_risk"])
 
     figure = new_figure(width, height)
     full, zoom = figure.subplots(1, 2)
-    styles = line_styles(configurations_of(data, losses), losses)
-    drawn = data[data["coverage"] >= min_coverage]
     for axes in (full, zoom):
-        for (loss, alpha), style in styles.items():
-            _draw(axes, drawn[(drawn["loss"] == loss) & (drawn["alpha"] == alpha)], band, style)
-        axes.set_xlabel("Coverage (%)")
+        seed_lines(axes, drawn, "coverage", "selective_risk", losses, band=kind)
+        axes.set(xlabel="Coverage (%)", ylabel="")
     full.set_ylabel("Selective risk (%, lower is better)")
-    full.set(xlim=(0.0, 100.0), ylim=(0.0, full_limit or 1.0), title="Full range")
-    zoom.set(xlim=(0.0, 100.0 * zoom_coverage), ylim=(0.0, zoom_limit or 1.0))
-    zoom.set_title(f"Coverage below {100 * zoom_coverage:.0f} %")
-    full.add_patch(
-        Rectangle((0, 0), 100 * zoom_coverage, zoom_limit, fill=False, linestyle=":", linewidth=0.8, color="0.4")
-    )
-    seeds = int(data["seeds"].min())
-    spread = {"std": "± 1 std", "minmax": "min to max"}[band]
-    figure.suptitle(f"{title}, {score_label(score)}")
+    full.set(xlim=(0.0, 100.0), ylim=(0.0, _highest(limiting, band) or 1.0), title="Full range")
+    zoom.set(xlim=(0.0, 100.0 * zoom_coverage), title=f"Coverage below {100 * zoom_coverage:.0f} %")
+    _scale_risk(zoom, limiting[limiting["coverage"] <= zoom_coverage], band)
+    figure.suptitle(f"{title}, ranked by {score_label(score)}")
     legend_below(
         figure,
-        {_legend_text(summary, title, *key, score, losses): style for key, style in styles.items()},
-        title="loss, alpha (error %, AURC %; both lower is better)"
-        + (f"; band: {spread} over {seeds} seeds" if seeds > 1 else ""),
+        {
+            _legend_text(summary, title, *key, score, losses): style
+            for key, style in line_styles(configurations_of(data, losses), losses).items()
+        },
+        title=f"loss, alpha (error %, AURC %; both lower is better); {seeds_text(int(data['seeds'].min()), spread)}",
         columns=4,
     )
     return figure, data
@@ -117,23 +119,26 @@ def _over_seeds(curves: DataFrame, losses: Losses) -> DataFrame:
     return in_order(data, losses)
 
 
-def _band(data: DataFrame, band: Literal["std", "minmax"]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if band == "minmax":
-        return data["min"].to_numpy(), data["max"].to_numpy()
-    return np.maximum((data["mean"] - data["std"]).to_numpy(), 0.0), (data["mean"] + data["std"]).to_numpy()
+def _highest(data: DataFrame, band: Literal["std", "minmax"]) -> float:
+    """Upper limit in percent of an axis for everything that is drawn of `data`."""
+    extremes = data["max"] if band == "minmax" or data["seeds"].min() < MANY_SEEDS else data["mean"] + data["std"]
+    return float(105.0 * np.fmax(extremes, data["mean"]).max())
 
 
-def _draw(axes: Axes, line: DataFrame, band: Literal["std", "minmax"], style: dict[str, Any]) -> None:
-    coverage = 100.0 * line["coverage"].to_numpy()
-    axes.plot(coverage, 100.0 * line["mean"].to_numpy(), **style)
-    if line["seeds"].min() > 1:
-        lower, upper = _band(line, band)
-        axes.fill_between(coverage, 100.0 * lower, 100.0 * upper, color=style["color"], alpha=0.18, linewidth=0)
+def _scale_risk(axes: Axes, data: DataFrame, band: Literal["std", "minmax"]) -> None:
+    """Limit the axis to the curves; logarithmic where their positive means span a wide range."""
+    highest = _highest(data, band) or 1.0
+    positive = 100.0 * data["mean"][data["mean"] > 0]
+    if positive.empty or positive.max() < WIDE_RANGE * positive.min():
+        axes.set_ylim(0.0, highest)
+        return
+    axes.set_yscale("log", nonpositive="mask")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set(ylim=(positive.min() / 1.5, 1.5 * highest), ylabel="Logarithmic scale (%)")
 
 
 def _legend_text(summary: DataFrame, title: str, loss: str, alpha: float, score: str, losses: Losses) -> str:
-    place = summary["experiment"] + ", " + summary["architecture"] == title
-    rows = summary[place & (summary["loss"] == loss) & (summary["alpha"] == alpha) & (summary["score"] == score)]
+    rows = summary[(summary["loss"] == loss) & (summary["alpha"] == alpha) & (summary["score"] == score)]
     means = rows.set_index("metric")["mean"]
     missing = [metric for metric in ("error", "aurc") if metric not in means]
     if missing:

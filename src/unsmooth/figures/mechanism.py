@@ -1,7 +1,7 @@
 """Why the confidence breaks: the largest logit at equal probability, and the gradient that smoothing adds to it."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,10 @@ from unsmooth.theory import (
     window_statistics,
 )
 
-Dash = str | tuple[float, tuple[float, ...]]
-DASH: Dash = (0, (4, 1.5))
+OUTCOMES: dict[str, dict[str, Any]] = {
+    "correct": {"color": CORRECT_COLOR, "linestyle": "-"},
+    "wrong": {"color": WRONG_COLOR, "linestyle": (0, (4, 1.5))},
+}
 
 
 @styled
@@ -44,8 +46,8 @@ def max_logit_given_probability(
 ) -> tuple[Figure, DataFrame]:
     """Largest logit given the largest probability, for correct and wrong predictions, under CE and under smoothing.
 
-    Where the two lines of a panel separate, the largest logit says something about correctness that the probability
-    does not. Samples of all seeds are pooled; a band is the standard deviation of the samples in a window.
+    The difference leads: where it is not 0, the largest logit says something about correctness that the probability
+    does not. Samples of all seeds are pooled; a band is two standard errors of the mean in a window on either side.
 
     Args:
         cells: logits of CE and of the smoothed loss for every split, any number of seeds.
@@ -75,23 +77,23 @@ def max_logit_given_probability(
     parts = [_windows(cells, split, *key, window, step, losses) for split in splits for key in wanted]
     data = pd.concat(parts, ignore_index=True)
 
-    drawn = data[data["count"] >= max(min_count, 1)]
+    drawn = data[data["count"] >= max(min_count, 2)].assign(error=lambda rows: rows["std"] / np.sqrt(rows["count"]))
     figure = new_figure(width, height)
-    grid = figure.subplots(len(splits), 3, squeeze=False, sharex=True, sharey="col")
+    grid = figure.subplots(len(splits), 3, squeeze=False, sharex=True, sharey="col", width_ratios=[1.5, 1, 1])
     name = losses.label(loss, alpha)
     for row, split in zip(grid, splits, strict=True):
-        for axes, key in zip(row, wanted, strict=False):
-            for outcome, color in (("correct", CORRECT_COLOR), ("wrong", WRONG_COLOR)):
+        right, wrong = (_line(drawn, split, loss, outcome) for outcome in OUTCOMES)
+        both = wrong.merge(right[["probability", "mean", "error"]], on="probability", suffixes=("", "_correct"))
+        row[0].axhline(0.0, color=CORRECT_COLOR)
+        error = (both["error"] ** 2 + both["error_correct"] ** 2) ** 0.5
+        _band_line(row[0], both["probability"], both["mean"] - both["mean_correct"], error, OUTCOMES["wrong"])
+        row[0].set(title=f"{name}, {split}: wrong minus correct", ylabel="Difference of the largest logit")
+        for axes, key in zip(row[1:], wanted, strict=True):
+            for outcome, style in OUTCOMES.items():
                 line = _line(drawn, split, key[0], outcome)
-                _band_line(axes, line, line["mean"], color, "-" if outcome == "correct" else DASH)
+                _band_line(axes, line["probability"], line["mean"], line["error"], style)
             axes.set_title(f"{losses.label(*key)}, {split}")
-        right, wrong = (_line(drawn, split, loss, outcome) for outcome in ("correct", "wrong"))
-        both = wrong.merge(right[["probability", "mean"]], on="probability", suffixes=("", "_correct"))
-        row[2].axhline(0.0, color=CORRECT_COLOR, linewidth=1.3)
-        _band_line(row[2], both, both["mean"] - both["mean_correct"], WRONG_COLOR, DASH)
-        row[2].set_ylabel("Difference")
-        row[2].set_title(f"{name} relative to correct, {split}")
-        row[0].set_ylabel("Largest logit")
+        row[1].set_ylabel("Largest logit")
     for axes in grid[-1]:
         axes.set_xlabel("Largest probability")
         axes.set_xlim(0.0, 1.0)
@@ -99,11 +101,8 @@ def max_logit_given_probability(
         figure.suptitle(title)
     legend_below(
         figure,
-        {
-            "correct predictions": {"color": CORRECT_COLOR},
-            "wrong predictions": {"color": WRONG_COLOR, "linestyle": DASH},
-        },
-        title=f"mean and ± 1 std of the samples within windows of width {window:g}",
+        {f"{outcome} predictions": style for outcome, style in OUTCOMES.items()},
+        title=f"mean of the samples within windows of width {window:g}; band: ± 2 standard errors",
     )
     return figure, data
 
@@ -119,7 +118,7 @@ def _windows(
     probability = np.concatenate([top.probability for top in tops])
     max_logit = np.concatenate([top.max_logit for top in tops])
     parts = []
-    for outcome, mask in (("correct", correct), ("wrong", ~correct)):
+    for outcome, mask in zip(OUTCOMES, (correct, ~correct), strict=True):
         found = window_statistics(probability[mask], max_logit[mask], width=window, step=step)
         columns = {"probability": found.centre, "mean": found.mean, "std": found.std, "count": found.samples}
         parts.append(DataFrame({"split": split, "loss": loss, "alpha": alpha, "outcome": outcome, **columns}))
@@ -130,9 +129,9 @@ def _line(data: DataFrame, split: str, loss: str, outcome: str) -> DataFrame:
     return data[(data["split"] == split) & (data["loss"] == loss) & (data["outcome"] == outcome)]
 
 
-def _band_line(axes: Axes, line: DataFrame, mean: pd.Series, color: str, dash: Dash) -> None:
-    axes.plot(line["probability"], mean, color=color, linestyle=dash)
-    axes.fill_between(line["probability"], mean - line["std"], mean + line["std"], color=color, alpha=0.18, linewidth=0)
+def _band_line(axes: Axes, x: pd.Series, mean: pd.Series, error: pd.Series, style: dict[str, Any]) -> None:
+    axes.plot(x, mean, **style)
+    axes.fill_between(x, mean - 2 * error, mean + 2 * error, color=style["color"], alpha=0.25, linewidth=0)
 
 
 @styled

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
+import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -16,42 +18,31 @@ from pandas import DataFrame
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.tables.labels import Losses, in_order
+from unsmooth.tables.titles import place_title
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 STYLE: Any = {
+    **sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9", "axes.spines.top": False}),
+    **sns.plotting_context("paper", rc={"font.size": 8.0, "lines.linewidth": 1.3}),
+    **dict.fromkeys(["axes.titlesize", "axes.labelsize"], 8.0),
+    **dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"], 7.0),
+    "axes.spines.right": False,
+    "figure.titlesize": 9.0,
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same figure on every machine
-    "font.size": 8.0,
-    "axes.titlesize": 8.0,
-    "axes.labelsize": 8.0,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "legend.fontsize": 7.0,
-    "legend.title_fontsize": 7.0,
     "legend.frameon": False,
     "legend.handlelength": 2.6,  # long enough to show a whole dash
     "legend.columnspacing": 1.6,
-    "figure.titlesize": 9.0,
-    "lines.linewidth": 1.3,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.linewidth": 0.4,
-    "grid.color": "0.88",
-    "axes.axisbelow": True,
     "pdf.fonttype": 42,  # TrueType, so text in the PDF can be searched and edited
     "savefig.dpi": 250,
 }
 UNDEFINED = "{} is not defined for these logits: with two classes it is the same for every sample."
-CORRECT_COLOR, WRONG_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito: apart for every colour vision and in grey
+CORRECT_COLOR, _, _, WRONG_COLOR = sns.color_palette("colorblind", 4).as_hex()
 BEFORE_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "o", "linestyle": "-"}
 AFTER_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "s", "linestyle": (0, (4, 1.5))}
-_RAMPS: dict[bool, tuple[str, Any]] = {
-    False: ("YlOrRd", "-"),
-    True: ("Blues", (0, (5, 2))),
-}  # by whether alpha is negative
+MANY_SEEDS = 3  # from here on seeds are a band; fewer are drawn as they are
+_RAMPS: dict[bool, tuple[str, Any]] = {False: ("YlOrRd", "-"), True: ("Blues", (0, (5, 2)))}  # whether alpha is below 0
 _OTHER_HUES = ["Greens", "Purples", "RdPu", "PuBu", "YlOrBr"]
 _OTHER_DASHES = [(0, (6, 2, 1, 2)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
 
@@ -87,14 +78,44 @@ def explanation(title: str, text: str, width: float) -> Figure:
 def legend_below(
     figure: Figure, entries: Mapping[str, Mapping[str, Any]], *, title: str | None = None, columns: int = 5
 ) -> None:
-    """Legend under the axes, where it cannot cover data, in rows of equal length of at most `columns` entries."""
-    rows = -(-len(entries) // columns)
-    figure.legend(
-        handles=[Line2D([], [], label=label, **style) for label, style in entries.items()],
-        title=title,
-        loc="outside lower center",
-        ncols=-(-len(entries) // rows),
-    ).get_title().set_multialignment("center")
+    """Legend under the axes, where it cannot cover data; read along rows of at most `columns` entries."""
+    handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
+    columns = -(-len(handles) // -(-len(handles) // columns))
+    by_column = [handle for start in range(columns) for handle in handles[start::columns]]
+    legend = figure.legend(handles=by_column, title=title, loc="outside lower center", ncols=columns)
+    legend.get_title().set_multialignment("center")
+
+
+def seed_lines(
+    axes: Axes, frame: DataFrame, x: str, y: str, losses: Losses, *, band: str | tuple[str, float] = "sd"
+) -> None:
+    """Mean over seeds of every loss and alpha against `x`, with seaborn's `band`, or each seed where they are few.
+
+    Args:
+        axes: where to draw.
+        frame: one row a cell and `x`: loss, alpha, seed, `x`, `y`.
+        x, y: columns.
+        losses: those of the experiment.
+        band: `errorbar` of `seaborn.lineplot`.
+    """
+    styles = line_styles(configurations_of(frame, losses), losses)
+    names = frame["loss"] + frame["alpha"].astype(str)
+    looks = {f"{loss}{alpha}": style for (loss, alpha), style in styles.items()}
+    shared: dict[str, Any] = {"x": frame[x], "y": frame[y], "hue": names, "hue_order": [*looks], "ax": axes}
+    shared |= {"palette": {name: look["color"] for name, look in looks.items()}, "legend": False}
+    dashes = {name: (1, 0) if look["linestyle"] == "-" else look["linestyle"][1] for name, look in looks.items()}
+    means: dict[str, Any] = shared | {"style": names, "style_order": [*looks], "dashes": dashes}
+    seeds = frame["seed"].nunique()
+    sns.lineplot(**means, errorbar=band if seeds >= MANY_SEEDS else None, err_kws={"linewidth": 0, "alpha": 0.18})
+    if 1 < seeds < MANY_SEEDS:
+        sns.lineplot(**shared, units=frame["seed"], estimator=None, linewidth=0.5, alpha=0.4)
+
+
+def seeds_text(seeds: int, band: str = "± 1 std") -> str:
+    """What `seed_lines` draws of the seeds, for a legend."""
+    if seeds == 1:
+        return "one seed"
+    return f"mean; band: {band} over {seeds} seeds" if seeds >= MANY_SEEDS else f"mean; thin lines: the {seeds} seeds"
 
 
 def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> dict[tuple[str, float], dict[str, Any]]:
@@ -112,13 +133,13 @@ def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> 
     styles: dict[tuple[str, float], dict[str, Any]] = {}
     for loss, alpha in wanted:
         if loss == losses.baseline:
-            styles[loss, alpha] = {"color": "black", "linestyle": "-", "linewidth": 1.6, "zorder": 3.0}
+            styles[loss, alpha] = {"color": "black", "linestyle": "-"}
             continue
         name, dash = _RAMPS[alpha < 0] if loss in losses.smoothed else ramps[loss]
         ranks = sorted((other for key, other in wanted if key == loss), key=abs)
         darkness = 1.0 if len(ranks) == 1 else ranks.index(alpha) / (len(ranks) - 1)
-        color = to_hex(matplotlib.colormaps[name](0.45 + 0.45 * darkness))
-        styles[loss, alpha] = {"color": color, "linestyle": dash, "linewidth": 1.3, "zorder": 2.0}
+        color = to_hex(sns.color_palette(name, as_cmap=True)(0.45 + 0.45 * darkness))
+        styles[loss, alpha] = {"color": color, "linestyle": dash}
     return styles
 
 
@@ -129,11 +150,11 @@ def configurations_of(frame: DataFrame, losses: Losses) -> list[tuple[str, float
 
 
 def single_experiment(frame: DataFrame, name: str) -> str:
-    """Title "experiment, architecture" of a frame that must hold just one of each."""
+    """Title of a frame that must hold just one experiment and architecture."""
     pairs = frame[["experiment", "architecture"]].drop_duplicates()
     if len(pairs) != 1:
         raise ValueError(f"{name} must hold one experiment and architecture, got {pairs.to_numpy().tolist()}")
-    return ", ".join(pairs.iloc[0])
+    return place_title(*pairs.iloc[0])
 
 
 def save_picture(figure: Figure, path: str | PathLike[str]) -> None:

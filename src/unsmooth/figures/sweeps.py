@@ -19,6 +19,8 @@ from unsmooth.figures.style import (
     legend_below,
     line_styles,
     new_figure,
+    seed_lines,
+    seeds_text,
     single_experiment,
     styled,
 )
@@ -35,7 +37,9 @@ from unsmooth.tables.labels import (
 from unsmooth.tables.summary import SUMMARY
 
 SHARED_STYLE: dict[str, Any] = {"color": "0.25", "marker": "D", "linestyle": "-"}
+MSP_STYLE: dict[str, Any] = {"color": "0.3", "linestyle": ":", "linewidth": 0.9}
 CHOSEN_STYLE: dict[str, Any] = {"marker": "o", "markersize": 5, "markeredgecolor": "white"}
+SIDES = {1: "Smoothing alpha (0 is CE)", -1: "Negative alpha (0 is CE)"}
 LABELLED_ORDERS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 16, 32, 64, 128)
 SPLIT_TITLES = {"val": "Validation (p is chosen here)", "test": "Test"}
 
@@ -52,6 +56,8 @@ def degradation(
     height: float = 2.7,
 ) -> tuple[Figure, DataFrame]:
     """AURC, error and risk at 20 % coverage against alpha, before and after normalisation, with 95 % intervals.
+
+    Negative smoothing has a row of its own, so that it does not stretch the axes of the other.
 
     Args:
         summary: from `tables.summarise`, one experiment and architecture.
@@ -76,19 +82,22 @@ def degradation(
     title = single_experiment(data, "summary")
 
     present = {before, *data["score"]}
-    figure = new_figure(width, height)
+    sides = [side for side in SIDES if (np.sign(data["alpha"]) == side).any()]
+    figure = new_figure(width, height * (1 + 0.8 * (len(sides) - 1)))
     styles = {before: BEFORE_STYLE, after: AFTER_STYLE}
-    for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+    grid = figure.subplots(len(sides), len(metrics), squeeze=False)
+    for (row, column), axes in np.ndenumerate(grid):
+        metric, side = metrics[column], sides[row]
+        look = metric_style(metric)
         for score, style in {before: SHARED_STYLE}.items() if metric == "error" else styles.items():
             line = data[(data["metric"] == metric) & (data["score"] == score)].sort_values("alpha")
             if line.empty and score in present:
                 raise ValueError(f"summary must have {metric!r} under {score!r} in {title}")
-            _interval_line(axes, line, style, metric_style(metric).scale)
-        look = metric_style(metric)
-        direction = "lower" if look.better == "↓" else "higher"
-        axes.set(
-            xlabel="Smoothing alpha (0 is CE)", ylabel=f"{look.unit} ({direction} is better)".strip(), title=look.label
-        )
+            line = line[side * line["alpha"] >= 0]
+            _interval_line(axes, line, style, look.scale)
+            axes.set_xticks(line["alpha"])
+        axes.set(xlabel=SIDES[side], title="" if row else look.label)
+        axes.set_ylabel(f"{look.unit} ({'lower' if look.better == '↓' else 'higher'} is better)".strip())
     figure.suptitle(title)
     legend_below(
         figure,
@@ -118,7 +127,9 @@ def pnorm_sweep(
     width: float = 7.0,
     height: float = 3.2,
 ) -> tuple[Figure, DataFrame]:
-    """AURC of the largest p-normalised logit against p, on validation and test, with MSP as the reference.
+    """AURC of the largest p-normalised logit minus that of MSP against p, on validation and test.
+
+    Below 0 the p-norm ranks better than MSP. A loss that is worse at every p leaves the panel upwards.
 
     Args:
         sweep: one row a cell, split and p: experiment, architecture, loss, alpha, seed, split ("val" or "test"), p (inf
@@ -151,45 +162,41 @@ def pnorm_sweep(
     data = data.merge(counts, on=[*CONFIGURATION, "p"], how="left").fillna({"chosen": 0}).astype({"chosen": int})
     data = in_order(data, losses)
 
+    drawn = sweep.merge(reference.rename(columns={"aurc": "msp"}), on=[*CELL, "split"], how="left")
+    drawn = in_order(drawn.assign(change=100.0 * (drawn["aurc"] - drawn["msp"])), losses)
     figure = new_figure(width, height)
     orders = np.sort(data["p"].unique())
     places = dict(zip(orders, _places(orders), strict=True))
+    drawn["place"], data_place = drawn["p"].map(places), data["p"].map(places)
     styles = line_styles(configurations_of(data, losses), losses)
-    splits = [split for split in SPLIT_TITLES if split in set(data["split"])]
+    splits = [split for split in SPLIT_TITLES if drawn.loc[drawn["split"] == split, "change"].notna().any()]
     for axes, split in zip(figure.subplots(1, len(splits), squeeze=False, sharey=True)[0], splits, strict=True):
-        for (loss, alpha), style in styles.items():
-            line = data[(data["split"] == split) & (data["loss"] == loss) & (data["alpha"] == alpha)].sort_values("p")
-            if line.empty:
-                raise ValueError(f"sweep must have {losses.label(loss, alpha)} on {split!r}")
-            _sweep_line(axes, line, line["p"].map(places).to_numpy(), style)
+        mine = drawn[drawn["split"] == split]
+        missing = [key for key in styles if key not in configurations_of(mine, losses)]
+        if missing:
+            raise ValueError(f"sweep must have {losses.label(*missing[0])} on {split!r}")
+        axes.axhline(0.0, **MSP_STYLE)
+        seed_lines(axes, mine, "place", "change", losses)
+        marked = data.assign(place=data_place)[(data["split"] == split) & (data["chosen"] > 0)]
+        for row in marked.to_dict("records"):
+            color, change = styles[row["loss"], row["alpha"]]["color"], 100.0 * (row["mean"] - row["msp"])
+            axes.plot(row["place"], change, color=color, zorder=4, **CHOSEN_STYLE)
         shown = [order for order in orders if order in LABELLED_ORDERS or np.isinf(order)]
         axes.xaxis.set_major_locator(FixedLocator([places[order] for order in shown]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels(["∞" if np.isinf(order) else f"{order:g}" for order in shown])
-        axes.set(xlabel="Norm order p", title=SPLIT_TITLES[split])
-    finite = data[np.isfinite(data["p"])]  # the limit p = inf is nearly a constant score and would flatten the rest
-    values = 100.0 * finite[["mean", "msp"]].to_numpy()
-    margin = 0.08 * (np.nanmax(values) - np.nanmin(values))
-    figure.axes[0].set_ylim(np.nanmin(values) - margin, np.nanmax(values) + margin)
-    figure.axes[0].set_ylabel("AURC (%, lower is better)")
+        axes.set(xlabel="Norm order p", ylabel="", title=SPLIT_TITLES[split])
+    means = drawn.groupby([*CONFIGURATION, "split", "p"])["change"].mean()
+    lowest, highest = means.min(), means[np.isfinite(means.index.get_level_values("p"))].max()
+    reach = max(-lowest, 0.25 * highest)
+    figure.axes[0].set_ylim(min(1.2 * lowest, -0.2 * reach), 1.6 * reach)  # what is worse than MSP may leave the panel
+    figure.axes[0].set_ylabel("AURC minus that of MSP\n(points, below 0 is better)")
     figure.suptitle(title)
     entries = {losses.label(*key): style for key, style in styles.items()}
-    entries["MSP, same colour"] = {"color": "0.3", "linestyle": ":", "linewidth": 0.9}
-    entries["p of a seed (none: MSP, or p = ∞)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}
-    seeds = int(data["seeds"].min())
-    legend_below(figure, entries, title=f"mean; band: ± 1 std over {seeds} seeds" if seeds > 1 else None)
+    entries["MSP"] = MSP_STYLE
+    entries["p of a seed (none: MSP)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}
+    legend_below(figure, entries, title=seeds_text(int(data["seeds"].min())), columns=4)
     return figure, data
-
-
-def _sweep_line(axes: Axes, line: DataFrame, where: NDArray[np.float64], style: dict[str, Any]) -> None:
-    mean, std = (100.0 * line[name].to_numpy() for name in ("mean", "std"))
-    axes.plot(where, mean, **style)
-    axes.fill_between(where, mean - std, mean + std, color=style["color"], alpha=0.15, linewidth=0)
-    reference = line["msp"].iloc[0]
-    if np.isfinite(reference):
-        axes.axhline(100.0 * reference, color=style["color"], linewidth=0.9, linestyle=":", zorder=1.5)
-    marked = (line["chosen"] > 0).to_numpy()
-    axes.plot(where[marked], mean[marked], color=style["color"], linestyle="", zorder=4, **CHOSEN_STYLE)
 
 
 def _places(orders: NDArray[np.float64]) -> NDArray[np.float64]:

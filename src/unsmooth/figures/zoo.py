@@ -9,6 +9,7 @@ from pandas import DataFrame
 
 from unsmooth.figures.style import configurations_of, legend_below, line_styles, new_figure, styled
 from unsmooth.tables.labels import CONFIGURATION, KINDS, Losses, metric_style, require_columns
+from unsmooth.tables.titles import experiment_title
 from unsmooth.tables.zoo import GAINS
 
 
@@ -55,7 +56,7 @@ def zoo(
         "p-norm": {"color": "0.4", "marker": "o", "linestyle": ""},
     }
     legend_below(figure, entries, columns=6)
-    figure.suptitle(str(gains["experiment"].iloc[0]))
+    figure.suptitle(experiment_title(gains["experiment"].iloc[0]))
     return figure, data
 
 

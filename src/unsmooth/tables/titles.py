@@ -2,7 +2,7 @@
 
 import re
 
-__all__ = ["place_title"]
+__all__ = ["experiment_title", "place_title"]
 
 SPELLINGS = {
     **{name: name.upper() for name in ("cnn", "cub", "imdb", "lstm", "mlp", "uci", "voc")},
@@ -21,8 +21,18 @@ def place_title(experiment: str, architecture: str) -> str:
         'CIFAR-10 MbLS, ResNet-50'
     """
     alone = "_".join(part for part in re.split(rf"_?{re.escape(architecture)}_?", experiment) if part)
-    name = _spelled(alone or experiment)
-    return f"{name[0].upper()}{name[1:]}, {_spelled(architecture)}"
+    return f"{experiment_title(alone or experiment)}, {_spelled(architecture)}"
+
+
+def experiment_title(experiment: str) -> str:
+    """Return the title of an experiment alone, with a capital.
+
+    Example:
+        >>> experiment_title("released_weights")
+        'Released weights'
+    """
+    name = _spelled(experiment)
+    return name[0].upper() + name[1:]
 
 
 def _spelled(name: str) -> str:
