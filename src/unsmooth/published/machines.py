@@ -1,8 +1,9 @@
 """What was run where: device, hours, versions and data of every experiment."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pandas import DataFrame
 from tabulate import tabulate
@@ -31,7 +32,7 @@ def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
                 "Experiment": name,
                 "Cells": str(len(runs)),
                 "Hours of training": f"{mine['wall_time_s'].sum() / 3600:.2f}",
-                "Device": _listed(made.get("processor") or made["device"] for made in runs),
+                "Device": _listed(_device(made) for made in runs),
                 "Precision": _listed(made["precision"] for made in runs),
                 "Commit": _listed(made["git_commit"][:10] for made in runs),
                 "SHA-256 of the data": _listed(made["data_sha256"][:16] for made in runs),
@@ -39,6 +40,11 @@ def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
         )
     table = tabulate(rows, headers="keys", tablefmt="pipe", disable_numparse=True)
     return f"{table}\n\nVersions: {'; '.join(sorted(versions))}."
+
+
+def _device(made: Mapping[str, Any]) -> str:
+    """The processor where nothing else computed; runs of older versions do not name it."""
+    return made.get("processor", "cpu") if made["device"] == "cpu" else made["device"]
 
 
 def _listed(values: Iterable[str]) -> str:

@@ -2,12 +2,14 @@
 
 import json
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from unsmooth.runtime.code import PACKAGE
 
-__all__ = ["canonical_json", "git_commit", "versions"]
+__all__ = ["canonical_json", "git_commit", "processor", "versions"]
 
 
 def canonical_json(value: object) -> str:
@@ -22,6 +24,15 @@ def git_commit() -> str:
         return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def processor() -> str:
+    """Return the name of the processor, such as "AMD EPYC 9554"; its architecture where the system gives no name."""
+    try:
+        named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:  # not Linux
+        named = None
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ from unsmooth.data.loading import prepared_embedding, training_loader
 from unsmooth.losses import effective_smoothing, make_loss
 from unsmooth.models import make_model, trained_model
 from unsmooth.models.weights import write_weights
-from unsmooth.runtime.provenance import canonical_json, git_commit, versions
+from unsmooth.runtime.provenance import canonical_json, git_commit, processor, versions
 from unsmooth.training.distributed import process_group, rank, world_size
 from unsmooth.training.loop import TrainingResult, train
 from unsmooth.training.precision import usable_precision
@@ -188,6 +188,7 @@ def _cost(result: TrainingResult, device: str) -> dict[str, Any]:
     on_cpu = device == "cpu"
     return {
         "device": "cpu" if on_cpu else torch.cuda.get_device_name(device),
+        "processor": processor(),
         "devices": world_size(),
         "wall_time_s": round(result.seconds, 2),
         "images_per_s": round(result.samples / result.seconds, 1),
