@@ -22,11 +22,12 @@ IMPORTED_CELL_NAME = CELL_NAME.replace("{architecture}", IMPORTED)
 CELL_MESSAGE = CELL_NAME.replace("{", "{wildcards.")
 PAGE = "results/report/index.html"
 PAGE_FILES = [  # of every cell
-    "logits/val.safetensors",
     "logits/test.safetensors",
     "scores/test.safetensors",
     "scores/fitted.json",
     "scores/pnorm_sweep.csv",
+    "scores/operating_points.csv",
+    "curves.parquet",
     "reliability.parquet",
 ]
 FOLDER_LOCK = "results/.lock"

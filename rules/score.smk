@@ -6,6 +6,7 @@ rule score:
         scores=f"{CELL}/scores/test.safetensors",
         fitted=f"{CELL}/scores/fitted.json",
         sweep=f"{CELL}/scores/pnorm_sweep.csv",
+        operating=f"{CELL}/scores/operating_points.csv",
     log:
         f"results/logs/score/{CELL_NAME}.log",
     conda:

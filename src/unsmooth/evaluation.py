@@ -14,6 +14,7 @@ from unsmooth.metrics import (
     adaptive_ece_mbls,
     bootstrap_means,
     bootstrap_replicates,
+    certified_threshold,
     classwise_ece,
     classwise_ece_mbls,
     ece,
@@ -26,10 +27,14 @@ from unsmooth.metrics import (
     selective_metrics,
 )
 from unsmooth.metrics.calibration import bin_edges, bin_index, rank_cuts
+from unsmooth.metrics.ranking import rank_errors
 
 __all__ = [
+    "DELTA",
+    "TARGET_RISKS",
     "calibration_frames",
     "curve_frame",
+    "operating_frame",
     "reliability_frame",
     "scene_groups",
     "segmentation_frames",
@@ -38,6 +43,9 @@ __all__ = [
 ]
 
 Floats = NDArray[np.floating[Any]]
+
+DELTA = 0.05  # probability that a certified threshold misses its target
+TARGET_RISKS = (*np.arange(1, 20) / 1000, *np.arange(4, 60) / 200)  # 0.1 to 1.9 % and 2 to 29.5 %
 
 
 def selective_frames(
@@ -257,6 +265,47 @@ def scene_groups(counts: Sequence[int] | None) -> NDArray[np.int64] | None:
         return None
     present = [count for count in counts if count]
     return np.repeat(np.arange(len(present)), present)
+
+
+def operating_frame(
+    confidence: Floats,
+    errors: NDArray[np.bool_],
+    *,
+    certifying: tuple[Floats, NDArray[np.bool_]],
+    certified: Floats,
+    risks: Sequence[float] = TARGET_RISKS,
+    delta: float = DELTA,
+) -> pd.DataFrame:
+    """Return what one score accepts at every target risk, with hindsight and by a certified threshold.
+
+    Args:
+        confidence: (N,) of the test samples, larger = more trusted.
+        errors: (N,) bool.
+        certifying: (M,) confidence and errors of samples that did not fit the score that they certify.
+        certified: (N,) confidence of the test samples by that score.
+        risks: target risks in (0, 1).
+        delta: probability in (0, 1) that the risk of a certified threshold exceeds its target.
+
+    Returns:
+        One row a target: `risk`; `coverage`, the largest at the target on the test samples; `threshold`, certified, nan
+        where infeasible; `certified_coverage` and `certified_risk` of it on the test samples, nan where it accepts no
+        sample.
+    """
+    ranks = rank_errors(confidence, errors)
+    rows = []
+    for risk in risks:
+        certificate = certified_threshold(*certifying, risk=risk, delta=delta)
+        accepted = certified >= certificate.threshold
+        rows.append(
+            {
+                "risk": risk,
+                "coverage": ranks.coverage_at_risk(risk),
+                "threshold": certificate.threshold if certificate.feasible else np.nan,
+                "certified_coverage": accepted.mean(),
+                "certified_risk": errors[accepted].mean() if accepted.any() else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _equal_count_shares(confidence: Floats, bins: int) -> Floats:

@@ -54,7 +54,7 @@ def _write_cell(folder: Path, experiment: str, architecture: str, loss: str, alp
         values -= alpha * np.maximum(values - 2, 0) * (values.argmax(axis=1) == targets)[:, None]
         write_logits(logits / f"{split}.safetensors", values.astype(np.float32), targets, metadata={})
     scores = folder / "scores"
-    results = (scores / "test.safetensors", scores / "fitted.json", scores / "pnorm_sweep.csv")
+    results = [scores / name for name in ("test.safetensors", "fitted.json", "pnorm_sweep.csv", "operating_points.csv")]
     score(logits / "val.safetensors", logits / "test.safetensors", SCORES, *results)
     evaluate(
         *results[:2],

@@ -8,9 +8,11 @@ import pytest
 from evaluate import evaluate
 from score import score
 
+from unsmooth.classifier import split_rows
 from unsmooth.config.settings import Evaluation
-from unsmooth.evaluation import softmax_temperatures
-from unsmooth.logits.logits_file import write_logits
+from unsmooth.evaluation import TARGET_RISKS, operating_frame, softmax_temperatures
+from unsmooth.logits.logits_file import read_logits, write_logits
+from unsmooth.metrics import certified_threshold, coverage_at_risk
 from unsmooth.scores import fit_score
 from unsmooth.tables.collection import read_fitted_scores
 
@@ -27,7 +29,8 @@ def cell(tmp_path_factory):
         write_logits(folder / f"{split}.safetensors", (3 * logits).astype(np.float32), targets, metadata={})
     scores, fitted = folder / "scores.safetensors", folder / "fitted.json"
     names = ["msp", "msp_temperature", "max_logit_pnorm"]
-    score(folder / "val.safetensors", folder / "test.safetensors", names, scores, fitted, folder / "sweep.csv")
+    tables = (folder / "sweep.csv", folder / "operating_points.csv")
+    score(folder / "val.safetensors", folder / "test.safetensors", names, scores, fitted, *tables)
     evaluate(
         scores,
         fitted,
@@ -65,3 +68,45 @@ def test_temperature_of_a_score_that_fell_back_is_one(tmp_path):
     temperatures = softmax_temperatures(read_fitted_scores(tmp_path / "fitted.json"))
 
     assert temperatures == {"msp": 1.0, "msp_temperature_nll": 1.0}
+
+
+def test_operating_points_are_those_of_the_metrics():
+    generator = np.random.default_rng(1)
+    confidence = generator.normal(size=(2, 2000))
+    errors = generator.random((2, 2000)) < 1 / (1 + np.exp(2 + 2 * confidence))
+    found = operating_frame(
+        confidence[0],
+        errors[0],
+        certifying=(confidence[1], errors[1]),
+        certified=confidence[0],
+        risks=[1e-6, 0.05],
+        delta=0.1,
+    )
+
+    certificate = certified_threshold(confidence[1], errors[1], risk=0.05, delta=0.1)
+    accepted = confidence[0] >= certificate.threshold
+    assert found["coverage"][1] == coverage_at_risk(confidence[0], errors[0], risk=0.05)
+    assert found["threshold"].tolist() == pytest.approx([np.nan, certificate.threshold], nan_ok=True)
+    assert found["certified_coverage"].tolist() == [0, accepted.mean()]
+    assert found["certified_risk"].tolist() == pytest.approx([np.nan, errors[0][accepted].mean()], nan_ok=True)
+
+
+def test_samples_that_certify_did_not_fit(tmp_path):
+    generator, names = np.random.default_rng(0), ["msp", "max_logit_pnorm"]
+    for split in ("val", "test"):
+        targets = generator.integers(0, 4, 1000)
+        logits = generator.normal(size=(1000, 4)) + 3 * np.eye(4)[targets]
+        write_logits(tmp_path / split, logits.astype(np.float32), targets, metadata={})
+    written = [tmp_path / name for name in ("scores", "fitted", "sweep", "points")]
+    score(tmp_path / "val", tmp_path / "test", names, *written)
+    points = pd.read_csv(tmp_path / "points").set_index("score")
+
+    val = read_logits(tmp_path / "val")
+    fitting, certifying = split_rows(len(val.targets), fraction=0.5, seed=0)
+    errors = val.logits[certifying].argmax(axis=1) != val.targets[certifying]
+    for name in names:
+        fitted = fit_score(name, val.logits[fitting], val.targets[fitting])
+        expected = certified_threshold(fitted(val.logits[certifying]), errors, risk=0.05, delta=0.05)
+        found = points.loc[name].set_index("risk")
+        assert found.index.tolist() == pytest.approx(TARGET_RISKS)
+        assert expected.feasible and found.loc[0.05, "threshold"] == pytest.approx(expected.threshold)

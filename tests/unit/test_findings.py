@@ -41,7 +41,7 @@ def text_of(*arguments, **options):
 
 
 def test_headline_says_what_smoothing_did_and_what_the_repair_undid():
-    assert headline(*compared()) == (
+    assert headline(*compared()).text == (
         "LS 0.4 makes 2 % fewer errors than CE (13.00 to 12.80 %, -0.20 points [-0.20, -0.20]), but 5.0 times as many "
         "among its most trusted fifth (0.50 to 2.50 %, +2.00 points [+2.00, +2.00]); ranking by p-norm takes part of "
         "that back (2.50 to 1.25 %, -1.25 points [-1.25, -1.25])."
@@ -81,7 +81,7 @@ def test_two_classes_are_said_once_with_the_remedy():
     sentences = [finding.text for finding in findings(*found)]
 
     assert sum("With two classes every score of the logits ranks the samples alike" in text for text in sentences) == 1
-    assert "the remedy is another loss or a smaller alpha" in headline(*found)
+    assert "the remedy is another loss or a smaller alpha" in headline(*found).text
     assert not any("is MSP for" in text or "takes" in text for text in sentences)
 
 
@@ -115,6 +115,6 @@ def test_markdown_has_a_headline_for_every_architecture():
 
 
 def test_models_without_cross_entropy_are_described_by_their_repair():
-    assert headline(*compared({("ls", 0.1): 0.0})) == (
+    assert headline(*compared({("ls", 0.1): 0.0})).text == (
         "LS 0.1: p-norm instead of MSP, AURC falls (2.00 to 1.00 %, -1.00 points [-1.00, -1.00])."
     )

@@ -11,17 +11,22 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.logits.logits_file import read_logits
+from unsmooth.classifier import split_rows
+from unsmooth.evaluation import operating_frame
+from unsmooth.logits.logits_file import LogitsFile, read_logits
 from unsmooth.metrics import aurc
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import NLL_TEMPERATURE, ScoredLogits, fit_score, pnorm_name, score_all
 
 SWEEP_PS = range(11)
+CERTIFIED = ("msp", "max_logit_pnorm")
 
 
-def score(val_path: Path, test_path: Path, names: list[str], scores: Path, fitted_path: Path, sweep: Path) -> None:
-    """Write test confidences by score with the errors, what was fitted, and the AURC of every p on both splits.
+def score(
+    val_path: Path, test_path: Path, names: list[str], scores: Path, fitted_path: Path, sweep: Path, operating: Path
+) -> None:
+    """Write test confidences by score with the errors, what was fitted, AURC by p on both splits, and operating points.
 
     The temperature that minimises NLL, which calibrates, is fitted too; `evaluate` measures what it does.
 
@@ -46,6 +51,9 @@ def score(val_path: Path, test_path: Path, names: list[str], scores: Path, fitte
     with atomic_path(sweep) as temporary:
         rows = sweep_rows("val", on_val, val.targets) + sweep_rows("test", on_test, test.targets)
         pd.DataFrame(rows).to_csv(temporary, index=False)
+    with atomic_path(operating) as temporary:
+        confidences = {name: on_test[name] for name in CERTIFIED if name in defined}
+        operating_points(val, test, confidences, errors).to_csv(temporary, index=False)
     with atomic_path(scores) as temporary:
         save_file({**{name: on_test[name] for name in defined}, "errors": errors.astype(np.uint8)}, temporary)
 
@@ -55,6 +63,21 @@ def sweep_rows(split: str, scored: ScoredLogits, targets: NDArray[np.int64]) -> 
     names = {p: pnorm_name(p) for p in SWEEP_PS if pnorm_name(p) not in scored.left_out} | {float("nan"): "msp"}
     errors = scored.predictions != targets
     return [{"split": split, "p": p, "aurc": aurc(scored[name], errors)} for p, name in names.items()]
+
+
+def operating_points(
+    val: LogitsFile, test: LogitsFile, confidences: dict[str, NDArray[np.floating[Any]]], errors: NDArray[np.bool_]
+) -> pd.DataFrame:
+    """Return `operating_frame` by score, certified on the half of the validation split that did not fit the score."""
+    fitting, certifying = split_rows(len(val.targets), fraction=0.5, seed=0)
+    fitted = {name: fit_score(name, val.logits[fitting], val.targets[fitting]) for name in confidences}
+    on_val, on_test = (score_all(rows, scores=fitted, ps=()) for rows in (val.logits[certifying], test.logits))
+    val_errors = on_val.predictions != val.targets[certifying]
+    frames = {
+        name: operating_frame(confidence, errors, certifying=(on_val[name], val_errors), certified=on_test[name])
+        for name, confidence in confidences.items()
+    }
+    return pd.concat(frames, names=["score"]).reset_index("score")
 
 
 if __name__ == "__main__":
@@ -68,4 +91,5 @@ if __name__ == "__main__":
             Path(snakemake.output.scores),
             Path(snakemake.output.fitted),
             Path(snakemake.output.sweep),
+            Path(snakemake.output.operating),
         )

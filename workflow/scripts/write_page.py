@@ -23,8 +23,7 @@ def write_page_of_run(
     text = page(
         [{**group, "description": descriptions[group["experiment"]]} for group in groups],
         title="What label smoothing does to selective classification",
-        lead="Every model of this run: how its error rate falls when it may reject what it trusts least, before and "
-        "after normalising the logits. Intervals are 95 % bootstrap intervals over the test samples.",
+        lead="Intervals are 95 % bootstrap intervals over the test samples.",
         tables=scorecard_contents(compared, read_summaries(summaries), read_costs(costs)) if compared else [],
         tables_heading="Scorecard against published numbers",
     )

@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-ASSETS = [Path(__file__).with_name(f"page.{suffix}") for suffix in ("html", "css", "js")]
+ASSETS = [Path(__file__).with_name(name) for name in ("page.html", "page.css", "plots.js", "page.js")]

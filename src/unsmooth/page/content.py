@@ -11,9 +11,10 @@ from pandas import DataFrame
 from unsmooth.tables import Table, scorecard_table
 from unsmooth.tables.scorecard import NOT_RUN
 
-__all__ = ["Content", "counted", "plain_columns", "plain_table", "scorecard_contents"]
+__all__ = ["Content", "by_score", "counted", "plain_columns", "plain_curves", "plain_table", "scorecard_contents"]
 
 Content = dict[str, Any]
+SMALLEST_COVERAGE = 0.01  # below it a curve is the luck of a handful of samples
 NOT_COMPARED = "Published numbers without a result of this run."
 NOTHING_COMPARED = "No result of this run has a published number beside it."
 
@@ -69,8 +70,20 @@ def counted(count: int, noun: str) -> str:
 
 
 def plain_columns(frame: DataFrame) -> Content:
-    """The columns of numbers as lists of five digits; None for nan."""
+    """The columns of numbers as lists of six digits; None for nan."""
     return {
-        str(name): [None if np.isnan(value) else float(f"{value:.5g}") for value in values]
+        str(name): [None if np.isnan(value) else float(f"{value:.6g}") for value in values]
         for name, values in frame.items()
     }
+
+
+def by_score(frame: DataFrame) -> dict[str, Content]:
+    """`plain_columns` of the rows of each score."""
+    return {str(score): plain_columns(rows.drop(columns="score")) for score, rows in frame.groupby("score", sort=False)}
+
+
+def plain_curves(curves: DataFrame) -> Content:
+    """Risk-coverage curves on their one grid of coverage, from `evaluation.curve_frame`."""
+    shown = curves[curves["coverage"] >= SMALLEST_COVERAGE].rename(columns={"selective_risk": "risk"})
+    coverage = shown.loc[shown["score"] == shown["score"].iloc[0], ["coverage"]]
+    return {**plain_columns(coverage), "scores": by_score(shown[["score", "risk", "threshold"]])}

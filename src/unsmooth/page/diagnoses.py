@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from unsmooth.diagnosis.diagnose import Diagnosis, ScoreResult, label_of
-from unsmooth.evaluation import curve_frame
+from unsmooth.evaluation import TARGET_RISKS, curve_frame, operating_frame
 from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styled
 from unsmooth.metrics import reliability_curve
-from unsmooth.page.content import Content, plain_columns
-from unsmooth.page.curves import RISKS, operating_points, thinned_curve
+from unsmooth.page.content import Content, plain_columns, plain_curves
 from unsmooth.page.page import page
 from unsmooth.scores import NLL_TEMPERATURE
 from unsmooth.tables.labels import score_label
@@ -23,7 +22,7 @@ from unsmooth.theory import window_statistics
 __all__ = ["diagnoses_content", "diagnoses_page", "risk_coverage_plot"]
 
 BEFORE_COLOR, AFTER_COLOR, TARGET_COLOR = "#555555", CORRECT_COLOR, "#009E73"
-_POINTS = 400  # of a curve in the printed plot
+_POINTS = 500  # of a curve
 _BINS = 20
 _MIN_WINDOW = 10  # samples of a window that is drawn
 _RECOMMENDED = "recommended"
@@ -34,8 +33,7 @@ def diagnoses_page(diagnoses: Sequence[Diagnosis]) -> str:
     return page(
         [diagnoses_content(diagnoses)],
         title="Confidence diagnosis",
-        lead="Whether the confidence of a classifier is broken, what repairs it, and where to put the threshold. "
-        "Brackets are 95 % intervals.",
+        lead="Brackets are 95 % intervals.",
         models="Files",
     )
 
@@ -43,7 +41,7 @@ def diagnoses_page(diagnoses: Sequence[Diagnosis]) -> str:
 def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
     """Everything that the page shows of diagnoses with one target risk, as plain JSON-ready data."""
     first = diagnoses[0]
-    risks = sorted({*RISKS, first.target_risk})
+    risks = sorted({*TARGET_RISKS, first.target_risk})
     cells = [_cell(place, diagnosis, risks) for place, diagnosis in enumerate(diagnoses)]
     repaired = any(diagnosis.repaired for diagnosis in diagnoses)
     label = f"Recommended: {label_of(first.recommended)}" if len(diagnoses) == 1 else "Recommended score"
@@ -59,20 +57,19 @@ def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
         "scores": scores,
         "before": "msp",
         "after": scores[-1]["name"],
-        "score": scores[-1]["name"],
-        "compare": repaired,
+        "headline": diagnoses[0].findings()[0],
+        "shown": list(range(len(diagnoses))),
         "risks": risks,
         "risk": first.target_risk,
         "delta": first.delta,
-        "curve_error": max(error for _, error in cells),
         "findings": [
             {
                 "heading": diagnosis.name,
-                "sentences": [{"text": text, "score": "msp", "model": place} for text in diagnosis.findings()],
+                "sentences": [{"text": text, "model": place} for text in diagnosis.findings()],
             }
             for place, diagnosis in enumerate(diagnoses)
         ],
-        "cells": [cell for cell, _ in cells],
+        "cells": cells,
         "by_alpha": [],
         "mechanism": [panel for diagnosis in diagnoses for panel in _mechanism(diagnosis)],
         "tables": [*([_comparison(diagnoses)] if len(diagnoses) > 1 else []), *map(_scores, diagnoses)],
@@ -123,27 +120,26 @@ def _facts(diagnosis: Diagnosis, named: bool) -> list[list[str]]:
     return [[diagnosis.name if named else "Samples", text]]
 
 
-def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> tuple[Content, float]:
-    """What one diagnosis adds, and the largest error of its curves."""
+def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> Content:
     sources = {"msp": "msp", _RECOMMENDED: diagnosis.recommended.name}
-    curves = {name: thinned_curve(diagnosis.confidences[source], diagnosis.errors) for name, source in sources.items()}
+    confidences = {name: diagnosis.confidences[source] for name, source in sources.items()}
     points = {
-        name: operating_points(
-            diagnosis.confidences[source],
+        name: operating_frame(
+            confidences[name],
             diagnosis.errors,
             certifying=(diagnosis.certify_confidences[source], diagnosis.certify_errors),
-            certified=diagnosis.confidences[source],
+            certified=confidences[name],
             risks=risks,
             delta=diagnosis.delta,
         )
         for name, source in sources.items()
     }
     orders = sorted(diagnosis.aurc_by_p)
-    cell = {
+    return {
         "model": place,
         "seed": 0,
-        "curves": {name: curve for name, (curve, _) in curves.items()},
-        "points": points,
+        "curves": plain_curves(curve_frame(confidences, diagnosis.errors, _POINTS)),
+        "points": {name: plain_columns(frame) for name, frame in points.items()},
         "by_p": {
             "p": orders,
             "aurc": [diagnosis.aurc_by_p[p] for p in orders],
@@ -156,7 +152,6 @@ def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> tuple[Con
             if name in diagnosis.confidences
         },
     }
-    return cell, max(error for _, error in curves.values())
 
 
 def _reliability(probability: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> Content:

@@ -1,10 +1,9 @@
 "use strict";
 
 // The data of the page, and the one state that every view is drawn from.
-const data = JSON.parse(document.getElementById("data").textContent);
-const state = { group: 0, models: new Set(), seeds: new Set(), score: "", compare: false, risk: 0 };
+const data = JSON.parse(byId("data").textContent);
+const state = { group: 0, models: new Set(), seeds: new Set(), score: "", risk: 0 };
 
-const HUES = [24, 210, 150, 285, 335, 55, 185, 255, 100, 5, 310, 40];
 const RELIABILITY = {
   msp: "as trained",
   msp_temperature: "temperature of least AURC",
@@ -12,173 +11,92 @@ const RELIABILITY = {
 };
 
 const FEWEST = 10; // samples of a bin that is drawn
-
 const LINES = /\S.{0,22}(?=\s|$)|\S.{0,22}/g; // of a name beside a plot: broken between words where it can be
+const WIDE = 30; // largest over smallest risk from which on the axis is logarithmic
+const TICKS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100]; // of it, percent
 
-const byId = (id) => document.getElementById(id);
 const group = () => data.groups[state.group];
 const chosenCells = () => group().cells.filter((cell) => state.models.has(cell.model) && state.seeds.has(cell.seed));
-const trimmed = (fraction) => `${Number((100 * fraction).toPrecision(6))} %`; // as written by hand: 5 %, 1.25 %
-const percent = (value, digits = 1) => (value === null ? "–" : (100 * value).toFixed(digits));
 const targetRisk = () => trimmed(group().risks[state.risk]);
 const hasSeeds = () => group().seeds.length > 1;
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const scoreLabel = (name) => group().scores.find((score) => score.name === name).label;
-const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const isDark = () => document.documentElement.dataset.theme === "dark";
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-
-// Colours: ink for the first loss (cross-entropy), one hue for each other one, further from the paper as alpha grows.
-function color(model) {
-  const { models } = group();
-  const losses = [...new Set(models.map((other) => other.loss))];
-  const place = losses.indexOf(models[model].loss);
-  if (place === 0) return models.length === 1 ? variable("accent") : variable("ink");
-  const strengths = models.filter((other) => other.loss === models[model].loss).map((other) => Math.abs(other.alpha));
-  const rank = strengths.filter((alpha) => alpha < Math.abs(models[model].alpha)).length;
-  const depth = strengths.length === 1 ? 0.5 : rank / (strengths.length - 1);
-  const lightness = isDark() ? 50 + 28 * depth : 46 - 20 * depth;
-  return `hsl(${HUES[(place - 1) % HUES.length]}, ${isDark() ? 80 : 90}%, ${lightness}%)`;
-}
-
-// Plots
-
-function draw(id, traces, { x, y, description, ...layout }) {
-  const axis = {
-    fixedrange: true, automargin: true, gridcolor: variable("line"), linecolor: variable("quiet"), zerolinecolor: variable("line"),
-    tickfont: { color: variable("ink") },
-  };
-  const place = byId(id);
-  place.setAttribute("role", "img");
-  place.setAttribute("aria-label", description);
-  Plotly.react(place, traces, {
-    margin: { l: 56, r: 14, t: 10, b: 44 },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif', size: 13, color: variable("ink") },
-    hoverlabel: { align: "left", bgcolor: variable("raised"), bordercolor: variable("quiet"), font: { color: variable("ink") } },
-    hovermode: "closest",
-    showlegend: false,
-    xaxis: { ...axis, ...x, title: { text: x.title, standoff: 8 } },
-    yaxis: { ...axis, ...y, title: { text: y.title, standoff: 8 } },
-    ...layout,
-  }, { displayModeBar: false, responsive: true });
-}
-
-function swatch({ color, dash, marker }) {
-  const dashes = { dash: "6 4", dot: "2 3" };
-  const svg = `<svg class="swatch" viewBox="0 0 26 12" aria-hidden="true">`
-    + `<line x1="0" x2="26" y1="6" y2="6" stroke="${color}" stroke-width="${marker ? 0 : 2.5}" stroke-dasharray="${dashes[dash] ?? ""}"/>`
-    + (marker ? `<circle cx="13" cy="6" r="5" fill="${marker === "open" ? "none" : color}" stroke="${color}" stroke-width="2"/>` : "")
-    + "</svg>";
-  return document.createRange().createContextualFragment(svg);
-}
-
-function legend(id, entries) {
-  byId(id).replaceChildren(...entries.map((entry) => element("li", {}, swatch(entry), entry.label)));
-}
-
-const folded = new Map(); // what the reader opened or closed
-
-function foldable(title, content, open) {
-  const made = element("details", {}, element("summary", {}, title), content);
-  made.open = folded.get(title) ?? open;
-  made.querySelector("summary").addEventListener("click", () => folded.set(title, !made.open));
-  return made;
-}
-
+const color = (model) => colorOf(group().models, model);
 const modelEntries = () => [...state.models].map((model) => ({ label: group().models[model].label, color: color(model) }));
-const dashEntries = (after) => [
-  { label: "MSP", color: variable("quiet"), dash: "dash" }, { label: scoreLabel(after), color: variable("quiet") },
-];
+const average = (values) => {
+  const known = values.filter((value) => value !== null);
+  return known.length ? mean(known) : null;
+};
 
-function table({ caption, columns, rows, labels, notes = [], fold }) {
-  const cell = (text, column) => {
-    const kind = column >= labels && text.length < 60 ? "number" : text.length > 60 ? "long" : "";
-    return column === 0 ? element("th", { scope: "row" }, text) : element("td", { class: kind }, text);
-  };
-  const made = element("table", {},
-    element("thead", {}, element("tr", {}, ...columns.map((name, column) =>
-      element("th", { scope: "col", class: column >= labels ? "number" : "" }, name)))),
-    element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell)))));
-  const explained = notes.map((note) => element("p", { class: "quiet" }, note));
-  // Where it is wider than the page the keyboard can scroll it.
-  const content = element("div", { class: "table" },
-    element("p", { class: "caption" }, caption),
-    ...(rows.length ? [element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made)] : []),
-    ...(explained.length > 3 ? [foldable("Notes", element("div", {}, ...explained), false)] : explained));
-  return fold ? foldable(fold, content, false) : content;
+/** Mean, lowest and highest risk over the seeds chosen at every coverage, of every model chosen that has the score. */
+function riskCurves(score) {
+  const cells = chosenCells().filter(({ curves }) => score in curves.scores);
+  return [...state.models].map((model) => cells.filter((cell) => cell.model === model)).filter(({ length }) => length).map((found) => {
+    const risks = found.map(({ curves }) => curves.scores[score].risk);
+    const across = (summary) => risks[0].map((_, at) => summary(risks.map((risk) => risk[at])));
+    return {
+      model: found[0].model, seeds: found.length,
+      coverage: found[0].curves.coverage, threshold: found[0].curves.scores[score].threshold,
+      middle: across(mean), low: across((values) => Math.min(...values)), high: across((values) => Math.max(...values)),
+    };
+  });
+}
+
+/** The axis of risk that the plots before and after share. */
+function riskAxis(curves) {
+  const highest = Math.max(...curves.flatMap(({ high }) => high), group().risks[state.risk]);
+  const counted = curves.flatMap(({ coverage, middle }) => middle.filter((risk, at) => risk > 0 && coverage[at] >= 0.05));
+  const lowest = Math.min(highest, ...counted) / 1.5;
+  const title = "Risk: % errors";
+  if (highest < WIDE * lowest) return { floor: 0, axis: { title, range: [0, 105 * highest] } };
+  const range = [100 * lowest, 120 * highest];
+  const tickvals = TICKS.filter((tick) => tick >= range[0] && tick <= range[1]);
+  return { floor: lowest, axis: { title, type: "log", range: range.map(Math.log10), tickvals, ticktext: tickvals.map(String) } };
+}
+
+function drawCurves(id, score, curves, { floor, axis }) {
+  const drawn = (risks) => risks.map((risk) => 100 * Math.max(risk, floor));
+  const target = 100 * group().risks[state.risk];
+  const traces = curves.flatMap(({ model, seeds, coverage, threshold, middle, low, high }) => {
+    const name = `${group().models[model].label}, ${scoreLabel(score)}`;
+    const detail = (at) => seeds > 1 ? `seeds: ${trimmed(low[at], 3)} to ${trimmed(high[at], 3)}` : `threshold ${threshold[at]}`;
+    return banded({
+      x: coverage.map((value) => 100 * value), middle: drawn(middle), low: drawn(low), high: drawn(high), color: color(model), name,
+      text: middle.map((risk, at) => `${name}<br>coverage ${percent(coverage[at])} %<br>risk ${trimmed(risk, 3)}<br>${detail(at)}`),
+      hovertemplate: "%{text}<extra></extra>",
+    });
+  });
+  traces.push({
+    x: [0, 100], y: [target, target], mode: "lines", name: "target risk", hoverinfo: "skip",
+    line: { color: variable("quiet"), width: 1.5, dash: "dot" },
+  });
+  draw(id, traces, {
+    x: { title: "Coverage: % accepted", range: [0, 100.5] }, y: axis,
+    shapes: [{ type: "rect", yref: "paper", x0: 0, x1: 20, y0: 0, y1: 1, layer: "below", line: { width: 0 }, fillcolor: variable("raised") }],
+    annotations: [{ yref: "paper", x: 10, y: 1, yanchor: "top", text: "most<br>trusted<br>fifth", showarrow: false, font: { size: 12, color: variable("quiet") } }],
+    description: `Risk against coverage, ranked by ${scoreLabel(score)}, one line a model.`,
+  });
 }
 
 // Views: each draws one section from the state and says whether there is anything to see.
 
 const views = {
-  findings() {
-    const { description, facts, findings, before, after } = group();
+  finding() {
+    const { headline, description, facts, before } = group();
+    const scores = [...new Set([before, state.score])];
+    const curves = scores.map(riskCurves);
+    const scale = riskAxis(curves.flat());
+    byId("headline").replaceChildren(...headline.split(/(\([^()]*\))/).map((part, place) =>
+      place % 2 ? element("span", { class: "numbers" }, part) : part));
+    byId("before-title").textContent = `Before: ranked by ${scoreLabel(before)}`;
+    byId("after-panel").hidden = scores.length < 2;
+    if (scores.length > 1) byId("after-title").textContent = `After: ranked by ${scoreLabel(state.score)}`;
+    ["plot-before", "plot-after"].slice(0, scores.length).forEach((id, place) => drawCurves(id, scores[place], curves[place], scale));
+    legend("legend-curves", [...modelEntries(), { label: `target risk ${targetRisk()}`, color: variable("quiet"), dash: "dot" }]);
+    byId("curve-scale").textContent = (state.seeds.size > 1 ? "Lines are means over the seeds, bands from the lowest to the highest. " : "")
+      + (scale.floor ? "The axis of risk is logarithmic; on its lower edge there is no error yet." : "");
     byId("description").textContent = description;
     byId("facts").replaceChildren(...facts.map(([name, value]) =>
       element("div", {}, element("dt", {}, name), element("dd", {}, value))));
-    const scores = [before, after, state.score];
-    const isShown = ({ model, score }) => (model === null || state.models.has(model)) && scores.includes(score);
-    const shown = findings
-      .map(({ heading, sentences }) => ({ heading, sentences: sentences.filter(isShown) }))
-      .filter(({ sentences }) => sentences.length);
-    byId("findings-list").replaceChildren(...shown.map(({ heading, sentences }, place) => {
-      const items = sentences.map(({ text }) => element("li", {}, text));
-      return foldable(heading, element("ul", {}, ...items), place < 2);
-    }));
-    return true;
-  },
-
-  curves() {
-    const { models, risks, curve_error, before } = group();
-    const scores = state.compare && state.score !== before ? [before, state.score] : [state.score];
-    const traces = [];
-    let highest = 1.5 * risks[state.risk];
-    for (const cell of chosenCells()) {
-      for (const score of scores.filter((name) => name in cell.curves)) {
-        const { accepted, errors, threshold } = cell.curves[score];
-        const total = accepted.at(-1);
-        highest = Math.max(highest, 1.4 * errors.at(-1) / total);
-        const seed = state.seeds.size > 1 ? `, seed ${cell.seed}` : "";
-        traces.push({
-          x: accepted.map((count) => 100 * count / total),
-          y: accepted.map((count, place) => 100 * errors[place] / count),
-          customdata: threshold,
-          mode: "lines",
-          name: `${models[cell.model].label}${seed}, ${scoreLabel(score)}`,
-          line: { color: color(cell.model), width: 2, dash: scores.length > 1 && score === before ? "dash" : "solid" },
-          hovertemplate: "%{fullData.name}<br>coverage %{x:.1f} %<br>risk %{y:.2f} %<br>threshold %{customdata:.5g}<extra></extra>",
-        });
-      }
-    }
-    const target = 100 * risks[state.risk];
-    const early = traces.flatMap(({ x, y }) => y.filter((_, at) => x[at] >= 1 && x[at] <= 60));
-    traces.push({
-      x: [0, 100], y: [target, target], mode: "lines", name: "target risk", hoverinfo: "skip",
-      line: { color: variable("quiet"), width: 1.5, dash: "dot" },
-    });
-    const described = `under ${scores.map(scoreLabel).join(" and ")}, one line a model and seed.`;
-    draw("plot-curves", traces, {
-      x: { title: "Coverage %", range: [0, 100.5] },
-      y: { title: "Selective risk %", range: [0, Math.min(100 * highest, 101)] },
-      description: `Risk against coverage ${described}`,
-    });
-    draw("plot-zoom", traces, {
-      x: { title: "Coverage %", range: [0, 60] },
-      y: { title: "Selective risk %", range: [0, 1.1 * Math.max(target, ...early)] },
-      description: `Risk at coverage below 60 % ${described}`,
-    });
-    byId("curve-error").textContent =
-      `Curves are drawn with few points: the largest vertical error is ${percent(curve_error, 4)} percentage points.`;
-    legend("legend-curves", [...modelEntries(), ...(scores.length > 1 ? dashEntries(state.score) : []),
-      { label: "target risk", color: variable("quiet"), dash: "dot" }]);
     return true;
   },
 
@@ -235,9 +153,9 @@ const views = {
 
   alpha() {
     const { before, by_alpha, models } = group();
-    const scores = [...new Set([before, state.score === before ? group().after : state.score])];
+    const scores = [...new Set([before, state.score])];
     const traces = scores.map((score, place) => {
-      const points = by_alpha.filter((row) => row.score === score && state.models.has(row.model))
+      const points = by_alpha.filter((row) => row.score === score)
         .sort((one, other) => models[one.model].alpha - models[other.model].alpha);
       const shade = variable(place ? "correct" : "wrong");
       return {
@@ -295,16 +213,12 @@ const views = {
     const { mechanism } = group();
     drawPanels("plot-mechanism", mechanism.map(({ title }) => title), (id, place) => {
       const traces = Object.entries(mechanism[place].lines).flatMap(([outcome, { probability, mean: middle, std }]) => {
-        const shade = variable(outcome);
         const edge = (sign) => middle.map((value, at) => value + sign * (std[at] ?? 0));
-        return [
-          { x: probability, y: edge(-1), mode: "lines", line: { width: 0 }, hoverinfo: "skip", name: "" },
-          { x: probability, y: edge(1), mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: `${shade}2e`, hoverinfo: "skip", name: "" },
-          {
-            x: probability, y: middle, mode: "lines", name: outcome, line: { color: shade, width: 2, dash: outcome === "wrong" ? "dash" : "solid" },
-            hovertemplate: `${outcome}<br>probability %{x:.2f}<br>largest logit %{y:.2f}<extra></extra>`,
-          },
-        ];
+        return banded({
+          x: probability, middle, low: edge(-1), high: edge(1), color: variable(outcome), name: outcome,
+          line: { dash: outcome === "wrong" ? "dash" : "solid" },
+          hovertemplate: `${outcome}<br>probability %{x:.2f}<br>largest logit %{y:.2f}<extra></extra>`,
+        });
       });
       draw(id, traces, {
         x: { title: "Largest probability", range: [0, 1] }, y: { title: "Largest logit" },
@@ -347,13 +261,12 @@ const views = {
   },
 
   errors() {
-    const { after, before, classes, models, pictures } = group();
+    const { after, classes, models, pictures, samples } = group();
     if (!pictures) return false;
     const seed = Math.min(...state.seeds);
     const cells = chosenCells().filter((cell) => cell.seed === seed);
-    const total = cells.length ? cells[0].curves[before].accepted.at(-1) : 0;
     byId("errors-caption").textContent = "The wrong predictions with the largest MSP, and their ranks among all "
-      + `${total.toLocaleString("en")} test samples before and after ${scoreLabel(after)}: a large rank is rejected early. Seed ${seed}.`;
+      + `${samples.toLocaleString("en")} test samples before and after ${scoreLabel(after)}: a large rank is rejected early. Seed ${seed}.`;
     byId("errors-list").replaceChildren(...cells.map((cell, place) => {
       const items = cell.errors.map((error) => {
         const [target, prediction] = [classes[error.target], classes[error.prediction]];
@@ -372,11 +285,17 @@ const views = {
     byId("tables-list").replaceChildren(...group().tables.map(table));
     return group().tables.length > 0;
   },
-};
 
-const average = (values) => {
-  const known = values.filter((value) => value !== null);
-  return known.length ? mean(known) : null;
+  sentences() {
+    const { findings } = group();
+    const isShown = ({ model }) => model === null || state.models.has(model);
+    const shown = findings
+      .map(({ heading, sentences }) => ({ heading, sentences: sentences.filter(isShown) }))
+      .filter(({ sentences }) => sentences.length);
+    byId("sentences-list").replaceChildren(...shown.map(({ heading, sentences }) =>
+      foldable(heading, element("ul", {}, ...sentences.map(({ text }) => element("li", {}, text))), false)));
+    return shown.length > 0;
+  },
 };
 
 /** Bins of several seeds together, without those whose accuracy would be luck. */
@@ -388,17 +307,6 @@ function pooled(diagrams) {
     const weighted = (name) => filled.reduce((sum, diagram) => sum + diagram.count[bin] * diagram[name][bin], 0) / count;
     return { count, middle: (low + diagrams[0].high[bin]) / 2, confidence: weighted("confidence"), accuracy: weighted("accuracy") };
   }).filter(({ count }) => count >= FEWEST);
-}
-
-/** One small plot a title, in the place `id`; its places are kept while their number and titles stay. */
-function drawPanels(id, titles, drawOne) {
-  const place = byId(id);
-  if (place.dataset.titles !== JSON.stringify(titles)) {
-    place.dataset.titles = JSON.stringify(titles);
-    place.replaceChildren(...titles.map((title, at) =>
-      element("div", {}, element("h3", {}, title), element("div", { class: "plot", id: `${id}-${at}` }))));
-  }
-  titles.forEach((_, at) => drawOne(`${id}-${at}`, at));
 }
 
 // Controls
@@ -431,15 +339,15 @@ function boxes(id, entries, chosen) {
 
 function chooseGroup(place) {
   state.group = place;
-  const { models, seeds, score, compare, risks, risk, scores } = group();
-  state.models = new Set(models.keys());
+  const { shown, seeds, after, risks, risk, scores } = group();
+  state.models = new Set(shown);
   state.seeds = new Set(seeds);
-  Object.assign(state, { score, compare, risk: risks.reduce((best, value, at) => Math.abs(value - risk) < Math.abs(risks[best] - risk) ? at : best, 0) });
+  state.score = after;
+  state.risk = risks.reduce((best, value, at) => Math.abs(value - risk) < Math.abs(risks[best] - risk) ? at : best, 0);
   offerCells();
   byId("score").replaceChildren(...scores.map(({ name, label }) => element("option", { value: name }, label)));
   byId("score").value = state.score;
-  byId("compare").checked = state.compare;
-  byId("compare-field").hidden = scores.length < 2;
+  byId("score-field").hidden = scores.length < 2;
   byId("risk").max = risks.length - 1;
   byId("risk").value = state.risk;
   render();
@@ -453,9 +361,9 @@ function render() {
     section.hidden = false; // a plot takes the width that its place has
     section.hidden = !view();
   }
-  const shown = [...document.querySelectorAll("main > section:not([hidden])")];
+  const shown = [...document.querySelectorAll("main section:not([hidden])")];
   byId("contents").replaceChildren(...shown.map((section) =>
-    element("li", {}, element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent))));
+    element("li", {}, element("a", { href: `#${section.id}` }, section.ariaLabel ?? section.querySelector("h2").textContent))));
 }
 
 function setTheme(dark) {
@@ -476,7 +384,6 @@ function start() {
   byId("group").replaceChildren(...data.groups.map(({ name }, place) => element("option", { value: place }, name)));
   byId("group").addEventListener("change", ({ target }) => chooseGroup(Number(target.value)));
   byId("score").addEventListener("change", ({ target }) => { state.score = target.value; render(); });
-  byId("compare").addEventListener("change", ({ target }) => { state.compare = target.checked; render(); });
   byId("risk").addEventListener("input", ({ target }) => { state.risk = Number(target.value); render(); });
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("all-list")?.replaceChildren(...data.tables.map(table));

@@ -28,7 +28,7 @@ def page(
     Args:
         contents: what each choice of the first control shows, from `experiment_content` or `diagnoses_content`.
         title: heading.
-        lead: a sentence or two below it.
+        lead: a sentence below the first plots.
         models: what the curves are of.
         tables: of all contents together, from `plain_table`.
         tables_heading: their heading.
@@ -41,7 +41,7 @@ def page(
     """
     # No tag can end or begin inside the data.
     data = json.dumps({"groups": contents, "tables": tables}, allow_nan=False, separators=(",", ":"))
-    template, style, script = (path.read_text(encoding="utf-8") for path in ASSETS)
+    template, style, *scripts = (path.read_text(encoding="utf-8") for path in ASSETS)
     return (
         Environment(autoescape=True)
         .from_string(template)
@@ -52,7 +52,7 @@ def page(
             tables=tables,
             tables_heading=tables_heading,
             style=style,
-            script=script,
+            scripts=scripts,
             plotly=get_plotlyjs(),
             data=data.replace("<", "\\u003c"),
         )

@@ -14,26 +14,25 @@ from pandas import DataFrame, Series
 from PIL import Image
 from safetensors.numpy import load_file
 
-from unsmooth.classifier import split_rows
 from unsmooth.config.cells import Cell
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.thumbnails import read_pictures
+from unsmooth.evaluation import DELTA, TARGET_RISKS
 from unsmooth.figures.style import configurations_of
 from unsmooth.logits.logits_file import read_logits
-from unsmooth.page.content import Content, counted, plain_columns, plain_table
-from unsmooth.page.curves import DELTA, RISKS, operating_points, thinned_curve
-from unsmooth.scores import fit_score, score_all
+from unsmooth.page.content import Content, by_score, counted, plain_columns, plain_curves, plain_table
 from unsmooth.tables import cost_table, findings, headline, main_table
 from unsmooth.tables.collection import read_cells
 from unsmooth.tables.labels import BASELINE_SCORE, Losses, score_label, scores_in_order
+from unsmooth.tables.titles import place_title
 
-__all__ = ["experiment_content"]
+__all__ = ["experiment_content", "risk_of_most_contrast"]
 
 Floats = NDArray[np.floating[Any]]
 
 REPAIR = "max_logit_pnorm"
 SHOWN_ERRORS = 12  # a model: what fits on a screen
-_SHOWN = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")  # of what _cell finds
+_CELL = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")  # of what _cell finds
 _MIN_WINDOW = 10  # samples; as in the printed figure
 
 
@@ -70,12 +69,20 @@ def experiment_content(
         {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **part}
         for cell, part in zip(cells, found, strict=True)
     ]
-    scores = scores_in_order(found[0]["curves"])
-    tables = [main_table(summary, read_cells([path / "scores/fitted.json" for path in folders], cells), losses=losses)]
+    scores = scores_in_order(found[0]["curves"]["scores"])
+    finding = headline(summary, differences, losses=losses)
+    shown = sorted({0, models.index(finding.configuration)}) if finding.configuration else [*range(len(models))]
+    sentences = [
+        {"text": text, "model": configuration and models.index(configuration)}
+        for configuration, text in findings(summary, differences, losses=losses)
+    ]
+    fitted = read_cells([path / "scores/fitted.json" for path in folders], cells)
+    tables = [plain_table(main_table(summary, fitted, losses=losses))]
     if trained:
-        tables.append(cost_table(read_cells([path / "run.json" for path in folders], cells), losses=losses))
+        costs = cost_table(read_cells([path / "run.json" for path in folders], cells), losses=losses)
+        tables.append({**plain_table(costs), "fold": "Cost of training"})
     content: Content = {
-        "name": ", ".join(place),
+        "name": place_title(*place),
         "experiment": place[0],
         "facts": [
             ["Classes", f"{found[0]['classes']:,}"],
@@ -87,22 +94,38 @@ def experiment_content(
         "scores": [{"name": name, "label": score_label(name)} for name in scores],
         "before": BASELINE_SCORE,
         "after": REPAIR if REPAIR in scores else BASELINE_SCORE,
-        "score": BASELINE_SCORE,
-        "compare": False,
-        "risks": list(RISKS),
-        "risk": 0.05,
+        "headline": finding.text,
+        "shown": shown,
+        "risks": list(TARGET_RISKS),
+        "risk": risk_of_most_contrast([part for part in named if part["model"] in shown]),
         "delta": DELTA,
-        "curve_error": max(part["curve_error"] for part in found),
-        "findings": _findings(summary, differences, models, losses),
-        "cells": [{key: part[key] for key in _SHOWN if key in part} for part in named],
+        "findings": [{"heading": "Each loss beside cross-entropy", "sentences": sentences}],
+        "cells": [{key: part[key] for key in _CELL if key in part} for part in named],
         "by_alpha": _by_alpha(summary, models, losses),
         "mechanism": [] if windows is None else _mechanism(windows, losses),
-        "tables": [plain_table(table) for table in tables],
+        "tables": tables,
     }
     if dataset is not None:
+        content["samples"] = found[0]["samples"]
         content["classes"] = read_manifest(dataset).classes
         content["pictures"] = _pictures(dataset, named)
     return content
+
+
+def risk_of_most_contrast(cells: Sequence[Content]) -> float:
+    """The target risk at which the mean coverage over seeds differs most between models and scores.
+
+    Args:
+        cells: `model`, and `points`, by score the columns of `evaluation.operating_frame` at `TARGET_RISKS`.
+    """
+    reached = [
+        {"model": cell["model"], "score": score, "risk": place, "coverage": coverage}
+        for cell in cells
+        for score, columns in cell["points"].items()
+        for place, coverage in enumerate(columns["coverage"])
+    ]
+    means = DataFrame(reached).pivot_table("coverage", index="risk", columns=["model", "score"])
+    return float(TARGET_RISKS[(means.max(axis=1) - means.min(axis=1)).to_numpy().argmax()])
 
 
 def _at(frame: DataFrame, place: tuple[str, str]) -> DataFrame:
@@ -113,39 +136,18 @@ def _cell(folder: Path, has_images: bool) -> dict[str, Any]:
     """What one model adds."""
     confidences = load_file(folder / "scores" / "test.safetensors")
     errors = confidences.pop("errors").astype(bool)
-    curves = {name: thinned_curve(confidence, errors) for name, confidence in confidences.items()}
     test = read_logits(folder / "logits" / "test.safetensors")
     part = {
         "classes": test.logits.shape[1],
         "samples": len(errors),
-        "curves": {name: curve for name, (curve, _) in curves.items()},
-        "curve_error": max(error for _, error in curves.values()),
-        "points": _points(folder, confidences, errors, test.logits),
+        "curves": plain_curves(pd.read_parquet(folder / "curves.parquet")),
+        "points": by_score(pd.read_csv(folder / "scores" / "operating_points.csv")),
         "by_p": _by_p(folder),
-        "reliability": _reliability(folder),
+        "reliability": by_score(pd.read_parquet(folder / "reliability.parquet").drop(columns="bin")),
     }
     if has_images:
         part["errors"] = _confident_errors(confidences, errors, test.logits.argmax(axis=1), test.targets)
     return part
-
-
-def _points(
-    folder: Path, confidences: Mapping[str, Floats], errors: NDArray[np.bool_], test_logits: Floats
-) -> dict[str, Any]:
-    """Operating points of MSP and of the p-norm, certified on the half of the validation split that did not fit p."""
-    val = read_logits(folder / "logits" / "val.safetensors")
-    fitting, certifying = split_rows(len(val.targets), fraction=0.5, seed=0)
-    names = [name for name in (BASELINE_SCORE, REPAIR) if name in confidences]
-    fitted = {name: fit_score(name, val.logits[fitting], val.targets[fitting]) for name in names}
-    on_val = score_all(val.logits[certifying], scores=fitted, ps=())
-    on_test = score_all(test_logits, scores=fitted, ps=())
-    val_errors = on_val.predictions != val.targets[certifying]
-    return {
-        name: operating_points(
-            confidences[name], errors, certifying=(on_val[name], val_errors), certified=on_test[name], risks=RISKS
-        )
-        for name in names
-    }
 
 
 def _by_p(folder: Path) -> dict[str, Any]:
@@ -160,11 +162,6 @@ def _by_p(folder: Path) -> dict[str, Any]:
         "msp": float(sweep.loc[sweep["p"].isna(), "aurc"].iloc[0]),
         "chosen": None if fitted["fell_back"] else fitted["params"].get("p"),
     }
-
-
-def _reliability(folder: Path) -> dict[str, dict[str, list[float | None]]]:
-    frame = pd.read_parquet(folder / "reliability.parquet")
-    return {str(score): plain_columns(rows.drop(columns=["score", "bin"])) for score, rows in frame.groupby("score")}
 
 
 def _confident_errors(
@@ -200,21 +197,6 @@ def _data_uri(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _findings(
-    summary: DataFrame, differences: DataFrame, models: list[tuple[str, float]], losses: Losses
-) -> list[dict[str, Any]]:
-    """The headline, and the sentences; each with the position of the model that it is about, or None."""
-    sentences = [
-        {
-            "text": finding.text,
-            "score": BASELINE_SCORE,
-            "model": finding.configuration and models.index(finding.configuration),
-        }
-        for finding in findings(summary, differences, losses=losses)
-    ]
-    return [{"heading": headline(summary, differences, losses=losses), "sentences": sentences}]
 
 
 def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losses) -> list[dict[str, Any]]:

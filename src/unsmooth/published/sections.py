@@ -57,7 +57,7 @@ def section(results: Path, known: Mapping[str, Experiment], name: str, costs: Da
         mine = summary[summary["architecture"] == architecture]
         two_classes = not (mine["score"] == "max_logit_pnorm").any()
         compared = differences[differences["architecture"] == architecture]
-        parts.append(headline(mine, compared, losses=losses))
+        parts.append(headline(mine, compared, losses=losses).text)
         parts += [_table(mine, losses, two_classes=two_classes), TABLE_NOTE]
         drawn = results / "figures" / name / architecture
         for figure, caption in FIGURES.items():

@@ -45,7 +45,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> str:
+def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> Finding:
     """Say in one sentence what smoothing did to errors and ranking, and what the repair undid.
 
     It is about the strength of smoothing that adds most errors to the most trusted fifth (risk at 20 % coverage, ranked
@@ -61,7 +61,7 @@ def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KIN
     """
     rows, configurations = _compared(summary, differences, losses)
     if not configurations:
-        return _repair_of_all(rows, summary, losses)
+        return Finding(None, _repair_of_all(rows, summary, losses))
     smoothed = [key for key in configurations if key[0] in losses.smoothed and key[1] > 0] or configurations
     for metric in (TRUSTED, "aurc"):
         harmed = {key: row for key in smoothed if (row := rows.get(_loss(key, metric))) and row.sign > 0}
@@ -71,7 +71,7 @@ def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KIN
     else:
         chosen = smoothed[-1]
     text = _sentence(rows, chosen, losses)
-    return f"{text} {TWO_CLASSES}" if is_two_class(summary) else text
+    return Finding(chosen, f"{text} {TWO_CLASSES}" if is_two_class(summary) else text)
 
 
 def findings(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> list[Finding]:
@@ -115,7 +115,7 @@ def findings_text(summary: DataFrame, differences: DataFrame, *, losses: Losses 
         here = (differences["experiment"] == experiment) & (differences["architecture"] == architecture)
         compared = differences[here]
         seeds = int(rows["seeds"].min())
-        parts.append(f"# {place_title(experiment, architecture)}\n\n{headline(rows, compared, losses=losses)}\n")
+        parts.append(f"# {place_title(experiment, architecture)}\n\n{headline(rows, compared, losses=losses).text}\n")
         parts.append("".join(f"- {finding.text}\n" for finding in findings(rows, compared, losses=losses)))
         parts.append(
             f"Means over {seeds} {'seed' if seeds == 1 else 'seeds'}; brackets: 95 % paired bootstrap interval of the "

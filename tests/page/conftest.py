@@ -91,8 +91,9 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open a file in a window of its own, without a network; what it asks for or complains about fails the test."""
     contexts, complaints = [], []
 
-    def opened(path: Path, *, width: int = 1280, scheme: str = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    def opened(path: Path, *, width: int = 1280, height: int = 900, scheme: str = "light") -> Page:
+        window = {"width": width, "height": height}
+        context = browser.new_context(viewport=window, color_scheme=scheme, offline=True)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text))

@@ -5,64 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file
 
-from unsmooth.metrics import certified_threshold, coverage_at_risk, risk_coverage_curve
 from unsmooth.page.content import scorecard_contents
-from unsmooth.page.curves import RESOLUTION, operating_points, thinned, thinned_curve
 from unsmooth.page.page import page
+from unsmooth.page.run import risk_of_most_contrast
 from unsmooth.tables import SUMMARY, findings, headline
-
-
-@given(arrays(float, st.integers(1, 60), elements=st.floats(0, 1)), st.sampled_from([0.0, 0.01, 0.3]))
-def test_thinning_keeps_its_tolerance(y, tolerance):
-    x = np.arange(1.0, len(y) + 1)
-    kept = thinned(x, y, tolerance)
-
-    assert kept[0] == 0 and kept[-1] == len(y) - 1
-    assert np.abs(np.interp(x, x[kept], y[kept]) - y).max() <= tolerance + 1e-12
-
-
-def test_thinned_curve_has_exact_counts_and_its_true_error():
-    generator = np.random.default_rng(0)
-    confidence = generator.normal(size=5000).round(2)  # with ties
-    errors = generator.random(5000) < 1 / (1 + np.exp(2 * confidence))
-    points, error = thinned_curve(confidence, errors)
-
-    whole = risk_coverage_curve(confidence, errors)
-    accepted, wrong = np.array(points["accepted"]), np.array(points["errors"])
-    drawn = np.interp(whole.coverage, accepted / 5000, wrong / accepted)
-    assert (
-        error == pytest.approx(np.abs(drawn - whole.selective_risk).max(), abs=1e-12)
-        and 0 < error <= errors.mean() / RESOLUTION
-    )
-    assert len(accepted) < len(whole.coverage)
-    for threshold, count, failed in zip(points["threshold"], accepted, wrong, strict=True):
-        assert (confidence >= threshold).sum() == count and errors[confidence >= threshold].sum() == failed
-
-
-def test_operating_points_are_those_of_the_metrics():
-    generator = np.random.default_rng(1)
-    confidence = generator.normal(size=(2, 2000))
-    errors = generator.random((2, 2000)) < 1 / (1 + np.exp(2 + 2 * confidence))
-    found = operating_points(
-        confidence[0],
-        errors[0],
-        certifying=(confidence[1], errors[1]),
-        certified=confidence[0],
-        risks=[1e-6, 0.05],
-        delta=0.1,
-    )
-
-    certificate = certified_threshold(confidence[1], errors[1], risk=0.05, delta=0.1)
-    accepted = confidence[0] >= certificate.threshold
-    assert found["coverage"][1] == coverage_at_risk(confidence[0], errors[0], risk=0.05)
-    assert found["threshold"] == [None, pytest.approx(certificate.threshold, rel=1e-5)]
-    assert found["certified_coverage"] == [0, accepted.mean()]
-    assert found["certified_risk"] == [None, errors[0][accepted].mean()]
 
 
 def test_every_sentence_is_one_of_the_findings(run, content):
@@ -70,7 +18,7 @@ def test_every_sentence_is_one_of_the_findings(run, content):
     summary, differences = (pd.read_csv(tables / f"{name}.csv") for name in ("summary", "differences"))
     (shown,) = content["findings"]
 
-    assert shown["heading"] == headline(summary, differences)
+    assert content["headline"] == headline(summary, differences).text
     assert [sentence["text"] for sentence in shown["sentences"]] == [
         finding.text for finding in findings(summary, differences)
     ]
@@ -94,12 +42,26 @@ def test_confident_errors_are_errors_in_order_of_msp(run, content):
     assert content["pictures"].keys() == {str(error["row"]) for cell in content["cells"] for error in cell["errors"]}
 
 
-def test_certifying_samples_did_not_fit_and_all_targets_are_there(content):
+def test_operating_points_are_those_of_the_cells_at_every_target(run, content):
     for cell in content["cells"]:
-        for points in cell["points"].values():
-            assert {len(values) for values in points.values()} == {len(content["risks"])}
-            known = [value for value in points["coverage"] if value is not None]
-            assert known == sorted(known) and all(0 <= value <= 1 for value in known)
+        model = content["models"][cell["model"]]
+        folder = run / f"results/cells/first/resnet8/{model['loss']}_alpha-{model['alpha']:g}/seed-{cell['seed']}"
+        expected = pd.read_csv(folder / "scores/operating_points.csv").groupby("score")
+        for score, points in cell["points"].items():
+            rows = expected.get_group(score)
+            assert points["risk"] == pytest.approx(content["risks"])
+            assert points["coverage"] == pytest.approx(rows["coverage"].tolist(), rel=1e-5)
+            assert points["coverage"] == sorted(points["coverage"]) and all(
+                0 <= each <= 1 for each in points["coverage"]
+            )
+
+
+def test_page_opens_at_the_target_risk_that_tells_most():
+    def cell(model, msp, repaired):
+        return {"model": model, "points": {"msp": {"coverage": msp}, "max_logit_pnorm": {"coverage": repaired}}}
+
+    cells = [cell(0, [0.5, 0.6, 0.7], [0.5, 0.6, 0.7]), cell(1, [0.4, 0.2, 0.6], [0.5, 0.6, 0.7])]
+    assert risk_of_most_contrast(cells) == 0.002
 
 
 def test_aurc_by_alpha_is_that_of_the_summary(run, content):
@@ -111,12 +73,15 @@ def test_aurc_by_alpha_is_that_of_the_summary(run, content):
     assert len(content["by_alpha"]) == 3 * len({row["score"] for row in content["by_alpha"]})
 
 
+COMPARED = {"deviations": [], "as_released": False, "losses": [{"key": "ce", "kind": "ce"}]}
+
+
 def published(loss):
     return {"loss": loss, "alpha": 0.0, "score": "msp", "error": 10.0, "source": "a paper"}
 
 
 def test_scorecard_of_a_run_without_published_numbers_is_a_sentence_and_a_fold():
-    experiments = {"other": {"published": [published("ce")], "deviations": [], "as_released": False}}
+    experiments = {"other": {"published": [published("ce")], **COMPARED}}
     shown, left = scorecard_contents(experiments, pd.DataFrame(columns=SUMMARY))
 
     assert (shown["rows"], shown["notes"]) == ([], [])
@@ -125,7 +90,7 @@ def test_scorecard_of_a_run_without_published_numbers_is_a_sentence_and_a_fold()
 
 
 def test_scorecard_that_was_run_whole_folds_nothing():
-    experiments = {"mine": {"published": [published("ce")], "deviations": [], "as_released": False}}
+    experiments = {"mine": {"published": [published("ce")], **COMPARED}}
     measured = published("ce") | {
         "experiment": "mine",
         "architecture": "mlp",
