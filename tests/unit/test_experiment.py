@@ -1,14 +1,17 @@
 import copy
+import re
 from functools import partial
+from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
-from pydantic import TypeAdapter
 
 from unsmooth.config.cells import format_number
 from unsmooth.config.errors import ConfigError
-from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperiment
+from unsmooth.config.kinds import WeightsExperiment
 from unsmooth.config.loading import load_experiment, parse_config
+from unsmooth.config.schemas import SCHEMAS, schema
 from unsmooth.config.settings import Config
 from unsmooth.config.specs import Augmentation, Recipe
 from unsmooth.config.specs.architectures import TorchvisionSpec
@@ -17,6 +20,7 @@ from unsmooth.config.specs.recipes import SceneCrop
 from unsmooth.runtime.provenance import canonical_json
 from unsmooth.scores import available_scores
 
+FILES = sorted(Path(__file__).parents[2].joinpath("experiments").glob("*.yaml"))
 EXPERIMENT = {
     "description": "A test.",
     "dataset": {"kind": "glyphs"},
@@ -191,13 +195,41 @@ def test_configurable_scores_are_the_scores_of_logits():
     assert set(configurable) == set(available_scores("logits"))
 
 
-@pytest.mark.parametrize(
-    ("kind", "file"), [(Config, "config"), (Experiment | WeightsExperiment | LogitsExperiment, "experiment")]
-)
-def test_published_schemas_are_those_of_the_code(pytestconfig, kind, file):
-    path = pytestconfig.rootpath / "workflow" / "schemas" / f"{file}.schema.yaml"
+def schema_of(path):
+    """The schema that the first line of a file names to editors."""
+    first = path.read_text().splitlines()[0]
+    return yaml.safe_load((path.parent / first.removeprefix("# yaml-language-server: $schema=")).read_text())
 
-    assert yaml.safe_load(path.read_text()) == TypeAdapter(kind).json_schema()
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_published_schemas_are_those_of_the_code(pytestconfig, name):
+    path = pytestconfig.rootpath / "workflow" / "schemas" / f"{name}.schema.yaml"
+
+    assert yaml.safe_load(path.read_text()) == schema(name)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", *(f"experiments/{path.name}" for path in FILES)])
+def test_editors_find_the_schema_of_every_file_and_no_fault_in_it(pytestconfig, name):
+    path = pytestconfig.rootpath / name
+
+    jsonschema.validate(yaml.safe_load(path.read_text()), schema_of(path))
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [({"ls": {"alpha": [2]}}, "2 is greater than or equal to the maximum"), ({"soft": {"kind": "sl"}}, "not valid")],
+)
+def test_editors_find_faults_by_the_schema(pytestconfig, losses, message):
+    path = pytestconfig.rootpath / "experiments" / "gaussians_mlp.yaml"
+
+    content = yaml.safe_load(path.read_text()) | {"losses": losses}
+    errors = jsonschema.Draft202012Validator(schema_of(path)).iter_errors(content)
+
+    assert message in str([error.context for error in errors])
+
+
+def test_schemas_have_no_generated_titles():
+    assert not any(re.search(r"'title': '", str(schema(name))) for name in SCHEMAS)
 
 
 LOGITS = {

@@ -3,15 +3,13 @@
 from pathlib import Path
 
 import yaml
-from pydantic import TypeAdapter
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperiment
-from unsmooth.config.settings import Config
+from unsmooth.config.schemas import SCHEMAS, schema
 
-SCHEMAS = Path(__file__).parents[1] / "schemas"
+FOLDER = Path(__file__).parents[1] / "schemas"
 
 if __name__ == "__main__":
-    for name, kind in {"config": Config, "experiment": Experiment | WeightsExperiment | LogitsExperiment}.items():
-        with atomic_path(SCHEMAS / f"{name}.schema.yaml") as temporary:
-            temporary.write_text(yaml.safe_dump(TypeAdapter(kind).json_schema(), sort_keys=False, width=120))
+    for name in SCHEMAS:
+        with atomic_path(FOLDER / f"{name}.schema.yaml") as temporary:
+            temporary.write_text(yaml.safe_dump(schema(name), sort_keys=False, width=120))

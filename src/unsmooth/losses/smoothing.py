@@ -92,8 +92,6 @@ class LabelSmoothing(ClassificationLoss):
     Args:
         alpha: weight of the uniform distribution over all K classes, in [-1, 1]; negative values sharpen. Composer
             calls it `smoothing`, torch `label_smoothing`.
-        ignored: "exclude" leaves ignored positions out, as torch does. "composer" gives them the target that Composer
-            does, :math:`\alpha/K` for every class, and divides the mean by the mass of all targets; for comparison.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     Raises:
@@ -112,14 +110,10 @@ class LabelSmoothing(ClassificationLoss):
         self,
         alpha: float = 0.1,
         *,
-        ignored: Literal["exclude", "composer"] = "exclude",
         ignore_index: int = -100,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(_check_alpha(alpha), ignore_index=ignore_index, reduction=reduction)
-        if ignored not in ("exclude", "composer"):
-            raise ValueError(f"ignored must be 'exclude' or 'composer', got {ignored!r}")
-        self.ignored = ignored
 
     @property
     def smoothing(self) -> float:
@@ -134,18 +128,6 @@ class LabelSmoothing(ClassificationLoss):
         # Distributions need not sum to 1: the uniform part is alpha / K whatever they sum to.
         rest = self.alpha * (1 - batch.mass) * uniform_cross_entropy(batch) if batch.dense else 0
         return batch.cross_entropy() + self.alpha * added + rest
-
-    def reduced(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch; what becomes of ignored positions is `ignored`."""
-        if self.ignored == "exclude":
-            return super().reduced(batch)
-        values = self.values(batch).where(batch.kept, self.alpha * uniform_cross_entropy(batch))
-        if self.reduction == "none":
-            return values
-        if self.reduction == "sum":
-            return values.sum()
-        mass = ((1 - self.alpha) * batch.mass * batch.kept + self.alpha).sum()
-        return values.sum() / mass.where(mass != 0, 1)
 
 
 class CrossEntropy(LabelSmoothing):

@@ -17,6 +17,7 @@ from unsmooth.losses import (
     OnlineLabelSmoothing,
     make_loss,
 )
+from unsmooth.losses.smoothing import uniform_cross_entropy
 from unsmooth.registry.losses import LOSSES as REGISTRY
 
 NUM_CLASSES = 5
@@ -30,6 +31,18 @@ LOSSES = {  # every one but distillation, which takes the logits of a teacher to
 LOSSES["mbls"]["margin"] = 1.5
 BY_POSITION = [kind for kind in LOSSES if not kind.startswith("mmce")]
 DENSE = [kind for kind in LOSSES if kind not in ("mmce_weighted", "online_ls")]
+
+
+class ComposerSmoothing(LabelSmoothing):
+    """Label smoothing as Composer reduces it: ignored positions have the target alpha / K for every class.
+
+    The mean is divided by the mass of all targets.
+    """
+
+    def reduced(self, batch):
+        values = self.values(batch).where(batch.kept, self.alpha * uniform_cross_entropy(batch))
+        mass = ((1 - self.alpha) * batch.mass * batch.kept + self.alpha).sum()
+        return values.sum() / mass.where(mass != 0, 1)
 
 
 def loss_of(kind, **settings):
@@ -243,7 +256,7 @@ def test_composer_counts_ignored_positions_with_the_mass_of_the_smoothing():
     uniform = -logits.log_softmax(dim=1).mean(dim=1)
     kept = cross_entropy(logits[:4], targets[:4], label_smoothing=0.2, reduction="sum")
 
-    actual = LabelSmoothing(0.2, ignored="composer", ignore_index=-1)(logits, masked)
+    actual = ComposerSmoothing(0.2, ignore_index=-1)(logits, masked)
 
     torch.testing.assert_close(actual, (kept + 0.2 * uniform[4:].sum()) / (4 + 0.2 * 2))
 
@@ -342,6 +355,6 @@ def test_composer_divides_by_the_mass_of_all_targets():
     masked = targets.clone()
     masked[4:] = -100
 
-    loss = LabelSmoothing(0.2, ignored="composer")
+    loss = ComposerSmoothing(0.2)
     torch.testing.assert_close(loss(logits, one_hot), loss(logits, masked))
-    assert LabelSmoothing(0.0, ignored="composer")(logits, torch.full((6,), -100)) == 0
+    assert ComposerSmoothing(0.0)(logits, torch.full((6,), -100)) == 0

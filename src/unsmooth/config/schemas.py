@@ -1,0 +1,41 @@
+"""JSON schemas of config.yaml and of experiment files, for the completion and checks of editors."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperiment
+from unsmooth.config.settings import Config
+
+__all__ = ["SCHEMAS", "schema"]
+
+SCHEMAS: dict[str, Any] = {"config": Config, "experiment": Experiment | WeightsExperiment | LogitsExperiment}
+BY_KIND = ("architectures", "losses")  # mappings in which a key is the default kind
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return the schema of the files of one name in `SCHEMAS`, without generated titles."""
+    found: dict[str, Any] = _untitled(TypeAdapter(SCHEMAS[name]).json_schema())
+    for definition in found.get("$defs", {}).values():
+        for key in BY_KIND:
+            if key in definition.get("properties", {}):
+                _take_keys_for_kinds(definition["properties"][key])
+    return found
+
+
+def _untitled(part: Any) -> Any:  # noqa: ANN401
+    """Leave out titles, which repeat names; a property called title is a mapping."""
+    if isinstance(part, dict):
+        return {key: _untitled(value) for key, value in part.items() if not (key == "title" and isinstance(value, str))}
+    return [_untitled(value) for value in part] if isinstance(part, list) else part
+
+
+def _take_keys_for_kinds(mapping: dict[str, Any]) -> None:
+    """Describe the entries whose key is a kind, which need not name it and may be empty."""
+    [(pattern, named)] = mapping.pop("patternProperties").items()
+    mapping["propertyNames"] = {"pattern": pattern}
+    mapping["properties"] = {
+        kind: {"anyOf": [{"$ref": entry}, {"type": "null"}]}
+        for kind, entry in named["discriminator"]["mapping"].items()
+    }
+    mapping["additionalProperties"] = named
