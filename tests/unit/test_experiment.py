@@ -215,17 +215,12 @@ def test_editors_find_the_schema_of_every_file_and_no_fault_in_it(pytestconfig, 
     jsonschema.validate(yaml.safe_load(path.read_text()), schema_of(path))
 
 
-@pytest.mark.parametrize(
-    ("losses", "message"),
-    [({"ls": {"alpha": [2]}}, "2 is greater than or equal to the maximum"), ({"soft": {"kind": "sl"}}, "not valid")],
-)
-def test_editors_find_faults_by_the_schema(pytestconfig, losses, message):
+@pytest.mark.parametrize("losses", [{"ls": {"alpha": [2]}}, {"soft": {"alpha": [0.1]}}, {"ls": {"alhpa": [0.1]}}])
+def test_editors_find_faults_by_the_schema(pytestconfig, losses):
     path = pytestconfig.rootpath / "experiments" / "gaussians_mlp.yaml"
 
-    content = yaml.safe_load(path.read_text()) | {"losses": losses}
-    errors = jsonschema.Draft202012Validator(schema_of(path)).iter_errors(content)
-
-    assert message in str([error.context for error in errors])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(path.read_text()) | {"losses": losses}, schema_of(path))
 
 
 def test_schemas_have_no_generated_titles():

@@ -31,11 +31,12 @@ def _untitled(part: Any) -> Any:  # noqa: ANN401
 
 
 def _take_keys_for_kinds(mapping: dict[str, Any]) -> None:
-    """Describe the entries whose key is a kind, which need not name it and may be empty."""
+    """Let an entry whose key is a kind leave the kind out, and be empty."""
     [(pattern, named)] = mapping.pop("patternProperties").items()
+    explicit = {"required": ["kind"], **named}
     mapping["propertyNames"] = {"pattern": pattern}
     mapping["properties"] = {
-        kind: {"anyOf": [{"$ref": entry}, {"type": "null"}]}
+        kind: {"anyOf": [{"$ref": entry}, {"type": "null"}, explicit]}
         for kind, entry in named["discriminator"]["mapping"].items()
     }
-    mapping["additionalProperties"] = named
+    mapping["additionalProperties"] = explicit
