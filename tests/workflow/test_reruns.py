@@ -173,10 +173,31 @@ def test_code_of_the_runtime_decides_no_result(workspace):
     assert "older than the training code" not in workspace.snakemake("--dry-run").stdout
 
 
-def test_new_definition_beside_those_in_use_reruns_nothing(workspace):
-    for module in ("losses/smoothing", "scores/logit_scores", "models/mlp", "data/gaussians", "metrics/selective"):
+ADDED = {
+    "loss": {
+        "losses/smoothing": "class New(LabelSmoothing):\n    pass",
+        "registry/losses": 'LOSSES = {**LOSSES, "new": LOSSES["ls"]}',
+    },
+    "score": {
+        "scores/logit_scores": "def new(logits):\n    return -msp(logits)",
+        "registry/scores": 'SCORES = {**SCORES, "new": SCORES["msp"]}',
+    },
+    "dataset": {
+        "data/gaussians": "def build_new(*arguments):\n    return build(*arguments)",
+        "config/specs/datasets": "class New(Spec):\n    pass",
+    },
+    "architecture": {
+        "models/mlp": "class New(Mlp):\n    pass",
+        "config/specs/architectures": "class New(Spec):\n    pass",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ADDED)
+def test_new_entry_that_no_experiment_uses_reruns_nothing(workspace, kind):
+    for module, text in ADDED[kind].items():
         with (workspace.folder / f"src/unsmooth/{module}.py").open("a") as file:
-            file.write("\n\ndef new():\n    return 1\n")
+            file.write(f"\n\n{text}\n")
 
     assert workspace.planned() == set()
     assert "older than the training code" not in workspace.snakemake("--dry-run").stdout

@@ -11,7 +11,6 @@ from pandas import DataFrame
 from unsmooth.figures.style import (
     AFTER_STYLE,
     BEFORE_STYLE,
-    configurations_of,
     legend_below,
     new_figure,
     single_experiment,
@@ -25,6 +24,7 @@ from unsmooth.tables.labels import (
     KINDS,
     LOGIT_DISTANCES,
     Losses,
+    configurations_of,
     in_order,
     metric_style,
     require_columns,

@@ -11,7 +11,6 @@ from pandas import DataFrame
 from unsmooth.figures.style import (
     MANY_SEEDS,
     UNDEFINED,
-    configurations_of,
     explanation,
     legend_below,
     line_styles,
@@ -21,7 +20,16 @@ from unsmooth.figures.style import (
     single_experiment,
     styled,
 )
-from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, in_order, require_columns, score_label
+from unsmooth.tables.labels import (
+    CELL,
+    CONFIGURATION,
+    KINDS,
+    Losses,
+    configurations_of,
+    in_order,
+    require_columns,
+    score_label,
+)
 from unsmooth.tables.summary import SUMMARY
 
 WIDE_RANGE = 20.0  # of risks at low coverage, from where on their axis is logarithmic

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.tables.labels import Losses, in_order
+from unsmooth.tables.labels import Losses, configurations_of
 from unsmooth.tables.titles import place_title
 
 P = ParamSpec("P")
@@ -141,12 +141,6 @@ def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> 
         color = to_hex(sns.color_palette(name, as_cmap=True)(0.45 + 0.45 * darkness))
         styles[loss, alpha] = {"color": color, "linestyle": dash}
     return styles
-
-
-def configurations_of(frame: DataFrame, losses: Losses) -> list[tuple[str, float]]:
-    """The (loss, alpha) pairs of `frame` in reading order."""
-    pairs = in_order(frame[["loss", "alpha"]].drop_duplicates(), losses)
-    return [(str(loss), float(alpha)) for loss, alpha in pairs.itertuples(index=False)]
 
 
 def single_experiment(frame: DataFrame, name: str) -> str:

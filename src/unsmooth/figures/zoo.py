@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from unsmooth.figures.style import configurations_of, legend_below, line_styles, new_figure, styled
-from unsmooth.tables.labels import CONFIGURATION, KINDS, Losses, metric_style, require_columns
+from unsmooth.figures.style import legend_below, line_styles, new_figure, styled
+from unsmooth.tables.labels import CONFIGURATION, KINDS, Losses, configurations_of, metric_style, require_columns
 from unsmooth.tables.titles import experiment_title
 from unsmooth.tables.zoo import GAINS
 

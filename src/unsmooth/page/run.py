@@ -18,12 +18,11 @@ from unsmooth.config.cells import Cell
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.thumbnails import read_pictures
 from unsmooth.evaluation import DELTA, TARGET_RISKS
-from unsmooth.figures.style import configurations_of
 from unsmooth.logits.logits_file import read_logits
 from unsmooth.page.content import Content, by_score, counted, plain_columns, plain_curves, plain_table
 from unsmooth.tables import cost_table, findings, headline, main_table
 from unsmooth.tables.collection import read_cells
-from unsmooth.tables.labels import BASELINE_SCORE, Losses, score_label, scores_in_order
+from unsmooth.tables.labels import BASELINE_SCORE, Losses, configurations_of, score_label, scores_in_order
 from unsmooth.tables.titles import place_title
 
 __all__ = ["experiment_content", "risk_of_most_contrast"]

@@ -181,3 +181,9 @@ def in_order(frame: DataFrame, losses: Losses) -> DataFrame:
         return column.map(lambda name: known.get(name, f"~{name}"))
 
     return frame.sort_values([name for name in order if name in frame], key=rank, kind="stable", ignore_index=True)
+
+
+def configurations_of(frame: DataFrame, losses: Losses) -> list[tuple[str, float]]:
+    """The (loss, alpha) pairs of `frame` in reading order."""
+    pairs = in_order(frame[["loss", "alpha"]].drop_duplicates(), losses)
+    return [(str(loss), float(alpha)) for loss, alpha in pairs.itertuples(index=False)]
