@@ -41,6 +41,7 @@ rule write_main:
         fitted=PLAN.from_cells("scores/fitted.json"),
     output:
         **table_outputs("{experiment}/main", "main results"),
+        **{f"all_{kind}": file for kind, file in table_outputs("{experiment}/main_all", "every metric").items()},
     log:
         "results/logs/write_main/{experiment}.log",
     conda:

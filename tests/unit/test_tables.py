@@ -10,6 +10,7 @@ import pytest
 from unsmooth.tables import (
     DIFFERENCES,
     SUMMARY,
+    all_metrics_table,
     calibration_table,
     cost_table,
     main_table,
@@ -20,6 +21,7 @@ from unsmooth.tables import (
     summarise,
     write_table,
 )
+from unsmooth.tables.findings import TWO_CLASSES
 from unsmooth.tables.labels import Losses, LossName
 
 PLACE = {"experiment": "glyphs", "architecture": "resnet8"}
@@ -199,7 +201,7 @@ def test_without_ce_only_scores_are_compared():
 
 
 def test_main_table_shows_percent_with_spread_and_dashes(complete):
-    table = main_table(summarise(*complete))
+    table = all_metrics_table(summarise(*complete))
 
     assert len(table.display) == 4 * 3
     first = table.display.iloc[0]
@@ -220,7 +222,7 @@ def test_fallback_is_marked_and_explained(complete):
         [{**PLACE, "loss": a, "alpha": b, "seed": c, "score": "max_logit_pnorm", "fell_back": d} for a, b, c, d in keys]
     )
 
-    table = main_table(summarise(*complete), fitted)
+    table = all_metrics_table(summarise(*complete), fitted)
 
     labels = table.display.set_index("Loss")["Score"]
     assert labels["CE"].tolist() == ["MSP", "MSP with temperature", "p-norm †"]
@@ -235,7 +237,7 @@ def test_a_score_that_is_not_defined_is_a_row_of_dashes(complete):
         [{**PLACE, "loss": "ce", "alpha": 0.0, "seed": 0, "score": "max_logit_pnorm", "fell_back": True}]
     )
 
-    table = main_table(summarise(metrics, replicates), fitted)
+    table = all_metrics_table(summarise(metrics, replicates), fitted)
 
     assert table.display.iloc[2, 1:].unique().tolist() == ["p-norm", "–"]
     assert table.data.loc[2, "aurc_pct":].isna().all()
@@ -245,7 +247,7 @@ def test_a_score_that_is_not_defined_is_a_row_of_dashes(complete):
 def test_unknown_scores_metrics_and_losses_are_shown_by_name():
     values = {("mine", 0.5, 0, "msp", "my_metric"): 0.25}
 
-    table = main_table(summarise(rows(values), draws(values, NOISE)))
+    table = all_metrics_table(summarise(rows(values), draws(values, NOISE)))
 
     assert table.display.iloc[0].tolist() == ["mine 0.5", "MSP", "0.2500"]
 
@@ -254,8 +256,8 @@ def test_experiments_get_a_column_only_when_there_are_several(complete):
     summary = summarise(*complete)
     both = pd.concat([summary, summary.assign(experiment="gaussians")])
 
-    assert "Experiment" not in main_table(summary).display
-    assert main_table(both).display["Experiment"].unique().tolist() == ["gaussians", "glyphs"]
+    assert "Experiment" not in all_metrics_table(summary).display
+    assert all_metrics_table(both).display["Experiment"].unique().tolist() == ["gaussians", "glyphs"]
 
 
 def test_scores_table_has_a_row_a_score_and_two_columns_a_loss(complete):
@@ -289,10 +291,10 @@ def test_calibration_table_shows_both_stages_and_distances_once(tmp_path):
     assert r"$\to$" in (tmp_path / "calibration.tex").read_text()
 
 
-def test_metrics_of_the_calibration_table_stay_out_of_the_main_table():
+def test_metrics_of_the_calibration_table_stay_out_of_the_all_metrics_table():
     values = {("ce", 0.0, 0, "msp", metric): 0.1 for metric in ("error", "ece", "adaptive_ece", "top_logit_margin")}
 
-    assert list(main_table(summarise(rows(values), draws(values, NOISE))).display) == [
+    assert list(all_metrics_table(summarise(rows(values), draws(values, NOISE))).display) == [
         "Loss",
         "Score",
         "Error % ↓",
@@ -325,13 +327,13 @@ def test_short_table_fits_a_terminal(complete):
     text = short_table(summarise(*complete))
 
     lines = text.splitlines()
-    assert lines[0] == "glyphs, resnet8 (percent, mean of 2 seeds)"
+    assert lines[0] == "Glyphs, ResNet-8 (percent, mean of 2 seeds)"
     assert max(map(len, lines)) <= 80
     assert lines[-3].split() == ["LS", "0.2", "12.95", "3.05", "2.75", "1.55", "1.50", "0.75"]
 
 
 def test_tables_are_written_in_three_forms_with_the_same_bytes(complete, tmp_path):
-    table = main_table(summarise(*complete))
+    table = all_metrics_table(summarise(*complete))
 
     for name in ("a", "b"):
         write_table(table, tmp_path / name)
@@ -346,26 +348,26 @@ def test_tables_are_written_in_three_forms_with_the_same_bytes(complete, tmp_pat
 
 def test_latex_escapes_what_it_must(complete, tmp_path):
     summary = summarise(*complete).assign(experiment="my_data & 100%")
-    write_table(main_table(pd.concat([summary, summary.assign(experiment="b")])), tmp_path / "t")
+    write_table(all_metrics_table(pd.concat([summary, summary.assign(experiment="b")])), tmp_path / "t")
 
     text = (tmp_path / "t.tex").read_text()
 
     assert r"my\_data \& 100\%" in text
     assert r"$\pm$" in text and r"$\downarrow$" in text
     assert text.isascii()
-    assert [text.count(rf"\{rule}") for rule in ("toprule", "midrule", "bottomrule")] == [1, 1, 1]
+    assert [text.count(rf"\{rule}") for rule in ("toprule", "midrule", "bottomrule")] == [3, 3, 3]
 
 
 def test_latex_breaks_many_metrics_into_panels_that_repeat_the_labels(complete, tmp_path):
     summary = summarise(*complete)
     more = [summary[summary["metric"] == "aurc"].assign(metric=name) for name in ("eaurc", "augrc", "ece")]
-    write_table(main_table(pd.concat([summary, *more]), losses=LOSSES), tmp_path / "t")
+    write_table(all_metrics_table(pd.concat([summary, *more]), losses=LOSSES), tmp_path / "t")
 
     text = (tmp_path / "t.tex").read_text()
 
-    assert text.count(r"\toprule") == 2  # eight metrics in panels of four
-    assert text.count(r"\begin{tabular}{llllll}") == 2
-    assert text.count("NLS -0.2 & p-norm &") == 2
+    assert text.count(r"\toprule") == 3  # eight metrics in panels of three
+    assert text.count(r"\begin{tabular}{@{}lllll@{}}") == 2
+    assert text.count("NLS -0.2 & p-norm &") == 3
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
@@ -374,18 +376,50 @@ def test_latex_compiles(complete, tmp_path):
         [{**PLACE, "loss": "ce", "alpha": 0.0, "seed": 0, "score": "msp_temperature", "fell_back": True}]
     )
     summary = summarise(*complete)
-    write_table(main_table(summary, fitted), tmp_path / "main")
+    tables = {"main": main_table, "main_all": all_metrics_table}
+    for name, make in tables.items():
+        write_table(make(summary, fitted, losses=LOSSES), tmp_path / name)
     write_table(scores_table(summary), tmp_path / "scores")
-    body = (
-        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\input{main}\input{scores}\end{document}"
+    body = r"\input{main}\input{main_all}\input{scores}"
+    (tmp_path / "all.tex").write_text(
+        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
     )
-    (tmp_path / "all.tex").write_text(body)
 
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"], cwd=tmp_path, capture_output=True
     )
 
-    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    log = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, log[-2000:]
+    assert "Overfull" not in log, log[-2000:]
+
+
+def test_main_table_has_five_numbers_with_intervals_before_and_after_normalisation(complete):
+    fitted = pd.DataFrame(
+        [{**PLACE, "loss": "ce", "alpha": 0.0, "seed": 0, "score": "max_logit_pnorm", "fell_back": True}]
+    )
+
+    table = main_table(summarise(*complete), fitted, losses=LOSSES)
+
+    assert list(table.display) == [
+        *["Loss", "Error, %", "AURC, MSP, %", "Risk at 20 %, MSP, %", "AURC, p-norm, %", "Risk at 20 %, p-norm, %"]
+    ]
+    assert table.display.iloc[1].tolist()[:3] == ["LS 0.2", "12.95 [12.86, 13.05]", "3.05 [2.96, 3.15]"]
+    assert table.display["AURC, p-norm, %"][0].endswith(" †") and "†" not in table.display["AURC, p-norm, %"][1]
+    assert table.data.loc[1, ["aurc_pct", "aurc_pnorm_pct", "seeds"]].tolist() == pytest.approx([3.05, 1.55, 2])
+    assert table.notes == ("† did not beat MSP on the validation split in at least one seed and is MSP there.",)
+
+
+def test_two_classes_have_no_columns_of_normalisation_and_one_sentence_about_it(complete):
+    metrics, replicates = (frame[frame["score"] == "msp"] for frame in complete)
+    both = [pd.concat([frame, frame.assign(score="msp_temperature")]) for frame in (metrics, replicates)]
+    summary = summarise(*both)
+
+    table, text = main_table(summary), short_table(summary)
+
+    assert list(table.display) == ["Loss", "Error, %", "AURC, MSP, %", "Risk at 20 %, MSP, %"]
+    assert table.notes == (TWO_CLASSES,)
+    assert text.count(TWO_CLASSES) == 1 and "p-norm" not in text
 
 
 @pytest.mark.parametrize(
@@ -399,7 +433,7 @@ def test_latex_compiles(complete, tmp_path):
         ),
         (lambda m, r: summarise(m, pd.concat([r, r])), "replicates must not repeat a row"),
         (
-            lambda m, r: main_table(summarise(m[m["score"] == "energy"], r)),
+            lambda m, r: all_metrics_table(summarise(m[m["score"] == "energy"], r)),
             "summary restricted to the scores .* must have at least one row",
         ),
         (lambda m, r: cost_table(m), "runs must have the columns"),
@@ -432,6 +466,6 @@ def test_table_of_all_pixels_has_values_and_bounds_before_and_after_repair():
 
 
 def test_main_table_says_that_its_pixels_are_a_sample():
-    table = main_table(of_all_pixels())
+    table = all_metrics_table(of_all_pixels())
 
     assert "a sample" in table.notes[0] and not any("all pixels" in column for column in table.display)

@@ -100,7 +100,7 @@ def test_figures_come_as_pdf_png_and_data(finished, name, figure):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-@pytest.mark.parametrize("table", ["main", "scores", "calibration", "losses", "cost"])
+@pytest.mark.parametrize("table", ["main", "main_all", "scores", "calibration", "losses", "cost"])
 def test_tables_come_in_three_formats(finished, name, table):
     folder = finished.folder / "results" / "tables" / name
 

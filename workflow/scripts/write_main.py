@@ -1,4 +1,4 @@
-"""Write the main table of an experiment."""
+"""Write the main results of an experiment, in short and with every metric."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import main_table, write_table
+from unsmooth.tables import all_metrics_table, main_table, write_table
 from unsmooth.tables.collection import read_cells
 from unsmooth.tables.labels import Losses
 
 
 def write_main(summary: str, fitted: list[str], cells: list[dict], losses: Losses, stem: Path) -> None:
-    """Write every metric of all losses and alphas under MSP and both repairs."""
-    write_table(main_table(pd.read_csv(summary), read_cells(fitted, cells), losses=losses), stem)
+    """Write a table of a few columns, and behind it, with `_all` in its name, one of every metric."""
+    frames = pd.read_csv(summary), read_cells(fitted, cells)
+    write_table(main_table(*frames, losses=losses), stem)
+    write_table(all_metrics_table(*frames, losses=losses), stem.with_name(f"{stem.name}_all"))
 
 
 if __name__ == "__main__":

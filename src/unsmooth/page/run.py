@@ -20,7 +20,7 @@ from unsmooth.data.thumbnails import read_pictures
 from unsmooth.evaluation import DELTA, TARGET_RISKS
 from unsmooth.logits.logits_file import read_logits
 from unsmooth.page.content import Content, by_score, counted, plain_columns, plain_curves, plain_table
-from unsmooth.tables import cost_table, findings, headline, main_table
+from unsmooth.tables import all_metrics_table, cost_table, findings, headline, main_table
 from unsmooth.tables.collection import read_cells
 from unsmooth.tables.labels import BASELINE_SCORE, Losses, configurations_of, score_label, scores_in_order
 from unsmooth.tables.titles import place_title
@@ -76,7 +76,8 @@ def experiment_content(
         for configuration, text in findings(summary, differences, losses=losses)
     ]
     fitted = read_cells([path / "scores/fitted.json" for path in folders], cells)
-    tables = [plain_table(main_table(summary, fitted, losses=losses))]
+    every_metric = plain_table(all_metrics_table(summary, fitted, losses=losses))
+    tables = [plain_table(main_table(summary, fitted, losses=losses)), {**every_metric, "fold": "Every metric"}]
     if trained:
         costs = cost_table(read_cells([path / "run.json" for path in folders], cells), losses=losses)
         tables.append({**plain_table(costs), "fold": "Cost of training"})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.tables.layouts import short_table
+from unsmooth.tables.main import short_table
 
 __all__ = ["closing_message", "costs_by_rule"]
 

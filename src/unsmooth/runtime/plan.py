@@ -23,7 +23,7 @@ from unsmooth.runtime.targets import score_entries, score_targets, training_targ
 
 __all__ = ["FIGURES", "TABLES", "Plan", "one_of"]
 
-TABLES = ["main", "scores", "calibration", "losses", "segmentation", "cost", "zoo"]
+TABLES = ["main", "main_all", "scores", "calibration", "losses", "segmentation", "cost", "zoo"]
 FIGURES = [
     "risk_coverage_msp",
     "risk_coverage_max_logit_pnorm",

@@ -8,11 +8,10 @@ from unsmooth.tables.findings import Finding, findings, findings_text, headline
 from unsmooth.tables.layouts import (
     Table,
     cost_table,
-    main_table,
     scores_table,
     segmentation_table,
-    short_table,
 )
+from unsmooth.tables.main import all_metrics_table, main_table, short_table
 from unsmooth.tables.scorecard import SCORECARD, published_table, scorecard, scorecard_table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
 from unsmooth.tables.writing import write_table
@@ -24,6 +23,7 @@ __all__ = [
     "SUMMARY",
     "Finding",
     "Table",
+    "all_metrics_table",
     "calibration_table",
     "cost_table",
     "findings",

@@ -1,24 +1,19 @@
 """Tables for readers, in percent, from the tidy summary."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
-from tabulate import tabulate
 
 from unsmooth.tables.labels import (
     ALL_PIXELS,
-    CALIBRATION_METRICS,
     CELL,
     CONFIGURATION,
-    DAGGER,
     DASH,
     KINDS,
     MAIN_SCORES,
-    METRICS,
     Losses,
     in_order,
     metric_style,
@@ -27,10 +22,6 @@ from unsmooth.tables.labels import (
 )
 from unsmooth.tables.summary import SUMMARY
 
-SAMPLED = (
-    "mIoU and pixel accuracy are of every labelled test pixel, the other metrics of a sample, the same number "
-    "of each scene; the table of the segmentation has those of every pixel."
-)
 STATISTICS = {"mean": "", "std": "_std", "low": "_low", "high": "_high"}  # of a summary row -> suffix of its column
 COSTS = {
     "epochs": ("Epochs", 0),
@@ -54,61 +45,6 @@ class Table:
     display: DataFrame
     label_columns: int
     notes: tuple[str, ...] = ()
-
-
-def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: Losses = KINDS) -> Table:
-    """Every metric of every loss and alpha under MSP, fitted temperature and fitted p-norm.
-
-    Those that belong to `calibration_table` alone are left to it.
-
-    Args:
-        summary: from `summarise`.
-        fitted: one row a cell and fitted score, columns experiment, architecture, loss, alpha, seed, score and
-            `fell_back` (bool: it did not beat MSP on the validation split, so it is MSP); None marks nothing.
-        losses: those of the experiment.
-
-    Returns:
-        Percent where the metric has that unit. `data` has `<metric>[_pct]`, `_std`, `_low`, `_high` columns and
-        `fell_back`, the number of seeds; `display` has "mean ± std", a dash where undefined (the p-norm of two
-        classes), a dagger where a score fell back.
-
-    Raises:
-        ValueError: on missing columns or when no row has one of these scores.
-    """
-    require_columns(summary, SUMMARY, "summary")
-    rows = in_order(summary[summary["score"].isin(MAIN_SCORES)], losses)
-    require_columns(rows, SUMMARY, f"summary restricted to the scores {list(MAIN_SCORES)}")
-    fallbacks = _fallbacks(fitted)
-    records, texts = [], []
-    for configuration, group in rows.groupby(CONFIGURATION, sort=False):
-        for score in MAIN_SCORES:
-            key = (*configuration, score)
-            values_of = group[group["score"] == score].set_index("metric")[[*STATISTICS]].to_dict("index")
-            if not values_of and key not in fallbacks:
-                continue
-            fell_back = fallbacks.get(key, 0) if values_of else 0
-            record = dict(zip([*CONFIGURATION, "score"], key, strict=True))
-            record |= {"seeds": int(group["seeds"].min()), "fell_back": fell_back}
-            text = headings(group.iloc[0], rows, losses)
-            text["Score"] = score_label(score) + (f" {DAGGER}" if fell_back else "")
-            for metric in _metrics_of(rows):
-                style = metric_style(metric)
-                column = f"{metric}_pct" if style.unit == "%" else metric
-                values = {name: style.scale * values_of.get(metric, {}).get(name, np.nan) for name in STATISTICS}
-                record |= {column + suffix: values[name] for name, suffix in STATISTICS.items()}
-                text[style.title] = plus_minus(values["mean"], values["std"], style.decimals)
-            records.append(record)
-            texts.append(text)
-    sampled = "mean_iou" in _metrics_of(rows)
-    fell_back = any(record["fell_back"] for record in records)
-    note = f"{DAGGER} did not beat MSP on the validation split in at least one seed and is MSP there."
-    return Table(
-        "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",
-        DataFrame(records),
-        DataFrame(texts),
-        len(headings(rows.iloc[0], rows, losses)) + 1,
-        (*[note] * fell_back, *[SAMPLED] * sampled),
-    )
 
 
 def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
@@ -232,67 +168,6 @@ def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
         pd.concat([labels, DataFrame([last])], ignore_index=True).fillna(""),
         len(labels.columns) - len(COSTS),
     )
-
-
-def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
-    """Plain text for a terminal: error, AURC by MSP and both repairs, and risk at 20 % coverage before and after.
-
-    Args:
-        summary: from `summarise`.
-        losses: those of the experiments.
-
-    Returns:
-        Lines of text, percent (mean over seeds), lower is better in every column.
-
-    Raises:
-        ValueError: on missing columns or no rows.
-    """
-    require_columns(summary, SUMMARY, "summary")
-    columns = [("msp", "error"), *((score, "aurc") for score in MAIN_SCORES)]
-    columns += [
-        ("msp", "risk_at_coverage_20"),
-        ("max_logit_pnorm", "risk_at_coverage_20"),
-    ]
-    titles = [
-        "loss",
-        "error",
-        "AURC\nMSP",
-        "AURC\ntemp.",
-        "AURC\np-norm",
-        "risk@20\nMSP",
-        "risk@20\np-norm",
-    ]
-    blocks = []
-    ordered = in_order(summary, losses)
-    for (experiment, architecture), rows in ordered.groupby(["experiment", "architecture"], sort=False):
-        means = rows.set_index(["loss", "alpha", "score", "metric"])["mean"]
-        lines = [
-            [losses.label(loss, alpha)]
-            + [plus_minus(100.0 * means.get((loss, alpha, *column), np.nan), np.nan, 2) for column in columns]
-            for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False)
-        ]
-        table = tabulate(
-            lines,
-            titles,
-            tablefmt="simple",
-            colalign=("left", *["right"] * 6),
-            disable_numparse=True,
-        )
-        blocks.append(f"{experiment}, {architecture} (percent, mean of {int(rows['seeds'].min())} seeds)\n{table}")
-    return "\n\n".join(blocks)
-
-
-def _fallbacks(fitted: DataFrame | None) -> dict[Hashable, int]:
-    if fitted is None:
-        return {}
-    require_columns(fitted, [*CELL, "score", "fell_back"], "fitted")
-    counts = fitted.groupby([*CONFIGURATION, "score"])["fell_back"].sum()
-    return dict(zip(counts.index, map(int, counts), strict=True))
-
-
-def _metrics_of(rows: DataFrame) -> list[str]:
-    present = {name for name in rows["metric"] if not name.startswith(ALL_PIXELS)} - {*CALIBRATION_METRICS}
-    return [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
 
 
 def headings(row: Series, rows: DataFrame, losses: Losses | None) -> dict[str, str]:

@@ -1,17 +1,19 @@
 """Tables as CSV, Markdown and LaTeX files."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from textwrap import wrap
 
+from pandas import Series
 from tabulate import tabulate
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.tables.labels import DAGGER, DASH
 from unsmooth.tables.layouts import Table
 
-PANEL_COLUMNS = 6  # of numbers; more would shrink a page-wide table below reading size
+TEXT_WIDTH, CHARACTER, GAP = 345.0, 4.3, 6.0  # pt: an article's text, a character of footnotesize, a gap
+HEADING = 13  # characters
 
 
 def write_table(table: Table, stem: Path) -> None:
@@ -34,33 +36,57 @@ def write_table(table: Table, stem: Path) -> None:
 
 
 def _latex_lines(table: Table) -> Iterator[str]:
-    """A table of panels one below the other, each with the label columns and at most `PANEL_COLUMNS` of the others."""
-    columns = list(table.display.columns)
-    labels, values = columns[: table.label_columns], columns[table.label_columns :]
-    panels = -(-len(values) // PANEL_COLUMNS)
-    size = -(-len(values) // panels)
-    yield "% Needs the packages booktabs and graphicx."
-    yield r"\begin{table}"
-    yield r"\centering\footnotesize"
-    yield rf"\caption{{{_latex(table.caption)}}}"
-    for start in range(0, len(values), size):
-        chosen = [*labels, *values[start : start + size]]
-        yield r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"
-        yield rf"\begin{{tabular}}{{{'l' * len(chosen)}}}"
+    """One float or several, each as wide as the text at most, with the label columns first."""
+    labels = list(table.display.columns[: table.label_columns])
+    panels = _panels(table)
+    yield "% Needs the package booktabs."
+    for place, values in enumerate(panels, start=1):
+        chosen = [*labels, *values]
+        part = f" ({place} of {len(panels)})" if len(panels) > 1 else ""
+        yield r"\begin{table}"
+        yield r"\centering\footnotesize\setlength{\tabcolsep}{3pt}"
+        yield rf"\caption{{{_latex(table.caption + part)}}}"
+        yield rf"\begin{{tabular}}{{@{{}}{'l' * len(chosen)}@{{}}}}"
         yield r"\toprule"
-        yield " & ".join(map(_heading, chosen)) + r" \\"
+        yield " & ".join(_stacked(wrap(str(title), HEADING)) for title in chosen) + r" \\"
         yield r"\midrule"
         for row in table.display[chosen].itertuples(index=False):
-            yield " & ".join(map(_latex, row)) + r" \\"
+            yield " & ".join(_stacked(_lines(cell)) for cell in row) + r" \\"
         yield r"\bottomrule"
-        yield r"\end{tabular}}\par\medskip"
-    yield from (_latex(note) for note in table.notes)
-    yield r"\end{table}"
+        yield r"\end{tabular}\par\smallskip"
+        yield from (_latex(note) + r"\par" for note in table.notes)
+        yield r"\end{table}"
 
 
-def _heading(title: str) -> str:
-    """A column title over several lines, so that it is not wider than the numbers below it."""
-    return r"\shortstack[l]{" + r" \\ ".join(map(_latex, wrap(title, 13))) + "}"
+def _panels(table: Table) -> list[list[Hashable]]:
+    """The columns of numbers in panels that fit the width of the text, of about equal size."""
+    widths = {title: _width(title, cells) for title, cells in table.display.items()}
+    labels, values = (list(widths)[part] for part in (slice(table.label_columns), slice(table.label_columns, None)))
+    room = TEXT_WIDTH - sum(widths[title] for title in labels)
+    for panels in range(1, len(values) + 1):
+        size = -(-len(values) // panels)
+        found = [values[start : start + size] for start in range(0, len(values), size)]
+        if all(sum(widths[title] for title in panel) <= room for panel in found):
+            break
+    return found
+
+
+def _width(title: Hashable, cells: Series) -> float:
+    lines = [*wrap(str(title), HEADING), *(line for cell in cells for line in _lines(cell))]
+    return CHARACTER * max(map(len, lines)) + GAP
+
+
+def _lines(cell: str) -> list[str]:
+    """A value above its interval; any other text as it is."""
+    value, bracket, interval = cell.partition(" [")
+    return [value, f"[{interval}"] if bracket else [cell]
+
+
+def _stacked(lines: list[str]) -> str:
+    """Lines above each other, so that a column is not wider than the longest."""
+    if len(lines) == 1:
+        return _latex(lines[0])
+    return r"\shortstack[l]{" + r" \\ ".join(f"{{{_latex(line)}}}" for line in lines) + "}"
 
 
 def _latex(text: str) -> str:

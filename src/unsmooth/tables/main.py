@@ -1,0 +1,208 @@
+"""The main results of an experiment: in short, with every metric, and as plain text."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from pandas import DataFrame
+from tabulate import tabulate
+
+from unsmooth.tables.findings import TWO_CLASSES, is_two_class
+from unsmooth.tables.labels import (
+    ALL_PIXELS,
+    BASELINE_SCORE,
+    CALIBRATION_METRICS,
+    CELL,
+    CONFIGURATION,
+    DAGGER,
+    DASH,
+    KINDS,
+    MAIN_SCORES,
+    METRICS,
+    REPAIRED_SCORES,
+    Losses,
+    in_order,
+    metric_style,
+    require_columns,
+    score_label,
+)
+from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus
+from unsmooth.tables.summary import SUMMARY
+from unsmooth.tables.titles import place_title
+
+__all__ = ["all_metrics_table", "main_table", "short_table"]
+
+MAIN = {  # title: score, metric
+    "Error": ("msp", "error"),
+    "AURC, MSP": ("msp", "aurc"),
+    "Risk at 20 %, MSP": ("msp", "risk_at_coverage_20"),
+    "AURC, p-norm": ("max_logit_pnorm", "aurc"),
+    "Risk at 20 %, p-norm": ("max_logit_pnorm", "risk_at_coverage_20"),
+}
+TERMINAL = {
+    "error": ("msp", "error"),
+    "AURC\nMSP": ("msp", "aurc"),
+    "AURC\ntemp.": ("msp_temperature", "aurc"),
+    "AURC\np-norm": ("max_logit_pnorm", "aurc"),
+    "risk@20\nMSP": ("msp", "risk_at_coverage_20"),
+    "risk@20\np-norm": ("max_logit_pnorm", "risk_at_coverage_20"),
+}
+FELL_BACK = f"{DAGGER} did not beat MSP on the validation split in at least one seed and is MSP there."
+SAMPLED = (
+    "mIoU and pixel accuracy are of every labelled test pixel, the other metrics of a sample, the same number "
+    "of each scene; the table of the segmentation has those of every pixel."
+)
+
+
+def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: Losses = KINDS) -> Table:
+    """Error, AURC and risk at 20 % coverage of every loss and alpha under MSP, and the last two after normalisation.
+
+    Args:
+        summary: from `summarise`.
+        fitted: as for `all_metrics_table`.
+        losses: those of the experiment.
+
+    Returns:
+        Percent. `data` has `<metric>_pct` under MSP and `<metric>_pnorm_pct`, with `_std`, `_low`, `_high`; `display`
+        has "mean [low, high]". With two classes there is no normalisation, and a note says so.
+
+    Raises:
+        ValueError: on missing columns or without an error under MSP.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    wanted = {*MAIN.values()}
+    pairs = [*zip(summary["score"], summary["metric"], strict=True)]
+    rows = in_order(summary[[pair in wanted for pair in pairs]], losses)
+    require_columns(rows, SUMMARY, f"summary restricted to {list(MAIN)}")
+    columns = {title: key for title, key in MAIN.items() if key in set(pairs)}
+    fallbacks = _fallbacks(fitted)
+    records, texts = [], []
+    for configuration, group in rows.groupby(CONFIGURATION, sort=False):
+        values = group.set_index(["score", "metric"])[[*STATISTICS]].to_dict("index")
+        record: dict[str, Any] = dict(zip(CONFIGURATION, configuration, strict=True))
+        record["seeds"] = int(group["seeds"].min())
+        text = headings(group.iloc[0], rows, losses)
+        for title, (score, metric) in columns.items():
+            found = {name: 100.0 * values.get((score, metric), {}).get(name, np.nan) for name in STATISTICS}
+            column = f"{metric}_pct" if score == BASELINE_SCORE else f"{metric}_pnorm_pct"
+            record |= {column + suffix: found[name] for name, suffix in STATISTICS.items()}
+            fell_back = score != BASELINE_SCORE and fallbacks.get((*configuration, score), 0)
+            text[f"{title}, %"] = _interval(found) + (f" {DAGGER}" if fell_back else "")
+        records.append(record)
+        texts.append(text)
+    marked = any(DAGGER in cell for text in texts for cell in text.values())
+    two_classes = [TWO_CLASSES] if is_two_class(summary) else []
+    return Table(
+        f"Selective classification before and after repair, mean of {int(rows['seeds'].min())} seeds with its 95 % "
+        "bootstrap interval; lower is better. Risk at 20 %: error rate among the most confident fifth.",
+        DataFrame(records),
+        DataFrame(texts),
+        len(headings(rows.iloc[0], rows, losses)),
+        (*[FELL_BACK] * marked, *two_classes),
+    )
+
+
+def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: Losses = KINDS) -> Table:
+    """Every metric of every loss and alpha under MSP, fitted temperature and fitted p-norm.
+
+    Those that belong to `calibration_table` alone are left to it.
+
+    Args:
+        summary: from `summarise`.
+        fitted: one row a cell and fitted score, columns experiment, architecture, loss, alpha, seed, score and
+            `fell_back` (bool: it did not beat MSP on the validation split, so it is MSP); None marks nothing.
+        losses: those of the experiment.
+
+    Returns:
+        Percent where the metric has that unit. `data` has `<metric>[_pct]`, `_std`, `_low`, `_high` columns and
+        `fell_back`, the number of seeds; `display` has "mean ± std", a dash where undefined (the p-norm of two
+        classes), a dagger where a score fell back.
+
+    Raises:
+        ValueError: on missing columns or when no row has one of these scores.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    rows = in_order(summary[summary["score"].isin(MAIN_SCORES)], losses)
+    require_columns(rows, SUMMARY, f"summary restricted to the scores {list(MAIN_SCORES)}")
+    fallbacks = _fallbacks(fitted)
+    records, texts = [], []
+    for configuration, group in rows.groupby(CONFIGURATION, sort=False):
+        for score in MAIN_SCORES:
+            key = (*configuration, score)
+            values_of = group[group["score"] == score].set_index("metric")[[*STATISTICS]].to_dict("index")
+            if not values_of and key not in fallbacks:
+                continue
+            fell_back = fallbacks.get(key, 0) if values_of else 0
+            record = dict(zip([*CONFIGURATION, "score"], key, strict=True))
+            record |= {"seeds": int(group["seeds"].min()), "fell_back": fell_back}
+            text = headings(group.iloc[0], rows, losses)
+            text["Score"] = score_label(score) + (f" {DAGGER}" if fell_back else "")
+            for metric in _metrics_of(rows):
+                style = metric_style(metric)
+                column = f"{metric}_pct" if style.unit == "%" else metric
+                values = {name: style.scale * values_of.get(metric, {}).get(name, np.nan) for name in STATISTICS}
+                record |= {column + suffix: values[name] for name, suffix in STATISTICS.items()}
+                text[style.title] = plus_minus(values["mean"], values["std"], style.decimals)
+            records.append(record)
+            texts.append(text)
+    sampled = "mean_iou" in _metrics_of(rows)
+    fell_back = any(record["fell_back"] for record in records)
+    return Table(
+        "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",
+        DataFrame(records),
+        DataFrame(texts),
+        len(headings(rows.iloc[0], rows, losses)) + 1,
+        (*[FELL_BACK] * fell_back, *[SAMPLED] * sampled),
+    )
+
+
+def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
+    """Plain text for a terminal: error, AURC by MSP and both repairs, and risk at 20 % coverage before and after.
+
+    Args:
+        summary: from `summarise`.
+        losses: those of the experiments.
+
+    Returns:
+        Lines of text, percent (mean over seeds), lower is better in every column.
+
+    Raises:
+        ValueError: on missing columns or no rows.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    blocks = []
+    ordered = in_order(summary, losses)
+    for (experiment, architecture), rows in ordered.groupby(["experiment", "architecture"], sort=False):
+        two_classes = is_two_class(rows)
+        columns = {title: key for title, key in TERMINAL.items() if not (two_classes and key[0] in REPAIRED_SCORES)}
+        means = rows.set_index(["loss", "alpha", "score", "metric"])["mean"]
+        lines = [
+            [losses.label(loss, alpha)]
+            + [plus_minus(100.0 * means.get((loss, alpha, *key), np.nan), np.nan, 2) for key in columns.values()]
+            for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False)
+        ]
+        alignment = ("left", *["right"] * len(columns))
+        table = tabulate(lines, ["loss", *columns], tablefmt="simple", colalign=alignment, disable_numparse=True)
+        title = f"{place_title(str(experiment), str(architecture))} (percent, mean of {int(rows['seeds'].min())} seeds)"
+        blocks.append(f"{title}\n{table}" + (f"\n{TWO_CLASSES}" if two_classes else ""))
+    return "\n\n".join(blocks)
+
+
+def _fallbacks(fitted: DataFrame | None) -> dict[Hashable, int]:
+    if fitted is None:
+        return {}
+    require_columns(fitted, [*CELL, "score", "fell_back"], "fitted")
+    counts = fitted.groupby([*CONFIGURATION, "score"])["fell_back"].sum()
+    return dict(zip(counts.index, map(int, counts), strict=True))
+
+
+def _metrics_of(rows: DataFrame) -> list[str]:
+    present = {name for name in rows["metric"] if not name.startswith(ALL_PIXELS)} - {*CALIBRATION_METRICS}
+    return [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
+
+
+def _interval(values: Mapping[str, float]) -> str:
+    mean, low, high = (values[name] for name in ("mean", "low", "high"))
+    if np.isnan(mean):
+        return DASH
+    return f"{mean:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
