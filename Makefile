@@ -17,7 +17,7 @@ install: .venv/.installed
 reproduce: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
 	@mkdir -p results/report
-	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --report results/report/report.html --quiet all
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --report results/report/report.html --report-metadata workflow/report/metadata.yaml --quiet all
 	@echo "Open results/report/index.html"
 
 # The published experiments whose data lie in DATA, a folder for each source, then docs/results/ from their results.

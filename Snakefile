@@ -11,7 +11,13 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: f"{workflow.basedir}/config.yaml"
+REPOSITORY = workflow.current_basedir.get_path_or_uri(secret_free=True)  # also where workflow/Snakefile includes this
+
+
+configfile: f"{REPOSITORY}/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "rules/common.smk"

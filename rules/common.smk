@@ -46,7 +46,7 @@ wildcard_constraints:
 
 
 try:
-    PLAN = Plan.load(config, Path(workflow.basedir))
+    PLAN = Plan.load(config, Path(REPOSITORY))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 

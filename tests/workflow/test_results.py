@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -170,13 +171,19 @@ def test_named_targets_exist(finished):
     assert finished.planned("tiny_glyphs") == finished.planned("figure_degradation") == set()
 
 
-def test_html_report_is_made_with_captions(finished, tmp_path):
+def test_html_report_opens_on_the_headlines_and_has_captions(finished, tmp_path):
     report = tmp_path / "report.html"
-    done = finished.snakemake("--report", str(report))
+    done = finished.snakemake("--report", str(report), "--report-metadata", "workflow/report/metadata.yaml")
 
     assert done.returncode == 0, done.stderr
+    assert "System Message" not in done.stderr + done.stdout
     text = report.read_text()
     assert "tiny_glyphs" in text and "risk-coverage curves" in text
+    opening = json.loads(re.search(r"var workflow_desc = (.*);", text)[1])
+    for name in EXPERIMENTS:
+        headline = (finished.folder / f"results/tables/{name}/findings.md").read_text().splitlines()[2]
+        assert headline in unescape(opening)
+    assert "System Message" not in opening
 
 
 def test_results_do_not_depend_on_cores_or_folder(finished, fresh):
