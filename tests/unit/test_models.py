@@ -214,6 +214,21 @@ def test_token_vectors_are_frozen_and_not_kept_with_the_weights():
     assert model.embedding.grad is None and model.lstm.weight_ih_l0.grad.abs().max() > 0
 
 
+def test_lstm_trains_in_bf16_on_a_cpu():
+    torch.manual_seed(0)
+    model = make_model(LSTM | {"dropout": 0.0}, [5], 3, EMBEDDING)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(SEQUENCES)
+    logits.float().square().sum().backward()
+    gradient = model.lstm.weight_ih_l0.grad.clone()
+    model.zero_grad()
+    exact = model(SEQUENCES)
+    exact.square().sum().backward()
+
+    torch.testing.assert_close(logits.float(), exact, rtol=0.02, atol=0.01)
+    torch.testing.assert_close(gradient, model.lstm.weight_ih_l0.grad, rtol=0.1, atol=0.01)
+
+
 def test_lstm_drops_before_each_layer_of_the_head_but_the_last():
     layers = [type(layer) for layer in make_model({"kind": "lstm"}, [5], 3, EMBEDDING).head]
 
@@ -260,6 +275,28 @@ def test_gpool_cnn_reads_sequences_of_21_tokens_and_more():
     assert model(torch.zeros(2, 21, dtype=torch.int32)).shape == (2, 3)
     with pytest.raises(ValueError, match="sequences must have at least 21 tokens, got 20"):
         model(torch.zeros(2, 20, dtype=torch.int32))
+
+
+def test_gpool_cnn_computes_padding_once_at_the_same_logits_and_gradients():
+    torch.manual_seed(0)
+    model = make_model({"kind": "gpool_cnn", "channels": 7}, [150], 3, EMBEDDING).double()
+    tokens = torch.randint(1, 10, (40, 150))
+    for row, padded in enumerate(torch.randint(151, (40,)).tolist()):
+        tokens[row, :padded] = 0
+    tokens[:3] = 0
+
+    def whole(tokens):
+        features = nn.functional.embedding(tokens, model.embedding).transpose(1, 2)
+        for layer in (model.features[0], model.features[3], model.features[6]):
+            features = nn.functional.conv1d(features, layer.weight.squeeze(2), layer.bias).relu()
+            features = features.amax(dim=2) if layer is model.features[6] else nn.functional.max_pool1d(features, 5, 1)
+        return model.head(features)
+
+    computed, expected = (forward(tokens) for forward in (model, whole))
+    gradients = [torch.autograd.grad(logits.square().sum(), model.parameters()) for logits in (computed, expected)]
+
+    torch.testing.assert_close(computed, expected)
+    torch.testing.assert_close(*gradients)
 
 
 def test_gpool_cnn_keeps_its_token_vectors_frozen():

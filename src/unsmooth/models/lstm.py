@@ -56,16 +56,9 @@ class Lstm(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits (N, K)."""
-        outputs, (last, _) = self._recurrent(nn.functional.embedding(tokens, self.embedding))  # (N, T, hidden_size)
+        outputs, (last, _) = self.lstm(nn.functional.embedding(tokens, self.embedding))  # (N, T, hidden_size)
         if self.read == "last_step":
             return self.head(last[0])
         steps = torch.arange(tokens.shape[1], device=tokens.device)
         positions = torch.where(tokens != PADDING, steps, 0).amax(dim=1)
         return self.head(outputs[torch.arange(len(tokens), device=tokens.device), positions])
-
-    def _recurrent(self, vectors: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        on_cpu = vectors.device.type == "cpu"
-        if on_cpu and torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.float16:
-            with torch.autocast("cpu", enabled=False):  # processors have no LSTM in fp16
-                return self.lstm(vectors)
-        return self.lstm(vectors)
