@@ -30,6 +30,7 @@ from unsmooth.metrics import CertifiedThreshold, certified_threshold
 from unsmooth.metrics.inputs import as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
 from unsmooth.scores.rows import Array, Centring, Rows, check_shape
+from unsmooth.scores.thresholds import acceptance_rule
 
 __all__ = ["InfeasibleRiskWarning", "SelectiveClassifier", "SelectiveHead", "split_rows"]
 
@@ -85,6 +86,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         score_: the fitted score.
         threshold_: accepts confidence >= threshold; inf when infeasible.
         certificate_: :class:`unsmooth.metrics.CertifiedThreshold` with its evidence.
+        rule_: when a sample is accepted, in words and in the unit of the score.
         n_features_in_: number of classes K.
 
     Calls take tensors or arrays and return the same kind; logits or log-probabilities serve equally, except for
@@ -133,7 +135,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         Args:
             val_logits: (N, K) floating point, independent draws of what :meth:`predict` will meet, not training data.
             val_targets: (N,) class indices in [0, K).
-            max_risk: replaces the constructor's value for this fit.
+            max_risk: sets the parameter of this name first, so that the fitted classifier states the risk it certifies.
             delta: likewise.
 
         Returns:
@@ -142,8 +144,8 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: bad data, unknown score, arguments out of range.
         """
-        risk = self.max_risk if max_risk is None else max_risk
-        allowed = self.delta if delta is None else delta
+        self.max_risk = self.max_risk if max_risk is None else max_risk
+        self.delta = self.delta if delta is None else delta
         entry = find_score(self.score_name)
         logits = val_logits.detach() if isinstance(val_logits, Tensor) else torch.from_numpy(np.array(val_logits))
         check_shape(logits)
@@ -158,17 +160,35 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             score = fit_score(self.score_name, logits[fitting], targets[fitting])
         confidence = score(logits[certify])
         errors = logits[certify].argmax(dim=1).cpu().numpy() != targets[certify]
-        certificate = certified_threshold(confidence, errors, risk=risk, delta=allowed)
+        certificate = certified_threshold(confidence, errors, risk=self.max_risk, delta=self.delta)
         self.score_, self.certificate_ = score, certificate
         self.threshold_, self.n_features_in_ = certificate.threshold, int(logits.shape[1])
         if not certificate.feasible:
             warnings.warn(
-                f"no threshold has a risk of at most {risk:g} with probability {1 - allowed:g} on {certificate.n} "
-                "samples, so everything is rejected; allow more risk or bring more data",
+                f"no threshold has a risk of at most {self.max_risk:g} with probability {1 - self.delta:g} on "
+                f"{certificate.n} samples, so everything is rejected; allow more risk or bring more data",
                 InfeasibleRiskWarning,
                 stacklevel=2,
             )
         return self
+
+    @property
+    def rule_(self) -> str:
+        """When a sample is accepted, in words and in the unit of the score."""
+        check_is_fitted(self)
+        return acceptance_rule(self.score_, self.threshold_)
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - the argument's name in scikit-learn
+        """Parameters and, when fitted, the score, threshold, coverage and bound."""
+        text = str(super().__repr__(N_CHAR_MAX))
+        if not hasattr(self, "certificate_"):
+            return text
+        found = self.certificate_
+        evidence = f"coverage {found.coverage:.3f}, risk bound {found.bound:.4f}" if found.feasible else "infeasible"
+        return (
+            f"<{text}: score {'msp' if self.score_.fell_back else self.score_.name}, {self.rule_}; {evidence}, certified "
+            f"on {found.n:,} samples for a risk of at most {found.risk:g} with probability {1 - found.delta:g}>"
+        )
 
     def confidence(self, logits: Array) -> Array:
         """Confidence of (N, K) logits: (N,) float64, larger = more trusted. ValueError for another K or NaN."""
@@ -235,6 +255,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             "params": self.get_params() | {"params": None if self.params is None else _spelled(self.params)},
             "score": json.loads(self.score_.to_json()),
             "certificate": _spelled(asdict(self.certificate_)),
+            "rule": self.rule_,
             "num_classes": self.n_features_in_,
         }
         text = json.dumps(content, allow_nan=False, indent=2)
@@ -260,6 +281,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             classifier.score_ = FittedScore.from_json(json.dumps(content["score"]))
             classifier.certificate_ = _certificate(content["certificate"])
             classifier.threshold_ = classifier.certificate_.threshold
+            classifier.set_params(max_risk=classifier.certificate_.risk, delta=classifier.certificate_.delta)
             classifier.n_features_in_ = content["num_classes"]
             if type(classifier.n_features_in_) is not int or classifier.n_features_in_ < 2:
                 raise ValueError(f"num_classes must be an integer of at least 2, got {classifier.n_features_in_!r}")

@@ -94,10 +94,11 @@ def diagnose(
     where they were saved with all digits. Three parts of the data never overlap: one fits and chooses the score, one
     certifies the threshold, one tests. With --val, FILE is all test.
 
-    Reported: error and AURC (area under the risk-coverage curve, lower is better); whether the logits bear the
-    signature of label smoothing; every score's AURC before and after fitting, its change against MSP with a paired 95 %
-    interval and a p-value after Holm's correction; coverage at the target risk; and a threshold whose true risk is at
-    most the target with probability 1 - delta, or that there is none.
+    Reported: a verdict in one line; error and AURC (area under the risk-coverage curve, lower is better); whether FILE
+    and --val come from one population; whether the logits bear the signature of label smoothing; every score's AURC
+    before and after fitting, its change against MSP with a paired 95 % interval and a p-value after Holm's correction;
+    coverage at the target risk; a threshold whose true risk is at most the target with probability 1 - delta, or that
+    there is none; and what to do next.
     """
     from unsmooth.diagnosis.diagnose import diagnose as run
     from unsmooth.diagnosis.terminal import print_comparison, print_diagnosis, progress_bar
@@ -461,25 +462,28 @@ def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float | str]
 def _write_reports(
     results: Sequence["Diagnosis"], *, json_out: Path | None, html: Path | None, save: Path | None, plot: Path | None
 ) -> None:
-    from unsmooth.atomic_files import atomic_path
-    from unsmooth.figures.style import save_picture
-    from unsmooth.page.diagnoses import diagnoses_page, risk_coverage_plot
-    from unsmooth.page.page import write_page
-
     if json_out is not None:
         text = json.dumps({"diagnoses": [result.to_dict() for result in results]}, indent=2, allow_nan=False)
         if json_out == Path("-"):
             typer.echo(text)
         else:
+            from unsmooth.atomic_files import atomic_path
+
             with _errors_name(json_out), atomic_path(json_out) as temporary:
                 temporary.write_text(text + "\n", encoding="utf-8")
     if save is not None:
         with _errors_name(save):
             results[0].classifier.save(save)
     if plot is not None:
+        from unsmooth.figures.style import save_picture
+        from unsmooth.page.diagnoses import risk_coverage_plot
+
         with _errors_name(plot):
             save_picture(risk_coverage_plot(results), plot)
     if html is not None:
+        from unsmooth.page.diagnoses import diagnoses_page
+        from unsmooth.page.page import write_page
+
         with _errors_name(html):
             write_page(diagnoses_page(results), html)
     for path in (json_out, save, plot, html):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from unsmooth.diagnosis.diagnose import diagnose, label_of
+from unsmooth.diagnosis.exchangeability import check_exchangeability
+from unsmooth.diagnosis.recommendation import recommend
 from unsmooth.diagnosis.signature import smoothing_signature
 from unsmooth.logits.probabilities import check_probabilities
 from unsmooth.metrics import holm
@@ -302,3 +304,117 @@ def test_coarse_probabilities_are_refused_with_the_reason(probs, reason):
 def test_label_shows_parameters_but_not_centring():
     assert label_of(FittedScore("msp_temperature", {"temperature": 0.5})) == "MSP with temperature (temperature = 0.5)"
     assert label_of(FittedScore("max_logit_pnorm", {"p": math.inf, "centring": "mean"})) == "p-norm (p = inf)"
+
+
+def probabilities_of(logits, temperature=1.0):
+    tempered = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    return (tempered / tempered.sum(axis=1, keepdims=True)).max(axis=1)
+
+
+def test_posterior_logits_keep_msp():
+    chosen = [
+        recommend(*cross_entropy_like(1500, seed=seed), available_scores(), seed=seed).score for seed in range(20)
+    ]
+
+    assert chosen.count("msp") >= 18
+
+
+def test_smoothed_logits_are_repaired_from_a_few_hundred_rows():
+    chosen = [recommend(*smoothed_like(500, seed=seed), available_scores(), seed=seed).score for seed in range(5)]
+
+    assert "msp" not in chosen
+
+
+def test_scores_with_two_fitted_parameters_are_no_candidates():
+    found = recommend(*smoothed_like(300), available_scores())
+
+    assert {"bk", "ets", "hts", "msp_pnorm", "msp_temperature"}.isdisjoint(found.better_than_msp)
+    assert found.cross_fitted.keys() == {"msp", *found.better_than_msp}
+
+
+def test_rows_do_not_judge_parameters_that_they_chose(monkeypatch):
+    logits, targets = cross_entropy_like(100)
+    sizes = []
+
+    def recording(name, *data, **options):
+        sizes.extend(len(part) for part in data[1:])
+        return fit_score(name, *data, **options)
+
+    monkeypatch.setattr("unsmooth.diagnosis.recommendation.fit_score", recording)
+    recommend(logits, targets, ["max_logit_pnorm"])
+
+    assert sizes == [80] * 5
+
+
+def test_verdict_comes_first_and_the_next_step_last(diagnosis):
+    findings = diagnosis.findings()
+
+    assert findings[0] == diagnosis.verdict == diagnosis.to_dict()["verdict"]
+    assert findings[-1] == diagnosis.next_step == diagnosis.to_dict()["next_step"]
+    assert findings[0].startswith("Verdict: MSP can be repaired")
+    assert findings[-1].startswith("Do this next: replace MSP by")
+    assert "\n" not in findings[0]
+
+
+def test_two_classes_are_told_that_no_score_repairs_them():
+    result = diagnose(*cross_entropy_like(400, classes=2), replicates=20)
+
+    assert result.recommended.name == "msp"
+    assert "no post-hoc score of the logits can repair" in result.verdict
+
+
+def test_threshold_of_msp_is_a_probability():
+    logits, targets = cross_entropy_like(4000)
+    result = diagnose(logits, targets, scores=[], target_risk=0.2, replicates=20)
+    confidence = -math.log1p(-result.after.threshold)
+
+    assert confidence == pytest.approx(result.after.certificate.threshold)
+    assert result.after.rule == f"accept when the largest probability is at least {result.after.threshold:.3f}"
+    assert result.after.rule in " ".join(result.findings())
+    assert result.to_dict()["after"]["rule"] == result.after.rule
+    accepted = probabilities_of(logits) >= result.after.threshold
+    assert 0 < accepted.mean() < 1
+
+
+def test_shifted_test_samples_are_announced_first():
+    held, shifted = smoothed_like(3000, seed=1), cross_entropy_like(3000, seed=2)
+    result = diagnose(*shifted, val_logits=held[0], val_targets=held[1], scores=FEW, replicates=20)
+
+    assert result.exchangeability.differs
+    assert "differ beyond chance" in " ".join(result.findings()[:2])
+    assert "diagnose again" in result.next_step
+    assert result.to_dict()["exchangeability"]["error_p"] == result.exchangeability.error_p
+
+
+def test_a_certificate_that_the_test_contradicts_is_announced_first():
+    held, test = cross_entropy_like(4000, seed=1), cross_entropy_like(4000, seed=2)
+    worse = np.random.default_rng(0).random(4000) < 0.1
+    targets = np.where(worse, (test[1] + 1) % 10, test[1])
+    result = diagnose(
+        test[0], targets, val_logits=held[0], val_targets=held[1], scores=[], target_risk=0.2, replicates=20
+    )
+
+    assert result.after.certified_risk > 0.2 and result.after.excess_p <= 0.05
+    assert result.verdict.startswith("Verdict: The test samples contradict the certificate")
+    assert "trust no threshold" in result.next_step
+
+
+def test_exchangeable_samples_are_rarely_called_different():
+    found = []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        confidence, errors = generator.random(1000), generator.random(1000) < 0.1
+        found.append(check_exchangeability(confidence[:400], errors[:400], confidence[400:], errors[400:]).differs)
+
+    assert sum(found) <= 6
+
+
+def test_a_split_at_random_needs_no_check_of_exchangeability(diagnosis):
+    assert diagnosis.exchangeability is None
+
+
+def test_disagreeing_signs_say_what_to_do():
+    logits, targets = smoothed_like(4000)
+    reason = signature_of(6 * logits, targets).reason
+
+    assert "Signs of smoothing disagree" in reason and "look up the loss" in reason

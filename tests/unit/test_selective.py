@@ -130,11 +130,35 @@ def test_follows_scikit_learn_conventions(classifier):
         clone(classifier).to_module()
 
 
-def test_fit_keeps_the_constructor_values():
+def test_risk_given_to_fit_and_parameters_cannot_disagree(tmp_path):
     fitted = SelectiveClassifier(params={"p": 5}).fit(*data(500), max_risk=0.1, delta=0.2)
+    fitted.save(tmp_path / "c.json")
+    loaded = SelectiveClassifier.load(tmp_path / "c.json")
 
-    assert (fitted.max_risk, fitted.delta) == (0.05, 0.05)
-    assert (fitted.certificate_.risk, fitted.certificate_.delta) == (0.1, 0.2)
+    for classifier in (fitted, loaded):
+        assert (classifier.max_risk, classifier.delta) == (0.1, 0.2)
+        assert (classifier.certificate_.risk, classifier.certificate_.delta) == (0.1, 0.2)
+
+
+def test_repr_says_score_threshold_coverage_and_bound():
+    fitted = SelectiveClassifier(score_name="msp", max_risk=0.1).fit(*data(800))
+    found, text = fitted.certificate_, repr(fitted)
+
+    assert "score msp, accept when the largest probability is at least 0." in text
+    assert f"coverage {found.coverage:.3f}, risk bound {found.bound:.4f}, certified on 800 samples" in text
+    assert "accept nothing; infeasible" in repr(infeasible())
+    assert "certified" not in repr(SelectiveClassifier())
+
+
+def infeasible():
+    with pytest.warns(InfeasibleRiskWarning):
+        return SelectiveClassifier(score_name="msp", max_risk=0.001).fit(*data(20))
+
+
+def test_saved_classifier_holds_its_rule_in_words(tmp_path):
+    SelectiveClassifier(score_name="msp", max_risk=0.1).fit(*data(800)).save(tmp_path / "c.json")
+
+    assert json.loads((tmp_path / "c.json").read_text())["rule"].startswith("accept when the largest probability is")
 
 
 @pytest.mark.parametrize("settings", [{}, {"params": {"p": math.inf}}, {"score_name": "logit_margin", "seed": 3}])

@@ -110,7 +110,10 @@ def smoothing_signature(logits: Floats, targets: NDArray[np.int64], *, temperatu
         reason = f"The softmax is too soft, by a temperature or by smoothing that left the order intact: {evidence}."
         return Signature("unclear", shift, at_msp, gap, reason)
     if shift.low > 0:
-        reason = f"Signs of smoothing disagree: {evidence}. Rescaled logits or a strong over-fit would do that."
+        reason = (
+            f"Signs of smoothing disagree: {evidence}. Rescaled logits or a strong over-fit would do that; look up the "
+            "loss in the training settings. The recommended score does not depend on the answer."
+        )
         return Signature("unclear", shift, at_msp, gap, reason)
     return Signature("no sign", shift, at_msp, gap, f"The confidence shows no sign of label smoothing: {evidence}.")
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from unsmooth.diagnosis.diagnose import Diagnosis, label_of
+from unsmooth.diagnosis.result import Diagnosis
+from unsmooth.diagnosis.wording import label_of
 from unsmooth.tables.labels import score_label
 
 __all__ = ["print_comparison", "print_diagnosis", "print_table", "progress_bar"]
@@ -18,14 +19,16 @@ _PIPE_WIDTH = 160
 
 
 def print_diagnosis(result: Diagnosis) -> None:
-    """Findings and the table of scores of one diagnosis."""
+    """Verdict, findings, the table of scores and the next step of one diagnosis."""
     rows = result.rows
     print_heading(result.name)
     print_text(
         f"{result.num_classes} classes. Split {result.split}: {rows['fit']:,} fit, {rows['certify']:,} certify, "
         f"{rows['test']:,} test."
     )
-    for sentence in result.findings():
+    first, *sentences, last = result.findings()
+    print_text(first)
+    for sentence in sentences:
         print_text(f"- {sentence}")
     table = []
     for entry in sorted(result.scores, key=lambda entry: entry.after):
@@ -50,6 +53,7 @@ def print_diagnosis(result: Diagnosis) -> None:
     )
     for name, reason in result.left_out.items():
         print_text(f"{score_label(name)} left out: {reason}.")
+    print_text(last)
 
 
 def print_comparison(results: Sequence[Diagnosis]) -> None:
@@ -65,7 +69,7 @@ def print_comparison(results: Sequence[Diagnosis]) -> None:
             f"{100 * result.repaired_aurc.point:.2f}",
             label_of(result.recommended),
             f"{100 * result.before.coverage.point:.1f} -> {100 * result.after.coverage.point:.1f}",
-            f"{result.after.certificate.threshold:.5g}" if result.after.certificate.feasible else "infeasible",
+            result.after.rule if result.after.certificate.feasible else "infeasible",
         ]
         for result in results
     ]

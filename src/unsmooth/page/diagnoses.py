@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from unsmooth.diagnosis.diagnose import Diagnosis, ScoreResult, label_of
+from unsmooth.diagnosis.result import Diagnosis, ScoreResult
+from unsmooth.diagnosis.wording import label_of
 from unsmooth.evaluation import TARGET_RISKS, curve_frame, operating_frame
 from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styled
 from unsmooth.metrics import reliability_curve

@@ -1,0 +1,115 @@
+"""Every score on the test rows, under the same resamples, and its change against MSP."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unsmooth.diagnosis.parts import Samples
+from unsmooth.diagnosis.result import ScoreResult
+from unsmooth.metrics import Interval, aurc, bootstrap_replicates, holm
+from unsmooth.metrics.intervals import p_value
+from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, ScoredLogits, pnorm_name, score_all
+from unsmooth.tables.labels import score_label
+
+__all__ = ["Comparison", "difference", "interval"]
+
+Floats = NDArray[np.floating[Any]]
+
+_FINITE_PS = tuple(p for p in DEFAULT_PS if p < math.inf)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All scores on the test rows, under the same resamples."""
+
+    scored: ScoredLogits
+    errors: NDArray[np.bool_]
+    replicated: Mapping[str, Mapping[str, Floats]]
+    target_risk: float
+
+    @classmethod
+    def of(
+        cls,
+        test: Samples,
+        fitted: Mapping[str, FittedScore],
+        target_risk: float,
+        seed: int,
+        replicates: int,
+        steps: Callable[[str], None],
+    ) -> Self:
+        unfitted = {
+            f"{score}:before": FittedScore(score, dict(SCORES[score].defaults)) for score in _with_default(fitted)
+        }
+        scored = score_all(test.logits, scores=dict(fitted) | unfitted, ps=_FINITE_PS)
+        errors = scored.predictions != test.targets
+        replicated = {}
+        for score in fitted:
+            steps(f"bootstrap of {score_label(score)}")
+            replicated[score] = bootstrap_replicates(
+                scored[score],
+                errors,
+                metrics=["error", "aurc", _coverage_metric(target_risk)],
+                replicates=replicates,
+                seed=seed,
+                risks=(target_risk,),
+                coverages=(),
+            )
+        return cls(scored, errors, replicated, target_risk)
+
+    def aurc(self, score: str) -> Interval:
+        return interval(aurc(self.scored[score], self.errors), self.replicated[score]["aurc"])
+
+    def coverages(self, score: str) -> Floats:
+        """Replicates of the coverage at the target risk."""
+        return self.replicated[score][_coverage_metric(self.target_risk)]
+
+    @property
+    def aurc_by_p(self) -> dict[float, float]:
+        return {p: aurc(self.scored[pnorm_name(p)], self.errors) for p in _FINITE_PS}
+
+    def results(self, fitted: Mapping[str, FittedScore]) -> tuple[ScoreResult, ...]:
+        areas = {score: aurc(self.scored[score], self.errors) for score in fitted}
+        baseline = self.replicated["msp"]["aurc"]
+        changes = {
+            score: difference(areas[score] - areas["msp"], self.replicated[score]["aurc"] - baseline)
+            for score in fitted
+        }
+        compared = [score for score in fitted if score != "msp"]
+        adjusted = dict(zip(compared, holm([changes[score].p_value or 1.0 for score in compared]), strict=True))
+        before = {score: aurc(self.scored[f"{score}:before"], self.errors) for score in _with_default(fitted)}
+        before |= {score: areas["msp"] for score in fitted if score.startswith("msp_temperature")}
+        return tuple(
+            ScoreResult(
+                score,
+                before.get(score),
+                areas[score],
+                changes[score],
+                float(adjusted.get(score, 1.0)),
+                fit.params,
+                fit.reason,
+            )
+            for score, fit in fitted.items()
+        )
+
+
+def _coverage_metric(target_risk: float) -> str:
+    return f"coverage_at_risk_{100 * target_risk:.10g}"
+
+
+def _with_default(fitted: Mapping[str, FittedScore]) -> list[str]:
+    return [name for name in fitted if name in SCORES and SCORES[name].has_default]
+
+
+def interval(point: float, replicates: Floats) -> Interval:
+    """Percentile interval, as `unsmooth.metrics.bootstrap` defines it."""
+    low, high = np.percentile(replicates, [2.5, 97.5])
+    return Interval(point, float(low), float(high))
+
+
+def difference(point: float, replicates: Floats) -> Interval:
+    """Percentile interval and two-sided p-value, as `unsmooth.metrics.paired_bootstrap` defines them."""
+    return replace(interval(point, replicates), p_value=p_value(replicates))

@@ -1,0 +1,63 @@
+"""The three parts of the data: fit rows, certify rows and test rows."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unsmooth.classifier import split_rows
+from unsmooth.metrics.inputs import as_targets
+from unsmooth.scores.rows import check_shape
+
+__all__ = ["Parts", "Samples"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    logits: Floats
+    targets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: NDArray[np.int64]) -> "Samples":
+        return Samples(self.logits[rows], self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three parts of the data, and how they were made."""
+
+    fit: Samples
+    certify: Samples
+    test: Samples
+    split: str
+
+    @classmethod
+    def of(
+        cls,
+        logits: Floats,
+        targets: NDArray[np.int64],
+        val_logits: Floats | None,
+        val_targets: NDArray[np.int64] | None,
+        seed: int,
+    ) -> Self:
+        if (val_logits is None) != (val_targets is None):
+            raise ValueError("val_logits and val_targets must be given together")
+        check_shape(logits)
+        test = Samples(logits, as_targets(targets, logits.shape))
+        if val_logits is None or val_targets is None:
+            if len(test) < 4:
+                raise ValueError(f"at least 4 samples are needed to fit, certify and test, got {len(test)}")
+            split = f"by seed {seed}: half of the samples fit and certify, half test"
+            held, test = map(test.take, split_rows(len(test), fraction=0.5, seed=seed))
+        else:
+            if val_logits.shape[1:] != logits.shape[1:]:
+                raise ValueError(f"val_logits must have shape (M, {logits.shape[1]}), got {val_logits.shape}")
+            split = f"validation samples fit and certify (halves by seed {seed}), all others test"
+            held = Samples(val_logits, as_targets(val_targets, val_logits.shape, name="val_targets"))
+        fit, certify = map(held.take, split_rows(len(held), fraction=0.5, seed=seed + 1))
+        return cls(fit, certify, test, split)
