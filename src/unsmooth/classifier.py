@@ -184,10 +184,11 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "certificate_"):
             return text
         found = self.certificate_
+        name = "msp" if self.score_.fell_back else self.score_.name
         evidence = f"coverage {found.coverage:.3f}, risk bound {found.bound:.4f}" if found.feasible else "infeasible"
         return (
-            f"<{text}: score {'msp' if self.score_.fell_back else self.score_.name}, {self.rule_}; {evidence}, certified "
-            f"on {found.n:,} samples for a risk of at most {found.risk:g} with probability {1 - found.delta:g}>"
+            f"<{text}: score {name}, {self.rule_}; {evidence}, certified on {found.n:,} samples for a risk of at most "
+            f"{found.risk:g} with probability {1 - found.delta:g}>"
         )
 
     def confidence(self, logits: Array) -> Array:

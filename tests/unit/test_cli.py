@@ -387,3 +387,25 @@ def test_help_starts_without_torch():
     code = "import sys, unsmooth.cli; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_diagnose_loads_what_draws_pages_and_plots_only_for_them(folder):
+    optional = ("matplotlib", "plotly", "jinja2")
+    code = (
+        "import sys, unsmooth.diagnosis.diagnose, unsmooth.diagnosis.terminal, unsmooth.logits.foreign_files\n"
+        "assert 'pydantic' not in sys.modules  # typer loads it for itself\n"
+        "from unsmooth.cli import app\n"
+        f"app(['diagnose', 'good.npz', *{QUICK}, '--json', 'r.json', '--save', 'c.json'], standalone_mode=False)\n"
+        f"sys.exit(' '.join(name for name in {optional} if name in sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_diagnose_begins_with_the_verdict_and_ends_with_the_next_step(folder):
+    lines = [line for line in run("diagnose", "good.npz", *QUICK).stdout.splitlines() if line.strip()]
+
+    assert lines[0] == "good.npz"
+    assert lines[1].startswith("Verdict: ")
+    assert lines[-1].startswith("Do this next: ")

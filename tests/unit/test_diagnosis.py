@@ -352,8 +352,14 @@ def test_verdict_comes_first_and_the_next_step_last(diagnosis):
     assert findings[0] == diagnosis.verdict == diagnosis.to_dict()["verdict"]
     assert findings[-1] == diagnosis.next_step == diagnosis.to_dict()["next_step"]
     assert findings[0].startswith("Verdict: MSP can be repaired")
-    assert findings[-1].startswith("Do this next: replace MSP by")
+    assert findings[-1].startswith("Do this next: ")
     assert "\n" not in findings[0]
+
+
+def test_a_repair_is_recommended_with_its_threshold():
+    result = diagnose(*smoothed_like(4000), scores=FEW, target_risk=0.3, replicates=20)
+
+    assert result.next_step == f"Do this next: replace MSP by {label_of(result.recommended)} and {result.after.rule}."
 
 
 def test_two_classes_are_told_that_no_score_repairs_them():
@@ -388,7 +394,7 @@ def test_shifted_test_samples_are_announced_first():
 
 def test_a_certificate_that_the_test_contradicts_is_announced_first():
     held, test = cross_entropy_like(4000, seed=1), cross_entropy_like(4000, seed=2)
-    worse = np.random.default_rng(0).random(4000) < 0.1
+    worse = np.random.default_rng(0).random(4000) < 0.3
     targets = np.where(worse, (test[1] + 1) % 10, test[1])
     result = diagnose(
         test[0], targets, val_logits=held[0], val_targets=held[1], scores=[], target_risk=0.2, replicates=20

@@ -21,13 +21,13 @@ _PIPE_WIDTH = 160
 def print_diagnosis(result: Diagnosis) -> None:
     """Verdict, findings, the table of scores and the next step of one diagnosis."""
     rows = result.rows
+    verdict, *sentences, next_step = result.findings()
     print_heading(result.name)
+    print_text(verdict)
     print_text(
         f"{result.num_classes} classes. Split {result.split}: {rows['fit']:,} fit, {rows['certify']:,} certify, "
         f"{rows['test']:,} test."
     )
-    first, *sentences, last = result.findings()
-    print_text(first)
     for sentence in sentences:
         print_text(f"- {sentence}")
     table = []
@@ -53,7 +53,7 @@ def print_diagnosis(result: Diagnosis) -> None:
     )
     for name, reason in result.left_out.items():
         print_text(f"{score_label(name)} left out: {reason}.")
-    print_text(last)
+    print_text(next_step)
 
 
 def print_comparison(results: Sequence[Diagnosis]) -> None:

@@ -16,7 +16,8 @@ from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styl
 from unsmooth.metrics import reliability_curve
 from unsmooth.page.content import Content, plain_columns, plain_curves
 from unsmooth.page.page import page
-from unsmooth.scores import NLL_TEMPERATURE
+from unsmooth.scores import NLL_TEMPERATURE, FittedScore
+from unsmooth.scores.thresholds import threshold_value
 from unsmooth.tables.labels import score_label
 from unsmooth.theory import window_statistics
 
@@ -135,12 +136,22 @@ def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> Content:
         )
         for name, source in sources.items()
     }
+    curves = curve_frame(confidences, diagnosis.errors, _POINTS)
+    scores = {"msp": FittedScore("msp"), _RECOMMENDED: diagnosis.recommended}
+    curves["threshold"] = [
+        threshold_value(scores[name], value) for name, value in zip(curves["score"], curves["threshold"], strict=True)
+    ]
     orders = sorted(diagnosis.aurc_by_p)
     return {
         "model": place,
         "seed": 0,
-        "curves": plain_curves(curve_frame(confidences, diagnosis.errors, _POINTS)),
-        "points": {name: plain_columns(frame) for name, frame in points.items()},
+        "curves": plain_curves(curves),
+        "points": {
+            name: plain_columns(
+                frame.assign(threshold=[threshold_value(scores[name], value) for value in frame["threshold"]])
+            )
+            for name, frame in points.items()
+        },
         "by_p": {
             "p": orders,
             "aurc": [diagnosis.aurc_by_p[p] for p in orders],
