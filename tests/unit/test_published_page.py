@@ -11,7 +11,7 @@ from unsmooth.config.cells import Cell
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.loading import load_experiment
 from unsmooth.published.page import write_page
-from unsmooth.published.planning import write_plan
+from unsmooth.published.planning import PLAN, write_plan
 from unsmooth.tables import cost_table, write_table
 from unsmooth.tables.collection import read_cells
 
@@ -33,7 +33,7 @@ EXPERIMENT = {
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiments")
-    for name, dataset in (("bank", "bank_marketing"), ("shop", "online_shoppers")):
+    for name, dataset in (("bank", "bank_marketing"), ("other", "bank_marketing"), ("shop", "online_shoppers")):
         content = EXPERIMENT | {"dataset": {"kind": dataset}}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
     return folder
@@ -59,7 +59,7 @@ def test_plan_takes_the_experiments_whose_data_are_at_hand(tmp_path, experiments
     config = yaml.safe_load((tmp_path / "plan" / "config.yaml").read_text())
     released = load_experiment(tmp_path / "plan" / "bank_as_released.yaml")
 
-    assert config["experiments"] == ["bank", str(tmp_path / "plan" / "bank_as_released.yaml")]
+    assert config["experiments"] == ["bank", str(tmp_path / "plan" / "bank_as_released.yaml"), "other"]
     assert config["downloads"] == {"folders": {"bank_marketing": str(data / "bank_marketing")}}
     assert released.dataset.statistics == "all" and len(released.cells("bank")) == 9
     assert left_out == [f"shop: {data} has no folder online_shoppers"]
@@ -103,6 +103,8 @@ def page(tmp_path_factory, experiments):
         figures = run / "results" / "figures" / name / "mlp"
         figures.mkdir(parents=True)
         (figures / "risk_coverage_msp.png").write_bytes(b"a picture")
+    (run / "data" / "bank_marketing").mkdir(parents=True)
+    write_plan(run / PLAN, experiments, run / "data")
     write_page(run, experiments, target)
     return target
 
@@ -126,7 +128,13 @@ def test_page_has_a_section_with_finding_table_figure_and_deviations(page):
     assert "- Clean (as_released: true switches it back). Leaks." in text
     assert "- Precision fp32 instead of fp16. Half precision (fp16) needs a GPU." in text
     assert "| bank " in text and "0123456789" in text and "feedfeedfeedfeed" in text
-    assert "data not at hand: online_shoppers" in text
+
+
+def test_page_says_why_an_experiment_was_not_run(page):
+    text = (page / "index.md").read_text()
+
+    assert re.search(r"\| shop +\| data not at hand: online_shoppers +\|", text)
+    assert re.search(r"\| other +\| not trained +\|", text)
 
 
 def test_every_link_of_the_page_is_a_file_beside_it(page):

@@ -8,10 +8,9 @@ import typer
 
 from unsmooth.config.errors import ConfigError
 from unsmooth.published.page import write_page
-from unsmooth.published.planning import write_plan
+from unsmooth.published.planning import PLAN, write_plan
 
 RUN = Path()
-PLAN = Path("results/published")
 EXPERIMENTS = Path("experiments")
 app = typer.Typer(help="Run the published experiments and write the page of their results.", add_completion=False)
 

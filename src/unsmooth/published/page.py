@@ -12,7 +12,7 @@ from tabulate import tabulate
 from unsmooth.config.kinds import Experiment
 from unsmooth.data.sources import SOURCES
 from unsmooth.published.machines import machines_table
-from unsmooth.published.planning import AS_RELEASED, published_experiments
+from unsmooth.published.planning import AS_RELEASED, PLAN, planned_folders, published_experiments
 from unsmooth.published.sections import section
 from unsmooth.tables import scorecard
 from unsmooth.tables.collection import read_costs, read_summaries
@@ -133,7 +133,7 @@ def _agreement(judged: Sequence[tuple[str, pd.Series]]) -> str:
 
 def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]) -> str:
     """The published experiments without results, with the data that each needs."""
-    present = {path.parent.name for path in (run / "resources" / "sources").glob("*/source.json")}
+    present = _sources_at_hand(run)
     rows = []
     for name, experiment in known.items():
         if name in finished:
@@ -142,11 +142,17 @@ def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]
         rows.append(
             {
                 "Experiment": name,
-                "Reason": f"data not at hand: {', '.join(missing)}" if missing else "not trained yet",
+                "Reason": f"data not at hand: {', '.join(missing)}" if missing else "not trained",
                 "Command": f"`snakemake --cores all {name}`",
             }
         )
     return f"## Not run\n\n{markdown(rows)}" if rows else ""
+
+
+def _sources_at_hand(run: Path) -> set[str]:
+    """The sources that were downloaded, or are in folders that the plan of the run names."""
+    downloaded = {path.parent.name for path in (run / "resources" / "sources").glob("*/source.json")}
+    return downloaded | planned_folders(run / PLAN).keys()
 
 
 def _source(name: str) -> str:

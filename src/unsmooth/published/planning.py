@@ -14,8 +14,9 @@ from unsmooth.config.kinds import Experiment
 from unsmooth.config.loading import load_experiment
 from unsmooth.data.sources import SOURCES
 
-__all__ = ["AS_RELEASED", "published_experiments", "write_plan"]
+__all__ = ["AS_RELEASED", "PLAN", "planned_folders", "published_experiments", "write_plan"]
 
+PLAN = Path("results/published")  # folder of what `write_plan` writes, relative to that of the workflow
 AS_RELEASED = "_as_released"  # end of the name of an experiment whose deviations are switched back
 
 
@@ -83,6 +84,15 @@ def write_plan(
     folders = {source: str((data / source).resolve()) for source in present}
     _write(target / "config.yaml", {"experiments": chosen, "downloads": {"folders": folders}})
     return left_out
+
+
+def planned_folders(target: Path) -> dict[str, str]:
+    """Return the folder of every source that the plan in `target` found; nothing without a plan."""
+    path = target / "config.yaml"
+    folders: dict[str, str] = (
+        yaml.safe_load(path.read_text(encoding="utf-8"))["downloads"]["folders"] if path.exists() else {}
+    )
+    return folders
 
 
 def _is_trained(run: Path, cell: Cell) -> bool:

@@ -31,7 +31,7 @@ FIGURES = {
     "risk_coverage_max_logit_pnorm": "Risk-coverage curves after normalisation of the logits",
     "max_logit": "Largest logit given the largest probability, of right and of wrong predictions",
 }
-NOT_OF_TWO_CLASSES = {"risk_coverage_max_logit_pnorm"}
+NOT_OF_TWO_CLASSES = {"risk_coverage_max_logit_pnorm", "max_logit"}
 TABLE_NOTE = (
     "Percent, lower is better: mean over seeds ± standard deviation over seeds [95 % bootstrap interval of the mean "
     "over test samples]."
