@@ -145,7 +145,7 @@ def test_every_link_of_the_page_is_a_file_beside_it(page):
 
 
 def test_page_names_the_cells_that_were_not_run(page):
-    left = "Cells that were not run: ce_alpha-0/seed-2, ls_alpha-0.1/seed-2, ls_alpha-0.4/seed-2."
+    left = "Not run as shipped: CE (seed 2), LS 0.1 (seed 2), LS 0.4 (seed 2)."
 
     assert left in (page / "index.md").read_text()
 
@@ -154,3 +154,18 @@ def test_page_of_nothing_is_refused(tmp_path, experiments):
     with pytest.raises(FileNotFoundError, match="holds no finished tables of a published experiment"):
         write_page(tmp_path, experiments, tmp_path / "docs")
     assert not (tmp_path / "docs").exists()
+
+
+def test_readme_shows_the_numbers_of_the_committed_results(pytestconfig):
+    readme = (pytestconfig.rootpath / "README.md").read_text()
+    table = readme[readme.index("| Bank Marketing, percent") :].partition("\n\n")[0].splitlines()[2:]
+    summary = pd.read_csv(pytestconfig.rootpath / "docs/results/bank_marketing_mlp/summary.csv")
+    found = summary[summary["score"] == "msp"].set_index(["loss", "alpha", "metric"])
+    keys = {"cross-entropy": ("ce", 0.0), "LS": ("ls",), "NLS": ("nls",)}
+    for line in table:
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        kind, *alpha = name.split()
+        for cell, metric in zip(cells, ("error", "aurc", "risk_at_coverage_20"), strict=True):
+            row = 100 * found.loc[(*keys[kind], *map(float, alpha), metric), ["mean", "low", "high"]].astype(float)
+            assert cell == f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    assert len(table) == 6

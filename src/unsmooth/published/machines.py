@@ -31,7 +31,7 @@ def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
             {
                 "Experiment": name,
                 "Cells": str(len(runs)),
-                "Hours of training": f"{mine['wall_time_s'].sum() / 3600:.2f}",
+                "Hours of training": f"{mine['wall_time_s'].sum() / 3600:.3f}",
                 "Device": _listed(_device(made) for made in runs),
                 "Precision": _listed(made["precision"] for made in runs),
                 "Commit": _listed(made["git_commit"][:10] for made in runs),

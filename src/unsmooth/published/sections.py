@@ -9,7 +9,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 from tabulate import tabulate
 
-from unsmooth.config.cells import Cell, cell_name
+from unsmooth.config.cells import Cell
 from unsmooth.config.kinds import Experiment
 from unsmooth.published.planning import AS_RELEASED
 from unsmooth.tables.findings import headline
@@ -67,8 +67,8 @@ def section(results: Path, known: Mapping[str, Experiment], name: str, costs: Da
                 parts.append(f"![{caption}]({file})")
     for variant in (name, name + AS_RELEASED):
         if (results / "tables" / variant / "summary.csv").exists():
-            parts.append(_numbers(results, variant, folder, of=name))
-    parts += [_missing(experiment, name, costs), _told(experiment, name, costs)]
+            parts += [_numbers(results, variant, folder, of=name), _missing(experiment, variant, costs)]
+    parts.append(_told(experiment, name, costs))
     return "\n\n".join(filter(None, parts))
 
 
@@ -97,15 +97,27 @@ def _numbers(results: Path, variant: str, folder: Path, *, of: str) -> str:
         file = f"{of}/{table}{variant.removeprefix(of)}.csv"
         shutil.copyfile(results / "tables" / variant / f"{table}.csv", folder / file)
         links.append(f"[{table}]({file})")
-    return f"Numbers, {'as shipped' if variant == of else 'as released'}: {', '.join(links)}."
+    return f"Numbers {_as(variant)}: {', '.join(links)}."
 
 
-def _missing(experiment: Experiment, name: str, costs: DataFrame) -> str:
-    """The cells of the grid that were not run."""
+def _missing(experiment: Experiment, variant: str, costs: DataFrame) -> str:
+    """The models of the grid that were not run; seeds are named where only some of them are missing."""
     keys = ["experiment", "architecture", "loss", "alpha", "seed"]
-    ran = {Cell(*row) for row in costs.loc[costs["experiment"] == name, keys].itertuples(index=False)}
-    left = [cell_name(cell.loss, cell.alpha, cell.seed) for cell in experiment.cells(name) if cell not in ran]
-    return f"Cells that were not run: {', '.join(left)}." if left else ""
+    ran = {Cell(*row) for row in costs.loc[costs["experiment"] == variant, keys].itertuples(index=False)}
+    left: dict[tuple[str, float], set[int]] = {}
+    for cell in experiment.cells(variant):
+        if cell not in ran:
+            left.setdefault((cell.loss, cell.alpha), set()).add(cell.seed)
+    losses = Losses.of(experiment.named_losses)
+    names = [
+        losses.label(*key) + (f" (seed {', '.join(map(str, sorted(seeds)))})" if seeds != set(experiment.seeds) else "")
+        for key, seeds in left.items()
+    ]
+    return f"Not run {_as(variant)}: {', '.join(names)}." if names else ""
+
+
+def _as(variant: str) -> str:
+    return "as released" if variant.endswith(AS_RELEASED) else "as shipped"
 
 
 def _told(experiment: Experiment, name: str, costs: DataFrame) -> str:

@@ -38,9 +38,7 @@ def test_data_in_a_folder_become_a_page_and_so_do_finished_cells(shipped, archiv
     workspace.run()
     published(workspace, "write")
 
-    assert (
-        "| bank_marketing_mlp_as_released |" in page.read_text() and "Cells that were not run" not in page.read_text()
-    )
+    assert "| bank_marketing_mlp_as_released |" in page.read_text() and "Not run as" not in page.read_text()
     assert server.requests == []
 
     cells = workspace.folder / "results" / "cells" / NAME / "mlp"
@@ -51,4 +49,4 @@ def test_data_in_a_folder_become_a_page_and_so_do_finished_cells(shipped, archiv
     workspace.run()
     published(workspace, "write")
 
-    assert "Cells that were not run: ls_alpha-0.2/seed-0." in page.read_text()
+    assert "Not run as shipped: LS 0.2." in page.read_text()
