@@ -32,11 +32,11 @@ def test_closing_message_names_costs_and_only_files_that_exist(benchmarks):
     for file in (page, findings):
         file.parent.mkdir(parents=True)
     page.touch()
-    findings.write_text("# Digits, MLP\n\nSmoothing harms.\n\n- A detail.\n")
+    findings.write_text("# Digits, MLP\n\nSmoothing harms.\n\n- A detail.\n\n# Digits, CNN\n\nIt helps.\n")
 
     message = closing_message(benchmarks, ["unfinished", "finished"])
 
-    assert "Smoothing harms." in message and "A detail" not in message
+    assert "Smoothing harms.\n\nIt helps." in message and "A detail" not in message
     assert "Cost by rule, processor time and jobs, of all results here: train 39 s (2), score 1 s (1)" in message
     assert message.endswith(f"To open:\n  {page}")
 

@@ -24,7 +24,7 @@ def closing_message(results: Path, experiments: list[str]) -> str:
         if (summary := tables / "summary.csv").exists():
             parts.append(short_table(pd.read_csv(summary)))
         if (findings := tables / "findings.md").exists():
-            parts.append(_headline(findings.read_text(encoding="utf-8")))
+            parts += _headlines(findings.read_text(encoding="utf-8")).values()
     costs = costs_by_rule(results / "benchmarks").head(SHOWN_COSTS)
     if len(costs):
         shown = [f"{cost.rule} {cost.processor:,.0f} s ({cost.jobs})" for cost in costs.itertuples()]
@@ -56,7 +56,13 @@ def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
     return costs.sort_values("processor", ascending=False).reset_index()
 
 
-def _headline(findings: str) -> str:
-    """Return the first sentence of the findings below their heading."""
-    lines = (line for line in findings.splitlines() if not line.startswith("#"))
-    return next(filter(None, lines), "")
+def _headlines(findings: str) -> dict[str, str]:
+    """Return the first sentence below each heading of the findings."""
+    found: dict[str, str] = {}
+    heading = ""
+    for line in filter(None, findings.splitlines()):
+        if line.startswith("# "):
+            heading = line.removeprefix("# ")
+        else:
+            found.setdefault(heading, line)
+    return found
