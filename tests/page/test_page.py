@@ -165,7 +165,7 @@ def test_experiment_changes_every_view(open_page, report):
 
     assert page.locator("#description").inner_text() == "The second one."
     assert visible(page) == [view for view in VIEWS if view not in ("mechanism", "errors")]
-    assert page.locator("#tables-list table").count() == 1
+    assert page.locator("#tables-list table").count() == 2
 
 
 def test_page_opens_with_cross_entropy_and_the_loss_of_the_headline(open_page, report, content):
