@@ -124,6 +124,7 @@ def test_dataset_folder_names_what_is_not_default(write):
         ("seeds", [], "seeds: must not be empty"),
         ("seeds", [1, 1], r"seeds must differ, got \[1, 1\]"),
         ("seeds", [-1], "seeds.0: must be greater than or equal to 0"),
+        ("without", ["ls_alpha-0.7/seed-1"], "without: there is no cell 'ls_alpha-0.7/seed-1'; did you mean 'ls_alpha"),
         ("architectures", {}, "architectures: must not be empty"),
         ("architectures", {"mlp": {}}, "architecture 'mlp' takes vectors, dataset 'glyphs' holds images"),
         ("dataset", {"kind": "cifar11"}, "dataset: unknown kind 'cifar11'"),
