@@ -176,11 +176,15 @@ def test_code_of_the_runtime_decides_no_result(workspace):
 ADDED = {
     "loss": {
         "losses/smoothing": "class New(LabelSmoothing):\n    pass",
-        "registry/losses": 'LOSSES = {**LOSSES, "new": LOSSES["ls"]}',
+        "registry/losses": (
+            "from dataclasses import replace\n\nLOSSES = {**LOSSES, 'new': replace(LOSSES['ls'], name='new')}"
+        ),
     },
     "score": {
         "scores/logit_scores": "def new(logits):\n    return -msp(logits)",
-        "registry/scores": 'SCORES = {**SCORES, "new": SCORES["msp"]}',
+        "registry/scores": (
+            "from dataclasses import replace\n\nSCORES = {**SCORES, 'new': replace(SCORES['msp'], name='new')}"
+        ),
     },
     "dataset": {
         "data/gaussians": "def build_new(*arguments):\n    return build(*arguments)",
