@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from importlib import import_module
 
 import pytest
 
@@ -9,7 +10,26 @@ from unsmooth import metrics, monitors, scores
 from unsmooth.scores import SCORES
 
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "References", "Example")
+SPECIAL = {  # metrics that their modules export alone
+    "balanced": ["balanced_augrc", "balanced_aurc", "balanced_risk_coverage"],
+    "calibration": [
+        "average_calibration_error",
+        "binary_brier",
+        "binary_ece",
+        "binary_nll",
+        "fail_nll",
+        "mce",
+        "rms_calibration_error",
+        "top_label_brier",
+    ],
+    "detection": ["ap_errors", "ap_successes"],
+    "operating": ["sac", "selective_gap_area", "selective_gap_terms", "working_point"],
+    "selective": ["eaugrc", "partial_aurc", "sele"],
+}
 METRICS = {name: getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
+METRICS |= {
+    name: getattr(import_module(f"unsmooth.metrics.{module}"), name) for module in SPECIAL for name in SPECIAL[module]
+}
 FUNCTIONS = {name: getattr(entry.function, "func", entry.function) for name, entry in SCORES.items()}
 
 

@@ -8,27 +8,18 @@ whose guarantees count independent samples; `StreamingMetrics`, whose exact coun
 which reproduce published code.
 """
 
-from unsmooth.metrics.balanced import balanced_augrc, balanced_aurc, balanced_risk_coverage
 from unsmooth.metrics.calibration import (
     ReliabilityCurve,
     adaptive_ece,
-    average_calibration_error,
-    binary_brier,
-    binary_ece,
-    binary_nll,
     brier,
     classwise_ece,
     ece,
-    fail_nll,
-    mce,
     nll,
     reliability_curve,
-    rms_calibration_error,
-    top_label_brier,
 )
 from unsmooth.metrics.calibration_mbls import adaptive_ece_mbls, classwise_ece_mbls, ece_mbls
 from unsmooth.metrics.certificates import CertifiedThreshold, certified_threshold
-from unsmooth.metrics.detection import ap_errors, ap_successes, failure_auroc, failure_fpr95
+from unsmooth.metrics.detection import failure_auroc, failure_fpr95
 from unsmooth.metrics.inputs import UndefinedMetricWarning
 from unsmooth.metrics.intervals import (
     Interval,
@@ -40,15 +31,9 @@ from unsmooth.metrics.intervals import (
 )
 from unsmooth.metrics.logit_distances import LogitDistances, logit_distances
 from unsmooth.metrics.operating import (
-    GapTerms,
-    WorkingPoint,
     coverage_at_risk,
     risk_at_coverage,
-    sac,
     selective_gap,
-    selective_gap_area,
-    selective_gap_terms,
-    working_point,
 )
 from unsmooth.metrics.segmentation import mean_iou, pixel_accuracy
 from unsmooth.metrics.selective import (
@@ -59,13 +44,10 @@ from unsmooth.metrics.selective import (
     augrc,
     aurc,
     aurc_conventions,
-    eaugrc,
     eaurc,
     naurc,
     optimal_aurc,
-    partial_aurc,
     risk_coverage_curve,
-    sele,
 )
 from unsmooth.metrics.streaming import StreamingMetrics
 from unsmooth.metrics.summary import SelectiveSummary, selective_metrics, selective_summary
@@ -74,7 +56,6 @@ __all__ = [
     "CONVENTIONS",
     "CertifiedThreshold",
     "Convention",
-    "GapTerms",
     "Interval",
     "LogitDistances",
     "ReliabilityCurve",
@@ -82,22 +63,12 @@ __all__ = [
     "SelectiveSummary",
     "StreamingMetrics",
     "UndefinedMetricWarning",
-    "WorkingPoint",
     "achievable_aurc",
     "adaptive_ece",
     "adaptive_ece_mbls",
-    "ap_errors",
-    "ap_successes",
     "augrc",
     "aurc",
     "aurc_conventions",
-    "average_calibration_error",
-    "balanced_augrc",
-    "balanced_aurc",
-    "balanced_risk_coverage",
-    "binary_brier",
-    "binary_ece",
-    "binary_nll",
     "bootstrap",
     "bootstrap_means",
     "bootstrap_replicates",
@@ -106,34 +77,23 @@ __all__ = [
     "classwise_ece",
     "classwise_ece_mbls",
     "coverage_at_risk",
-    "eaugrc",
     "eaurc",
     "ece",
     "ece_mbls",
-    "fail_nll",
     "failure_auroc",
     "failure_fpr95",
     "holm",
     "logit_distances",
-    "mce",
     "mean_iou",
     "naurc",
     "nll",
     "optimal_aurc",
     "paired_bootstrap",
-    "partial_aurc",
     "pixel_accuracy",
     "reliability_curve",
     "risk_at_coverage",
     "risk_coverage_curve",
-    "rms_calibration_error",
-    "sac",
-    "sele",
     "selective_gap",
-    "selective_gap_area",
-    "selective_gap_terms",
     "selective_metrics",
     "selective_summary",
-    "top_label_brier",
-    "working_point",
 ]

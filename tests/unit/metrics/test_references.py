@@ -8,6 +8,11 @@ import pytest
 from scipy.special import softmax
 
 from unsmooth import metrics as m
+from unsmooth.metrics.balanced import balanced_augrc, balanced_aurc
+from unsmooth.metrics.calibration import average_calibration_error, fail_nll, mce, rms_calibration_error
+from unsmooth.metrics.detection import ap_errors, ap_successes
+from unsmooth.metrics.operating import sac, working_point
+from unsmooth.metrics.selective import eaugrc, partial_aurc
 
 DATA = Path(__file__).parent / "data"
 PEERS = json.loads((DATA / "peers.json").read_text())
@@ -26,7 +31,7 @@ def test_fix_selective_classification(name):
     assert m.naurc(confidence, ERRORS, convention="paper") == pytest.approx(expected["N_AURC"], abs=1e-12)
     assert m.failure_auroc(confidence, ERRORS) == pytest.approx(expected["AUROC"], abs=1e-12)
     for accuracy in ("0.8", "0.9", "0.95", "0.98", "0.99"):
-        assert m.sac(confidence, ERRORS, accuracy=float(accuracy)) == expected[f"SAC@{accuracy}"]
+        assert sac(confidence, ERRORS, accuracy=float(accuracy)) == expected[f"SAC@{accuracy}"]
 
 
 def test_fix_selective_classification_on_msp_and_continuous_risk():
@@ -47,24 +52,24 @@ def test_fd_shifts_areas_and_detection_with_and_without_ties(name):
     values = {
         "failauc": m.failure_auroc(confidence, ERRORS),
         "fpr@95tpr": m.failure_fpr95(confidence, ERRORS, tpr=0.9495),
-        "failap_suc": m.ap_successes(confidence, ERRORS),
-        "failap_err": m.ap_errors(confidence, ERRORS),
+        "failap_suc": ap_successes(confidence, ERRORS),
+        "failap_err": ap_errors(confidence, ERRORS),
         "aurc": 1000 * m.aurc(confidence, ERRORS, convention="fd_shifts"),
-        "aurc-ba": 1000 * m.balanced_aurc(confidence, ERRORS, targets),
+        "aurc-ba": 1000 * balanced_aurc(confidence, ERRORS, targets),
         "augrc": 1000 * m.augrc(confidence, ERRORS),
-        "e-augrc": 1000 * m.eaugrc(confidence, ERRORS),
-        "augrc-ba": 1000 * m.balanced_augrc(confidence, ERRORS, targets),
+        "e-augrc": 1000 * eaugrc(confidence, ERRORS),
+        "augrc-ba": 1000 * balanced_augrc(confidence, ERRORS, targets),
         "e-aurc": 1000 * m.eaurc(confidence, ERRORS, convention="fd_shifts"),
         "aurc_achievable": 1000 * m.achievable_aurc(confidence, ERRORS),
         "aurc_optimal": 1000 * m.optimal_aurc(ERRORS, convention="fd_shifts"),
-        "aurc_nonlinear": 1000 * m.partial_aurc(confidence, ERRORS),
-        "aurc_nonlinear_cov0.2-0.8": 1000 * m.partial_aurc(confidence, ERRORS, coverage=(0.2, 0.8)),
+        "aurc_nonlinear": 1000 * partial_aurc(confidence, ERRORS),
+        "aurc_nonlinear_cov0.2-0.8": 1000 * partial_aurc(confidence, ERRORS, coverage=(0.2, 0.8)),
         "n_rc_points": len(m.risk_coverage_curve(confidence, ERRORS).coverage) + 1,
     }
     if "ece" in expected:
         values["ece"] = m.ece(confidence, ERRORS, bins=20)
-        values["mce"] = m.mce(confidence, ERRORS, bins=20)
-        values["fail-NLL"] = m.fail_nll(confidence, ERRORS)
+        values["mce"] = mce(confidence, ERRORS, bins=20)
+        values["fail-NLL"] = fail_nll(confidence, ERRORS)
 
     assert values == {key: pytest.approx(expected[key], abs=1e-9) for key in values}
 
@@ -73,10 +78,10 @@ def test_fd_shifts_areas_and_detection_with_and_without_ties(name):
 def test_fd_shifts_working_points(name):
     for key, expected in PEERS["fd_shifts"][name].items():
         if key.startswith("wp_target_cov"):
-            point = m.working_point(SCORES[name], ERRORS, coverage=float(key.removeprefix("wp_target_cov")))
+            point = working_point(SCORES[name], ERRORS, coverage=float(key.removeprefix("wp_target_cov")))
         elif key.startswith("wp_target_risk"):
             risk = float(key.removeprefix("wp_target_risk"))
-            point = m.working_point(SCORES[name], ERRORS, risk=risk)
+            point = working_point(SCORES[name], ERRORS, risk=risk)
             assert m.coverage_at_risk(SCORES[name], ERRORS, risk=risk) == point.coverage
         else:
             continue
@@ -89,7 +94,7 @@ def test_fd_shifts_working_points(name):
 def test_fd_shifts_smallest_risk_at_a_coverage():
     for key, expected in PEERS["fd_shifts_msp"]["evaluator"].items():
         coverage = float(key.removeprefix("risk@").removesuffix("cov")) / 100
-        point = m.working_point(SCORES["MSP"], ERRORS, coverage=coverage)
+        point = working_point(SCORES["MSP"], ERRORS, coverage=coverage)
 
         assert 100 * point.selective_risk == pytest.approx(expected, abs=1e-12)
 
@@ -100,7 +105,7 @@ def test_fd_shifts_continuous_residuals():
         "aurc": m.aurc(msp, soft, convention="fd_shifts"),
         "augrc": m.augrc(msp, soft),
         "eaurc": m.eaurc(msp, soft, convention="fd_shifts"),
-        "eaugrc": m.eaugrc(msp, soft),
+        "eaugrc": eaugrc(msp, soft),
         "aurc_optimal": m.optimal_aurc(soft, convention="fd_shifts"),
         "aurc_achievable": m.achievable_aurc(msp, soft),
     }
@@ -121,8 +126,8 @@ def test_torch_uncertainty_and_official_code(name):
         },
         "RiskAt80Cov": m.risk_at_coverage(confidence, errors, coverage=0.8),
         "ECE15_l1": m.ece(confidence, errors),
-        "ECE15_l2": m.rms_calibration_error(confidence, errors),
-        "MCE15_max": m.mce(confidence, errors),
+        "ECE15_l2": rms_calibration_error(confidence, errors),
+        "MCE15_max": mce(confidence, errors),
         "ClasswiseECE15": m.classwise_ece(probs, targets),
         "Brier": m.brier(probs, targets),
         "NLL": m.nll(logits, targets),
@@ -146,9 +151,9 @@ def test_margin_based_label_smoothing():
     confidence, errors = probs.max(axis=1), probs.argmax(axis=1) != targets
     values = {
         "nll": m.nll(logits, targets),
-        "maximum_calibration_error_15": m.mce(confidence, errors),
-        "average_calibration_error_15": m.average_calibration_error(confidence, errors),
-        "l2_error_15": m.rms_calibration_error(confidence, errors),
+        "maximum_calibration_error_15": mce(confidence, errors),
+        "average_calibration_error_15": average_calibration_error(confidence, errors),
+        "l2_error_15": rms_calibration_error(confidence, errors),
     }
     for bins in (10, 15):
         values[f"ece_{bins}"] = m.ece_mbls(confidence, errors, bins=bins)

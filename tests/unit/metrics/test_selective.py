@@ -14,33 +14,25 @@ from unsmooth import metrics
 from unsmooth.metrics import (
     UndefinedMetricWarning,
     achievable_aurc,
-    ap_errors,
-    ap_successes,
     augrc,
     aurc,
     aurc_conventions,
-    balanced_augrc,
-    balanced_aurc,
-    balanced_risk_coverage,
     coverage_at_risk,
-    eaugrc,
     eaurc,
     failure_auroc,
     failure_fpr95,
     naurc,
     optimal_aurc,
-    partial_aurc,
     risk_at_coverage,
     risk_coverage_curve,
-    sac,
-    sele,
     selective_gap,
-    selective_gap_area,
-    selective_gap_terms,
     selective_metrics,
     selective_summary,
-    working_point,
 )
+from unsmooth.metrics.balanced import balanced_augrc, balanced_aurc, balanced_risk_coverage
+from unsmooth.metrics.detection import ap_errors, ap_successes
+from unsmooth.metrics.operating import WorkingPoint, sac, selective_gap_area, selective_gap_terms, working_point
+from unsmooth.metrics.selective import eaugrc, partial_aurc, sele
 
 # Every metric of one (confidence, errors) pair, for the invariances.
 REGISTRY = {
@@ -138,7 +130,7 @@ def test_operating_points_of_five_samples_by_hand():
     assert coverage_at_risk(confidence, errors, risk=0.2) == 0.0
     assert sac(confidence, errors, accuracy=0.75) == 0.8
     assert risk_at_coverage(confidence, errors, coverage=0.5) == pytest.approx(1 / 3)
-    assert working_point(confidence, errors, coverage=0.3) == metrics.WorkingPoint(0.8, 0.25, 2.0)
+    assert working_point(confidence, errors, coverage=0.3) == WorkingPoint(0.8, 0.25, 2.0)
     assert working_point(confidence, errors, risk=0.2).threshold == np.inf
 
 
