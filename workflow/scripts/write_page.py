@@ -23,7 +23,8 @@ def write_page_of_run(
     text = page(
         [{**group, "description": descriptions[group["experiment"]]} for group in groups],
         title="What label smoothing does to selective classification",
-        lead="Intervals are 95 % bootstrap intervals over the test samples.",
+        lead="Intervals are 95 % bootstrap intervals over the test samples. Thresholds of MSP are those of "
+        "−log(1 − MSP), which keeps apart what rounds to 1.",
         tables=scorecard_contents(compared, read_summaries(summaries), read_costs(costs)) if compared else [],
         tables_heading="Scorecard against published numbers",
     )

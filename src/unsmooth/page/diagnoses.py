@@ -188,8 +188,9 @@ def _mechanism(diagnosis: Diagnosis) -> list[Content]:
     lines = {}
     for outcome, mask in (("correct", ~diagnosis.errors), ("wrong", diagnosis.errors)):
         found = window_statistics(probability[mask], diagnosis.max_logits[mask], step=0.01)
-        frame = DataFrame({"probability": found.centre, "mean": found.mean, "std": found.std})
-        lines[outcome] = plain_columns(frame[found.samples >= _MIN_WINDOW])
+        frame = DataFrame({"probability": found.centre, "mean": found.mean, "std": found.std, "count": found.samples})
+        frame = frame[frame["count"] >= _MIN_WINDOW]
+        lines[outcome] = plain_columns(frame.assign(standard_error=frame["std"] / np.sqrt(frame["count"])))
     return [{"title": diagnosis.name, "lines": lines}]
 
 

@@ -212,8 +212,8 @@ const views = {
   mechanism() {
     const { mechanism } = group();
     drawPanels("plot-mechanism", mechanism.map(({ title }) => title), (id, place) => {
-      const traces = Object.entries(mechanism[place].lines).flatMap(([outcome, { probability, mean: middle, std }]) => {
-        const edge = (sign) => middle.map((value, at) => value + sign * (std[at] ?? 0));
+      const traces = Object.entries(mechanism[place].lines).flatMap(([outcome, { probability, mean: middle, standard_error: error }]) => {
+        const edge = (sign) => middle.map((value, at) => value + 2 * sign * (error[at] ?? 0));
         return banded({
           x: probability, middle, low: edge(-1), high: edge(1), color: variable(outcome), name: outcome,
           line: { dash: outcome === "wrong" ? "dash" : "solid" },

@@ -214,11 +214,12 @@ def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losse
 
 def _mechanism(windows: DataFrame, losses: Losses) -> list[dict[str, Any]]:
     """The largest logit given the largest probability: one panel a split and loss, a line an outcome."""
+    windows = windows.assign(standard_error=windows["std"] / np.sqrt(windows["count"]))
     return [
         {
             "title": f"{losses.label(*key)}, {split}",
             "lines": {
-                str(outcome): plain_columns(rows[["probability", "mean", "std"]].iloc[::2])
+                str(outcome): plain_columns(rows[["probability", "mean", "standard_error"]].iloc[::2])
                 for outcome, rows in panel[panel["count"] >= _MIN_WINDOW].groupby("outcome")
             },
         }
