@@ -5,7 +5,8 @@ Everything is deterministic, and free of scale where the score is: logits times 
 objective the search is over a grid and then, finer and finer, around its best point, because AURC is a step function
 with many local minima; p has few values, so its search is exhaustive. The likelihood of a temperature is convex in
 1/T, and its minimum is the root of the derivative. A fitted score that does not beat MSP on the same data falls back
-to MSP, and says so.
+to MSP, and says so. Whether to replace MSP at all is another question, which weighs the cost of a wrong choice:
+:mod:`unsmooth.diagnosis.recommendation`.
 """
 
 import json
@@ -349,7 +350,7 @@ def fit_pnorm_temperature(data: Validation, ps: Sequence[float], centring: Centr
     def log_odds(rows: Rows, p: float, x: float) -> Tensor:
         return pnorm_log_odds(rows, p, math.exp(x - units[p]), centring)
 
-    coarse = data.axis(0.01, 100, max(32, min(data.evaluations // len(usable), 250))).tolist()
+    coarse = data.axis(0.01, 100, max(32, min(data.evaluations // len(usable), 100))).tolist()
     values = data.aurcs(lambda rows: torch.stack([log_odds(rows, p, x) for p in usable for x in coarse], dim=1))
     p = usable[int(np.argmin(values)) // len(coarse)]
     axis = data.axis(0.01, 100, min(data.evaluations, 1000))
@@ -388,7 +389,7 @@ def fit_ets(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[
 
 
 def fit_hts(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
-    points = int(min(data.evaluations, 2500) ** 0.5)
+    points = int(min(data.evaluations, 900) ** 0.5)
     # T = log1p(e^b + |w| h) with h >= 0: the axes are the least temperature log1p(e^b) and the ratio |w| / e^b.
     axes = [data.axis(0.01, 30, points), np.linspace(math.log(0.001), math.log(100), points)]
     (x, ratio), value = data.search(axes, lambda rows, *point: hts_log_odds(rows, **_hts_params(*point)))[0]
