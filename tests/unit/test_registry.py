@@ -12,9 +12,9 @@ from unsmooth.losses import make_loss
 from unsmooth.losses.base import ClassificationLoss
 from unsmooth.registry import resolve
 from unsmooth.registry.losses import LOSSES
-from unsmooth.registry.scores import SCORE_LABELS, SCORES
+from unsmooth.registry.scores import SCORE_LABELS, SCORES, score_label
 from unsmooth.runtime.targets import score_entries, score_targets, training_targets
-from unsmooth.tables.labels import KINDS, Losses, score_label, scores_in_order
+from unsmooth.tables.labels import KINDS, Losses, scores_in_order
 
 SPECS = TypeAdapter(Loss)
 TAUGHT = {"distillation": {"teacher": "ce"}}

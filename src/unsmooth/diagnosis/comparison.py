@@ -12,8 +12,8 @@ from unsmooth.diagnosis.parts import Samples
 from unsmooth.diagnosis.result import ScoreResult
 from unsmooth.metrics import Interval, aurc, bootstrap_replicates, holm
 from unsmooth.metrics.intervals import p_value
+from unsmooth.registry.scores import score_label
 from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, ScoredLogits, pnorm_name, score_all
-from unsmooth.tables.labels import score_label
 
 __all__ = ["Comparison", "difference", "interval"]
 

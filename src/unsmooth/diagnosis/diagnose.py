@@ -23,6 +23,7 @@ from unsmooth.diagnosis.signature import centred_maximum, smoothing_signature
 from unsmooth.diagnosis.wording import label_of
 from unsmooth.logits.probabilities import depends_on_mean
 from unsmooth.metrics import coverage_at_risk
+from unsmooth.registry.scores import score_label
 from unsmooth.scores import (
     DEFAULT_PS,
     NLL_TEMPERATURE,
@@ -34,7 +35,6 @@ from unsmooth.scores import (
     score_all,
 )
 from unsmooth.scores.thresholds import acceptance_rule, threshold_value
-from unsmooth.tables.labels import score_label
 
 __all__ = ["Diagnosis", "ScoreResult", "diagnose", "label_of"]
 

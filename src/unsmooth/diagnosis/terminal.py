@@ -11,7 +11,7 @@ from rich.table import Table
 
 from unsmooth.diagnosis.result import Diagnosis
 from unsmooth.diagnosis.wording import label_of
-from unsmooth.tables.labels import score_label
+from unsmooth.registry.scores import score_label
 
 __all__ = ["print_comparison", "print_diagnosis", "print_table", "progress_bar"]
 

@@ -4,8 +4,8 @@ import math
 from typing import TYPE_CHECKING
 
 from unsmooth.diagnosis.sentences import p_text, percent, points, relative
+from unsmooth.registry.scores import score_label
 from unsmooth.scores import FittedScore
-from unsmooth.tables.labels import score_label
 
 if TYPE_CHECKING:
     from unsmooth.diagnosis.result import Diagnosis

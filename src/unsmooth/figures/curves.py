@@ -20,16 +20,8 @@ from unsmooth.figures.style import (
     single_experiment,
     styled,
 )
-from unsmooth.tables.labels import (
-    CELL,
-    CONFIGURATION,
-    KINDS,
-    Losses,
-    configurations_of,
-    in_order,
-    require_columns,
-    score_label,
-)
+from unsmooth.registry.scores import score_label
+from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, configurations_of, in_order, require_columns
 from unsmooth.tables.summary import SUMMARY
 
 WIDE_RANGE = 20.0  # of risks at low coverage, from where on their axis is logarithmic

@@ -15,9 +15,10 @@ from pandas import DataFrame, Series
 
 from unsmooth.data.arrays import IGNORED
 from unsmooth.figures.style import new_figure, styled
+from unsmooth.registry.scores import score_label
 from unsmooth.scores import FittedScore, score_all
 from unsmooth.segmentation import Scene
-from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses, score_label
+from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses
 
 __all__ = ["REPAIR", "CellScenes", "ranking_maps"]
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, new_figure, styled
-from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses, metric_style, require_columns, score_label
+from unsmooth.registry.scores import score_label
+from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses, metric_style, require_columns
 from unsmooth.tables.scorecard import OUTSIDE, SCORECARD, published_text
 
 MODEL = ["experiment", "architecture", "loss", "alpha", "score"]

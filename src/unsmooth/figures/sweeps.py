@@ -23,6 +23,7 @@ from unsmooth.figures.style import (
     single_experiment,
     styled,
 )
+from unsmooth.registry.scores import score_label
 from unsmooth.tables.labels import (
     CELL,
     CONFIGURATION,
@@ -32,7 +33,6 @@ from unsmooth.tables.labels import (
     in_order,
     metric_style,
     require_columns,
-    score_label,
 )
 from unsmooth.tables.summary import SUMMARY
 

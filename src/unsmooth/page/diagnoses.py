@@ -16,9 +16,9 @@ from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styl
 from unsmooth.metrics import reliability_curve
 from unsmooth.page.content import Content, plain_columns, plain_curves
 from unsmooth.page.page import page
+from unsmooth.registry.scores import score_label
 from unsmooth.scores import NLL_TEMPERATURE, FittedScore
 from unsmooth.scores.thresholds import threshold_value
-from unsmooth.tables.labels import score_label
 from unsmooth.theory import window_statistics
 
 __all__ = ["diagnoses_content", "diagnoses_page", "risk_coverage_plot"]

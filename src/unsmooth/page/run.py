@@ -20,9 +20,10 @@ from unsmooth.data.thumbnails import read_pictures
 from unsmooth.evaluation import DELTA, TARGET_RISKS
 from unsmooth.logits.logits_file import read_logits
 from unsmooth.page.content import Content, by_score, counted, plain_columns, plain_curves, plain_table
+from unsmooth.registry.scores import score_label
 from unsmooth.tables import all_metrics_table, cost_table, findings, headline, main_table
 from unsmooth.tables.collection import read_cells
-from unsmooth.tables.labels import BASELINE_SCORE, Losses, configurations_of, score_label, scores_in_order
+from unsmooth.tables.labels import BASELINE_SCORE, Losses, configurations_of, scores_in_order
 from unsmooth.tables.titles import place_title
 
 __all__ = ["experiment_content", "risk_of_most_contrast"]

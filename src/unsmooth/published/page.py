@@ -14,9 +14,10 @@ from unsmooth.data.sources import SOURCES
 from unsmooth.published.machines import machines_table
 from unsmooth.published.planning import AS_RELEASED, PLAN, planned_folders, published_experiments
 from unsmooth.published.sections import section
+from unsmooth.registry.scores import score_label
 from unsmooth.tables import scorecard
 from unsmooth.tables.collection import read_costs, read_summaries
-from unsmooth.tables.labels import DASH, Losses, metric_style, score_label
+from unsmooth.tables.labels import DASH, Losses, metric_style
 from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, published_text
 
 __all__ = ["write_page"]

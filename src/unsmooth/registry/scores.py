@@ -11,7 +11,16 @@ from unsmooth.registry import Parameter, resolve
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["NLL_TEMPERATURE", "SCORES", "SCORE_LABELS", "Need", "Score", "available_scores", "find_score"]
+__all__ = [
+    "NLL_TEMPERATURE",
+    "SCORES",
+    "SCORE_LABELS",
+    "Need",
+    "Score",
+    "available_scores",
+    "find_score",
+    "score_label",
+]
 
 Need = Literal["logits", "features", "last_layer", "training"]
 LOGITS, PNORM, PEERS = "unsmooth.scores.logit_scores", "unsmooth.scores.pnorm", "unsmooth.scores.peers"
@@ -323,3 +332,8 @@ def find_score(name: str) -> Score:
     if name not in SCORES:
         raise ValueError(f"unknown score {name!r}, expected one of {', '.join(SCORES)}")
     return SCORES[name]
+
+
+def score_label(score: str) -> str:
+    """Return the name of a score for legends and tables; an unknown score names itself."""
+    return SCORE_LABELS.get(score, score)

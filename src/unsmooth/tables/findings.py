@@ -10,15 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from pandas import DataFrame
 
-from unsmooth.tables.labels import (
-    BASELINE_SCORE,
-    KINDS,
-    REPAIRED_SCORES,
-    Losses,
-    in_order,
-    require_columns,
-    score_label,
-)
+from unsmooth.registry.scores import score_label
+from unsmooth.tables.labels import BASELINE_SCORE, KINDS, REPAIRED_SCORES, Losses, in_order, require_columns
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
 from unsmooth.tables.titles import place_title
 

@@ -148,11 +148,6 @@ def metric_style(metric: str) -> MetricStyle:
     return MetricStyle(metric, unit="", decimals=4, better="")
 
 
-def score_label(score: str) -> str:
-    """Name of a score for legends and tables."""
-    return SCORE_LABELS.get(score, score)
-
-
 def scores_in_order(names: Iterable[str]) -> list[str]:
     """Scores in reading order; those that the registry does not know come last."""
     order = [*SCORE_LABELS]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
+from unsmooth.registry.scores import score_label
 from unsmooth.tables.labels import (
     ALL_PIXELS,
     CELL,
@@ -18,7 +19,6 @@ from unsmooth.tables.labels import (
     in_order,
     metric_style,
     require_columns,
-    score_label,
 )
 from unsmooth.tables.summary import SUMMARY
 

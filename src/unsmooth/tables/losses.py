@@ -7,6 +7,7 @@ from pandas import DataFrame, Series
 
 from unsmooth.diagnosis.sentences import p_text
 from unsmooth.metrics import holm
+from unsmooth.registry.scores import score_label
 from unsmooth.tables.labels import (
     BASELINE_SCORE,
     CONFIGURATION,
@@ -17,7 +18,6 @@ from unsmooth.tables.labels import (
     in_order,
     metric_style,
     require_columns,
-    score_label,
 )
 from unsmooth.tables.layouts import Table, headings
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY

@@ -7,6 +7,7 @@ import numpy as np
 from pandas import DataFrame
 from tabulate import tabulate
 
+from unsmooth.registry.scores import score_label
 from unsmooth.tables.findings import TWO_CLASSES, is_two_class
 from unsmooth.tables.labels import (
     ALL_PIXELS,
@@ -24,7 +25,6 @@ from unsmooth.tables.labels import (
     in_order,
     metric_style,
     require_columns,
-    score_label,
 )
 from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus
 from unsmooth.tables.summary import SUMMARY

@@ -8,7 +8,8 @@ from pandas import DataFrame, Series
 from scipy.special import stdtrit  # scipy.stats takes half a second to start
 
 from unsmooth.data.sources import SOURCES
-from unsmooth.tables.labels import DASH, Losses, metric_style, require_columns, score_label
+from unsmooth.registry.scores import score_label
+from unsmooth.tables.labels import DASH, Losses, metric_style, require_columns
 from unsmooth.tables.layouts import Table, plus_minus
 from unsmooth.tables.summary import SUMMARY
 
