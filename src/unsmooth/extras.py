@@ -17,7 +17,6 @@ EXTRAS = {
     "torchmetrics": "metrics",
     "onnx": "onnx",
     "onnxscript": "onnx",
-    "huggingface_hub": "training",
     "nltk": "training",
     "PIL": "training",
     "requests": "training",
