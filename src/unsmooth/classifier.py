@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.extras import named_extras
+from unsmooth.logits.probabilities import refuse_probabilities
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
-from unsmooth.metrics.inputs import as_targets
+from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
 from unsmooth.scores.rows import Array, Centring, Rows, check_shape
 from unsmooth.scores.thresholds import acceptance_rule
@@ -88,9 +89,11 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         certificate_: :class:`unsmooth.metrics.CertifiedThreshold` with its evidence.
         rule_: when a sample is accepted, in words and in the unit of the score.
         n_features_in_: number of classes K.
+        columns_: names of the columns of a data frame that was fitted; empty otherwise.
 
-    Calls take tensors or arrays and return the same kind; logits or log-probabilities serve equally, except for
-    ``max_logit`` and ``energy``, which see the mean that softmax forgets.
+    Calls take tensors or arrays and return the same kind, and arrays for data frames and lists. Logits or
+    log-probabilities serve equally, except for ``max_logit`` and ``energy``, which see the mean that softmax forgets.
+    A data frame must have the columns of the one that was fitted, in their order.
 
     References:
         Geifman & El-Yaniv, "Selective Classification for Deep Neural Networks", NeurIPS 2017.
@@ -147,8 +150,10 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         self.max_risk = self.max_risk if max_risk is None else max_risk
         self.delta = self.delta if delta is None else delta
         entry = find_score(self.score_name)
-        logits = val_logits.detach() if isinstance(val_logits, Tensor) else torch.from_numpy(np.array(val_logits))
+        values = _as_logits(val_logits)
+        logits = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
         check_shape(logits)
+        refuse_probabilities(logits)
         targets = as_targets(val_targets, tuple(logits.shape), name="val_targets")
         certify = np.arange(len(targets))
         if self.params is not None:
@@ -163,6 +168,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         certificate = certified_threshold(confidence, errors, risk=self.max_risk, delta=self.delta)
         self.score_, self.certificate_ = score, certificate
         self.threshold_, self.n_features_in_ = certificate.threshold, int(logits.shape[1])
+        self.columns_ = _columns(val_logits)
         if not certificate.feasible:
             warnings.warn(
                 f"no threshold has a risk of at most {self.max_risk:g} with probability {1 - self.delta:g} on "
@@ -193,15 +199,21 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
 
     def confidence(self, logits: Array) -> Array:
         """Confidence of (N, K) logits: (N,) float64, larger = more trusted. ValueError for another K or NaN."""
-        self._check(logits)
-        return self.score_(logits)
+        check_is_fitted(self)
+        columns = _columns(logits)
+        if columns and self.columns_ and columns != self.columns_:
+            raise ValueError(f"logits must have the columns {self.columns_}, got {columns}")
+        values = _as_logits(logits)
+        if values.ndim != 2 or values.shape[1] != self.n_features_in_:
+            raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(values.shape)}")
+        return self.score_(values)
 
     def predict(self, logits: Array) -> Array:
         """Class index where the confidence reaches ``threshold_``, -1 elsewhere: (N,) int64."""
         accepted = self.confidence(logits) >= self.threshold_
         if isinstance(logits, Tensor):
             return torch.where(accepted, logits.argmax(dim=1), REJECT)
-        return np.where(accepted, logits.argmax(axis=1), REJECT)
+        return np.where(accepted, np.asarray(logits).argmax(axis=1), REJECT)
 
     def to_module(self) -> "SelectiveHead":
         """The fitted classifier as a head for a network: see :class:`SelectiveHead`."""
@@ -283,6 +295,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             classifier.certificate_ = _certificate(content["certificate"])
             classifier.threshold_ = classifier.certificate_.threshold
             classifier.set_params(max_risk=classifier.certificate_.risk, delta=classifier.certificate_.delta)
+            classifier.columns_ = []
             classifier.n_features_in_ = content["num_classes"]
             if type(classifier.n_features_in_) is not int or classifier.n_features_in_ < 2:
                 raise ValueError(f"num_classes must be an integer of at least 2, got {classifier.n_features_in_!r}")
@@ -292,10 +305,15 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"{os.fspath(path)}: not a saved SelectiveClassifier: {missing}") from error
         return classifier
 
-    def _check(self, logits: Tensor | NDArray[Any]) -> None:
-        check_is_fitted(self)
-        if logits.ndim != 2 or logits.shape[1] != self.n_features_in_:
-            raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(logits.shape)}")
+
+def _as_logits(values: Any) -> Tensor | NDArray[Any]:  # noqa: ANN401 - tensors, arrays, data frames, lists
+    """Tensors as they are, anything else as an array of floating-point numbers."""
+    return values if isinstance(values, Tensor) else as_real(values, "logits")
+
+
+def _columns(values: Any) -> list[Any]:  # noqa: ANN401
+    """Names of the columns of a data frame; none of anything else."""
+    return list(getattr(values, "columns", ()))
 
 
 class SelectiveHead(nn.Module):

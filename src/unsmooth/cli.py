@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from unsmooth.diagnosis.diagnose import Diagnosis, Progress
     from unsmooth.logits.logits_file import LogitsFile
+    from unsmooth.logits.probabilities import Converted
 
-FORMATS = "safetensors, npz, npy, pt, parquet or csv"
+FORMATS = "safetensors, npz, npy, pt, parquet (also a folder of parts), csv or tsv"
 app = typer.Typer(
     name="unsmooth",
     help="Find, explain and repair the confidence that label smoothing breaks.",
@@ -44,6 +45,11 @@ Targets = Annotated[
     list[Path] | None,
     typer.Option("--targets", help="Targets in a file of their own (an npy pair), one per FILE.", show_default=False),
 ]
+LogitsKey = Annotated[
+    str | None,
+    typer.Option("--logits-key", help="Name of the logits in FILE and --val; of a table's classes: class_* or a,b,c."),
+]
+TargetsKey = Annotated[str | None, typer.Option("--targets-key", help="Name of the targets in FILE and --val.")]
 Seed = Annotated[int, typer.Option(help="Seed of the random splits and the bootstrap.", min=0)]
 Fraction = {"min": 0.0, "max": 1.0}
 
@@ -87,6 +93,8 @@ def diagnose(
     ] = None,
     seed: Seed = 0,
     replicates: Annotated[int, typer.Option(help="Bootstrap resamples of every interval.", min=1)] = 1000,
+    logits_key: LogitsKey = None,
+    targets_key: TargetsKey = None,
 ) -> None:
     """Say whether a classifier's confidence is broken, what repairs it, by how much, and where to put the threshold.
 
@@ -118,24 +126,28 @@ def diagnose(
         raise typer.BadParameter("one classifier is saved at a time; give one FILE", param_hint="--save")
     if plot is not None and plot.suffix not in (".png", ".pdf", ".svg"):
         raise typer.BadParameter(f"{plot} must end in .png, .pdf or .svg", param_hint="--plot")
-    results: list[Diagnosis] = []
+    keys, results = (logits_key, targets_key), list["Diagnosis"]()
     for position, (path, name) in enumerate(zip(files, _names(files), strict=True)):
         with _errors_name(path):
-            file, from_probabilities = _read(path, targets[position] if targets else None)
-            held, val_path = None, val[position] if val else None
+            val_path = val[position] if val else None
+            file, test = _read(path, targets[position] if targets else None, keys, at_least=1 if val_path else 4)
+            if val_path is None and file.has_validation and logits_key is None and not targets:
+                val_path = path
+                _note(f"{path}: its validation split fits and certifies")
+            held = converted = None
             if val_path is not None:
-                held, held_probabilities = _read(
-                    val_path, val_targets[position] if val_targets else None, num_classes=file.num_classes
-                )
-                from_probabilities = from_probabilities or held_probabilities
+                beside = val_targets[position] if val_targets else None
+                held, converted = _read(val_path, beside, keys, num_classes=file.num_classes, split="val", at_least=2)
+                _check_disjoint(path, test.logits, val_path, converted.logits)
             with progress_bar(name) as progress:
                 result = run(
-                    file.logits,
+                    test.logits,
                     file.targets,
-                    val_logits=None if held is None else held.logits,
+                    val_logits=None if converted is None else converted.logits,
                     val_targets=None if held is None else held.targets,
                     name=name,
-                    from_probabilities=from_probabilities,
+                    from_probabilities=test.from_probabilities or bool(converted and converted.from_probabilities),
+                    only_msp=test.only_msp or bool(converted and converted.only_msp),
                     target_risk=target_risk,
                     delta=delta,
                     scores=only,
@@ -171,6 +183,8 @@ def score(
     list_scores: Annotated[
         bool, typer.Option("--list", callback=lambda wanted: _list_scores(wanted), is_eager=True, help="List scores.")
     ] = False,
+    logits_key: LogitsKey = None,
+    targets_key: TargetsKey = None,
 ) -> None:
     """Write the confidence of every sample: columns confidence, prediction, target and error.
 
@@ -204,34 +218,39 @@ def score(
     if val_targets is not None and val is None:
         raise typer.BadParameter("needs --val", param_hint="--val-targets")
 
-    threshold, num_classes = -math.inf, None
+    threshold, num_classes, keys = -math.inf, None, (logits_key, targets_key)
     if classifier is not None:
         with _errors_name(classifier):
             saved = SelectiveClassifier.load(classifier)
         threshold, num_classes = saved.threshold_, saved.n_features_in_
     with _errors_name(file), progress_bar(file.name) as progress:
-        logits, from_probabilities = _read(file, targets, num_classes=num_classes)
+        read, test = _read(file, targets, keys, num_classes=num_classes)
+        from_probabilities, only_msp = test.from_probabilities, test.only_msp
         if classifier is not None:
             chosen = saved.score_
         elif val is not None:
-            held, held_probabilities = _read(val, val_targets, num_classes=logits.num_classes)
-            from_probabilities = from_probabilities or held_probabilities
-            progress("fitting", 0, logits.num_samples)
-            chosen = fit_score(score_name, held.logits, held.targets)
+            held, converted = _read(val, val_targets, keys, num_classes=read.num_classes, split="val")
+            _check_disjoint(file, test.logits, val, converted.logits)
+            from_probabilities |= converted.from_probabilities
+            only_msp |= converted.only_msp
+            progress("fitting", 0, read.num_samples)
+            chosen = fit_score(score_name, converted.logits, held.targets)
             _note(f"{score_name}: {chosen.reason or chosen.params}")
         elif not params:
             chosen = fit_score(score_name)
         if from_probabilities and not chosen.fell_back and depends_on_mean(chosen.name, chosen.params):
             raise ValueError(f"{chosen.name} depends on the mean of the logits, which softmax outputs do not hold")
-        scored = score_all(_batches(logits.logits, progress), scores={"confidence": chosen}, ps=())
+        if only_msp and chosen.name != "msp" and not chosen.fell_back:
+            raise ValueError(f"{chosen.name} needs logarithms, and some softmax outputs are zero; only msp can be had")
+        scored = score_all(_batches(test.logits, progress), scores={"confidence": chosen}, ps=())
         for reason in scored.left_out.values():
             raise ValueError(reason)
         confidence, predictions = scored["confidence"], scored.predictions
         columns = {
             "confidence": confidence,
             "prediction": np.where(confidence >= threshold, predictions, REJECT),
-            "target": logits.targets,
-            "error": (predictions != logits.targets).astype(np.int64),
+            "target": read.targets,
+            "error": (predictions != read.targets).astype(np.int64),
         }
     with _errors_name(output or Path("standard output")):
         if output is None:
@@ -367,20 +386,42 @@ def _list_scores(wanted: bool) -> None:
 # Reading
 
 
-def _read(path: Path, targets: Path | None, *, num_classes: int | None = None) -> tuple["LogitsFile", bool]:
-    """Logits and whether they were softmax outputs."""
-    from dataclasses import replace
-
+def _read(
+    path: Path,
+    targets: Path | None,
+    keys: tuple[str | None, str | None],
+    *,
+    num_classes: int | None = None,
+    split: Literal["test", "val"] = "test",
+    at_least: int = 1,
+) -> tuple["LogitsFile", "Converted"]:
+    """The file, and its rows as logits; what was decided on the way is told."""
     from unsmooth.logits.foreign_files import read_any
-    from unsmooth.logits.probabilities import check_probabilities
+    from unsmooth.logits.guards import chance_remark
+    from unsmooth.logits.probabilities import as_logits
 
     with _errors_name(path):
-        file = read_any(path, targets, num_classes=num_classes)
-        if not file.is_probabilities:
-            return file, False
-        logits = check_probabilities(file.logits)
-    _note(f"{path}: rows are softmax outputs; using their logarithms, which centring makes equal to the logits")
-    return replace(file, logits=logits, is_probabilities=False), True
+        file = read_any(path, targets, num_classes=num_classes, logits_key=keys[0], targets_key=keys[1], split=split)
+        if file.num_samples < at_least:
+            raise ValueError(f"at least {at_least} samples are needed, got {file.num_samples}")
+        converted = as_logits(file)
+    for note in (*file.notes, converted.note, chance_remark(file.logits, file.targets)):
+        if note:
+            _note(f"{path}: {note}")
+    return file, converted
+
+
+def _check_disjoint(path: Path, logits: "NDArray[Any]", val: Path, val_logits: "NDArray[Any]") -> None:
+    """Refuse to test on the samples that fit; tell of a few."""
+    from unsmooth.logits.guards import shared_rows
+
+    share = shared_rows(logits, val_logits)
+    if share > 0.5:
+        raise ValueError(
+            f"{100 * share:.3g} % of its rows are also in --val {val}; what fits and what tests must be other samples"
+        )
+    if share:
+        _note(f"{path}: {100 * share:.2g} % of its rows are also in --val {val}; the same samples would bias the test")
 
 
 def _batches(logits: "NDArray[np.floating[Any]]", progress: "Progress") -> Iterator["NDArray[np.floating[Any]]"]:
@@ -551,8 +592,11 @@ def _errors_name(path: Path) -> Iterator[None]:
 
 def _fail(path: Path, error: Exception) -> NoReturn:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    text = textwrap.shorten(reason, 400, placeholder=" ...")
-    typer.echo(f"error: {text}" if text.startswith(str(path)) else f"error: {path}: {text}", err=True)
+    from unsmooth.logits.checks import LogitsFileError
+
+    text = textwrap.shorten(reason, 600, placeholder=" ...")
+    named = isinstance(error, LogitsFileError) or text.startswith(str(path))
+    typer.echo(f"error: {text}" if named else f"error: {path}: {text}", err=True)
     raise typer.Exit(1)
 
 

@@ -3,13 +3,14 @@
 `update(logits, targets)` takes a batch of logits (N, K) or softmax outputs and class indices (N,), and scores it with
 MSP or a score of your choice; `update(confidence, errors)` takes one-dimensional confidences and errors instead.
 Results equal those of the functions in :mod:`unsmooth.metrics` on all samples together, whatever the batches and
-processes, including processes without samples. Softmax outputs count as their logarithms. One that rounded to zero has
-none: MSP lets such rows tie as the surest, every other score refuses them, and a score that depends on the mean of the
-logits refuses softmax outputs altogether.
+processes, including processes without samples. `compute` takes rows for softmax outputs, which count as their
+logarithms, if all rows of all batches are non-negative and sum to one. A probability that rounded to zero has no
+logarithm: MSP lets such rows tie as the surest, every other score refuses them, and a score that depends on the mean of
+the logits refuses softmax outputs altogether.
 
 **Cost.** An update is one pass over the logits and keeps 9 bytes a sample (a float64 confidence and an error) on the
-metric's device. `compute` gathers those bytes from every process once, sorts on the CPU in O(n log n), and caches.
-AURC is not a sum over samples, so no state of fixed size that processes add up can be exact; for more samples than fit,
+metric's device; 17 as long as all rows may be softmax outputs. `compute` gathers those bytes from every process once,
+sorts on the CPU in O(n log n), and caches. AURC is not a sum over samples, so no state of fixed size that processes add up can be exact; for more samples than fit,
 :class:`unsmooth.metrics.StreamingMetrics` has constant memory, certified bounds and `merge`.
 
 Example:
@@ -20,6 +21,7 @@ Example:
     0.2083
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,7 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.extras import named_extras
-from unsmooth.logits.probabilities import are_probabilities, depends_on_mean, refuse_zeros
+from unsmooth.logits.probabilities import are_probabilities, depends_on_mean
 from unsmooth.metrics import augrc, aurc, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction
 from unsmooth.scores import SCORES, FittedScore
@@ -57,7 +59,9 @@ class _SelectiveMetric(Metric):
     plot_upper_bound = 1.0
 
     confidence: list[Tensor]
+    confidence_of_probabilities: list[Tensor]
     errors: list[Tensor]
+    met_logits: Tensor
 
     def __init__(
         self,
@@ -70,7 +74,11 @@ class _SelectiveMetric(Metric):
         self.score = FittedScore("msp") if score is None else score
         self.ignore_index = ignore_index
         self.add_state("confidence", default=[], dist_reduce_fx="cat")
+        self.add_state("confidence_of_probabilities", default=[], dist_reduce_fx="cat")
         self.add_state("errors", default=[], dist_reduce_fx="cat")
+        self.add_state("met_logits", default=torch.tensor(0), dist_reduce_fx="max")
+        # Metrics of one state share it in a MetricCollection; without samples the states of all are equal.
+        self.add_state("settings", default=_fingerprint(self.score, ignore_index), dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add samples.
@@ -90,6 +98,8 @@ class _SelectiveMetric(Metric):
                 f"got {tuple(preds.shape)} and {tuple(target.shape)}"
             )
         preds = preds.detach()
+        if target.dtype != torch.bool and not target.is_floating_point():
+            target = target.long()  # before comparing: -100 in uint8 is 156
         if self.ignore_index is not None and preds.ndim == 2:
             kept = target != self.ignore_index
             preds, target = preds[kept], target[kept]
@@ -102,52 +112,78 @@ class _SelectiveMetric(Metric):
                     f"target must be class indices in 0..{preds.shape[1] - 1}, or ignore_index, got "
                     f"{int(target[outside][0])}"
                 )
-            confidence = self.score(self._as_logits(preds))
             errors = preds.argmax(dim=1) != target
+            values = preds if preds.dtype == torch.float64 else preds.float()
+            confidence = self.score(values)
+            if not self.met_logits and are_probabilities(values):
+                self.confidence_of_probabilities.append(self._of_probabilities(values).to(self._float))
+            else:
+                self.met_logits = torch.ones_like(self.met_logits)
+                self.confidence_of_probabilities.clear()
         else:
             confidence, errors = preds, target
             if not bool(((target == 0) | (target == 1)).all()):
                 raise ValueError("target must be errors, 0 or 1, where preds are confidences")
-        finite = confidence.isfinite()
-        if not bool(finite.all()):
-            raise ValueError(f"preds: confidence of row {int((~finite).int().argmax())} is not finite")
+            self.met_logits = torch.ones_like(self.met_logits)
+        if self.met_logits:
+            _check_finite(confidence)
         self.confidence.append(confidence.to(self._float))
         # gloo gathers no bool.
         self.errors.append(errors.to(torch.uint8))
 
     def sync(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torchmetrics' own arguments
         """As torchmetrics', which from a process without samples would send a type that the others do not."""
-        if not len(self.confidence):
-            self.confidence = [torch.zeros(0, dtype=self._float, device=self.device)]
-            self.errors = [torch.zeros(0, dtype=torch.uint8, device=self.device)]
+        for name, dtype in (
+            ("confidence", self._float),
+            ("confidence_of_probabilities", self._float),
+            ("errors", torch.uint8),
+        ):
+            if not len(getattr(self, name)):
+                setattr(self, name, [torch.zeros(0, dtype=dtype, device=self.device)])
         super().sync(*args, **kwargs)
 
     def compute(self) -> Tensor:
         """The metric of all samples, float64 scalar; nan with a warning for none."""
+        kept = self.confidence if self.met_logits else self.confidence_of_probabilities
         confidence, errors = np.zeros(0), np.zeros(0, bool)
-        if len(self.confidence):
-            confidence = dim_zero_cat(self.confidence).cpu().numpy()
-            errors = dim_zero_cat(self.errors).cpu().numpy().astype(bool)
+        if len(kept):
+            values = dim_zero_cat(kept)
+            if not self.met_logits:
+                self._refuse_unknown(values)
+            _check_finite(values)
+            confidence, errors = values.cpu().numpy(), dim_zero_cat(self.errors).cpu().numpy().astype(bool)
         return torch.tensor(self._value(confidence, errors), dtype=self._float, device=self.device)
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:  # noqa: ANN401 - torchmetrics' own arguments
+        """Draw one value of the metric, or several, as `torchmetrics.Metric.plot` says; needs matplotlib."""
+        return self._plot(val, ax)
 
     @property
     def _float(self) -> torch.dtype:
         """float64, which Apple's GPUs lack."""
         return torch.float32 if self.device.type == "mps" else torch.float64
 
-    def _as_logits(self, preds: Tensor) -> Tensor:
-        """Logits as they are, softmax outputs as their logarithms."""
-        values = preds if preds.dtype == torch.float64 else preds.float()
-        if not are_probabilities(values):
-            return values
+    def _of_probabilities(self, probs: Tensor) -> Tensor:
+        """Confidence of softmax outputs, from their logarithms; nan where it cannot be had."""
+        name, params = _identity(self.score)
+        if depends_on_mean(name, params):
+            return torch.full_like(probs[:, 0], torch.nan)
+        # Saturated rows are the surest for MSP, and tie.
+        confidence = self.score(probs.clamp(min=torch.finfo(probs.dtype).tiny).log())
+        return confidence if name == "msp" else confidence.masked_fill((probs <= 0).any(dim=1), torch.nan)
+
+    def _refuse_unknown(self, confidence: Tensor) -> None:
+        """Raise ValueError if the rows are softmax outputs from which the score cannot be had."""
+        unknown = confidence.isnan()
+        if not bool(unknown.any()):
+            return
         name, params = _identity(self.score)
         if depends_on_mean(name, params):
             raise ValueError(f"{name} depends on the mean of the logits, which softmax outputs do not hold")
-        if name == "msp":
-            # Saturated rows are the surest, and tie.
-            return values.clamp(min=torch.finfo(values.dtype).tiny).log()
-        refuse_zeros(values)
-        return values.log()
+        raise ValueError(
+            f"preds has {int(unknown.sum())} rows with a probability of zero, the first is row "
+            f"{int(unknown.int().argmax())}: rounding in softmax lost their logits; give logits, or score by MSP"
+        )
 
     def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
         raise NotImplementedError
@@ -234,3 +270,15 @@ def _identity(score: Callable[[Tensor], Tensor]) -> tuple[str, Mapping[str, Any]
     if isinstance(score, FittedScore):
         return ("msp", {}) if score.fell_back else (score.name, score.params)
     return next((name for name, entry in SCORES.items() if entry.function is score), ""), {}
+
+
+def _fingerprint(score: Callable[[Tensor], Tensor], ignore_index: int | None) -> Tensor:
+    """Small integers that differ between metrics of other settings."""
+    which = repr(score) if isinstance(score, FittedScore) else str(id(score))
+    return torch.tensor(list(hashlib.sha256(f"{which} {ignore_index}".encode()).digest()))
+
+
+def _check_finite(confidence: Tensor) -> None:
+    finite = confidence.isfinite()
+    if not bool(finite.all()):
+        raise ValueError(f"preds: confidence of row {int((~finite).int().argmax())} is not finite")

@@ -36,6 +36,10 @@ def folder(tmp_path, monkeypatch):
     table = pd.DataFrame(logits, columns=list("abcde")).assign(label=targets)
     table.to_csv("good.csv", index=False)
     table.to_parquet("good.parquet")
+    logits, targets = logits_of(400, seed=1)
+    np.save("val_l.npy", logits)
+    np.save("val_t.npy", targets)
+    pd.DataFrame(logits, columns=list("abcde")).assign(label=targets).to_csv("val.csv", index=False)
     return tmp_path
 
 
@@ -73,7 +77,7 @@ def test_several_files_are_compared(folder):
 
 
 def test_validation_file_leaves_all_of_the_file_to_test(folder):
-    result = run("diagnose", "good.npz", "--val", "good.csv", *QUICK, "--json", "-")
+    result = run("diagnose", "good.npz", "--val", "val.csv", *QUICK, "--json", "-")
 
     assert json.loads(result.stdout)["diagnoses"][0]["rows"] == {"fit": 200, "certify": 200, "test": 400}
 
@@ -206,7 +210,7 @@ def test_saved_classifier_scores_new_logits(folder):
 
 
 def test_score_fits_on_the_validation_file(folder):
-    result = run("score", "good.npz", "--val", "good.csv", "-o", "s.csv")
+    result = run("score", "good.npz", "--val", "val.csv", "-o", "s.csv")
 
     assert result.exit_code == 0
     assert "max_logit_pnorm" in result.stderr
@@ -262,7 +266,7 @@ def test_text_parameters_reach_the_score(folder):
 
 
 def test_npy_pair_is_a_validation_set(folder):
-    pair = ["--val", "l.npy", "--val-targets", "t.npy"]
+    pair = ["--val", "val_l.npy", "--val-targets", "val_t.npy"]
     result = run("diagnose", "good.npz", *pair, *QUICK, "--json", "-")
 
     assert json.loads(result.stdout)["diagnoses"][0]["rows"] == {"fit": 200, "certify": 200, "test": 400}

@@ -3,9 +3,11 @@ import subprocess
 import sys
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from torchmetrics import MetricCollection
 
 from unsmooth.metrics import UndefinedMetricWarning, augrc, aurc, coverage_at_risk
 from unsmooth.monitors import AUGRC, AURC, CoverageAtRisk
@@ -67,8 +69,10 @@ def test_saturated_softmax_outputs_are_ties_not_failures():
 @pytest.mark.parametrize("score", [FittedScore("max_logit_pnorm", {"p": 5}), FittedScore("negative_entropy"), gen])
 def test_rounded_away_probabilities_are_refused_but_by_msp(score):
     probs, targets = torch.tensor([[0.5, 0.25, 0.25], [0.75, 0.25, 0.0]]), torch.tensor([0, 1])
+    monitor = AURC(score=score)
+    monitor.update(probs, targets)
     with pytest.raises(ValueError, match="1 rows with a probability of zero, the first is row 1"):
-        AURC(score=score).update(probs, targets)
+        monitor.compute()
 
 
 @pytest.mark.parametrize("score", [None, msp, FittedScore("msp"), FittedScore("hts", fell_back=True)])
@@ -82,8 +86,10 @@ def test_rounded_away_probabilities_are_the_surest_for_msp(score):
 @pytest.mark.parametrize("score", [energy, FittedScore("max_logit_pnorm", {"p": 5, "centring": "none"})])
 def test_softmax_outputs_are_refused_by_what_depends_on_the_mean(score):
     logits, targets, _ = whole()
+    monitor = AURC(score=score)
+    monitor.update(logits.softmax(1), targets)
     with pytest.raises(ValueError, match="mean of the logits"):
-        AURC(score=score).update(logits.softmax(1), targets)
+        monitor.compute()
 
 
 def test_confidence_that_is_not_finite_is_refused_for_any_score():
@@ -106,6 +112,56 @@ def test_ignored_targets_are_left_out():
     monitor.update(logits, torch.where(kept, targets, -100))
 
     assert float(monitor.compute()) == aurc(msp(logits)[kept], errors[kept.numpy()])
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_batch_that_looks_like_softmax_outputs_is_no_softmax_output_among_logits(size):
+    generator = torch.Generator().manual_seed(0)
+    logits, targets = torch.randn(400, 2, generator=generator), torch.randint(2, (400,), generator=generator)
+    logits[:2] = torch.tensor([[3.0, 1.0], [1.0, 0.0]])
+    monitor = AURC()
+    for rows, classes in zip(logits.split(size), targets.split(size), strict=True):
+        monitor.update(rows, classes)
+
+    assert float(monitor.compute()) == aurc(msp(logits), (logits.argmax(1) != targets).numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+@pytest.mark.parametrize("ignored", [-100, 255, None])
+def test_targets_of_any_integer_type_count_alike(dtype, ignored):
+    logits = torch.randn(300, 200, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(300) % 200
+    targets[::7] = 156 if ignored != 255 else 255
+    found = []
+    for classes in (targets, targets.to(dtype)):
+        monitor = AURC(ignore_index=ignored)
+        monitor.update(logits, classes)
+        found.append(float(monitor.compute()))
+
+    assert found[0] == found[1]
+
+
+def test_collection_keeps_metrics_of_other_settings_apart():
+    logits, targets, errors = whole()
+    pnorm = FittedScore("max_logit_pnorm", {"p": 4})
+    collection = MetricCollection({"msp": AURC(), "too": AUGRC(), "pnorm": AURC(score=pnorm)})
+    collection.update(logits[:0], targets[:0])
+    collection.update(logits, targets)
+    found = collection.compute()
+
+    assert float(found["msp"]) == aurc(msp(logits), errors) != float(found["pnorm"])
+    assert float(found["pnorm"]) == aurc(pnorm(logits), errors)
+    assert sorted(map(len, collection.compute_groups.values())) == [1, 2]
+
+
+def test_value_can_be_plotted():
+    logits, targets, _ = whole()
+    monitor = AURC()
+    monitor.update(logits, targets)
+    figure, axes = monitor.plot()
+
+    assert axes.get_ylim()[0] <= float(monitor.compute())
+    plt.close(figure)
 
 
 def test_reset_forgets_and_forward_returns_the_batch():

@@ -7,6 +7,7 @@ Three parts of the data never overlap. *Fit* rows fit every score and choose the
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ def diagnose(
     val_targets: NDArray[np.int64] | None = None,
     name: str = "logits",
     from_probabilities: bool = False,
+    only_msp: bool = False,
     target_risk: float = 0.05,
     delta: float = 0.05,
     scores: Sequence[str] | None = None,
@@ -70,6 +72,7 @@ def diagnose(
         name: what to call the classifier.
         from_probabilities: the logits are logarithms of softmax outputs; scores that see the mean of the logits are
             then left out.
+        only_msp: some softmax outputs were zero, so that every other score, and the signature, is left out.
         target_risk: in (0, 1).
         delta: probability in (0, 1) that the certified threshold misses the target.
         scores: names to compare with MSP; None for every score of logits and ``"msp_temperature_nll"``.
@@ -97,7 +100,7 @@ def diagnose(
         if not 0 < value < 1:
             raise ValueError(f"{option} must be in (0, 1), got {value}")
     parts = Parts.of(logits, targets, val_logits, val_targets, seed)
-    names, left_out = _choose_names(scores, from_probabilities)
+    names, left_out = _choose_names(scores, from_probabilities, only_msp)
     steps = _Steps(progress, 2 * len(names) + 4)
     fitted = _fit_all(names, parts.fit, left_out, steps)
     steps("choosing a score")
@@ -116,6 +119,9 @@ def diagnose(
     signature = smoothing_signature(
         parts.test.logits, parts.test.targets, temperature=calibrated.params.get("temperature")
     )
+    if only_msp:
+        reason = "Smoothing cannot be recognised: softmax outputs of zero have lost their logits."
+        signature = replace(signature, verdict="unclear", reason=reason)
     steps("done")
     return Diagnosis(
         name=name,
@@ -151,7 +157,9 @@ def diagnose(
     )
 
 
-def _choose_names(scores: Sequence[str] | None, from_probabilities: bool) -> tuple[list[str], dict[str, str]]:
+def _choose_names(
+    scores: Sequence[str] | None, from_probabilities: bool, only_msp: bool
+) -> tuple[list[str], dict[str, str]]:
     """The scores to compare, MSP first, and those left out with the reason."""
     known = [*available_scores(), NLL_TEMPERATURE]
     wanted = known if scores is None else ["msp", *scores]
@@ -159,7 +167,12 @@ def _choose_names(scores: Sequence[str] | None, from_probabilities: bool) -> tup
         raise ValueError(f"scores must be among {', '.join(known)}, got {unknown!r}")
     excluded = [score for score in wanted if from_probabilities and depends_on_mean(score, {})]
     names = [score for score in known if score in wanted and score not in excluded]
-    return names, dict.fromkeys(excluded, "softmax outputs do not hold the mean of the logits, which it depends on")
+    left_out = dict.fromkeys(excluded, "softmax outputs do not hold the mean of the logits, which it depends on")
+    if only_msp:
+        return names[:1], left_out | dict.fromkeys(
+            names[1:], "some softmax outputs are zero, of which it needs logarithms"
+        )
+    return names, left_out
 
 
 def _fit_all(names: Sequence[str], rows: Samples, left_out: dict[str, str], steps: "_Steps") -> dict[str, FittedScore]:

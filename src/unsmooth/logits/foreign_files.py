@@ -1,35 +1,54 @@
-"""Logits as other people save them: npz, npy, pt, parquet, csv and foreign safetensors.
+"""Logits as other people save them: npz, npy, pt, parquet, csv, tsv and foreign safetensors.
 
 torch is imported only to read a ``.pt`` file, pyarrow only for tables.
 """
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unsmooth.logits.logits_file import (
-    METADATA_KEY,
-    STORED_DTYPES,
-    LogitsFile,
-    LogitsFileError,
-    as_float32,
-    as_targets,
-    read_header,
-    read_logits,
-    to_numpy,
-    validate,
-    widen,
+from unsmooth.logits.archives import BARE, npy_parts, npz_parts, pt_parts, safetensors_parts
+from unsmooth.logits.checks import LogitsFileError, to_numpy, validate
+from unsmooth.logits.columns import read_table
+from unsmooth.logits.labels import class_indices
+from unsmooth.logits.logits_file import METADATA_KEY, LogitsFile, read_header, read_logits
+from unsmooth.logits.names import (
+    LOGITS_NAMES,
+    TARGETS_NAMES,
+    Part,
+    base_name,
+    choose_logits,
+    choose_targets,
+    contents,
 )
-from unsmooth.logits.probabilities import are_probabilities
+from unsmooth.logits.values import recognise
 
 __all__ = ["read_any"]
 
-_LOGITS_NAMES = ("logits", "logit", "outputs", "preds", "scores", "probs", "probabilities", "softmax")
-_TARGETS_NAMES = ("targets", "target", "labels", "label", "y", "y_true", "gt")
+_ARCHIVES: Mapping[str, Callable[[Path], dict[str, Part]]] = {
+    ".safetensors": safetensors_parts,
+    ".npz": npz_parts,
+    ".npy": npy_parts,
+    ".pt": pt_parts,
+    ".pth": pt_parts,
+}
+_TABLES = (".parquet", ".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What was found in a file, and all that it holds, for messages."""
+
+    logits: Any = None
+    targets: Any = None
+    holds: str = ""
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    has_validation: bool = False
 
 
 def read_any(
@@ -37,167 +56,135 @@ def read_any(
     targets_path: str | os.PathLike[str] | None = None,
     *,
     num_classes: int | None = None,
+    logits_key: str | None = None,
+    targets_key: str | None = None,
+    split: Literal["test", "val", "train"] = "test",
 ) -> LogitsFile:
     """Read logits and targets from whatever a practitioner saved.
 
-    Formats, by suffix: ``.safetensors`` (ours, or any with tensors ``logits`` and ``targets``), ``.npz``, ``.npy``,
-    ``.pt`` / ``.pth`` (``weights_only``), ``.parquet``, ``.csv``. Archives and tables find the two parts by name
-    (``logits``, ``outputs``, ``probs``...; ``targets``, ``labels``, ``y``...). In a table every column but the targets
-    is a class, in order, or one column holds lists. ``.npy`` and bare tensors need ``targets_path``, which may be in
-    any of these formats.
+    Formats, by suffix: ``.safetensors`` (ours or any other), ``.npz``, ``.npy``, ``.pt`` / ``.pth`` (``weights_only``),
+    ``.parquet`` (a file or a folder of parts), ``.csv``, ``.tsv``. Archives find the two parts by name (``logits``,
+    ``predictions``, ``probs``...; ``targets``, ``labels``, ``y_true``...), of one split where they hold several
+    (``logits_val``, ``logits_test``). Of a table the classes are a column of lists, or columns of numbers; those that
+    look like something else are left out, with a note. ``.npy`` and bare tensors need ``targets_path``, which may be
+    in any of these formats. Targets may be indices, one-hot rows, or names of class columns.
 
     Args:
         path: file with logits, or softmax outputs, and possibly targets.
         targets_path: file with the targets; overrides those in ``path``.
         num_classes: expected K; None accepts any.
+        logits_key: name of the logits in ``path``; class columns of a table as a pattern or with commas between them.
+        targets_key: name of the targets in ``targets_path``, or in ``path``.
+        split: which one is wanted of a file that holds several.
 
     Returns:
-        The content, with ``is_probabilities`` set for softmax outputs, which stay float64 where they were. ``-inf`` (a
-        masked class) is let through where the row has a finite logit left.
+        The content, with its ``form``. Probabilities stay float64 where they were. ``-inf`` (a masked class) is let
+        through where the row has two finite logits left, and a number that stands for it (-1e9) becomes ``-inf``.
 
     Raises:
-        LogitsFileError: for anything malformed, naming the file and the first bad row.
+        LogitsFileError: for anything malformed, naming the file and the first bad row, or what the file holds.
     """
     path = Path(path)
+    beside = None if targets_path is None else Path(targets_path)
+    content = _read(path, logits_key, None if beside else targets_key, split)
     metadata: dict[str, Any] = {}
-    if path.suffix == ".safetensors" and _is_ours(path):
-        file = read_logits(path, num_classes=num_classes)
-        found: tuple[Any, Any] = (file.logits, file.targets)
-        metadata = file.metadata
-    else:
-        found = _read_foreign(path)
-    values, classes = found
-    if values is None:
-        raise LogitsFileError(f"{path}: found no logits; expected a name among {', '.join(_LOGITS_NAMES)}")
-    if targets_path is not None:
-        values_beside, classes = _read_foreign(Path(targets_path))
-        classes = values_beside if classes is None else classes
+    if path.suffix == ".safetensors" and METADATA_KEY in read_header(path)[0].get("__metadata__", {}):
+        file = read_logits(path, num_classes=num_classes)  # checks more than any reader of foreign files
+        content, metadata = replace(content, logits=file.logits, targets=file.targets), file.metadata
+    if content.logits is None:
+        raise _not_found(path, "logits", LOGITS_NAMES, content.holds)
+    classes = content.targets
+    if beside is not None:
+        found = _read(beside, None, targets_key, split)
+        classes = found.logits if found.targets is None else found.targets
+        content = replace(content, class_names=content.class_names or found.class_names)
     if classes is None:
-        raise LogitsFileError(
-            f"{path}: found no targets; expected a name among {', '.join(_TARGETS_NAMES)}, or a separate targets file"
-        )
-    logits = to_numpy(values)
-    # Before narrowing: a float64 probability below 1e-45 has a logarithm, but is zero in float32.
-    is_probabilities = logits.dtype.kind in "fiu" and are_probabilities(logits)
-    if not (is_probabilities and logits.dtype == np.float64):
-        logits = as_float32(logits, path)
-    targets = as_targets(to_numpy(classes), Path(targets_path or path), floats_allowed=True)
-    validate(logits, targets, path, num_classes=num_classes, masked_allowed=True)
-    return LogitsFile(logits, targets, metadata, is_probabilities=is_probabilities)
+        raise _not_found(path, "targets", TARGETS_NAMES, content.holds)
+    values, form, notes = recognise(to_numpy(content.logits), path)
+    targets = class_indices(to_numpy(classes), beside or path, content.class_names)
+    validate(values, targets, path, targets_path=beside, num_classes=num_classes, masked_allowed=True)
+    return LogitsFile(values, targets, metadata, form, (*content.notes, *notes), content.has_validation)
 
 
-def _is_ours(path: Path) -> bool:
-    header, _ = read_header(path)
-    return METADATA_KEY in header.get("__metadata__", {})
-
-
-def _read_foreign(path: Path) -> tuple[Any, Any]:
-    """(logits or None, targets or None) of a foreign file."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise LogitsFileError(f"{path}: unknown suffix {path.suffix!r}, expected one of {', '.join(_READERS)}")
-    if not path.is_file():
-        raise LogitsFileError(f"{path}: no such file")
-    if path.stat().st_size == 0:
+def _read(path: Path, logits_key: str | None, targets_key: str | None, split: str) -> _Content:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        if suffix in (*_ARCHIVES, *_TABLES):
+            raise LogitsFileError(f"{path}: no such file")
+        raise _unknown_suffix(path)
+    if path.is_file() and path.stat().st_size == 0:
         raise LogitsFileError(f"{path}: the file is empty")
+    if path.is_file() and suffix not in (*_ARCHIVES, *_TABLES):
+        raise _unknown_suffix(path)
     try:
-        return reader(path)
-    except LogitsFileError:
+        if path.is_dir() or suffix in _TABLES:
+            table = read_table(path, logits_key=logits_key, targets_key=targets_key)
+            holds = f"columns {', '.join(map(repr, table.columns[:40]))}"
+            return _Content(table.logits, table.targets, holds, table.class_names, table.notes)
+        return _of_parts(_ARCHIVES[suffix](path), path, logits_key, targets_key, split)
+    except (LogitsFileError, ImportError):
         raise
     except Exception as error:  # every reader library has its own exceptions for a damaged file
-        raise LogitsFileError(f"{path}: cannot be read as {path.suffix}: {error}") from error
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise LogitsFileError(f"{path}: cannot be read as {suffix or 'a folder of parquet files'}: {reason}") from error
 
 
-def _pick(parts: Mapping[str, Any]) -> tuple[Any, Any]:
-    by_name = {name.lower(): value for name, value in parts.items()}
-    logits = next((by_name[name] for name in _LOGITS_NAMES if name in by_name), None)
-    targets = next((by_name[name] for name in _TARGETS_NAMES if name in by_name), None)
-    return logits, targets
+def _of_parts(
+    parts: Mapping[str, Part], path: Path, logits_key: str | None, targets_key: str | None, split: str
+) -> _Content:
+    holds = contents(parts)
+    if list(parts) == [BARE]:
+        return _Content(parts[BARE].load(), None, holds)
+    for option, key in (("--logits-key", logits_key), ("--targets-key", targets_key)):
+        if key is not None and key not in parts:
+            raise LogitsFileError(f"{path}: {option} {key!r} names no array; the file holds {holds}")
+    try:
+        logits = logits_key or choose_logits(parts, split=split)
+    except ValueError as error:
+        raise LogitsFileError(f"{path}: {error}") from None
+    candidates = [targets_key] if targets_key is not None else choose_targets(parts, logits)
+    logits_split = None if logits is None else base_name(logits)[1]
+    notes = () if logits_split is None else (f"reading {logits} and {', '.join(candidates) or 'no targets'}",)
+    return _Content(
+        None if logits is None else parts[logits].load(),
+        _agreeing(parts, candidates, path),
+        holds,
+        _class_names(parts),
+        notes,
+        logits_split != "val" and any(base_name(name)[1] == "val" for name in parts if name != logits),
+    )
 
 
-def _read_bare(values: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    """An array without a name is logits if it has two dimensions and more than one column, targets otherwise."""
-    return (values, None) if values.ndim == 2 and values.shape[1] > 1 else (None, values)
+def _agreeing(parts: Mapping[str, Part], names: list[str], path: Path) -> Any:  # noqa: ANN401 - tensor or array
+    """The targets, which all arrays of one shape that may hold them must agree on."""
+    if not names:
+        return None
+    first = parts[names[0]].load()
+    for other in names[1:]:
+        same_kind = parts[other].shape == parts[names[0]].shape and parts[other].dtype != "object"
+        if same_kind and not np.array_equal(to_numpy(parts[other].load()), to_numpy(first)):
+            raise LogitsFileError(
+                f"{path}: {names[0]} and {other} may both be the targets and differ; choose one with --targets-key"
+            )
+    return first
 
 
-def _read_safetensors(path: Path) -> tuple[Any, Any]:
-    header, start = read_header(path)
-    raw = np.memmap(path, dtype=np.uint8, mode="r", offset=start)
-    parts: dict[str, Any] = {}
-    for name, entry in header.items():
-        if name.lower() in _LOGITS_NAMES:
-            tags = (*STORED_DTYPES, "F64")
-            dtypes: dict[str, np.dtype[Any]] = {**STORED_DTYPES, "F64": np.dtype("<f8")}
-        elif name.lower() in _TARGETS_NAMES:
-            dtypes = {f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)}
-            tags = tuple(dtypes)
-        else:
-            continue
-        tag = entry["dtype"]
-        if tag not in tags:
-            raise LogitsFileError(f"{path}: tensor {name!r} is {tag}, expected one of {', '.join(tags)}")
-        begin, end = entry["data_offsets"]
-        stored = np.frombuffer(raw[begin:end].tobytes(), dtype=dtypes[tag]).reshape(entry["shape"])
-        parts[name] = widen(stored, tag) if tag == "BF16" else stored
-    return _pick(parts)
+def _class_names(parts: Mapping[str, Part]) -> tuple[str, ...]:
+    """Names of the classes in order, where a file has an array of them."""
+    for name in ("class_names", "classes", "label_names", "categories"):
+        part = parts.get(name)
+        if part is not None and len(part.shape) == 1 and part.dtype.startswith(("<U", "|S")):
+            return tuple(map(str, part.load().astype(str)))
+    return ()
 
 
-def _read_npz(path: Path) -> tuple[Any, Any]:
-    # numpy leaves a file open that it opened itself and could not read.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return _pick({name: archive[name] for name in archive.files})
+def _not_found(path: Path, what: str, names: tuple[str, ...], holds: str) -> LogitsFileError:
+    remedy = f"name them with --{what}-key" + (", or give a separate targets file" if what == "targets" else "")
+    return LogitsFileError(
+        f"{path}: found no {what}; the file holds {holds}; expected a name such as {', '.join(names[:4])}, {remedy}"
+    )
 
 
-def _read_npy(path: Path) -> tuple[Any, Any]:
-    return _read_bare(np.load(path, allow_pickle=False))
-
-
-def _read_pt(path: Path) -> tuple[Any, Any]:
-    import torch
-
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(content, torch.Tensor):
-        return _read_bare(content)
-    if isinstance(content, tuple | list) and len(content) == 2:
-        return content[0], content[1]
-    if isinstance(content, dict):
-        return _pick(content)
-    raise LogitsFileError(f"{path}: expected a tensor, a pair or a dict of tensors, got {type(content).__name__}")
-
-
-def _read_table(columns: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
-    _, targets = _pick(columns)
-    classes = {name: values for name, values in columns.items() if name.lower() not in _TARGETS_NAMES}
-    if not classes:
-        return None, targets
-    if len(classes) == 1:
-        (only,) = classes.values()
-        if only.dtype == object:
-            return np.stack([np.asarray(row) for row in only]), targets
-        return (only[:, None], targets) if targets is not None else (None, only)
-    return np.column_stack(list(classes.values())), targets
-
-
-def _read_parquet(path: Path) -> tuple[Any, Any]:
-    import pyarrow.parquet as parquet
-
-    table = parquet.read_table(path)
-    return _read_table({name: table[name].to_numpy() for name in table.column_names})
-
-
-def _read_csv(path: Path) -> tuple[Any, Any]:
-    import pyarrow.csv as csv
-
-    table = csv.read_csv(path)
-    return _read_table({name: table[name].to_numpy() for name in table.column_names})
-
-
-_READERS: dict[str, Callable[[Path], tuple[Any, Any]]] = {
-    ".safetensors": _read_safetensors,
-    ".npz": _read_npz,
-    ".npy": _read_npy,
-    ".pt": _read_pt,
-    ".pth": _read_pt,
-    ".parquet": _read_parquet,
-    ".csv": _read_csv,
-}
+def _unknown_suffix(path: Path) -> LogitsFileError:
+    known = ", ".join((*_ARCHIVES, *_TABLES))
+    return LogitsFileError(f"{path}: unknown suffix {path.suffix!r}, expected one of {known}")

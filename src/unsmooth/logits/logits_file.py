@@ -24,17 +24,26 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from unsmooth.atomic_files import atomic_path
+from unsmooth.logits.checks import LogitsFileError, as_float32, as_targets, to_numpy, validate
+
+__all__ = [
+    "METADATA_KEY",
+    "Form",
+    "LogitsFile",
+    "LogitsFileError",
+    "StorageDtype",
+    "read_header",
+    "read_logits",
+    "widen",
+    "write_logits",
+]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "unsmooth"
 StorageDtype = Literal["float32", "bfloat16", "float16"]
+Form = Literal["logits", "probabilities", "log-probabilities"]
 
 STORED_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "BF16": np.dtype("<u2"), "F16": np.dtype("<f2")}
-_CHUNK_ELEMENTS = 1 << 20
-
-
-class LogitsFileError(ValueError):
-    """A logits file that cannot be trusted: the message names the file, what came and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +51,26 @@ class LogitsFile:
     """Logits and targets read from a file.
 
     Attributes:
-        logits: (N, K) float32; float64 probabilities of a foreign file stay float64.
+        logits: (N, K) float32; values of a foreign file that float32 would round away stay float64.
         targets: (N,) int64, class indices in [0, K).
         metadata: what the writer said about them; empty for a foreign file.
-        is_probabilities: the rows are softmax outputs, not logits: non-negative and summing to one. Only
-            :func:`unsmooth.logits.foreign_files.read_any` can return True. Convert with
-            :func:`unsmooth.logits.probabilities.logits_from_probabilities` before scoring.
+        form: what the rows are. Only :func:`unsmooth.logits.foreign_files.read_any` returns anything but logits, and
+            :func:`unsmooth.logits.probabilities.as_logits` converts it.
+        notes: what a reader of foreign files decided, a sentence each.
+        has_validation: the file also holds a validation split, under names of its own.
     """
 
-    logits: NDArray[np.float32]
+    logits: NDArray[np.floating[Any]]
     targets: NDArray[np.int64]
     metadata: dict[str, Any] = field(default_factory=dict)
-    is_probabilities: bool = False
+    form: Form = "logits"
+    notes: tuple[str, ...] = ()
+    has_validation: bool = False
+
+    @property
+    def is_probabilities(self) -> bool:
+        """Whether the rows are softmax outputs."""
+        return self.form == "probabilities"
 
     @property
     def num_samples(self) -> int:
@@ -173,91 +190,6 @@ def read_logits(
     targets = np.array(classes, dtype=np.int64)
     validate(values, targets, path, num_classes=num_classes, look_at_values=verify)
     return LogitsFile(values, targets, envelope["metadata"])
-
-
-# Checks
-
-
-def validate(
-    logits: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    path: Path,
-    *,
-    num_classes: int | None = None,
-    masked_allowed: bool = False,
-    look_at_values: bool = True,
-) -> None:
-    if logits.ndim != 2:
-        raise LogitsFileError(f"{path}: logits must have shape (N, K), got {logits.shape}")
-    if targets.ndim != 1:
-        raise LogitsFileError(f"{path}: targets must have shape (N,), got {targets.shape}")
-    if len(logits) != len(targets):
-        raise LogitsFileError(f"{path}: {len(logits)} rows of logits but {len(targets)} targets")
-    if len(logits) == 0:
-        raise LogitsFileError(f"{path}: no rows; expected at least one sample")
-    classes = logits.shape[1]
-    if num_classes is not None and classes != num_classes:
-        raise LogitsFileError(f"{path}: expected {num_classes} classes, found {classes}")
-    if classes < 2:
-        raise LogitsFileError(
-            f"{path}: expected at least 2 classes, found {classes}; write one sigmoid logit z as the two columns (0, z)"
-        )
-    outside = (targets < 0) | (targets >= classes)
-    if outside.any():
-        row = int(outside.argmax())
-        raise LogitsFileError(f"{path}: row {row}: target {targets[row]} is outside [0, {classes})")
-    if look_at_values:
-        _check_finite(logits, path, masked_allowed=masked_allowed)
-
-
-def _check_finite(logits: NDArray[np.float32], path: Path, *, masked_allowed: bool = False) -> None:
-    step = max(1, _CHUNK_ELEMENTS // logits.shape[1])
-    for start in range(0, len(logits), step):
-        block = logits[start : start + step]
-        fine = np.isfinite(block)
-        if fine.all():
-            continue
-        if masked_allowed:
-            fine = (fine | (block == -np.inf)) & fine.any(axis=1, keepdims=True)
-            if fine.all():
-                continue
-        row, column = (int(i) for i in np.argwhere(~fine)[0])
-        hint = "; leave a masked class's column out" if block[row, column] == -np.inf else ""
-        raise LogitsFileError(
-            f"{path}: row {start + row}: logit of class {column} is {block[row, column]}, must be finite{hint}"
-        )
-
-
-def to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        # numpy has no bfloat16; every half-precision number is a float32.
-        values = (values.float() if values.is_floating_point() else values).numpy()
-    return np.asarray(values)
-
-
-def as_float32(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
-    if values.dtype.kind not in "fiu":
-        raise LogitsFileError(f"{path}: logits must be real numbers, got dtype {values.dtype}")
-    if values.dtype.kind == "f" and values.dtype.itemsize > 4:
-        lost = np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max)
-        if lost.any():
-            row = int(np.argwhere(lost)[0][0])
-            raise LogitsFileError(f"{path}: row {row}: {values[lost][0]} does not fit in float32")
-    return np.ascontiguousarray(values, dtype=np.float32)
-
-
-def as_targets(values: NDArray[Any], path: Path, *, floats_allowed: bool = False) -> NDArray[np.int64]:
-    if floats_allowed and values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if floats_allowed and values.dtype.kind == "f":
-        broken = ~np.isfinite(values) | (values != np.round(values))
-        if broken.any():
-            row = int(np.argwhere(broken)[0][0])
-            raise LogitsFileError(f"{path}: row {row}: target {values[row]} is not a class index")
-    elif values.dtype.kind not in "iu":
-        raise LogitsFileError(f"{path}: targets must be integer class indices, got dtype {values.dtype}")
-    return np.ascontiguousarray(values, dtype=np.int64)
 
 
 # Our own format

@@ -1,7 +1,7 @@
 """Softmax outputs in place of logits: recognising them, their logarithms, and what these can and cannot say."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,37 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from unsmooth.logits.logits_file import LogitsFile
+
 __all__ = [
+    "Converted",
+    "are_log_probabilities",
     "are_probabilities",
+    "as_logits",
     "check_probabilities",
     "depends_on_mean",
     "logits_from_probabilities",
+    "refuse_probabilities",
     "refuse_zeros",
 ]
 
 Floats = NDArray[np.floating[Any]]
+
+
+class Converted(NamedTuple):
+    """Logits to be scored, and what they cannot say.
+
+    Attributes:
+        logits: (N, K).
+        from_probabilities: the mean of the logits is unknown; see :func:`depends_on_mean`.
+        only_msp: some probabilities were zero, so that MSP is the one score that can be had.
+        note: the conversion in one sentence; empty for logits.
+    """
+
+    logits: Floats
+    from_probabilities: bool
+    only_msp: bool
+    note: str
 
 
 def are_probabilities(rows: "Tensor | NDArray[Any]") -> bool:
@@ -35,6 +57,22 @@ def are_probabilities(rows: "Tensor | NDArray[Any]") -> bool:
     return bool(rows.min() >= 0) and bool((abs(rows.sum(axis=1) - 1) < 0.01).all())  # type: ignore[call-overload]
 
 
+def are_log_probabilities(rows: "NDArray[Any]") -> bool:
+    """Whether the rows of an (N, K) array are logarithms of softmax outputs, whose exponentials sum to one.
+
+    Example:
+        >>> are_log_probabilities(np.log([[0.7, 0.3]])), are_log_probabilities(np.array([[-0.7, -0.3]]))
+        (True, False)
+    """
+    if rows.ndim != 2 or 0 in rows.shape or not rows.max() <= 1e-3:
+        return False
+    step = max(1, 1_000_000 // rows.shape[1])
+    return all(
+        bool((abs(np.exp(rows[start : start + step], dtype=np.float64).sum(axis=1) - 1) < 0.01).all())
+        for start in range(0, len(rows), step)
+    )
+
+
 def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
     """Whether a score sees the mean of the logits, which softmax outputs do not hold.
 
@@ -43,6 +81,15 @@ def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
         (True, False)
     """
     return name in ("max_logit", "energy") or params.get("centring") == "none"
+
+
+def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:
+    """Raise ValueError where (N, K) logits are softmax outputs, such as scikit-learn's `predict_proba` returns."""
+    if are_probabilities(logits):
+        raise ValueError(
+            "logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do; give their "
+            "logarithms, unsmooth.logits.probabilities.logits_from_probabilities(probs)"
+        )
 
 
 def refuse_zeros(probs: "Tensor | NDArray[Any]") -> None:
@@ -113,6 +160,37 @@ def check_probabilities(probs: Floats) -> Floats:
     if (sample == sample.astype(np.float16)).all():
         _check_resolution(2.0**-24, smallest, "stored in half precision")
     return logits
+
+
+def as_logits(file: "LogitsFile") -> Converted:
+    """Logits for whatever a file holds.
+
+    Raises:
+        ValueError: predicted classes instead of probabilities, or probabilities that :func:`check_probabilities`
+            refuses, other than zero.
+    """
+    values = file.logits
+    if file.form == "logits":
+        return Converted(values, False, False, "")
+    logarithms = file.form == "log-probabilities"
+    zero = -np.inf if logarithms else 0.0
+    zeros = (values <= zero).any(axis=1)
+    if not zeros.any():
+        if logarithms:
+            return Converted(
+                values, True, False, "rows are log-probabilities, which centring makes equal to the logits"
+            )
+        note = "rows are softmax outputs; using their logarithms, which centring makes equal to the logits"
+        return Converted(check_probabilities(values), True, False, note)
+    if not logarithms and ((values == 0) | (values == 1)).all():
+        raise ValueError("every row has one probability of one and otherwise a probability of zero: predicted classes")
+    tiny = np.finfo(values.dtype).tiny
+    logits = np.maximum(values, np.log(tiny)) if logarithms else np.log(np.maximum(values, tiny))
+    note = (
+        f"{int(zeros.sum())} rows of softmax outputs have a probability of zero, the first is row "
+        f"{int(zeros.argmax())}; only MSP can be had, under which sure rows tie: save the logits to compare others"
+    )
+    return Converted(logits.astype(np.float32), True, True, note)
 
 
 def _check_resolution(step: float, smallest: float, how: str) -> None:

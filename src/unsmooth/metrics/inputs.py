@@ -56,6 +56,12 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
     return array
 
 
+def as_real(values: Any, name: str) -> Array:  # noqa: ANN401 - arrays, lists and data frames
+    """Return `values` as an array of float32 or float64; integers become float64."""
+    array = to_numpy(values, name)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
 def _first_bad_row(bad: NDArray[np.bool_]) -> int:
     return int(np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))[0])
 

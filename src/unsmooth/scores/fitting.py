@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unsmooth.logits.probabilities import are_log_probabilities, depends_on_mean, refuse_probabilities
 from unsmooth.metrics import aurc
 from unsmooth.registry import resolve
 from unsmooth.registry.scores import find_score
@@ -170,6 +171,9 @@ def fit_score(
     if objective not in ("aurc", "nll") or (objective == "nll" and name != "msp_temperature"):
         raise ValueError(f"objective of {name} must be 'aurc' (or 'nll' for msp_temperature), got {objective!r}")
     data = Validation.of(logits, targets)
+    refuse_probabilities(data.logits)
+    if depends_on_mean(name, {"centring": centring}) and are_log_probabilities(data.logits.double().cpu().numpy()):
+        raise ValueError(f"{name} depends on the mean of the logits, which log-probabilities do not hold")
     baseline = data.nll(1.0)[0] if objective == "nll" else data.aurc(map_rows(data.logits, lambda rows: rows.log_odds))
     try:
         if objective == "nll":

@@ -1,0 +1,137 @@
+"""Files of named arrays: npz, npy, pt and safetensors, listed first and loaded only as far as chosen."""
+
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from unsmooth.logits.checks import LogitsFileError
+from unsmooth.logits.logits_file import read_header, widen
+from unsmooth.logits.names import Part
+
+__all__ = ["BARE", "npy_parts", "npz_parts", "pt_parts", "safetensors_parts"]
+
+BARE = ""  # the name of an array without one
+_SAFETENSORS = {
+    **{f"F{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
+    **{f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)},
+    "BF16": np.dtype("<u2"),
+    "BOOL": np.dtype("?"),
+}
+
+
+def safetensors_parts(path: Path) -> dict[str, Part]:
+    """The tensors of a safetensors file."""
+    header, start = read_header(path)
+    raw = np.memmap(path, dtype=np.uint8, mode="r", offset=start) if path.stat().st_size > start else np.zeros(0, "u1")
+
+    def load(name: str) -> NDArray[Any]:
+        tag, (begin, end) = header[name]["dtype"], header[name]["data_offsets"]
+        if tag not in _SAFETENSORS:
+            raise LogitsFileError(f"{path}: tensor {name!r} is {tag}, expected one of {', '.join(_SAFETENSORS)}")
+        stored = np.frombuffer(raw[begin:end].tobytes(), dtype=_SAFETENSORS[tag]).reshape(header[name]["shape"])
+        return widen(stored, tag) if tag == "BF16" else stored
+
+    return {
+        name: Part(tuple(entry["shape"]), entry["dtype"], lambda name=name: load(name))
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def npz_parts(path: Path) -> dict[str, Part]:
+    """The arrays of an npz file."""
+
+    def load(name: str) -> NDArray[Any]:
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return archive[name]
+
+    parts = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            if member.endswith(".npy"):
+                with archive.open(member) as file:
+                    shape, dtype = _npy_header(file)
+                name = member.removesuffix(".npy")
+                parts[name] = Part(shape, str(dtype), lambda name=name: _no_objects(path, name, parts) or load(name))
+    return parts
+
+
+def npy_parts(path: Path) -> dict[str, Part]:
+    """The array of an npy file."""
+    with path.open("rb") as file:
+        shape, dtype = _npy_header(file)
+    parts = {BARE: Part(shape, str(dtype), lambda: _no_objects(path, BARE, parts) or np.load(path, allow_pickle=False))}
+    return parts
+
+
+def pt_parts(path: Path) -> dict[str, Part]:
+    """The tensors of what torch.save wrote: a tensor, a pair, a dictionary, or a list of batches of these."""
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError:
+        raise LogitsFileError(
+            f"{path}: cannot be read as {path.suffix}: it holds numpy arrays or other Python objects, which are not "
+            "loaded because pickles can run code; save tensors with torch.save, or arrays with numpy.savez"
+        ) from None
+    tensors = dict(_tensors(_joined(content)))
+    if not tensors:
+        raise LogitsFileError(
+            f"{path}: expected a tensor, a pair or a dict of tensors, got {type(content).__name__} without tensors"
+        )
+    return {name: Part(tuple(tensor.shape), str(tensor.dtype), lambda t=tensor: t) for name, tensor in tensors.items()}
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:  # noqa: ANN401 - a binary stream
+    version = npy_format.read_magic(file)
+    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _no_objects(path: Path, name: str, parts: Mapping[str, Part]) -> None:
+    if parts[name].dtype == "object":
+        raise LogitsFileError(
+            f"{path}: array {name!r} holds Python objects, which are not loaded because pickles can run code; "
+            "save it as numbers, for which all rows must be equally long"
+        )
+
+
+def _joined(content: Any) -> Any:  # noqa: ANN401 - whatever torch.load returns
+    """Batches put together: a list of (N, K) tensors, of pairs or of dictionaries as one of them."""
+    import torch
+
+    if not isinstance(content, list | tuple) or not content:
+        return content
+    if all(isinstance(item, torch.Tensor) for item in content):
+        logits, *others = content
+        if logits.ndim == 2 and all(item.shape[1:] == logits.shape[1:] for item in others):
+            return torch.cat(tuple(content))
+        return {"logits": logits, "targets": others[0]} if len(content) == 2 else dict(enumerate(content))
+    if all(isinstance(item, dict) for item in content):
+        common = [key for key in content[0] if all(isinstance(item.get(key), torch.Tensor) for item in content)]
+        return {key: torch.cat([torch.atleast_1d(item[key]) for item in content]) for key in common}
+    if all(isinstance(item, list | tuple) and len(item) == 2 for item in content):
+        first, second = (torch.cat(tuple(column)) for column in zip(*content, strict=True))
+        return {"logits": first, "targets": second}
+    return dict(enumerate(content))
+
+
+def _tensors(content: Any, name: str = BARE) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """The tensors in nested dictionaries, by dotted name."""
+    import torch
+
+    if isinstance(content, torch.Tensor):
+        yield name, content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            inner = _joined(value)
+            yield from _tensors(inner, f"{name}.{key}" if name else str(key))

@@ -1,0 +1,103 @@
+"""Checks that every logits file passes, ours or foreign: shapes, types, finite numbers, targets in range."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LogitsFileError", "as_float32", "as_targets", "to_numpy", "validate"]
+
+_CHUNK_ELEMENTS = 1 << 20
+_ONE_COLUMN = "write one sigmoid logit z as the two columns (0, z), one probability p as (1 - p, p)"
+
+
+class LogitsFileError(ValueError):
+    """A logits file that cannot be trusted: the message names the file, what came and what was expected."""
+
+
+def validate(
+    logits: NDArray[np.floating[Any]],
+    targets: NDArray[np.int64],
+    path: Path,
+    *,
+    targets_path: Path | None = None,
+    num_classes: int | None = None,
+    masked_allowed: bool = False,
+    look_at_values: bool = True,
+) -> None:
+    """Raise LogitsFileError, naming the file and the first bad row, unless the arrays are logits and targets."""
+    if logits.ndim != 2:
+        hint = f"; {_ONE_COLUMN}" if logits.ndim == 1 else ""
+        raise LogitsFileError(f"{path}: logits must have shape (N, K), got {logits.shape}{hint}")
+    if targets.ndim != 1:
+        raise LogitsFileError(f"{path}: targets must have shape (N,), got {targets.shape}")
+    beside = "" if targets_path is None else f" in {targets_path}"
+    if len(logits) != len(targets):
+        raise LogitsFileError(f"{path}: {len(logits)} rows of logits but {len(targets)} targets{beside}")
+    if len(logits) == 0:
+        raise LogitsFileError(f"{path}: no rows; expected at least one sample")
+    classes = logits.shape[1]
+    if num_classes is not None and classes != num_classes:
+        raise LogitsFileError(f"{path}: expected {num_classes} classes, found {classes}")
+    if classes < 2:
+        raise LogitsFileError(f"{path}: expected at least 2 classes, found {classes}; {_ONE_COLUMN}")
+    outside = (targets < 0) | (targets >= classes)
+    if outside.any():
+        row = int(outside.argmax())
+        from_one = targets.min() == 1 and targets.max() == classes
+        hint = "; the targets seem to count from 1, so subtract 1" if from_one else ""
+        where = targets_path or path
+        raise LogitsFileError(f"{where}: row {row}: target {targets[row]} is outside [0, {classes}){hint}")
+    if look_at_values:
+        _check_finite(logits, path, masked_allowed=masked_allowed)
+
+
+def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allowed: bool = False) -> None:
+    step = max(1, _CHUNK_ELEMENTS // logits.shape[1])
+    for start in range(0, len(logits), step):
+        block = logits[start : start + step]
+        fine = np.isfinite(block)
+        if fine.all():
+            continue
+        if masked_allowed:
+            lone = (fine.sum(axis=1) < 2) & (fine | (block == -np.inf)).all(axis=1)
+            if lone.any():
+                row = start + int(lone.argmax())
+                raise LogitsFileError(f"{path}: row {row} has fewer than two classes that are not masked (-inf)")
+            fine |= block == -np.inf
+            if fine.all():
+                continue
+        row, column = (int(i) for i in np.argwhere(~fine)[0])
+        hint = "; leave a masked class's column out" if block[row, column] == -np.inf else ""
+        raise LogitsFileError(
+            f"{path}: row {start + row}: logit of class {column} is {block[row, column]}, must be finite{hint}"
+        )
+
+
+def to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
+    """An array or a tensor as an array, in its precision where numpy has that."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        # numpy has no bfloat16 and no float8; each of their numbers is a float32.
+        values = (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
+    return np.asarray(values)
+
+
+def as_float32(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    """Real numbers as float32, which must hold them."""
+    if values.dtype.kind not in "fiu":
+        raise LogitsFileError(f"{path}: logits must be real numbers, got dtype {values.dtype}")
+    if values.dtype.kind == "f" and values.dtype.itemsize > 4:
+        lost = np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max)
+        if lost.any():
+            row = int(np.argwhere(lost)[0][0])
+            raise LogitsFileError(f"{path}: row {row}: {values[lost][0]} does not fit in float32")
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def as_targets(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
+    """Integer class indices as int64."""
+    if values.dtype.kind not in "iu":
+        raise LogitsFileError(f"{path}: targets must be integer class indices, got dtype {values.dtype}")
+    return np.ascontiguousarray(values, dtype=np.int64)

@@ -1,0 +1,238 @@
+"""Which columns of a table are the classes, which one is the target, and which are neither."""
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unsmooth.logits.checks import LogitsFileError
+from unsmooth.logits.labels import class_indices
+from unsmooth.logits.names import LOGITS_NAMES, TARGETS_NAMES, base_name
+from unsmooth.logits.tables import Table, natural_key, open_table
+
+__all__ = ["TableContent", "read_table"]
+
+_NO_CLASS = re.compile(
+    r"|unnamed.*|(.*_)?index(_.*)?|level|level_\d+|(.*_)?ids?|uuid|guid|idx|no|nr|row|row_?n(umber|r|o)|samples?|count"
+    r"|(y_)?(pred|predicted|prediction|preds|predictions)(_?(class|label|idx|index|score|confidence|prob|y))?"
+    r"|argmax|y_?hat|top_?1|rank|scores?|confidences?|conf|msp|max_?(prob|probability|softmax|logit|score|conf)"
+    r"|entropy|margin|uncertainty|energy|loss|nll|error|errors|wrong|(is_?)?(error|correct|wrong)|hit|accuracy"
+    r"|split|fold|epoch|step|batch(_.*)?|seed|run|dataset|subset|partition|group|(sample_?)?weights?|time|timestamp|date"
+    r"|(.*_)?(path|file|filename|file_name|url)"
+)
+_STEMS = (*LOGITS_NAMES, "class", "classes", "cls", "label", "c", "k", "p", "z", "v", "")
+_FEATURES = ("feature", "features", "feat", "f", "x", "embedding", "emb", "hidden", "h", "dim", "pixel", "pc", "top")
+_NUMBERED = re.compile(r"(.*?)[\s_.:\-\[(]*(\d+)[\])]?")
+
+
+@dataclass(frozen=True)
+class TableContent:
+    """What a table holds of logits and targets.
+
+    Attributes:
+        logits: (N, K) values of the class columns, or None.
+        targets: (N,), or (N, K) of one-hot lists, or None.
+        class_names: of the K classes.
+        notes: which columns were left out, a sentence each.
+        columns: names of all columns.
+    """
+
+    logits: NDArray[Any] | None
+    targets: NDArray[Any] | None
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+def read_table(path: Path, *, logits_key: str | None = None, targets_key: str | None = None) -> TableContent:
+    """Read the class columns and the targets of a table.
+
+    Args:
+        path: a csv, tsv or parquet file, or a folder of parquet files.
+        logits_key: the class columns: a column of lists, names with commas between them, or a pattern like class_*.
+        targets_key: the column of targets.
+
+    Raises:
+        LogitsFileError: text or decimal commas in a class column, a number missing among the classes, several columns
+            that may be the targets and differ, a key that names no column.
+    """
+    table = open_table(path)
+    candidates = _target_columns(table, targets_key)
+    others = [name for name in table.names if name not in candidates]
+    if not table.has_header and targets_key is None and logits_key is None:
+        candidates, others = [], table.names
+    classes = _class_columns(table, others, logits_key)
+    logits, class_names = None, tuple(_short_names(classes))
+    if len(classes) == 1 and table.kind(classes[0]) == "list":
+        logits, class_names = table.column(classes[0]), ()
+    elif classes:
+        logits = table.stacked(classes)
+    notes = []
+    left_out = [name for name in others if name not in classes]
+    if classes and left_out:
+        more = f" and {len(left_out) - 8} more" if len(left_out) > 8 else ""
+        notes.append(f"columns that do not look like classes are left out: {_listed(left_out[:8])}{more}")
+    if classes and class_names and not any(re.search(r"\d", name) for name in class_names):
+        notes.append(f"{len(classes)} classes: {', '.join(class_names[:12])}{', ...' if len(classes) > 12 else ''}")
+    return TableContent(logits, _targets(table, candidates, class_names), class_names, tuple(notes), tuple(table.names))
+
+
+# Targets
+
+
+def _target_columns(table: Table, key: str | None) -> list[str]:
+    """Columns that may be the targets, by name and content."""
+    if key is not None:
+        return [_named(table, key, "--targets-key")]
+    ranks = {name: rank for rank, name in enumerate(TARGETS_NAMES)}
+    named = [name for name in table.names if base_name(name)[0] in ranks and _are_labels(table, name)]
+    return sorted(named, key=lambda name: ranks[base_name(name)[0]])
+
+
+def _are_labels(table: Table, name: str) -> bool:
+    kind = table.kind(name)
+    if kind == "decimal":  # a class may be called y or label
+        values = table.column(name)
+        present = values[~np.isnan(values)]
+        return len(present) == 0 or bool((present == np.round(present)).all())
+    return kind in ("integer", "boolean", "text", "list")
+
+
+def _targets(table: Table, candidates: Sequence[str], class_names: Sequence[str]) -> NDArray[Any] | None:
+    if not candidates:
+        return None
+    first, *others = candidates
+    values = table.column(first)
+    if others:
+        indices = class_indices(values, table.path, class_names)
+        for other in others:
+            if not np.array_equal(class_indices(table.column(other), table.path, class_names), indices):
+                raise LogitsFileError(
+                    f"{table.path}: columns {first!r} and {other!r} may both be the targets and differ; "
+                    "choose one with --targets-key"
+                )
+        return indices
+    return values if values.ndim == 2 else class_indices(values, table.path, class_names)
+
+
+# Classes
+
+
+def _class_columns(table: Table, names: Sequence[str], key: str | None) -> list[str]:
+    """The class columns among `names`, in the order of the classes; or one column of lists."""
+    if key is not None:
+        chosen = [name for part in key.split(",") for name in names if fnmatch.fnmatchcase(name, part.strip())]
+        if not chosen:
+            _named(table, key, "--logits-key")
+        return sorted(chosen, key=natural_key) if "*" in key else chosen
+    if not table.has_header:
+        return list(names)
+    if lists := _list_column(table, names):
+        return lists
+    names = [name for name in names if table.kind(name) in ("decimal", "integer", "text") and name not in table.index]
+    if numbered := _numbered(table, names):
+        return numbered
+    names = [name for name in names if not _NO_CLASS.fullmatch(_plain(name))]
+    prefixed = [name for name in names if re.match(rf"({'|'.join(_STEMS[:-1])})[_.:\- ]\S", name.lower())]
+    names = prefixed if len(prefixed) > 1 else names
+    decimals = [name for name in names if table.kind(name) == "decimal"]
+    for name in names:
+        if table.kind(name) == "text" and re.fullmatch(r"[-+]?\d+,\d+", table.first_text(name)):
+            raise _not_numbers(table, name)
+    if prefixed == names:
+        _refuse_text(table, names)
+    if decimals:
+        return decimals
+    lone = [name for name in table.names if base_name(name)[0] in LOGITS_NAMES and table.kind(name) == "decimal"]
+    return lone[:1] or [name for name in names if table.kind(name) == "integer"]
+
+
+def _list_column(table: Table, names: Sequence[str]) -> list[str]:
+    lists = [name for name in names if table.kind(name) == "list"]
+    ranks = {name: rank for rank, name in enumerate(LOGITS_NAMES)}
+    named = sorted((n for n in lists if base_name(n)[0] in ranks), key=lambda n: ranks[base_name(n)[0]])
+    if named:
+        return named[:1]
+    rest = [name for name in names if table.kind(name) == "decimal"]
+    return lists if len(lists) == 1 and len(rest) < 2 else []
+
+
+def _numbered(table: Table, names: Sequence[str]) -> list[str]:
+    """The columns of one stem that are numbered from 0 or 1 without a gap, such as class_0, class_1, class_2."""
+    groups: dict[str, dict[int, str]] = {}
+    for name in names:
+        if match := _NUMBERED.fullmatch(name.strip()):
+            stem = _plain(match[1])
+            if stem not in _FEATURES and not (stem and _NO_CLASS.fullmatch(_plain(name))):
+                groups.setdefault(stem, {})[int(match[2])] = name
+    whole = {}
+    for stem, columns in groups.items():
+        numbers = sorted(columns)
+        first = numbers[0]
+        missing = sorted(set(range(first, numbers[-1] + 1)) - set(numbers))
+        if first in (0, 1) and not missing and len(numbers) > 1:
+            whole[stem] = [columns[number] for number in numbers]
+        elif first in (0, 1) and len(missing) < len(numbers) and len(numbers) > 2 and stem in _STEMS:
+            raise LogitsFileError(
+                f"{table.path}: the columns {columns[first]!r} to {columns[numbers[-1]]!r} lack number {missing[0]}; "
+                "expected a column for every class"
+            )
+    known = [stem for stem in _STEMS if stem in whole] or [stem for stem in whole if len(whole) == 1]
+    if not known and whole:
+        raise LogitsFileError(
+            f"{table.path}: the classes may be {' or '.join(f'{stem}_*' for stem in whole)}; choose with --logits-key"
+        )
+    if known:
+        _refuse_text(table, whole[known[0]])
+    return whole[known[0]] if known else []
+
+
+# Messages and names
+
+
+def _refuse_text(table: Table, names: Sequence[str]) -> None:
+    for name in names:
+        if table.kind(name) == "text":
+            raise _not_numbers(table, name)
+
+
+def _not_numbers(table: Table, name: str) -> LogitsFileError:
+    text = next((text for text in map(str, table.column(name)) if not _is_number(text)), table.first_text(name))
+    hint = "write decimal points, not commas" if re.fullmatch(r"[-+]?\d+,\d+", text) else "expected numbers"
+    return LogitsFileError(f"{table.path}: class column {name!r} holds {text[:40]!r}; {hint}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _named(table: Table, key: str, option: str) -> str:
+    if key not in table.names:
+        raise LogitsFileError(f"{table.path}: {option} {key!r} names no column; the columns are {_listed(table.names)}")
+    return key
+
+
+def _plain(name: str) -> str:
+    """A name in lower case, with _ for whatever is neither letter nor digit."""
+    return re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")
+
+
+def _short_names(names: Sequence[str]) -> list[str]:
+    """The names of classes without what all their columns begin with, as logit_cat and logit_dog do."""
+    stem = re.match(rf"({'|'.join(_STEMS[:-1])})[_.:\- ]", names[0].lower()) if names else None
+    if stem is None or not all(name.lower().startswith(stem[0]) for name in names):
+        return list(names)
+    return [name[len(stem[0]) :] for name in names]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:40]))

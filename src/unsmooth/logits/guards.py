@@ -1,0 +1,56 @@
+"""Signs that logits and targets, or test and validation data, are not what they are taken for."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["chance_remark", "shared_rows"]
+
+_CHUNK_ELEMENTS = 1 << 20
+Floats = NDArray[np.floating[Any]]
+
+
+def chance_remark(logits: Floats, targets: NDArray[np.int64]) -> str | None:
+    """A warning where predictions agree with the targets no more often than by chance; None where they do.
+
+    Chance is the error rate of the same predictions in random order. Where targets moved by one class would fit far
+    better, the warning says so.
+
+    Example:
+        >>> chance_remark(np.eye(4), np.arange(4))
+        >>> chance_remark(np.eye(3)[np.arange(300) % 3], (np.arange(300) + 1) % 3)
+        'error rate 1.000 is no better than chance (0.667): do the targets belong to these rows, in this order?'
+    """
+    classes = logits.shape[1]
+    predictions = logits.argmax(axis=1)
+    error = float((predictions != targets).mean())
+    shares = (np.bincount(labels, minlength=classes) / len(labels) for labels in (predictions, targets))
+    chance = 1 - float(np.dot(*shares))
+    if error <= chance - 2 * (chance * (1 - chance) / len(targets)) ** 0.5 or not 0 < chance < 1:
+        return None
+    remark = f"error rate {error:.3f} is no better than chance ({chance:.3f}): "
+    for shift, counted in ((-1, "1, so subtract 1"), (1, "-1, so add 1")):
+        moved = float((predictions != targets + shift).mean())
+        if moved < chance / 2 and targets.min() + shift >= 0 and targets.max() + shift < classes:
+            return f"{remark}with targets that count from {counted}, it would be {moved:.3f}"
+    return f"{remark}do the targets belong to these rows, in this order?"
+
+
+def shared_rows(first: Floats, second: Floats) -> float:
+    """Share of the different rows of (N, K) logits that are also rows of others, (M, K).
+
+    Example:
+        >>> shared_rows(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[3.0, 4.0]]))
+        0.5
+    """
+    mine, others = (np.unique(_digests(rows)) for rows in (first, second))
+    return float(np.isin(mine, others).mean())
+
+
+def _digests(rows: Floats) -> NDArray[np.uint64]:
+    """A number for each row, equal for equal rows in single precision: sums of random multiples, modulo 2^64."""
+    weights = np.random.default_rng(0).integers(1 << 63, size=rows.shape[1], dtype=np.uint64)
+    step = max(1, _CHUNK_ELEMENTS // rows.shape[1])
+    blocks = (np.ascontiguousarray(rows[start : start + step], np.float32) for start in range(0, len(rows), step))
+    return np.concatenate([(block.view(np.uint32) * weights).sum(axis=1, dtype=np.uint64) for block in blocks])

@@ -1,0 +1,99 @@
+"""Names under which people store logits and targets, and the choice among the arrays of a file."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["LOGITS_NAMES", "TARGETS_NAMES", "Part", "base_name", "choose_logits", "choose_targets", "contents"]
+
+LOGITS_NAMES = (
+    *("logits", "logit", "outputs", "output", "model_output", "predictions", "prediction", "preds", "pred"),
+    *("y_pred", "y_hat", "yhat", "scores", "score", "y_score", "y_scores", "log_probs", "log_prob", "logprobs"),
+    *("log_probabilities", "log_softmax", "probs", "prob", "probabilities", "probability", "proba", "probas"),
+    *("y_prob", "y_probs", "y_proba", "predict_proba", "pred_probs", "softmax", "softmax_outputs", "confidences"),
+)
+TARGETS_NAMES = (
+    *("targets", "target", "labels", "label", "label_ids", "label_id", "y", "y_true", "true_labels", "true_label"),
+    *("gt", "ground_truth", "ground_truths", "groundtruth", "references", "reference", "truth", "true", "actual"),
+    *("class", "class_id", "classes", "class_ids"),
+)
+_SPLITS = {
+    **dict.fromkeys(("test", "testing", "eval"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("train", "training"), "train"),
+}
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Part:
+    """An array of a file, known by shape and type before it is loaded."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    load: Callable[[], Any]
+
+
+def base_name(name: str) -> tuple[str, str | None]:
+    """The name of an array without its place in nested dictionaries and its split, and the split.
+
+    Example:
+        >>> base_name("y_true"), base_name("labels_test"), base_name("val.Logits"), base_name("logits.validation")
+        (('y_true', None), ('labels', 'test'), ('logits', 'val'), ('logits', 'val'))
+    """
+    levels = [[word for word in re.split(r"[^0-9a-z]+", level) if word] for level in name.lower().split(".")]
+    split = next((_SPLITS[word] for words in levels for word in words if word in _SPLITS), None)
+    bases = ["_".join(word for word in words if word not in _SPLITS) for words in levels]
+    return next((base for base in reversed(bases) if base), ""), split
+
+
+def contents(parts: Mapping[str, Part]) -> str:
+    """Names, shapes and types of the arrays of a file, for messages."""
+    listed = [f"{name} {part.shape} {part.dtype}" for name, part in list(parts.items())[:_SHOWN]]
+    more = [f"{len(parts) - _SHOWN} more"] if len(parts) > _SHOWN else []
+    return ", ".join([*listed, *more]) or "nothing"
+
+
+def choose_logits(parts: Mapping[str, Part], *, split: str) -> str | None:
+    """The array that holds the logits of a split, or None.
+
+    Raises:
+        ValueError: logits of other splits only, and of several.
+    """
+    named = _ranked(parts, LOGITS_NAMES)
+    found = [name for name in named if len(parts[name].shape) == 2 and parts[name].shape[1] > 1] or named
+    if not found and all(re.fullmatch(r"arr_\d+", name) for name in parts):
+        found = [name for name, part in parts.items() if len(part.shape) == 2 and part.shape[1] > 1]
+        return found[0] if len(found) == 1 else None
+    splits = {base_name(name)[1] for name in found}
+    for wanted in (split, None):
+        if wanted in splits:
+            return next(name for name in found if base_name(name)[1] == wanted)
+    if len(splits) > 1:
+        raise ValueError(f"holds {', '.join(found)}; choose with --logits-key and --targets-key")
+    return found[0] if found else None
+
+
+def choose_targets(parts: Mapping[str, Part], logits: str | None) -> list[str]:
+    """The arrays that may hold the targets of the logits chosen: of the same split, or of none."""
+    others = {name: part for name, part in parts.items() if name != logits}
+    found = _ranked(others, TARGETS_NAMES)
+    if not found and all(re.fullmatch(r"arr_\d+", name) for name in parts):
+        found = [name for name, part in others.items() if len(part.shape) == 1]
+        return found if len(found) == 1 else []
+    if logits is None:
+        return found
+    split, rows = base_name(logits)[1], parts[logits].shape[:1]
+    of_split = [name for name in found if base_name(name)[1] == split]
+    of_none = [name for name in found if base_name(name)[1] is None]
+    lone = found if split is None and len(found) == 1 else []
+    found = of_split or of_none or lone
+    return [name for name in found if parts[name].shape[:1] == rows] or found[:1]
+
+
+def _ranked(parts: Mapping[str, Part], names: Collection[str]) -> list[str]:
+    """Parts with one of the names: the outermost first, then in the order of the names."""
+    ranks = {name: rank for rank, name in enumerate(names)}
+    found = [name for name in parts if base_name(name)[0] in ranks]
+    return sorted(found, key=lambda name: (name.count("."), ranks[base_name(name)[0]]))

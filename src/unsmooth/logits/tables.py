@@ -1,0 +1,164 @@
+"""Tables on disk: csv and tsv with or without a header, parquet, and folders of parquet parts."""
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unsmooth.logits.checks import LogitsFileError
+
+if TYPE_CHECKING:
+    from pyarrow import DataType
+    from pyarrow.dataset import Dataset
+
+__all__ = ["Table", "natural_key", "open_table"]
+
+_DELIMITERS = ("\t", ";", "|", ",")  # a decimal comma may stand beside any other delimiter
+
+
+class Table:
+    """Columns of a table, of which those asked for are loaded.
+
+    Attributes:
+        names: of the columns, in the order of the file.
+        has_header: whether the file names them; otherwise they are numbered.
+        index: columns that pandas declared to be the index of its rows.
+    """
+
+    def __init__(self, path: Path, data: "Dataset", *, has_header: bool = True) -> None:
+        self.path, self._data, self.has_header = path, data, has_header
+        self.names: list[str] = list(data.schema.names)
+        twice = next((name for name in self.names if self.names.count(name) > 1), None)
+        if twice is not None:
+            raise LogitsFileError(f"{path}: column {twice!r} occurs twice; expected different names")
+        described = (data.schema.metadata or {}).get(b"pandas")
+        declared = json.loads(described).get("index_columns", []) if described else []
+        self.index = {name for name in declared if isinstance(name, str)}
+
+    def kind(self, name: str) -> str:
+        """What a column holds: "decimal", "integer", "boolean", "text", "list" or "other"."""
+        import pyarrow.types as types
+
+        stored: DataType = self._data.schema.field(name).type
+        if types.is_dictionary(stored):
+            stored = stored.value_type
+        if types.is_floating(stored) or types.is_decimal(stored):
+            return "decimal"
+        if types.is_integer(stored):
+            return "integer"
+        if types.is_boolean(stored):
+            return "boolean"
+        if types.is_string(stored) or types.is_large_string(stored):
+            return "list" if self.first_text(name).startswith("[") else "text"
+        lists = types.is_list(stored) or types.is_large_list(stored) or types.is_fixed_size_list(stored)
+        return "list" if lists else "other"
+
+    def first_text(self, name: str) -> str:
+        """The first text of a column that is not missing."""
+        head = self._data.head(1000, columns=[name]).column(0)
+        return next((str(text).strip() for text in head.to_pylist() if text is not None), "")
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column as an array: (N,), or (N, K) of lists; missing numbers are nan."""
+        import pyarrow as arrow
+
+        column = self._data.to_table(columns=[name]).column(0)
+        if arrow.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if arrow.types.is_decimal(column.type):
+            column = column.cast(arrow.float64())
+        values: NDArray[Any] = column.to_numpy()
+        return self._lists(values, name) if self.kind(name) == "list" else values
+
+    def stacked(self, names: Sequence[str]) -> NDArray[Any]:
+        """Columns of numbers side by side, (N, K)."""
+        return np.column_stack([self.column(name) for name in names])
+
+    def _lists(self, values: NDArray[Any], name: str) -> NDArray[Any]:
+        rows = [_parsed(value) if isinstance(value, str) else value for value in values]
+        for row, value in enumerate(rows):
+            if value is None or len(value) != len(rows[0] if rows[0] is not None else ()):
+                came = "missing" if value is None else f"of length {len(value)}"
+                raise LogitsFileError(f"{self.path}: row {row}: the list in column {name!r} is {came}, unlike others")
+        return np.stack([np.asarray(row) for row in rows]) if rows else np.zeros((0, 0))
+
+
+def open_table(path: Path) -> Table:
+    """Open a csv, tsv or parquet file, or a folder of parquet files, whose order is that of the numbers in their names.
+
+    Raises:
+        LogitsFileError: a folder without parquet files, a first line half of names and half of numbers, two columns of
+            one name.
+    """
+    if path.suffix.lower() in (".csv", ".tsv") and not path.is_dir():
+        return _open_csv(path)
+    from pyarrow.dataset import dataset
+
+    if not path.is_dir():
+        return Table(path, dataset(path, format="parquet"))
+    files = [file for pattern in ("*.*", "*=*/**/*.*") for file in path.glob(pattern) if file.is_file()]
+    parts = [file for file in files if not file.name.startswith(("_", "."))]  # Spark writes _SUCCESS and .crc files
+    if not parts or any(file.suffix != ".parquet" for file in parts):
+        raise LogitsFileError(f"{path}: is a folder; expected a file, or a folder of nothing but parquet files")
+    parts.sort(key=lambda part: natural_key(str(part)))
+    return Table(path, dataset([str(part) for part in parts], format="parquet", partitioning="hive"))
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Sort key under which numbers in a text count as numbers.
+
+    Example:
+        >>> sorted(["part-10", "part-9"], key=natural_key)
+        ['part-9', 'part-10']
+    """
+    return [(int(number or 0), word) for word, number in re.findall(r"(\D*)(\d*)", text)]
+
+
+def _open_csv(path: Path) -> Table:
+    import pyarrow.csv as arrow_csv
+    from pyarrow.dataset import dataset
+
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = next((line for line in file if line.strip()), "").strip("\r\n")
+    delimiter = next((mark for mark in _DELIMITERS if mark in first), None)
+    words = first.split()
+    if delimiter is None and len(words) > 1 and all(_is_number(word) for word in words):
+        delimiter = " "  # as numpy.savetxt writes
+    delimiter = delimiter or ","
+    fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
+    numbers = [field for field in fields if _is_number(field)]
+    # pandas numbers columns without a name from 0.
+    counted = len(fields) > 1 and numbers in (list(map(str, range(len(numbers)))),)
+    has_header = len(numbers) < len(fields) or counted
+    if has_header and any(re.search(r"[.eE]", number) for number in numbers if "." in number):
+        raise LogitsFileError(
+            f"{path}: the first line holds numbers such as {numbers[0]} and text: a header with column names is missing"
+        )
+    fields[0] = fields[0].lstrip("# ")  # numpy.savetxt writes a header as a comment
+    names = fields if has_header else [str(position) for position in range(len(fields))]
+    table = arrow_csv.read_csv(
+        path,
+        read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=int(has_header)),
+        parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values='"' in first or "[" in first),
+    )
+    return Table(path, dataset(table), has_header=has_header)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(text: str) -> NDArray[np.float64]:
+    """A list that was written as text, by Python or by numpy."""
+    if "..." in text:
+        raise ValueError("lists are abbreviated by '...'; write every number, or a parquet file")
+    return np.array([float(word) for word in re.split(r"[\s,]+", text.strip(" []\n")) if word])

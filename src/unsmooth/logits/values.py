@@ -1,0 +1,81 @@
+"""What the numbers of a whole file are: logits, softmax outputs, their logarithms, percent, or nothing usable."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unsmooth.logits.checks import LogitsFileError, as_float32
+from unsmooth.logits.logits_file import Form
+from unsmooth.logits.probabilities import are_log_probabilities, are_probabilities
+
+__all__ = ["recognise"]
+
+_LEAST_MASK = 5e3  # the smallest magnitude in use for a masked class is 1e4
+_EXACT_IN_FLOAT32 = 1e4  # above, float32 has fewer than three decimals
+_CHUNK = 1 << 22
+
+
+def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any]], Form, list[str]]:
+    """Say what the rows of a file are, from all of them together.
+
+    Args:
+        values: (N, K) numbers of any precision.
+        path: the file, for messages.
+
+    Returns:
+        The rows as float32, or as float64 where float32 would round them away; percent as fractions, and a number that
+        stands for a masked class as ``-inf``. What they are. What was decided, a sentence each.
+
+    Raises:
+        LogitsFileError: no real numbers, or fractions that do not sum to one in every row.
+    """
+    if values.dtype.kind not in "fiu":
+        raise LogitsFileError(f"{path}: logits must be real numbers, got dtype {values.dtype}")
+    if values.dtype.itemsize > 8:
+        values = values.astype(np.float64)
+    if values.ndim != 2 or 0 in values.shape or np.isnan(values.min()):
+        return as_float32(values, path), "logits", []
+    if are_probabilities(values):
+        return (values if values.dtype == np.float64 else as_float32(values, path)), "probabilities", []
+    if values.shape[1] > 1 and values.min() >= 0:
+        if 1 < values.max() <= 101 and bool((abs(values.sum(axis=1) - 100.0) < 1).all()):
+            return values.astype(np.float64) / 100, "probabilities", ["rows sum to 100 and are read as percent"]
+        _refuse_fractions(values, path)
+    if are_log_probabilities(values):
+        return as_float32(values, path), "log-probabilities", []
+    values, notes = _without_masks(values)
+    if (
+        values.dtype == np.float64
+        and np.abs(values, where=np.isfinite(values), out=None).max(where=np.isfinite(values), initial=0)
+        > _EXACT_IN_FLOAT32
+    ):
+        return values, "logits", notes
+    return as_float32(values, path), "logits", notes
+
+
+def _refuse_fractions(values: NDArray[Any], path: Path) -> None:
+    if not 0.5 < values.max() <= 1:
+        return
+    sums = values.sum(axis=1, dtype=np.float64)
+    row = int((abs(sums - 1) >= 0.01).argmax())
+    raise LogitsFileError(
+        f"{path}: row {row}: all values lie in [0, 1] but this row sums to {sums[row]:.4g}, not 1: sigmoid outputs, or "
+        "softmax outputs that were rounded or cut; save the logits"
+    )
+
+
+def _without_masks(values: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
+    """The logits with ``-inf`` for numbers far below all others, such as -1e9, which stand for masked classes."""
+    notes: list[str] = []
+    while True:
+        lowest = float(values.min(where=np.isfinite(values), initial=0))
+        if lowest > -_LEAST_MASK:
+            return values, notes
+        masked = np.isfinite(values) & (values <= lowest / 2)
+        others = np.isfinite(values) & ~masked
+        if not others.any() or float(np.abs(values[others]).max()) >= -lowest / 10:
+            return values, notes
+        notes.append(f"{int(masked.sum()):,} logits near {lowest:.6g} are read as masked classes (-inf)")
+        values = np.where(masked, -np.inf, values)
