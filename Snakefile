@@ -79,15 +79,6 @@ include: "rules/figures.smk"
 include: "rules/page.smk"
 
 
-for experiment_name in PLAN.experiments:
-
-    rule:
-        name:
-            experiment_name
-        input:
-            PLAN.outputs(experiment_name),
-
-
 for figure_name in FIGURES:
 
     rule:
@@ -104,6 +95,17 @@ for table_name in TABLES:
             f"table_{table_name}"
         input:
             [PLAN.table_files(table_name, name) for name in PLAN.selected],
+
+
+check_experiment_names()
+
+for experiment_name in PLAN.experiments:
+
+    rule:
+        name:
+            experiment_name
+        input:
+            PLAN.outputs(experiment_name),
 
 
 onstart:

@@ -10,6 +10,7 @@ from snakemake.logging import logger
 from unsmooth.atomic_files import sha256_of
 from unsmooth.config.cells import CELL, CELL_NAME, IMPORTED
 from unsmooth.config.errors import ConfigError
+from unsmooth.config.loading import experiment_path, read_yaml
 from unsmooth.data.hub import HUB
 from unsmooth.data.sources import PROVIDED
 from unsmooth.page import ASSETS
@@ -46,6 +47,8 @@ wildcard_constraints:
 
 
 try:
+    for file in workflow.configfiles:
+        read_yaml(Path(file), f"configuration {file}")  # Snakemake does not refuse a key that occurs twice
     PLAN = Plan.load(config, Path(REPOSITORY))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
@@ -74,6 +77,17 @@ def shown(path, what, kind, caption=None):
     category = "{experiment}" if "{experiment}" in path else "all experiments"
     caption = f"../workflow/report/{caption or Path(path).stem}.rst"
     return report(path, caption=caption, category=category, labels={"what": what, "kind": kind})
+
+
+def check_experiment_names():
+    """Refuse an experiment named like one of the rules so far, since it gets a rule of its name."""
+    taken = sorted(rule.name for rule in workflow.rules)
+    for path in (experiment_path(entry, Path("experiments")) for entry in PLAN.settings.experiments):
+        if path.stem in taken:
+            raise WorkflowError(
+                f"{path}: the name {path.stem!r} is taken by a rule of the workflow; rename the file to none of "
+                f"{', '.join(taken)}"
+            )
 
 
 def check_writable(*folders):

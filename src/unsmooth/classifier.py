@@ -206,7 +206,8 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         values = _as_logits(logits)
         if values.ndim != 2 or values.shape[1] != self.n_features_in_:
             raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(values.shape)}")
-        return self.score_(values)
+        confidence: Array = self.score_(values)
+        return confidence
 
     def predict(self, logits: Array) -> Array:
         """Class index where the confidence reaches ``threshold_``, -1 elsewhere: (N,) int64."""
@@ -306,7 +307,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         return classifier
 
 
-def _as_logits(values: Any) -> Tensor | NDArray[Any]:  # noqa: ANN401 - tensors, arrays, data frames, lists
+def _as_logits(values: Any) -> Any:  # noqa: ANN401 - tensors, arrays, data frames, lists
     """Tensors as they are, anything else as an array of floating-point numbers."""
     return values if isinstance(values, Tensor) else as_real(values, "logits")
 

@@ -10,7 +10,8 @@ the logits refuses softmax outputs altogether.
 
 **Cost.** An update is one pass over the logits and keeps 9 bytes a sample (a float64 confidence and an error) on the
 metric's device; 17 as long as all rows may be softmax outputs. `compute` gathers those bytes from every process once,
-sorts on the CPU in O(n log n), and caches. AURC is not a sum over samples, so no state of fixed size that processes add up can be exact; for more samples than fit,
+sorts on the CPU in O(n log n), and caches. AURC is not a sum over samples, so no state of fixed size that processes add
+up can be exact; for more samples than fit,
 :class:`unsmooth.metrics.StreamingMetrics` has constant memory, certified bounds and `merge`.
 
 Example:

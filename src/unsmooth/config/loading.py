@@ -1,7 +1,7 @@
 """Reading of configuration and experiment files: YAML in, checked objects out."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,25 @@ __all__ = [
     "load_config",
     "load_experiment",
     "parse_config",
+    "read_yaml",
 ]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a mapping in which a key occurs twice, of which YAML would keep the last value without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key, Hashable):
+                continue
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} occurs twice in one mapping", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:
@@ -37,7 +55,7 @@ def load_config(paths: Sequence[Path]) -> Config:
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        data = _read_yaml(path, f"configuration {path}")
+        data = read_yaml(path, f"configuration {path}")
         if not isinstance(data, Mapping):
             raise ConfigError(f"configuration {path}: expected a mapping of keys to values, got {type(data).__name__}")
         merged = _laid_over(merged, data)
@@ -57,7 +75,7 @@ def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperi
     """
     if not re.fullmatch(NAME_PATTERN, path.stem):
         raise ConfigError(f"experiment file {path} must be named in lower-case letters, digits and _, from a letter on")
-    data = _read_yaml(path, f"experiment file {path}")
+    data = read_yaml(path, f"experiment file {path}")
     if isinstance(data, Mapping) and "logits" in data:
         return validated(LogitsExperiment, data, str(path))
     on_weights = isinstance(data, Mapping) and "weights" in data
@@ -67,9 +85,14 @@ def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperi
     return released if ours.as_released else ours
 
 
-def _read_yaml(path: Path, called: str) -> Any:
+def read_yaml(path: Path, called: str) -> Any:
+    """Read a YAML file, `called` so in messages.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key occurs twice in one mapping.
+    """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 - a safe loader
     except FileNotFoundError:
         known = sorted(other.stem for other in path.parent.glob("*.yaml"))
         raise ConfigError(f"{called} does not exist{suggestion(path.stem, known)}") from None

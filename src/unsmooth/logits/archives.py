@@ -2,7 +2,8 @@
 
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def safetensors_parts(path: Path) -> dict[str, Part]:
         return widen(stored, tag) if tag == "BF16" else stored
 
     return {
-        name: Part(tuple(entry["shape"]), entry["dtype"], lambda name=name: load(name))
+        name: Part(tuple(entry["shape"]), entry["dtype"], partial(load, name))
         for name, entry in header.items()
         if name != "__metadata__"
     }
@@ -50,7 +51,8 @@ def npz_parts(path: Path) -> dict[str, Part]:
     def load(name: str) -> NDArray[Any]:
         # numpy leaves a file open that it opened itself and could not read.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return archive[name]
+            values: NDArray[Any] = archive[name]
+            return values
 
     parts = {}
     with zipfile.ZipFile(path) as archive:
@@ -59,7 +61,7 @@ def npz_parts(path: Path) -> dict[str, Part]:
                 with archive.open(member) as file:
                     shape, dtype = _npy_header(file)
                 name = member.removesuffix(".npy")
-                parts[name] = Part(shape, str(dtype), lambda name=name: _no_objects(path, name, parts) or load(name))
+                parts[name] = _numpy_part(path, name, shape, dtype, partial(load, name))
     return parts
 
 
@@ -67,8 +69,7 @@ def npy_parts(path: Path) -> dict[str, Part]:
     """The array of an npy file."""
     with path.open("rb") as file:
         shape, dtype = _npy_header(file)
-    parts = {BARE: Part(shape, str(dtype), lambda: _no_objects(path, BARE, parts) or np.load(path, allow_pickle=False))}
-    return parts
+    return {BARE: _numpy_part(path, BARE, shape, dtype, partial(np.load, path, allow_pickle=False))}
 
 
 def pt_parts(path: Path) -> dict[str, Part]:
@@ -87,7 +88,9 @@ def pt_parts(path: Path) -> dict[str, Part]:
         raise LogitsFileError(
             f"{path}: expected a tensor, a pair or a dict of tensors, got {type(content).__name__} without tensors"
         )
-    return {name: Part(tuple(tensor.shape), str(tensor.dtype), lambda t=tensor: t) for name, tensor in tensors.items()}
+    return {
+        name: Part(tuple(tensor.shape), str(tensor.dtype), partial(_itself, tensor)) for name, tensor in tensors.items()
+    }
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:  # noqa: ANN401 - a binary stream
@@ -97,12 +100,22 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:  # noqa: AN
     return shape, dtype
 
 
-def _no_objects(path: Path, name: str, parts: Mapping[str, Part]) -> None:
-    if parts[name].dtype == "object":
-        raise LogitsFileError(
-            f"{path}: array {name!r} holds Python objects, which are not loaded because pickles can run code; "
-            "save it as numbers, for which all rows must be equally long"
-        )
+def _numpy_part(
+    path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], load: Callable[[], NDArray[Any]]
+) -> Part:
+    def checked() -> NDArray[Any]:
+        if dtype.hasobject:
+            raise LogitsFileError(
+                f"{path}: array {name!r} holds Python objects, which are not loaded because pickles can run code; "
+                "save it as numbers, for which all rows must be equally long"
+            )
+        return load()
+
+    return Part(shape, str(dtype), checked)
+
+
+def _itself(tensor: Any) -> Any:  # noqa: ANN401 - a tensor
+    return tensor
 
 
 def _joined(content: Any) -> Any:  # noqa: ANN401 - whatever torch.load returns

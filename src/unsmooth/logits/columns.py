@@ -25,7 +25,7 @@ _NO_CLASS = re.compile(
     r"|split|fold|epoch|step|batch(_.*)?|seed|run|dataset|subset|partition|group|(sample_?)?weights?|time|timestamp|date"
     r"|(.*_)?(path|file|filename|file_name|url)"
 )
-_STEMS = (*LOGITS_NAMES, "class", "classes", "cls", "label", "c", "k", "p", "z", "v", "")
+_STEMS = ("logits", "logit", "class", "classes", "cls", *LOGITS_NAMES[2:], "label", "c", "k", "p", "z", "v", "")
 _FEATURES = ("feature", "features", "feat", "f", "x", "embedding", "emb", "hidden", "h", "dim", "pixel", "pc", "top")
 _NUMBERED = re.compile(r"(.*?)[\s_.:\-\[(]*(\d+)[\])]?")
 

@@ -47,7 +47,7 @@ class Table:
         stored: DataType = self._data.schema.field(name).type
         if types.is_dictionary(stored):
             stored = stored.value_type
-        if types.is_floating(stored) or types.is_decimal(stored):
+        if types.is_floating(stored) or types.is_decimal(stored) or types.is_null(stored):
             return "decimal"
         if types.is_integer(stored):
             return "integer"
@@ -70,7 +70,7 @@ class Table:
         column = self._data.to_table(columns=[name]).column(0)
         if arrow.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        if arrow.types.is_decimal(column.type):
+        if arrow.types.is_decimal(column.type) or arrow.types.is_null(column.type):
             column = column.cast(arrow.float64())
         values: NDArray[Any] = column.to_numpy()
         return self._lists(values, name) if self.kind(name) == "list" else values

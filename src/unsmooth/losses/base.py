@@ -71,7 +71,7 @@ class Batch:
     def at_target(self, values: Tensor) -> Tensor:
         r"""Return the expectation of `values` (N, K, \*) under the target, (N, \*)."""
         if self.dense:
-            return (self.targets * values).sum(dim=1)
+            return (self.targets * values).where(self.targets != 0, 0).sum(dim=1)  # 0 times inf, of masked classes
         return values.gather(1, self.targets.unsqueeze(1)).squeeze(1)
 
     def one_hot(self) -> Tensor:

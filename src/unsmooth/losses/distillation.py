@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from unsmooth.losses.base import Batch, ClassificationLoss, Reduction
 
@@ -62,7 +61,8 @@ class Distillation(ClassificationLoss):
         student, teacher = (
             (logits / self.temperature).log_softmax(dim=1) for logits in (batch.logits, batch.teacher_logits)
         )
-        divergence = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
+        terms = teacher.exp() * (teacher - student)
+        divergence = terms.where(~teacher.isneginf(), 0).sum(dim=1)  # 0 log 0 = 0, for masked classes
         return (1 - self.alpha) * batch.cross_entropy() + self.alpha * self.temperature**2 * divergence
 
     @property

@@ -34,7 +34,8 @@ class FocalLoss(ClassificationLoss):
         """Return the focal loss by position."""
         log_probabilities = batch.logits.log_softmax(dim=1)
         if batch.dense:
-            return batch.at_target(self._weighted(log_probabilities))
+            # The derivative at a masked class would be 0 times inf.
+            return batch.at_target(self._weighted(log_probabilities.masked_fill(batch.targets == 0, 0.0)))
         return self._weighted(batch.at_target(log_probabilities))
 
     def _weighted(self, log_probabilities: Tensor) -> Tensor:

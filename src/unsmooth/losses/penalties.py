@@ -15,7 +15,9 @@ class _Penalised(ClassificationLoss):
 
     def values(self, batch: Batch) -> Tensor:
         """Return cross-entropy and weighted penalty by position."""
-        return batch.cross_entropy() + self.alpha * self.penalty(batch.logits)
+        cross_entropy = batch.cross_entropy()
+        # Of masked classes a penalty may be inf, and 0 times inf is nan.
+        return cross_entropy + self.alpha * self.penalty(batch.logits) if self.alpha else cross_entropy
 
     def penalty(self, logits: Tensor) -> Tensor:
         r"""Return the penalty of `logits` (N, K, \*) by position."""

@@ -124,10 +124,10 @@ class LabelSmoothing(ClassificationLoss):
         """Return the smoothed cross-entropy by position."""
         if self.alpha == 0 or (not batch.dense and self.alpha > 0):
             return batch.cross_entropy(label_smoothing=self.alpha)
-        added = batch.at_target(batch.logits) - batch.mass * batch.logits.mean(dim=1)
-        # Distributions need not sum to 1: the uniform part is alpha / K whatever they sum to.
-        rest = self.alpha * (1 - batch.mass) * uniform_cross_entropy(batch) if batch.dense else 0
-        return batch.cross_entropy() + self.alpha * added + rest
+        if batch.dense:
+            # Distributions need not sum to 1: the uniform part is alpha / K whatever they sum to.
+            return (1 - self.alpha) * batch.cross_entropy() + self.alpha * uniform_cross_entropy(batch)
+        return batch.cross_entropy() + self.alpha * (batch.at_target(batch.logits) - batch.logits.mean(dim=1))
 
 
 class CrossEntropy(LabelSmoothing):
@@ -194,7 +194,7 @@ class MarginLabelSmoothing(ClassificationLoss):
         # Not amax: it shares the gradient among tied classes, the released code gives it to the first.
         largest = batch.logits.max(dim=1, keepdim=True).values
         penalty = (largest - self.margin - batch.logits).relu().mean(dim=1)
-        return batch.cross_entropy() + self.alpha * penalty
+        return batch.cross_entropy() + self.alpha * penalty if self.alpha else batch.cross_entropy()
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Set alpha for `epoch`, counted from 0."""
@@ -246,7 +246,7 @@ class MaxSuppression(ClassificationLoss):
     def values(self, batch: Batch) -> Tensor:
         """Return cross-entropy and weighted penalty by position."""
         penalty = batch.logits.max(dim=1).values - batch.logits.mean(dim=1)
-        return batch.cross_entropy() + self.alpha * penalty
+        return batch.cross_entropy() + self.alpha * penalty if self.alpha else batch.cross_entropy()
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Set alpha for `epoch` of `epochs`, counted from 0."""
@@ -301,7 +301,9 @@ class OnlineLabelSmoothing(ClassificationLoss):
             self._remember(batch)
         log_probabilities = batch.logits.log_softmax(dim=1)
         soft = self.soft_targets.to(batch.logits.dtype)[batch.targets].movedim(-1, 1)
-        return -(1 - self.alpha) * batch.at_target(log_probabilities) - self.alpha * (soft * log_probabilities).sum(1)
+        towards_soft = (soft * log_probabilities).where(soft != 0, 0).sum(dim=1)
+        towards_target = batch.at_target(log_probabilities)
+        return -(1 - self.alpha) * towards_target - (self.alpha * towards_soft if self.alpha else 0)
 
     @property
     def smoothing(self) -> None:

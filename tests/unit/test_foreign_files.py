@@ -1,0 +1,264 @@
+"""Files as other people save them are read right, or refused by name in one line."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+
+from unsmooth.logits.foreign_files import read_any
+from unsmooth.logits.guards import chance_remark, shared_rows
+from unsmooth.logits.logits_file import LogitsFileError
+from unsmooth.logits.probabilities import as_logits
+from unsmooth.scores import fit_score
+
+RNG = np.random.default_rng(0)
+TARGETS = RNG.integers(0, 12, 90)
+LOGITS = RNG.normal(size=(90, 12)) + 3 * np.eye(12)[TARGETS]
+WORDS = list("abcdefghij") + ["n", "y"]
+
+
+def frame(names=None, **others):
+    return pd.DataFrame(LOGITS, columns=names or [f"class_{k}" for k in range(12)]).assign(target=TARGETS, **others)
+
+
+def assert_read(file):
+    np.testing.assert_allclose(file.logits, LOGITS, rtol=1e-6)
+    assert (file.targets == TARGETS).all()
+
+
+# Tables
+
+TABLES = {
+    "index": (frame(), {"index": True}),
+    "named index": (frame().rename_axis("sample"), {"index": True}),
+    "id, score and split": (frame(id=range(90), pred=1, confidence=0.5, split="test", path="a.png"), {}),
+    "lexicographic": (frame()[sorted(frame().columns)], {}),
+    "letters": (frame(WORDS), {}),
+    "semicolons": (frame(), {"sep": ";"}),
+    "numbered header": (frame(list(range(12))), {}),
+    "names": (frame(WORDS).assign(target=np.array(WORDS)[TARGETS]), {}),
+    "prefixed names": (frame([f"logit_{w}" for w in WORDS]).assign(target=np.array(WORDS)[TARGETS]), {}),
+    "logits beside probabilities": (
+        pd.concat([frame(), pd.DataFrame(softmax(LOGITS, 1)).add_prefix("prob_")], axis=1),
+        {},
+    ),
+    "whole floats": (frame().assign(target=TARGETS.astype(float)), {}),
+    "text lists": (pd.DataFrame({"id": range(90), "logits": LOGITS.tolist(), "label": TARGETS}), {}),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_is_read(tmp_path, name):
+    table, options = TABLES[name]
+    table.to_csv(tmp_path / "a.csv", **{"index": False, **options})
+
+    assert_read(read_any(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("column", ["logits", "predictions", "probs"])
+def test_column_of_lists_is_used_beside_others(tmp_path, column):
+    pd.DataFrame(
+        {"id": range(90), column: list(LOGITS), "embedding": list(LOGITS[:, :3]), "score": 0.5, "label": TARGETS}
+    ).to_parquet(tmp_path / "a.parquet")
+
+    assert_read(read_any(tmp_path / "a.parquet"))
+
+
+def test_folder_of_parts_is_read_in_natural_order(tmp_path):
+    for part, rows in enumerate(np.array_split(np.arange(90), 11)):
+        frame().iloc[rows].to_parquet(tmp_path / f"part.{part}.parquet")
+    np.save(tmp_path.with_suffix(".npy"), TARGETS)
+
+    assert_read(read_any(tmp_path, tmp_path.with_suffix(".npy")))
+
+
+def test_text_without_header_is_read_whole(tmp_path):
+    np.savetxt(tmp_path / "z.csv", LOGITS)
+    np.savetxt(tmp_path / "t.csv", TARGETS, fmt="%d")
+
+    assert_read(read_any(tmp_path / "z.csv", tmp_path / "t.csv"))
+
+
+def test_what_was_left_out_is_noted(tmp_path):
+    frame(id=range(90), pred=1).to_csv(tmp_path / "a.csv", index=False)
+
+    assert "'id', 'pred'" in read_any(tmp_path / "a.csv").notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class_0;class_1;target\n1,5;2,5;0\n", "'class_0' holds '1,5'; write decimal points"),
+        ("class_0,class_1,target\n?,2.5,0\n", "'class_0' holds '?'; expected numbers"),
+        ("class_0,class_0,target\n1.5,2.5,0\n", "'class_0' occurs twice"),
+        ("class_0,class_1,class_3,target\n1.5,2.5,1,0\n", "lack number 2"),
+        ("a.png,1.5,2.5,0\nb.png,1.5,2.5,0\n", "header with column names is missing"),
+        ("class_0,class_1,target\n1.5,2.5,0\n1.5,,1\n", "row 1: logit of class 1 is nan"),
+        ("class_0,class_1,target\n1.5,2.5,0\n1.5,1,\n", "row 1: target nan"),
+        ("cat,dog,target\n1.5,2.5,cow\n", "row 0: target 'cow' is no class; expected cat, dog"),
+        ("class_0,class_1,label,target\n1.5,2.5,0,1\n", "'target' and 'label' may both be the targets and differ"),
+        ("class_0,class_1,target\n1.5,2.5,1\n1.5,2.5,2\n", "seem to count from 1"),
+        ("cat,dog\n1.5,2.5\n", "found no targets; the file holds columns 'cat', 'dog'"),
+    ],
+)
+def test_table_is_refused_by_name(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(LogitsFileError, match=re.escape(message)) as refusal:
+        read_any(tmp_path / "a.csv")
+
+    assert "a.csv" in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_keys_choose_columns(tmp_path):
+    frame(label=0, age=3.5).to_csv(tmp_path / "a.csv", index=False)
+
+    assert_read(read_any(tmp_path / "a.csv", logits_key="class_*", targets_key="target"))
+
+
+# Archives
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets"),
+    [
+        *[
+            ("predictions", "label_ids"),
+            ("predictions", "ground_truth"),
+            ("y_pred", "y_true"),
+            ("logits_test", "y_test"),
+        ],
+        *[("outputs", "labels"), ("arr_0", "arr_1"), ("arr_1", "arr_0"), ("val_logits", "val_targets")],
+    ],
+)
+def test_names_in_use_are_found_beside_others(tmp_path, logits, targets):
+    others = {} if logits.startswith("arr") else {"features": LOGITS[:, :3], "files": np.array(["a"], dtype=object)}
+    np.savez(tmp_path / "a.npz", **{logits: LOGITS, targets: TARGETS}, **others)
+
+    assert_read(read_any(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_pair_of_the_wanted_split_is_read(tmp_path, split):
+    other = {"val": "test", "test": "val"}[split]
+    arrays = {f"logits_{split}": LOGITS, f"labels_{split}": TARGETS, f"logits_{other}": -LOGITS[1:]}
+    np.savez(tmp_path / "a.npz", **arrays, **{f"labels_{other}": TARGETS[1:]})
+
+    assert_read(read_any(tmp_path / "a.npz", split=split))
+
+
+def torch_files():
+    z, t = torch.tensor(LOGITS), torch.tensor(TARGETS)
+    yield {"outputs": z, "labels": t, "epoch": 3, "state": {"head.weight": z[:3]}}
+    yield {"test": {"logits": z, "labels": t}, "val": {"logits": -z, "labels": t}}
+    yield [{"logits": z[:50], "labels": t[:50]}, {"logits": z[50:], "labels": t[50:]}]
+    yield [(z[:50], t[:50]), (z[50:], t[50:])]
+    yield [z, t]
+
+
+@pytest.mark.parametrize("content", [*torch_files()], ids=["state", "splits", "batches", "pairs", "pair"])
+def test_torch_file_is_read(tmp_path, content):
+    torch.save(content, tmp_path / "a.pt")
+
+    assert_read(read_any(tmp_path / "a.pt"))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"weights": LOGITS, "targets": TARGETS}, "the file holds weights (90, 12) float64, targets (90,) int64"),
+        ({"logits": np.array([[1], [1, 2]], dtype=object), "y": [0, 1]}, "array 'logits' holds Python objects"),
+        ({"logits": LOGITS, "labels": TARGETS, "targets": 1 - TARGETS % 2}, "may both be the targets and differ"),
+        ({"logits_test": LOGITS, "labels_val": TARGETS}, "found no targets"),
+        ({"logits": LOGITS[:, 0], "labels": TARGETS}, "two columns"),
+        ({"logits": LOGITS, "labels": softmax(LOGITS, 1)}, "must be one-hot"),
+    ],
+)
+def test_archive_is_refused_by_name(tmp_path, arrays, message):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(LogitsFileError, match=re.escape(message)) as refusal:
+        read_any(tmp_path / "a.npz")
+
+    assert "a.npz" in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_arrays_in_a_torch_file_are_refused_in_one_line(tmp_path):
+    torch.save({"logits": LOGITS, "labels": TARGETS}, tmp_path / "a.pt")
+    with pytest.raises(LogitsFileError, match="numpy arrays or other Python objects") as refusal:
+        read_any(tmp_path / "a.pt")
+
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("form", [np.eye(12)[TARGETS], TARGETS[:, None], TARGETS.astype(np.uint8)])
+def test_targets_in_other_forms_are_indices(tmp_path, form):
+    np.savez(tmp_path / "a.npz", logits=LOGITS, targets=form)
+
+    assert_read(read_any(tmp_path / "a.npz"))
+
+
+# Values
+
+
+@pytest.mark.parametrize("mask", [-1e4, -1e9, np.finfo(np.float32).min, np.finfo(np.float64).min])
+def test_number_that_stands_for_a_masked_class_becomes_one(tmp_path, mask):
+    masked = LOGITS.copy()
+    masked[5:20, 3] = mask
+    np.savez(tmp_path / "a.npz", logits=masked, targets=np.where(TARGETS == 3, 0, TARGETS))
+    file = read_any(tmp_path / "a.npz")
+
+    assert np.isneginf(file.logits[5:20, 3]).all() and np.isfinite(file.logits).sum() == 90 * 12 - 15
+    assert "15 logits" in file.notes[0]
+
+
+@pytest.mark.parametrize(("values", "form"), [(softmax, "probabilities"), (log_softmax, "log-probabilities")])
+def test_outputs_of_softmax_are_told_from_logits(tmp_path, values, form):
+    np.savez(tmp_path / "a.npz", logits=values(LOGITS, axis=1), targets=TARGETS)
+    file = read_any(tmp_path / "a.npz")
+    converted = as_logits(file)
+
+    assert file.form == form and converted.from_probabilities
+    np.testing.assert_allclose(converted.logits, log_softmax(LOGITS, axis=1), rtol=1e-5, atol=1e-6)
+
+
+def test_percent_are_fractions(tmp_path):
+    np.savez(tmp_path / "a.npz", probs=100 * softmax(LOGITS, 1), targets=TARGETS)
+
+    np.testing.assert_allclose(read_any(tmp_path / "a.npz").logits, softmax(LOGITS, 1))
+
+
+def test_sigmoid_outputs_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", probs=1 / (1 + np.exp(-LOGITS)), targets=TARGETS)
+    with pytest.raises(LogitsFileError, match=r"all values lie in \[0, 1\] but this row sums to .*sigmoid"):
+        read_any(tmp_path / "a.npz")
+
+
+def test_probabilities_of_zero_leave_msp(tmp_path):
+    probs = softmax(10 * LOGITS, 1).round(4)
+    np.savez(tmp_path / "a.npz", probs=probs / probs.sum(1, keepdims=True), targets=TARGETS)
+    converted = as_logits(read_any(tmp_path / "a.npz"))
+
+    assert converted.only_msp and "probability of zero" in converted.note
+
+
+def test_probabilities_are_refused_by_a_fit():
+    with pytest.raises(ValueError, match="predict_proba"):
+        fit_score("max_logit_pnorm", softmax(LOGITS, 1), TARGETS)
+    with pytest.raises(ValueError, match="mean of the logits"):
+        fit_score("energy", log_softmax(LOGITS, 1), TARGETS)
+
+
+# Guards
+
+
+def test_targets_that_do_not_fit_are_remarked():
+    assert chance_remark(LOGITS, TARGETS) is None
+    assert "no better than chance" in chance_remark(LOGITS, np.random.default_rng(1).permutation(TARGETS))
+    assert "count from 1" in chance_remark(np.pad(LOGITS, ((0, 0), (0, 1))), TARGETS + 1)
+
+
+def test_shared_rows_are_counted_once_each():
+    assert shared_rows(LOGITS[:60], LOGITS[30:]) == 0.5
+    assert shared_rows(LOGITS[:30], LOGITS[30:]) == 0
