@@ -17,7 +17,7 @@ from unsmooth.theory import (
     window_statistics,
 )
 
-RELEASED = json.loads((Path(__file__).parent / "data" / "window_average.json").read_text())
+RELEASED = json.loads((Path(__file__).parent / "reference_values" / "data" / "window_average.json").read_text())
 
 
 def autograd_gradient(logits, targets, alpha):

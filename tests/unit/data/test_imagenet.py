@@ -26,7 +26,9 @@ SETTINGS = {
     "resize": 20,
     "resize_dtype": "uint8",
 }
-FINGERPRINTS = json.loads((Path(__file__).parent / "split_fingerprints.json").read_text())
+FINGERPRINTS = json.loads(
+    (Path(__file__).parents[1] / "reference_values" / "data" / "split_fingerprints.json").read_text()
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 
 from unsmooth.losses import LabelSmoothing, MarginLabelSmoothing, make_loss, smooth_targets
 
-PEERS = json.loads((Path(__file__).parent / "data" / "peers.json").read_text())
+PEERS = json.loads((Path(__file__).parents[1] / "reference_values" / "losses" / "peers.json").read_text())
 KINDS = {
     "CE": "ce",
     "LabelSmoothingCrossEntropy": "ls",

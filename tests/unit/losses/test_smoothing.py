@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from unsmooth.losses import LabelSmoothing, make_loss, smooth_targets
 
-VECTORS = json.loads((Path(__file__).parent / "data" / "official.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[1] / "reference_values" / "losses" / "official.json").read_text())
 LOGITS = torch.tensor(VECTORS["logits"], dtype=torch.float64)
 TARGETS = torch.tensor(VECTORS["targets"])
 

@@ -14,7 +14,7 @@ from unsmooth.metrics.detection import ap_errors, ap_successes
 from unsmooth.metrics.operating import sac, working_point
 from unsmooth.metrics.selective import eaugrc, partial_aurc
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "reference_values" / "metrics"
 PEERS = json.loads((DATA / "peers.json").read_text())
 LOGITS = json.loads((DATA / "logits.json").read_text())
 ERRORS = np.array(PEERS["errors"])

@@ -14,7 +14,7 @@ from unsmooth import scores
 from unsmooth.metrics import aurc
 from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, fit_score
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "reference_values" / "scores"
 RELEASED = json.loads((DATA / "released_scores.json").read_text())
 LOGITS = torch.tensor(RELEASED["logits"], dtype=torch.float64)
 TARGETS = torch.tensor(RELEASED["targets"])

@@ -14,7 +14,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from unsmooth import scores
 from unsmooth.metrics import aurc
 
-RELEASED = json.loads((Path(__file__).parent / "data" / "released_scores.json").read_text())
+RELEASED = json.loads((Path(__file__).parents[1] / "reference_values" / "scores" / "released_scores.json").read_text())
 LOGITS = torch.tensor(RELEASED["logits"], dtype=torch.float64)
 ERRORS = (LOGITS.argmax(dim=1) != torch.tensor(RELEASED["targets"])).numpy()
 
@@ -116,7 +116,9 @@ def test_log_scale_has_aurc_of_released_code(name: str, score: scores.Score) -> 
 @pytest.mark.parametrize(("centring", "released"), [("mean", "mean"), ("min", "min"), ("none", "uncentred")])
 @pytest.mark.parametrize("p", [1, 3, 8])
 def test_pnorm_equals_released_normalisation(centring: str, released: str, p: int) -> None:
-    search = json.loads((Path(__file__).parent / "data" / "released_search.json").read_text())
+    search = json.loads(
+        (Path(__file__).parents[1] / "reference_values" / "scores" / "released_search.json").read_text()
+    )
     expected = torch.tensor(search["normalised"][released][str(p)], dtype=torch.float64)
 
     actual = scores.max_logit_pnorm(torch.tensor(search["logits"])[: len(expected)], p=p, centring=centring)

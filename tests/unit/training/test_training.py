@@ -44,7 +44,7 @@ from unsmooth.training.loop import NonFiniteLossError, train
 from unsmooth.training.optimisation import make_optimizer, make_schedule, perturbed
 from unsmooth.training.precision import usable_precision
 
-SCHEDULES = json.loads((Path(__file__).parent / "data" / "lr_schedules.json").read_text())
+SCHEDULES = json.loads((Path(__file__).parents[1] / "reference_values" / "data" / "lr_schedules.json").read_text())
 
 
 def make_data(count=70, size=8, classes=3):

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.splits import draw_out, hold_out, legacy_permutations
 
-FINGERPRINTS = json.loads((Path(__file__).parents[1] / "data" / "split_fingerprints.json").read_text())
+FINGERPRINTS = json.loads(
+    (Path(__file__).parents[1] / "reference_values" / "data" / "split_fingerprints.json").read_text()
+)
 
 
 def digest(indices):

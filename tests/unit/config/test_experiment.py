@@ -20,7 +20,7 @@ from unsmooth.config.specs.recipes import SceneCrop
 from unsmooth.runtime.provenance import canonical_json
 from unsmooth.scores import available_scores
 
-FILES = sorted(Path(__file__).parents[2].joinpath("experiments").glob("*.yaml"))
+FILES = sorted(Path(__file__).parents[3].joinpath("experiments").glob("*.yaml"))
 EXPERIMENT = {
     "description": "A test.",
     "dataset": {"kind": "glyphs"},

@@ -87,7 +87,7 @@ def test_constraint_of_no_names_matches_nothing():
 
 def test_only_cells_whose_code_has_changed_are_stale(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plan.scripts = Path(__file__).parents[2] / "workflow" / "scripts"
+    plan.scripts = Path(__file__).parents[3] / "workflow" / "scripts"
     cell = plan.cell(wildcards(**LS))
     Path(cell.folder).mkdir(parents=True)
     run = Path(cell.folder, "run.json")

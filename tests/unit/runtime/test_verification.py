@@ -22,7 +22,7 @@ from unsmooth.runtime.records import (
 )
 from unsmooth.runtime.verification import VerificationError, verify
 
-SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "score.py"
+SCRIPT = Path(__file__).parents[3] / "workflow" / "scripts" / "score.py"
 MANIFEST = "resources/gaussians/manifest.json"
 CE, LS = (f"results/cells/study/mlp/{loss}/seed-0" for loss in ("ce_alpha-0", "ls_alpha-0.2"))
 SUMMARY = "results/tables/study/summary.csv"
