@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from unsmooth.classifier import InfeasibleRiskWarning, SelectiveClassifier
 from unsmooth.diagnosis.comparison import Comparison, difference, interval
 from unsmooth.diagnosis.exchangeability import Exchangeability, check_exchangeability
-from unsmooth.diagnosis.parts import Parts, Samples
+from unsmooth.diagnosis.parts import Parts, Samples, Values
 from unsmooth.diagnosis.recommendation import recommend
 from unsmooth.diagnosis.result import Diagnosis, OperatingPoint, ScoreResult
 from unsmooth.diagnosis.signature import centred_maximum, smoothing_signature
@@ -46,11 +46,11 @@ _PNORM_TEMPERATURE_PS = (2, 4, 6, 8)  # its AURC is flat in p once a temperature
 
 
 def diagnose(
-    logits: Floats,
-    targets: NDArray[np.int64],
+    logits: Values,
+    targets: Values,
     *,
-    val_logits: Floats | None = None,
-    val_targets: NDArray[np.int64] | None = None,
+    val_logits: Values | None = None,
+    val_targets: Values | None = None,
     name: str = "logits",
     from_probabilities: bool = False,
     only_msp: bool = False,
@@ -64,8 +64,8 @@ def diagnose(
     """Diagnose a classifier's confidence and find the repair.
 
     Args:
-        logits: (N, K) test logits, all of them test rows if there are validation logits, otherwise split at random into
-            a half that fits and certifies and a half that tests.
+        logits: (N, K) test logits as an array, a tensor or a frame: all of them test rows if there are validation
+            logits, otherwise split at random into a half that fits and certifies and a half that tests.
         targets: (N,) class indices in [0, K).
         val_logits: (M, K) from the same classifier, on samples that did not train it.
         val_targets: (M,).

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unsmooth.classifier import split_rows
-from unsmooth.metrics.inputs import as_targets
+from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores.rows import check_shape
 
-__all__ = ["Parts", "Samples"]
+__all__ = ["Parts", "Samples", "Values"]
 
 Floats = NDArray[np.floating[Any]]
+Values = Any  # an array, a tensor on any device, a frame or nested lists
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,13 @@ class Parts:
     @classmethod
     def of(
         cls,
-        logits: Floats,
-        targets: NDArray[np.int64],
-        val_logits: Floats | None,
-        val_targets: NDArray[np.int64] | None,
+        logits: Values,
+        targets: Values,
+        val_logits: Values | None,
+        val_targets: Values | None,
         seed: int,
     ) -> Self:
+        logits = as_real(logits, "logits")
         if (val_logits is None) != (val_targets is None):
             raise ValueError("val_logits and val_targets must be given together")
         check_shape(logits)
@@ -55,6 +57,7 @@ class Parts:
             split = f"by seed {seed}: half of the samples fit and certify, half test"
             held, test = map(test.take, split_rows(len(test), fraction=0.5, seed=seed))
         else:
+            val_logits = as_real(val_logits, "val_logits")
             if val_logits.shape[1:] != logits.shape[1:]:
                 raise ValueError(f"val_logits must have shape (M, {logits.shape[1]}), got {val_logits.shape}")
             split = f"validation samples fit and certify (halves by seed {seed}), all others test"
