@@ -70,7 +70,8 @@ rule stream_pixels:
 
 rule import_logits:
     input:
-        PLAN.logits_file,
+        source=PLAN.logits_file,
+        compared=PLAN.imported_for_comparison,
     output:
         f"{IMPORTED_CELL}/logits/{{split}}.safetensors",
     log:

@@ -45,6 +45,20 @@ def test_imported_logits_give_the_same_tables_and_figures(workspace):
     assert (tables / "foreign" / "main.tex").exists() and not (tables / "foreign" / "cost.csv").exists()
 
 
+def test_cells_with_other_targets_are_refused_naming_both_files(fresh):
+    (fresh.folder / "dumps").mkdir()
+    targets = np.arange(40) % 4
+    for cell, shift in (("ce-0", 0), ("ls-0.1", 1)):
+        for split in ("val", "test"):
+            moved = np.roll(targets, shift)
+            np.savez(fresh.folder / f"dumps/{cell}-{split}.npz", logits=2.0 * np.eye(4)[moved] - 1, targets=moved)
+    (fresh.folder / "experiments" / "foreign.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    done = fresh.snakemake("results/tables/foreign/summary.csv")
+
+    assert done.returncode != 0
+    assert "dumps/ls-0.1-test.npz: row 0: target 3, but 0 in dumps/ce-0-test.npz" in done.stdout
+
+
 def test_missing_logits_are_named_before_any_job(workspace):
     (workspace.folder / "experiments" / "foreign.yaml").write_text(yaml.safe_dump(EXPERIMENT))
 

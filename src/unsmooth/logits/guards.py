@@ -1,11 +1,14 @@
 """Signs that logits and targets, or test and validation data, are not what they are taken for."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["chance_remark", "shared_rows"]
+from unsmooth.logits.checks import LogitsFileError
+
+__all__ = ["chance_remark", "check_same_targets", "shared_rows"]
 
 _CHUNK_ELEMENTS = 1 << 20
 Floats = NDArray[np.floating[Any]]
@@ -35,6 +38,27 @@ def chance_remark(logits: Floats, targets: NDArray[np.int64]) -> str | None:
         if moved < chance / 2 and targets.min() + shift >= 0 and targets.max() + shift < classes:
             return f"{remark}with targets that count from {counted}, it would be {moved:.3f}"
     return f"{remark}do the targets belong to these rows, in this order?"
+
+
+def check_same_targets(
+    targets: NDArray[np.int64], path: Path, other_targets: NDArray[np.int64], other_path: Path
+) -> None:
+    """Raise LogitsFileError where two files of targets, (N,) each, are not those of the same samples in one order.
+
+    Example:
+        >>> check_same_targets(np.array([0, 2]), Path("ls.npz"), np.array([0, 1]), Path("ce.npz"))
+        Traceback (most recent call last):
+        unsmooth.logits.checks.LogitsFileError: ls.npz: row 1: target 2, but 1 in ce.npz; expected the same samples ...
+    """
+    expected = "expected the same samples in the same order, because losses are compared row by row"
+    if len(targets) != len(other_targets):
+        raise LogitsFileError(f"{path}: {len(targets)} targets, but {len(other_targets)} in {other_path}; {expected}")
+    differs = targets != other_targets
+    if differs.any():
+        row = int(differs.argmax())
+        raise LogitsFileError(
+            f"{path}: row {row}: target {targets[row]}, but {other_targets[row]} in {other_path}; {expected}"
+        )
 
 
 def shared_rows(first: Floats, second: Floats) -> float:

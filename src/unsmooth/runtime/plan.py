@@ -295,6 +295,12 @@ class Plan:
         """Return the user's file with the logits of a cell on a split."""
         return str(self.of(wildcards).path(self.cell(wildcards), wildcards.split))
 
+    def imported_for_comparison(self, wildcards: Wildcards) -> list[str]:
+        """Return the imported test logits of the first cell, whose targets those of every other cell must equal."""
+        first = self.cells_of(wildcards)[0]
+        compares = wildcards.split == "test" and self.cell(wildcards) != first
+        return [f"{first.folder}/logits/test.safetensors"] if compares else []
+
     def pixel_files(self, wildcards: Wildcards) -> dict[str, str]:
         """Return what is known of all pixels of a cell whose inputs are scenes."""
         if not self.of(wildcards).dense:
