@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -103,6 +104,22 @@ def test_tensors_and_arrays_give_the_same_kind_and_values(classifier):
 
     assert torch.equal(classifier.predict(torch.from_numpy(logits)), torch.from_numpy(classifier.predict(logits)))
     assert classifier.predict(logits).dtype == np.int64
+
+
+def test_frames_and_lists_are_predicted_as_arrays(classifier):
+    logits, _ = data(50, seed=1)
+    expected = classifier.predict(logits)
+
+    assert (classifier.predict(pd.DataFrame(logits)) == expected).all()
+    assert (classifier.predict(logits.tolist()) == expected).all()
+
+
+def test_frame_with_columns_in_another_order_is_refused():
+    logits, targets = data(400, classes=3)
+    frame = pd.DataFrame(logits, columns=["cat", "dog", "fox"])
+    fitted = SelectiveClassifier(max_risk=0.2).fit(frame, targets)
+    with pytest.raises(ValueError, match=r"columns \['cat', 'dog', 'fox'\], got \['fox', 'dog', 'cat'\]"):
+        fitted.predict(frame[["fox", "dog", "cat"]])
 
 
 def test_infeasible_risk_rejects_everything_with_a_warning():

@@ -82,6 +82,47 @@ def test_validation_file_leaves_all_of_the_file_to_test(folder):
     assert json.loads(result.stdout)["diagnoses"][0]["rows"] == {"fit": 200, "certify": 200, "test": 400}
 
 
+def test_keys_choose_among_the_arrays_of_a_file(folder):
+    logits, targets = logits_of(400)
+    np.savez("keys.npz", ours=logits, theirs=-logits, truth=targets)
+    keys = ["--logits-key", "ours", "--targets-key", "truth"]
+    found, expected = (
+        json.loads(run("diagnose", *arguments, *QUICK, "--json", "-").stdout)["diagnoses"][0]
+        for arguments in (["keys.npz", *keys], ["good.npz"])
+    )
+
+    assert found["aurc"] == expected["aurc"]
+    assert "names no array; the file holds" in run("diagnose", "keys.npz", "--logits-key", "z").stderr
+
+
+def test_validation_file_with_the_same_samples_is_refused_and_a_few_are_noted(folder):
+    logits, targets = logits_of(400)
+    np.savez("most.npz", logits=logits[:300], targets=targets[:300])
+    others, their_targets = logits_of(400, seed=1)
+    few = {"logits": np.r_[others, logits[:8]], "targets": np.r_[their_targets, targets[:8]]}
+    np.savez("few.npz", **few)
+
+    for val in ("good.npz", "most.npz"):
+        refused = run("diagnose", "good.npz", "--val", val, *QUICK)
+        assert refused.exit_code == 1
+        assert "good.npz: " in refused.stderr and f"of its rows are also in --val {val}" in refused.stderr
+    noted = run("diagnose", "good.npz", "--val", "few.npz", *QUICK)
+    assert noted.exit_code == 0 and "2 % of its rows are also in --val few.npz" in noted.stderr
+
+
+def test_probabilities_of_zero_are_diagnosed_by_msp_alone(folder):
+    logits, targets = logits_of(400)
+    probs = torch.from_numpy(20 * logits).softmax(1).numpy()
+    probs[probs < 1e-6] = 0
+    np.savez("zeros.npz", probs=probs / probs.sum(1, keepdims=True), targets=targets)
+    result = run("diagnose", "zeros.npz", "--replicates", "20", "--json", "-")
+    found = json.loads(result.stdout)["diagnoses"][0]
+
+    assert result.exit_code == 0
+    assert "only MSP can be had" in result.stderr
+    assert [row["score"] for row in found["scores"]] == ["msp"]
+
+
 def test_softmax_outputs_give_the_diagnosis_of_the_logits(folder):
     logits, targets = logits_of(400)
     np.savez("probs.npz", probs=torch.from_numpy(logits).double().softmax(1).numpy(), targets=targets)

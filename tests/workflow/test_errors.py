@@ -65,6 +65,16 @@ def test_wrong_configuration_ends_before_any_job(fresh, file, old, new, message)
     assert not (fresh.folder / "results" / "logs").exists()
 
 
+@pytest.mark.parametrize("name", ["all", "train", "table_main"])
+def test_experiment_named_like_a_rule_ends_before_any_job(fresh, name):
+    (fresh.folder / "experiments" / "tiny_glyphs.yaml").rename(fresh.folder / "experiments" / f"{name}.yaml")
+    fresh.edit("tiny.yaml", "tiny_glyphs.yaml", f"{name}.yaml")
+    done = fresh.snakemake("--dry-run")
+
+    assert done.returncode != 0
+    assert f"experiments/{name}.yaml: the name '{name}' is taken by a rule" in done.stdout
+
+
 @pytest.mark.parametrize("folder", ["results", "resources"])
 def test_unwritable_folder_ends_before_any_job(fresh, folder):
     (fresh.folder / folder).symlink_to("/proc/self")  # nobody can create files there, not even root

@@ -10,7 +10,7 @@ import yaml
 from unsmooth.config.cells import format_number
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.kinds import WeightsExperiment
-from unsmooth.config.loading import load_experiment, parse_config
+from unsmooth.config.loading import load_config, load_experiment, parse_config
 from unsmooth.config.schemas import SCHEMAS, schema
 from unsmooth.config.settings import Config
 from unsmooth.config.specs import Augmentation, Recipe
@@ -172,6 +172,16 @@ def test_missing_malformed_and_empty_files_are_named(tmp_path, write):
         load_experiment(tmp_path / "folder.yaml")
     with pytest.raises(ConfigError, match="Test-1.yaml must be named in lower-case letters"):
         load_experiment(tmp_path / "Test-1.yaml")
+
+
+def test_key_given_twice_is_named_with_its_file(tmp_path, write):
+    experiment = write(yaml.safe_dump(EXPERIMENT) + "seeds: [2]\n")
+    with pytest.raises(ConfigError, match=r"test\.yaml, line \d+ .*the key 'seeds' occurs twice"):
+        load_experiment(experiment)
+    config = tmp_path / "config.yaml"
+    config.write_text("evaluation:\n  ece_bins: 15\n  ece_bins: 20\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml, line 3 .*the key 'ece_bins' occurs twice"):
+        load_config([config])
 
 
 def test_warmup_and_schedule_must_fit_each_other():
