@@ -93,15 +93,12 @@ def read_any(
         content, metadata = replace(content, logits=file.logits, targets=file.targets), file.metadata
     if content.logits is None:
         raise _not_found(path, "logits", LOGITS_NAMES, content.holds)
-    classes = content.targets
     if beside is not None:
-        found = _read(beside, None, targets_key, split)
-        classes = found.logits if found.targets is None else found.targets
-        content = replace(content, class_names=content.class_names or found.class_names)
-    if classes is None:
+        content = _with_targets_of(content, _read(beside, None, targets_key, split))
+    if content.targets is None:
         raise _not_found(path, "targets", TARGETS_NAMES, content.holds)
     values, form, notes = recognise(to_numpy(content.logits), path)
-    targets = class_indices(to_numpy(classes), beside or path, content.class_names)
+    targets = class_indices(to_numpy(content.targets), beside or path, content.class_names)
     validate(values, targets, path, targets_path=beside, num_classes=num_classes, masked_allowed=True)
     return LogitsFile(values, targets, metadata, form, (*content.notes, *notes), content.has_validation)
 
@@ -127,6 +124,12 @@ def _read(path: Path, logits_key: str | None, targets_key: str | None, split: st
     except Exception as error:  # every reader library has its own exceptions for a damaged file
         reason = str(error).split("\n")[0] or type(error).__name__
         raise LogitsFileError(f"{path}: cannot be read as {suffix or 'a folder of parquet files'}: {reason}") from error
+
+
+def _with_targets_of(content: _Content, beside: _Content) -> _Content:
+    """The content with the targets of a file beside it, whose only array need not be named as targets."""
+    targets = beside.logits if beside.targets is None else beside.targets
+    return replace(content, targets=targets, class_names=content.class_names or beside.class_names)
 
 
 def _of_parts(

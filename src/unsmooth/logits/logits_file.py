@@ -167,7 +167,7 @@ def read_logits(
         array([[2. , 1. , 0.5]], dtype=float32)
         >>> read_logits(path, num_classes=10)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        unsmooth.logits.logits_file.LogitsFileError: ...: expected 10 classes, found 3
+        unsmooth.logits.checks.LogitsFileError: ...: expected 10 classes, found 3
     """
     path = Path(path)
     header, start = read_header(path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unsmooth.extras import named_extras
 from unsmooth.logits.checks import LogitsFileError
 
 if TYPE_CHECKING:
@@ -94,10 +95,12 @@ def open_table(path: Path) -> Table:
     Raises:
         LogitsFileError: a folder without parquet files, a first line half of names and half of numbers, two columns of
             one name.
+        MissingExtraError: the extra ``tables`` is not installed.
     """
     if path.suffix.lower() in (".csv", ".tsv") and not path.is_dir():
         return _open_csv(path)
-    from pyarrow.dataset import dataset
+    with named_extras():
+        from pyarrow.dataset import dataset
 
     if not path.is_dir():
         return Table(path, dataset(path, format="parquet"))
@@ -120,8 +123,9 @@ def natural_key(text: str) -> list[tuple[int, str]]:
 
 
 def _open_csv(path: Path) -> Table:
-    import pyarrow.csv as arrow_csv
-    from pyarrow.dataset import dataset
+    with named_extras():
+        import pyarrow.csv as arrow_csv
+        from pyarrow.dataset import dataset
 
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         first = next((line for line in file if line.strip()), "").strip("\r\n")

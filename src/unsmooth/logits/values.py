@@ -14,7 +14,6 @@ __all__ = ["recognise"]
 
 _LEAST_MASK = 5e3  # the smallest magnitude in use for a masked class is 1e4
 _EXACT_IN_FLOAT32 = 1e4  # above, float32 has fewer than three decimals
-_CHUNK = 1 << 22
 
 
 def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any]], Form, list[str]]:
