@@ -1,6 +1,7 @@
 """Files as other people save them are read right, or refused by name in one line."""
 
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import torch
 from scipy.special import log_softmax, softmax
 
+from unsmooth.extras import MissingExtraError
 from unsmooth.logits.foreign_files import read_any
 from unsmooth.logits.guards import chance_remark, shared_rows
 from unsmooth.logits.logits_file import LogitsFileError
@@ -65,6 +67,14 @@ def test_column_of_lists_is_used_beside_others(tmp_path, column):
     ).to_parquet(tmp_path / "a.parquet")
 
     assert_read(read_any(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_table_without_its_reader_names_the_extra(tmp_path, monkeypatch, suffix):
+    (tmp_path / f"a.{suffix}").write_text("a,b,target\n1.5,2.5,0\n")
+    monkeypatch.setitem(sys.modules, "pyarrow.dataset", None)
+    with pytest.raises(MissingExtraError, match=r'pyarrow is not installed; run: pip install "unsmooth\[tables\]"'):
+        read_any(tmp_path / f"a.{suffix}")
 
 
 def test_folder_of_parts_is_read_in_natural_order(tmp_path):
