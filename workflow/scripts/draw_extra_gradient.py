@@ -7,6 +7,7 @@ from unsmooth.data.arrays import ARRAYS, load_split
 from unsmooth.figures import extra_gradient, save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cell_logits
+from unsmooth.tables.labels import Losses
 from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
@@ -19,7 +20,7 @@ if __name__ == "__main__":
         figure, data = extra_gradient(
             cells,
             error="estimated" if posterior is None else "exact",
-            losses=json.loads(snakemake.params.smoothed),
+            losses=Losses.of(json.loads(snakemake.params.losses)),
             title=place_title(snakemake.wildcards.experiment, snakemake.wildcards.architecture),
             **json.loads(snakemake.params.settings)["figures.extra_gradient"],
         )
