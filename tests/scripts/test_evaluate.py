@@ -60,7 +60,7 @@ def test_reliability_diagrams_are_those_of_the_temperatures(cell):
 
 
 def test_temperature_of_a_score_that_fell_back_is_one(tmp_path):
-    sure = np.eye(3, dtype=np.float32)
+    sure = 9 * np.eye(3, dtype=np.float32)
     nothing = json.loads(fit_score("msp_temperature", sure, np.arange(3), objective="nll", fallback=False).to_json())
 
     (tmp_path / "fitted.json").write_text(json.dumps({"msp_temperature_nll": nothing}))

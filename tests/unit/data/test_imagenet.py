@@ -154,7 +154,7 @@ def test_images_without_folders_of_classes_are_told_where_to_lie(root, tmp_path)
     (flat / "val").mkdir()
     shutil.copy(next(root.rglob("*.JPEG")), flat / "val" / "ILSVRC2012_val_00000001.JPEG")
     (flat / "val" / ".cache").mkdir()
-    with pytest.raises(DatasetError, match="images must lie in val/<wnid>/"):
+    with pytest.raises(DatasetError, match="images must be in val/<wnid>/"):
         build(tmp_path / "index", flat)
 
 
