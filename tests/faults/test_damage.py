@@ -100,7 +100,7 @@ def test_verification_names_the_damaged_file(workspace, path, damage):
 
 
 def test_changed_code_and_configuration_are_told(workspace):
-    workspace.edit("src/unsmooth/tables/layouts.py", "return DASH if np.isnan(value)", "return '?' if np.isnan(value)")
+    workspace.edit("src/unsmooth/tables/layouts.py", "if np.isnan(mean):", "if np.isnan(mean) and decimals >= 0:")
     workspace.edit("tiny.yaml", "curve_points: 50", "curve_points: 60")
     command = [sys.executable, "-m", "unsmooth.cli", "verify", "results", "--config", "config.yaml"]
     done = subprocess.run(
