@@ -69,9 +69,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data = read(arguments.folder)
-    print(
-        f"{'alpha':>6}{'metric':>8}{'mean':>8}{'std':>8}{'lowest':>8}{'highest':>8}   ({arguments.seeds} seeds, percent)"
-    )
+    print(f"percent, {arguments.seeds} seeds")
+    print(f"{'alpha':>6}{'metric':>8}{'mean':>8}{'std':>8}{'lowest':>8}{'highest':>8}")
     for alpha in arguments.alpha:
         found = np.array([measure(seed, alpha, data) for seed in range(arguments.seeds)])
         for name, values in zip(("error", "AURC"), found.T, strict=True):
