@@ -40,7 +40,7 @@ def test_scenes_run_from_data_to_ranking_maps(fresh):
     # Other scenes in the picture: nothing is trained or fitted anew.
     fresh.edit_experiment("tiny_scenes", pixels={"per_scene": 50, "maps": [1]})
     assert {job.split()[0] for job in fresh.planned()} == {
-        *("stream_pixels", "evaluate", "collect", "merge_summaries"),
+        *("stream_pixels", "evaluate", "collect", "merge_summaries", "write_findings"),
         *("write_main", "write_scores", "write_calibration", "write_losses", "write_segmentation"),
         *("draw_risk_coverage", "draw_degradation", "draw_reliability", "draw_logit_distances", "draw_ranking_maps"),
         *("collect_page", "write_page"),

@@ -183,7 +183,9 @@ def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
         ]
         alignment = ("left", *["right"] * len(columns))
         table = tabulate(lines, ["loss", *columns], tablefmt="simple", colalign=alignment, disable_numparse=True)
-        title = f"{place_title(str(experiment), str(architecture))} (percent, mean of {int(rows['seeds'].min())} seeds)"
+        seeds = int(rows["seeds"].min())
+        over = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
+        title = f"{place_title(str(experiment), str(architecture))} (percent, {over})"
         blocks.append(f"{title}\n{table}" + (f"\n{TWO_CLASSES}" if two_classes else ""))
     return "\n\n".join(blocks)
 
