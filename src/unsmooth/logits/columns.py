@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unsmooth.logits.checks import LogitsFileError
 from unsmooth.logits.labels import class_indices
 from unsmooth.logits.names import LOGITS_NAMES, TARGETS_NAMES, base_name
-from unsmooth.logits.tables import Table, natural_key, open_table
+from unsmooth.logits.tables import Table, is_number, natural_key, open_table
 
 __all__ = ["TableContent", "read_table"]
 
@@ -202,17 +202,9 @@ def _refuse_text(table: Table, names: Sequence[str]) -> None:
 
 
 def _not_numbers(table: Table, name: str) -> LogitsFileError:
-    text = next((text for text in map(str, table.column(name)) if not _is_number(text)), table.first_text(name))
+    text = next((text for text in map(str, table.column(name)) if not is_number(text)), table.first_text(name))
     hint = "write decimal points, not commas" if re.fullmatch(r"[-+]?\d+,\d+", text) else "expected numbers"
     return LogitsFileError(f"{table.path}: class column {name!r} holds {text[:40]!r}; {hint}")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _named(table: Table, key: str, option: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyarrow import DataType
     from pyarrow.dataset import Dataset
 
-__all__ = ["Table", "natural_key", "open_table"]
+__all__ = ["Table", "is_number", "natural_key", "open_table"]
 
 _DELIMITERS = ("\t", ";", "|", ",")  # a decimal comma may stand beside any other delimiter
 
@@ -131,11 +131,11 @@ def _open_csv(path: Path) -> Table:
         first = next((line for line in file if line.strip()), "").strip("\r\n")
     delimiter = next((mark for mark in _DELIMITERS if mark in first), None)
     words = first.split()
-    if delimiter is None and len(words) > 1 and all(_is_number(word) for word in words):
+    if delimiter is None and len(words) > 1 and all(is_number(word) for word in words):
         delimiter = " "  # as numpy.savetxt writes
     delimiter = delimiter or ","
     fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
-    numbers = [field for field in fields if _is_number(field)]
+    numbers = [field for field in fields if is_number(field)]
     # pandas numbers columns without a name from 0.
     counted = len(fields) > 1 and numbers in (list(map(str, range(len(numbers)))),)
     has_header = len(numbers) < len(fields) or counted
@@ -153,7 +153,8 @@ def _open_csv(path: Path) -> Table:
     return Table(path, dataset(table), has_header=has_header)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether `float` reads the text."""
     try:
         float(text)
     except ValueError:
