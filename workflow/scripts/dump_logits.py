@@ -67,7 +67,8 @@ if __name__ == "__main__":
         torch.set_num_threads(snakemake.threads)
         # Scores rank small differences of logits: no ten-bit mantissas.
         torch.backends.cudnn.allow_tf32 = False
-        with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
+        resources = snakemake.resources
+        with leased_gpus(resources.get("gpu", 1), jobs_per_gpu=resources.get("jobs_per_gpu", 1)) as gpus:
             dump_logits(
                 architecture,
                 json.loads(snakemake.params.cell),

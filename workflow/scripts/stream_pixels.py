@@ -68,7 +68,8 @@ if __name__ == "__main__":
         # Scores rank small differences of logits: no ten-bit mantissas.
         torch.backends.cudnn.allow_tf32 = False
         pixels = json.loads(snakemake.params.pixels)
-        with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
+        resources = snakemake.resources
+        with leased_gpus(resources.get("gpu", 1), jobs_per_gpu=resources.get("jobs_per_gpu", 1)) as gpus:
             stream_pixels(
                 architecture,
                 Path(snakemake.input.manifest).parent,

@@ -56,7 +56,8 @@ if __name__ == "__main__":
     with job(snakemake, __file__, *training_targets(training)):
         began = time.perf_counter()
         pretrained = snakemake.input.get("pretrained")
-        with leased_gpus(snakemake.resources.get("gpu", 1)) as gpus:
+        resources = snakemake.resources
+        with leased_gpus(resources.get("gpu", 1), jobs_per_gpu=resources.get("jobs_per_gpu", 1)) as gpus:
             train(
                 training,
                 Path(snakemake.input.manifest).parent,

@@ -4,18 +4,33 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+import torch
 
-from unsmooth.runtime.gpus import leased_gpus, visible_gpus
+from unsmooth.runtime.gpus import GpuMemoryError, leased_gpus, visible_gpus
 
 
 @pytest.fixture
 def scope():
     """Of one test alone, also where other runs test on this machine."""
     return uuid4().hex
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """GPUs of 80 GiB, all free."""
+    gpus = SimpleNamespace(free=80 * 2**30, fractions={})
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda index: (gpus.free, 80 * 2**30))
+    monkeypatch.setattr(
+        "torch.cuda.set_per_process_memory_fraction",
+        lambda fraction, index: gpus.fractions.update({index: fraction}),
+    )
+    return gpus
 
 
 def test_jobs_at_the_same_time_get_different_gpus(scope):
@@ -110,3 +125,67 @@ def test_the_environment_is_as_before_afterwards(scope, monkeypatch):
 def test_a_machine_without_gpus_has_none_to_lease(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert visible_gpus() == []
+
+
+def test_jobs_share_gpus_and_the_one_with_the_fewest_comes_first(scope, memory):
+    lease = partial(leased_gpus, 1, ["0", "1"], jobs_per_gpu=2, scope=scope)
+    with lease() as first, lease() as second, lease() as third, lease() as fourth:
+        assert [*first, *second, *third, *fourth] == ["0", "1", "0", "1"]
+
+
+def test_no_more_jobs_share_a_gpu_than_there_are_shares(scope, memory):
+    got = []
+
+    def work():
+        with leased_gpus(1, ["0"], jobs_per_gpu=2, scope=scope) as gpus:
+            got.append(gpus)
+
+    lease = partial(leased_gpus, 1, ["0"], jobs_per_gpu=2, scope=scope)
+    with lease(), lease():
+        waiting = threading.Thread(target=work)
+        waiting.start()
+        waiting.join(timeout=0.8)
+        assert waiting.is_alive() and not got
+    waiting.join(timeout=30)
+
+    assert got == [["0"]]
+
+
+def test_a_job_of_two_gpus_takes_shares_of_different_ones(scope, memory):
+    with leased_gpus(2, ["0", "1"], jobs_per_gpu=4, scope=scope) as gpus:
+        assert gpus == ["0", "1"]
+
+
+def test_a_job_may_allocate_its_share_of_the_memory_alone(scope, memory, monkeypatch):
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    with leased_gpus(1, ["0"], jobs_per_gpu=3, scope=scope):
+        assert memory.fractions == {0: pytest.approx(0.3)}
+        # Processes that the job starts, for several devices, read it when they start.
+        assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True,per_process_memory_fraction:0.3000"
+    assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+
+
+def test_a_whole_gpu_is_not_limited(scope, memory, monkeypatch):
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF", raising=False)
+    with leased_gpus(1, ["0"], scope=scope):
+        assert memory.fractions == {} and "PYTORCH_ALLOC_CONF" not in os.environ
+
+
+def test_memory_that_other_programs_use_is_said_before_work_starts(scope, memory):
+    memory.free = 10 * 2**30
+    with (
+        pytest.raises(GpuMemoryError, match=r"GPU 0 has 10\.0 GiB free, each of 2 jobs needs 36\.0: end other"),
+        leased_gpus(1, ["0"], jobs_per_gpu=2, scope=scope),
+    ):
+        pytest.fail("work started")
+    memory.free = 80 * 2**30
+    with leased_gpus(1, ["0"], jobs_per_gpu=1, scope=scope) as gpus:
+        assert gpus == ["0"]  # given back
+
+
+def test_a_job_that_needs_more_than_its_share_fails_with_what_to_do(scope, memory):
+    with (
+        pytest.raises(GpuMemoryError, match="more than its share of a GPU's memory, 22% with 4 jobs a GPU: lower"),
+        leased_gpus(1, ["0"], jobs_per_gpu=4, scope=scope),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory")
