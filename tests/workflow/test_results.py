@@ -137,7 +137,7 @@ def test_training_log_shows_progress(finished):
 
     for epoch in (1, 2, 3):
         assert f"epoch {epoch}/3  loss " in log
-    assert "images/s" in log and "accuracy" in log and "s left" in log
+    assert "samples/s" in log and "accuracy" in log and "s left" in log
 
 
 def test_run_json_says_where_the_weights_come_from(finished):

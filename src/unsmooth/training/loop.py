@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -105,129 +105,183 @@ def train(
         NonFiniteLossError: a loss was infinite or nan in any process; the message names epoch and step.
         SystemExit: with status 143 after SIGTERM to any process, once the checkpoint is saved.
     """
-    device = torch.device(device)
-    if rank() > 0:
-        log = _silence
-    model.to(device).train()
-    loss.to(device).train()
-    if teacher is not None:
-        teacher.to(device).eval()
-    if recipe.channels_last:
-        for network in filter(None, (model, teacher)):
-            network.to(memory_format=torch.channels_last)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = make_optimizer(parameters, recipe)
-    schedule, steps_by_epoch = make_schedule(optimizer, recipe, len(loader))
-    precision = usable_precision(recipe.precision, device)
-    if precision != recipe.precision:
-        log(f"precision: {precision} instead of the recipe's {recipe.precision}, which a CPU computes far slower")
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-    add_gradient = _GradientSum(model, parameters, loss, recipe, precision, scaler, num_classes, teacher)
-    generator = torch.Generator()
+    training = _Training(
+        model,
+        loss,
+        loader,
+        recipe,
+        seed=seed,
+        device=torch.device(device),
+        num_classes=num_classes,
+        teacher=teacher,
+        checkpoint=checkpoint,
+        fingerprint=fingerprint,
+        log=log if rank() == 0 else _silence,
+    )
+    training.resume()
+    with _termination_request() as terminated:
+        while training.epoch < recipe.epochs:
+            training.train_epoch(terminated)
+    return training.result
 
-    result = TrainingResult()
-    epoch = step = 0
-    totals = torch.zeros(4, dtype=torch.float64, device=device)  # this process's, see _sums
-    seen = 0  # samples behind the totals of all processes
-    resumed: dict[str, Any] | None = None
-    parts: dict[str, Any] = {
-        "model": model,
-        "loss": loss,
-        "optimizer": optimizer,
-        "schedule": schedule,
-        "scaler": scaler,
-    }
 
-    def save() -> None:
-        if checkpoint is None:
+class _Training:
+    """A training and its position: `epoch` and `step` are those that come next."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        loader: Loader,
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+        num_classes: int | None,
+        teacher: nn.Module | None,
+        checkpoint: Path | None,
+        fingerprint: str,
+        log: Callable[[str], None],
+    ) -> None:
+        self.loss, self.loader, self.recipe, self.seed, self.device = loss, loader, recipe, seed, device
+        self.checkpoint, self.fingerprint, self.log = checkpoint, fingerprint, log
+        model.to(device).train()
+        loss.to(device).train()
+        if teacher is not None:
+            teacher.to(device).eval()
+        if recipe.channels_last:
+            for network in filter(None, (model, teacher)):
+                network.to(memory_format=torch.channels_last)
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = make_optimizer(self.parameters, recipe)
+        self.schedule, self.steps_by_epoch = make_schedule(self.optimizer, recipe, len(loader))
+        precision = usable_precision(recipe.precision, device)
+        if precision != recipe.precision:
+            log(f"precision: {precision} instead of the recipe's {recipe.precision}, which a CPU computes far slower")
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.add_gradient = _GradientSum(
+            model, self.parameters, loss, recipe, precision, self.scaler, num_classes, teacher
+        )
+        self.generator = torch.Generator()
+        self.stateful: dict[str, Any] = {
+            "model": model,
+            "loss": loss,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "scaler": self.scaler,
+        }
+        self.result = TrainingResult()
+        self.epoch = self.step = 0
+        self.totals = torch.zeros(4, dtype=torch.float64, device=device)  # this process's, see _sums
+        self.seen = 0  # samples of this epoch behind the totals of all processes
+        self.generator_state: Tensor | None = None  # of an epoch that is resumed at `step`
+
+    def resume(self) -> None:
+        """Take the position of the checkpoint, where there is one of this training."""
+        if self.checkpoint is None:
             return
-        everyones = torch.stack(gathered(totals.cpu())).sum(dim=0)
+        if (state := read_checkpoint(self.checkpoint, self.fingerprint, self.log)) is not None:
+            for name, part in self.stateful.items():
+                part.load_state_dict(state[name])
+            self.result = TrainingResult(**state["result"])
+            self.epoch, self.step, self.seen = state["epoch"], state["step"], state["seen"]
+            if self.step:
+                self.generator_state = state["generator"]
+                if rank() == 0:
+                    self.totals += state["totals"].to(self.device)
+            self.log(f"resumed at epoch {self.epoch + 1}, step {self.step + 1}")
+        gathered(None)  # the file may be replaced only when all have read it
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        totals = self._totals_of_all()
         if rank() == 0:
-            state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
-            state |= {"epoch": epoch, "step": step, "seen": seen, "generator": generator.get_state()}
-            state |= {"totals": everyones, "result": vars(result), "fingerprint": fingerprint}
-            write_checkpoint(checkpoint, state)
+            state: dict[str, Any] = {name: part.state_dict() for name, part in self.stateful.items()}
+            state |= {"epoch": self.epoch, "step": self.step, "seen": self.seen}
+            state |= {"generator": self.generator.get_state(), "totals": totals}
+            state |= {"result": vars(self.result), "fingerprint": self.fingerprint}
+            write_checkpoint(self.checkpoint, state)
         gathered(None)  # no process may end before the file is written
 
-    if checkpoint is not None and (state := read_checkpoint(checkpoint, fingerprint, log)) is not None:
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        result = TrainingResult(**state["result"])
-        epoch, step, seen = state["epoch"], state["step"], state["seen"]
-        resumed = state if step else None
-        log(f"resumed at epoch {epoch + 1}, step {step + 1}")
-    gathered(None)  # the file may be replaced only when all have read it
+    def train_epoch(self, terminated: Callable[[], bool]) -> None:
+        """Train the steps that are left of an epoch, and save; SIGTERM ends the process after a step or the epoch."""
+        self.generator.manual_seed(_derive_seed(self.seed, self.epoch))
+        resume, self.generator_state = self.generator_state, None
+        if isinstance(self.loss, ClassificationLoss):
+            self.loss.start_epoch(self.epoch, self.recipe.epochs)
+        unchecked: list[Tensor] = []  # losses of the last steps
+        started, earlier = time.perf_counter(), self.seen
+        logged = started
+        for shards in self.loader.epoch(self.generator, start=self.step, resume=resume):
+            lr = self.optimizer.param_groups[0]["lr"]
+            unchecked += self._take_step(shards)
+            asked = world_size() == 1 or self.step % AGREEMENT_STEPS == 0
+            stop = asked and any_process(terminated())
+            if self.step % FINITE_CHECK_STEPS == 0 or self.step == len(self.loader) or stop:
+                _check_finite(unchecked, self.epoch, self.step, len(shards))
+                unchecked.clear()
+            now = time.perf_counter()
+            if now - logged > LOG_INTERVAL_S:
+                logged = now
+                rate = (self.seen - earlier) / (now - started)
+                position = f"epoch {self.epoch + 1}/{self.recipe.epochs}  step {self.step}/{len(self.loader)}"
+                self.log(f"{position}  {rate:,.0f} samples/s")
+            if stop and self.step < len(self.loader):
+                self._count_time(started, earlier)
+                self._save()
+                self._exit(f"epoch {self.epoch + 1}, step {self.step}")
+        self._end_epoch(lr, started, earlier)
+        if any_process(terminated()) and self.epoch < self.recipe.epochs:
+            self._exit(f"epoch {self.epoch}")
 
-    with _termination_request() as terminated:
-        while epoch < recipe.epochs:
-            generator.manual_seed(_derive_seed(seed, epoch))
-            if isinstance(loss, ClassificationLoss):
-                loss.start_epoch(epoch, recipe.epochs)
-            resume = None
-            if resumed is not None:
-                resume = resumed["generator"]
-                if rank() == 0:
-                    totals += resumed["totals"].to(device)
-                resumed = None
-            losses: list[Tensor] = []  # not yet checked
-            started = logged = time.perf_counter()
-            earlier = seen
-            for shards in loader.epoch(generator, start=step, resume=resume):
-                size = sum(len(targets) for _, targets in shards)
-                if world_size() > 1:
-                    # Only the last batch has another size: no need to ask the other processes before.
-                    size = recipe.batch_size if step + 1 < len(loader) else sum(gathered(size))
-                lr = optimizer.param_groups[0]["lr"]
-                optimizer.zero_grad(set_to_none=True)
-                values, sums = add_gradient(shards, size, _derive_seed(seed, epoch, step))
-                if recipe.gradient_clip is not None:
-                    scaler.unscale_(optimizer)
-                    clip_gradients(parameters, recipe.gradient_clip)
-                scaler.step(optimizer)
-                scaler.update()
-                step += 1
-                if not steps_by_epoch:
-                    schedule.step()
+    def _take_step(self, shards: list[Shard]) -> list[Tensor]:
+        """Take one step of the optimizer; return the losses of the shards."""
+        size = sum(len(targets) for _, targets in shards)
+        if world_size() > 1:
+            # Only the last batch has another size: no need to ask the other processes before.
+            size = self.recipe.batch_size if self.step + 1 < len(self.loader) else sum(gathered(size))
+        self.optimizer.zero_grad(set_to_none=True)
+        losses, sums = self.add_gradient(shards, size, _derive_seed(self.seed, self.epoch, self.step))
+        if self.recipe.gradient_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            clip_gradients(self.parameters, self.recipe.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if not self.steps_by_epoch:
+            self.schedule.step()
+        self.step += 1
+        self.totals += sums
+        self.seen += size
+        return losses
 
-                losses += values
-                totals += sums
-                seen += size
-                asked = world_size() == 1 or step % AGREEMENT_STEPS == 0
-                stop = asked and any_process(terminated())
-                if step % FINITE_CHECK_STEPS == 0 or step == len(loader) or stop:
-                    _check_finite(losses, epoch, step, len(shards))
-                    losses.clear()
-                now = time.perf_counter()
-                if now - logged > LOG_INTERVAL_S:
-                    logged = now
-                    rate = (seen - earlier) / (now - started)
-                    log(f"epoch {epoch + 1}/{recipe.epochs}  step {step}/{len(loader)}  {rate:,.0f} images/s")
-                if stop and step < len(loader):
-                    result.seconds += time.perf_counter() - started
-                    result.samples += seen - earlier
-                    save()
-                    log(f"SIGTERM: saved epoch {epoch + 1}, step {step}; a rerun goes on from here")
-                    raise SystemExit(128 + signal.SIGTERM)
+    def _end_epoch(self, lr: float, started: float, earlier: int) -> None:
+        if isinstance(self.loss, ClassificationLoss):
+            self.loss.end_epoch()
+        if self.steps_by_epoch:
+            self.schedule.step()
+        *sums, positions = self._totals_of_all().tolist()
+        mean_loss, accuracy, self.result.largest_target = (total / positions for total in sums)
+        speed = self._count_time(started, earlier)
+        self.result.history.append({"epoch": self.epoch + 1, "lr": lr, "loss": mean_loss, "accuracy": accuracy})
+        self.epoch, self.step, self.seen = self.epoch + 1, 0, 0
+        self.totals.zero_()
+        self._save()
+        self.log(_epoch_line(self.result, self.recipe.epochs, speed))
 
-            if isinstance(loss, ClassificationLoss):
-                loss.end_epoch()
-            if steps_by_epoch:
-                schedule.step()
-            *everyones, positions = torch.stack(gathered(totals.cpu())).sum(dim=0).tolist()
-            mean_loss, accuracy, result.largest_target = (total / positions for total in everyones)
-            seconds = time.perf_counter() - started
-            speed = (seen - earlier) / seconds
-            result.seconds += seconds
-            result.samples += seen - earlier
-            result.history.append({"epoch": epoch + 1, "lr": lr, "loss": mean_loss, "accuracy": accuracy})
-            epoch, step, seen = epoch + 1, 0, 0
-            totals.zero_()
-            save()
-            log(_epoch_line(result, recipe.epochs, speed))
-            if any_process(terminated()) and epoch < recipe.epochs:
-                log(f"SIGTERM: saved epoch {epoch}; a rerun goes on from here")
-                raise SystemExit(128 + signal.SIGTERM)
-    return result
+    def _exit(self, position: str) -> NoReturn:
+        self.log(f"SIGTERM: saved {position}; a rerun resumes here")
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def _count_time(self, started: float, earlier: int) -> float:
+        """Add the seconds since `started` and the samples since `earlier` to the result; return samples/s."""
+        seconds, samples = time.perf_counter() - started, self.seen - earlier
+        self.result.seconds += seconds
+        self.result.samples += samples
+        return samples / seconds
+
+    def _totals_of_all(self) -> Tensor:
+        return torch.stack(gathered(self.totals.cpu())).sum(dim=0)
 
 
 class _GradientSum:
@@ -354,7 +408,7 @@ def _epoch_line(result: TrainingResult, epochs: int, speed: float) -> str:
     left = (epochs - last["epoch"]) * result.seconds / last["epoch"]
     return (
         f"epoch {last['epoch']}/{epochs}  loss {last['loss']:.4f}  accuracy {100 * last['accuracy']:.2f} %  "
-        f"{speed:,.0f} images/s  {left:.0f} s left"
+        f"{speed:,.0f} samples/s  {left:.0f} s left"
     )
 
 
