@@ -10,8 +10,8 @@ from snakemake.logging import logger
 from unsmooth.atomic_files import sha256_of
 from unsmooth.config.cells import CELL, CELL_NAME, IMPORTED
 from unsmooth.config.errors import ConfigError
+from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, read_yaml
-from unsmooth.data.hub import HUB
 from unsmooth.data.sources import PROVIDED
 from unsmooth.page import ASSETS
 from unsmooth.runtime.job_lines import shorten_terminal_output

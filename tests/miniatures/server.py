@@ -16,8 +16,8 @@ class FileServer:
         cuts: for the next answers, in order, after how many bytes of content the connection is closed.
         unavailable: so many of the next requests are answered with 503.
         ranges: whether it understands Range; otherwise it sends everything.
-        versions: whether it sends entity tags.
-        headers: sent with every file.
+        versions: whether it sends entity tags, the SHA-256 of the content.
+        headers: sent with every file, those of the same name instead of its own.
     """
 
     def __init__(self, files, address):
@@ -38,10 +38,8 @@ class FileServer:
         if name not in self.files:
             return 404, {}, b"no such file"
         content = self.files[name]
-        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-        headers = dict(self.headers)
-        if self.versions:
-            headers["ETag"] = tag
+        tag = f'"{hashlib.sha256(content).hexdigest()}"'
+        headers = ({"ETag": tag} if self.versions else {}) | self.headers
         if range_header is None or not self.ranges or if_range not in (None, tag):
             return 200, headers, content
         start = int(re.fullmatch(r"bytes=(\d+)-", range_header)[1])
@@ -71,7 +69,9 @@ def file_server(files):
                 content = content[: served.cuts.pop(0)]
                 self.close_connection = True
             with suppress(ConnectionError):  # who has seen enough hangs up
-                self.wfile.write(content)
+                self.wfile.write(content if self.command == "GET" else b"")
+
+        do_HEAD = do_GET
 
         def log_message(self, *arguments):
             pass

@@ -1,8 +1,8 @@
-"""Fetch a file of weights from the Hugging Face hub."""
+"""Fetch a file of weights from the Hugging Face Hub."""
 
 from pathlib import Path
 
-from unsmooth.data.download import download_from_hub
+from unsmooth.data.hub import download_from_hub
 from unsmooth.runtime.jobs import job
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from unsmooth.config.settings import ScoreName
 from unsmooth.config.specs import FOR_IMAGE_FILES, Architecture, Augmentation, Dataset, Recipe
 from unsmooth.config.specs.base import Name, PositiveInt, Seed, Spec
 from unsmooth.config.specs.losses import Taught
-from unsmooth.data.hub import HUB, HubFile
 
 __all__ = [
+    "HUB",
     "Deviation",
     "Experiment",
     "LogitsExperiment",
@@ -25,6 +25,8 @@ __all__ = [
     "WeightsExperiment",
 ]
 
+HUB = "hf://"
+HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[\w.-]+)?(/(?!\.\.?(/|$))[\w.+-]+)+")
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -317,8 +319,10 @@ class WeightsExperiment(ModelExperiment):
                 f"{self.weights!r} names {len(found)}"
             )
         for source in found:
-            if source.startswith(HUB):
-                HubFile.parse(source)
+            if source.startswith(HUB) and not HUB_FILE.fullmatch(source):
+                raise ValueError(
+                    f"expected hf://owner/repository/path or hf://owner/repository@revision/path, got {source!r}"
+                )
         return self
 
     @property

@@ -18,22 +18,23 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from tqdm import tqdm
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.config.specs import resolve
 from unsmooth.data.extract import extract
-from unsmooth.data.hub import HubFile
 from unsmooth.data.sources import PROVIDED, SOURCES, Source, data_root
 
 __all__ = [
     "RECORD",
     "DownloadError",
     "SourceError",
+    "addresses",
     "download",
-    "download_from_hub",
     "fetch_source",
     "follow",
     "source_root",
@@ -47,8 +48,6 @@ DROPS = 10  # transfers that may break off before an address is given up
 BACKOFF_S = 0.5  # before the second retry; doubled each time
 LONGEST_PAUSE_S = 60.0
 LOG_INTERVAL_S = 30.0
-POINTER_BYTES = 1024  # more than a Git LFS pointer has
-POINTER_DIGEST = re.compile(r"^oid (sha256:[0-9a-f]{64})$", re.MULTILINE)
 DIGEST = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,64}")
 
 
@@ -178,9 +177,9 @@ def download(
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     with _session(backoff_s) as session:
-        addresses = _addresses(url, mirrors or {})
-        while addresses:
-            part = _Part(path, addresses.pop(0))
+        left = addresses(url, mirrors or {})
+        while left:
+            part = _Part(path, left.pop(0))
             old, _ = part.resumable()
             try:
                 _receive_all(session, part, log, backoff_s)
@@ -194,40 +193,8 @@ def download(
             failures.append(f"{part.address}: its digest is {found}, expected {digest}")
             log(failures[-1])
             if old:  # the fault may be in what an earlier process left: once more, from the beginning
-                addresses.insert(0, part.address)
+                left.insert(0, part.address)
     raise DownloadError("\n  ".join([f"{path.name} could not be downloaded:", *failures]))
-
-
-def download_from_hub(
-    reference: str,
-    path: Path,
-    *,
-    mirrors: Mapping[str, str] | None = None,
-    log: Callable[[str], None] = print,
-    backoff_s: float = BACKOFF_S,
-) -> None:
-    """Fetch a large file of the Hugging Face hub, checked against the SHA-256 that its repository holds.
-
-    Args:
-        reference: hf://owner/repository/path, see `unsmooth.data.hub.HubFile`.
-        path, mirrors, log, backoff_s: see `download`.
-
-    Raises:
-        DownloadError: the hub has no such file, none of its large ones, or what came is not that file.
-    """
-    file = HubFile.parse(reference)
-    failures = []
-    with _session(backoff_s) as session:
-        for address in _addresses(file.pointer_url, mirrors or {}):
-            try:
-                pointer = _beginning(session, address)
-            except (OSError, HTTPError) as error:
-                failures.append(f"{address}: {error}")
-                continue
-            if found := POINTER_DIGEST.search(pointer):
-                return download(file.url, path, found[1], mirrors=mirrors, log=log, backoff_s=backoff_s)
-            failures.append(f"{address}: not kept as a large file, so it has no digest")
-    raise DownloadError("\n  ".join([f"{reference} could not be downloaded:", *failures]))
 
 
 def _session(backoff_s: float) -> requests.Session:
@@ -236,13 +203,6 @@ def _session(backoff_s: float) -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session
-
-
-def _beginning(session: requests.Session, address: str) -> str:
-    with session.get(address, stream=True, timeout=TIMEOUT_S) as response:
-        response.raise_for_status()
-        content: bytes = response.raw.read(POINTER_BYTES, decode_content=True)
-        return content.decode(errors="replace")
 
 
 class _Part:
@@ -310,11 +270,11 @@ def _receive(session: requests.Session, part: _Part, log: Callable[[str], None])
             part.begin(_version(response.headers))
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
-        with part.path.open("ab") as file, _progress(part.target.name, start, total, log) as bar:
+        with part.path.open("ab") as file, _progress(part.target.name, start, total, log) as advance:
             # The raw stream: a server that labels a .tar.gz as encoded must not have it decoded.
             for chunk in response.raw.stream(CHUNK, decode_content=False):
                 file.write(chunk)
-                bar.update(len(chunk))
+                advance(len(chunk))
 
 
 def _version(headers: Mapping[str, str]) -> str:
@@ -323,37 +283,29 @@ def _version(headers: Mapping[str, str]) -> str:
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
 
-def _addresses(url: str, mirrors: Mapping[str, str]) -> list[str]:
+def addresses(url: str, mirrors: Mapping[str, str]) -> list[str]:
+    """Return where a URL may be fetched: from every mirror of its beginning, then from the URL itself."""
     replaced = [new + url[len(old) :] for old, new in mirrors.items() if url.startswith(old)]
     return list(dict.fromkeys([*replaced, url]))
 
 
 @contextmanager
-def _progress(name: str, start: int, total: int | None, log: Callable[[str], None]) -> Iterator["tqdm[Any]"]:
-    """A progress bar on a terminal; elsewhere the same as a line of the log now and then."""
-    settings: dict[str, Any] = {"desc": name, "initial": start, "total": total, "unit": "B", "unit_scale": True}
-    if not sys.stderr.isatty():
-        every = {"mininterval": LOG_INTERVAL_S, "maxinterval": LOG_INTERVAL_S}
-        settings |= every | {
-            "file": _LogLines(log),
-            "bar_format": "{desc}: {n_fmt} of {total_fmt}B, {rate_fmt}, {remaining} left",
-        }
-    with tqdm(**settings) as bar:
-        yield bar
+def _progress(name: str, start: int, total: int | None, log: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, elsewhere a log line every half minute; yields a function that adds bytes."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    shown, due = sys.stderr.isatty(), time.monotonic() + LOG_INTERVAL_S
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task(name, completed=start, total=total)
 
+        def advance(size: int) -> None:
+            nonlocal due
+            bar.advance(task, size)
+            done = int(bar.tasks[task].completed)
+            if not shown and (done == total or time.monotonic() > due):
+                log(f"{name}: {decimal(done)}" + (f" of {decimal(total)}" if total else ""))
+                due = time.monotonic() + LOG_INTERVAL_S
 
-class _LogLines:
-    """The file that tqdm writes to where there is no terminal."""
-
-    def __init__(self, log: Callable[[str], None]) -> None:
-        self._log = log
-
-    def write(self, text: str) -> None:
-        if text.strip():
-            self._log(text.strip())
-
-    def flush(self) -> None:
-        pass
+        yield advance
 
 
 def _digest(path: Path, like: str) -> str:

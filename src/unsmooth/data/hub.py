@@ -1,58 +1,62 @@
-"""Files of the Hugging Face hub: where they lie, and what must arrive.
-
-The hub keeps large files outside its git repositories, which hold in their place a few lines with the SHA-256 of the
-content. Those lines come from one address and the file from another, so that a file is checked like any download.
-"""
+"""Downloads from the Hugging Face Hub, checked against the digest that the hub publishes."""
 
 import re
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-__all__ = ["HUB", "HubFile"]
+from huggingface_hub import HfUri, constants, hf_hub_download, parse_hf_uri
 
-HUB = "hf://"
-HOST = "https://huggingface.co"
-REFERENCE = re.compile(r"hf://([\w.-]+/[\w.-]+?)(?:@([\w.-]+))?/([\w.+-]+(?:/[\w.+-]+)*)")
+from unsmooth.atomic_files import atomic_path, sha256_of
+from unsmooth.data.download import DownloadError, addresses
+
+__all__ = ["download_from_hub"]
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class HubFile:
-    """One file of a repository of the hub.
+def download_from_hub(
+    reference: str, path: Path, *, mirrors: Mapping[str, str] | None = None, log: Callable[[str], None] = print
+) -> None:
+    """Fetch a large file of the Hugging Face Hub; it appears at `path` only when its SHA-256 is the published one.
 
-    Attributes:
-        repository: "owner/name".
-        revision: branch, tag or commit.
-        path: inside the repository.
+    Args:
+        reference: hf://owner/repository/path or hf://owner/repository@revision/path.
+        path: where it goes.
+        mirrors: beginning of a URL: what replaces it. One of https://huggingface.co/ is the endpoint of a mirror of the
+            hub; mirrors are tried in this order, without the user's token, and the hub last.
+        log: receives the endpoint that is asked.
+
+    Raises:
+        DownloadError: no endpoint gave the file; the message says what each gave instead.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for endpoint in addresses(f"{constants.ENDPOINT}/", mirrors or {}):
+        log(f"{reference}: from {endpoint}")
+        try:
+            return _download(parse_hf_uri(reference), path, endpoint.rstrip("/"))
+        except Exception as error:  # of the client, its HTTP library, or the disk
+            failures.append(f"{endpoint}: {error.__cause__ or error}")
+    raise DownloadError("\n  ".join([f"{reference} could not be downloaded:", *failures]))
 
-    repository: str
-    revision: str
-    path: str
 
-    @classmethod
-    def parse(cls, reference: str) -> Self:
-        """Return the file that hf://owner/repository[@revision]/path names; the revision is main where none is given.
-
-        Raises:
-            ValueError: the reference is malformed.
-
-        Example:
-            >>> HubFile.parse("hf://timm/resnet50.a1_in1k/model.safetensors").url
-            'https://huggingface.co/timm/resnet50.a1_in1k/resolve/main/model.safetensors'
-        """
-        match = REFERENCE.fullmatch(reference)
-        if match is None or ".." in reference.split("/"):
-            raise ValueError(
-                f"expected hf://owner/repository/path or hf://owner/repository@revision/path, got {reference!r}"
-            )
-        return cls(match[1], match[2] or "main", match[3])
-
-    @property
-    def url(self) -> str:
-        """Return the address of the content."""
-        return f"{HOST}/{self.repository}/resolve/{self.revision}/{self.path}"
-
-    @property
-    def pointer_url(self) -> str:
-        """Return the address of the lines that stand for the content in the repository."""
-        return f"{HOST}/{self.repository}/raw/{self.revision}/{self.path}"
+def _download(file: HfUri, path: Path, endpoint: str) -> None:
+    with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as cache:
+        link = hf_hub_download(
+            file.id,
+            file.path_in_repo,
+            repo_type=file.type,
+            revision=file.revision,
+            cache_dir=cache,
+            endpoint=endpoint,
+            token=None if endpoint == constants.ENDPOINT else False,
+        )
+        arrived = Path(link).resolve()
+        published = Path(link).readlink().name  # the cache names content by its entity tag: of a large file its SHA-256
+        if not SHA256.fullmatch(published):
+            raise DownloadError("not kept as a large file, so it has no digest")
+        if (found := sha256_of(arrived)) != published:
+            raise DownloadError(f"its digest is sha256:{found}, expected sha256:{published}")
+        with atomic_path(path) as temporary:
+            arrived.replace(temporary)

@@ -13,9 +13,9 @@ from typing import Any
 
 from unsmooth.config.cells import CELL, IMPORTED, Cell
 from unsmooth.config.errors import ConfigError
+from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, load_experiment, parse_config
 from unsmooth.config.settings import HEADLINE_SCORES, Config
-from unsmooth.data.hub import HUB
 from unsmooth.data.sources import SOURCES
 from unsmooth.runtime.code import code_hash
 from unsmooth.runtime.provenance import canonical_json

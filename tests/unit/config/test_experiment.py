@@ -345,6 +345,12 @@ def test_mistakes_in_weights_are_named(write, change, message):
         load_experiment(write(WEIGHTS | change))
 
 
+@pytest.mark.parametrize("file", ["file", "models/../c", "models/c?x=1", "models/", "models@/c"])
+def test_malformed_file_of_the_hub_is_refused(write, file):
+    with pytest.raises(ConfigError, match=r"expected hf://owner/repository/path .* got 'hf://owner/"):
+        load_experiment(write(WEIGHTS | {"losses": {"ce": None}, "seeds": [0], "weights": f"hf://owner/{file}"}))
+
+
 @pytest.mark.parametrize("file", ["config", "experiment"])
 def test_every_key_of_the_schemas_is_described(pytestconfig, file):
     schema = yaml.safe_load((pytestconfig.rootpath / "workflow" / "schemas" / f"{file}.schema.yaml").read_text())
