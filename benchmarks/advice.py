@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import nn
 
-from unsmooth.classifier import split_rows
 from unsmooth.diagnosis.recommendation import recommend
 from unsmooth.logits.foreign_files import read_any
 from unsmooth.logits.probabilities import check_probabilities, depends_on_mean
 from unsmooth.metrics import aurc, bootstrap_replicates
 from unsmooth.scores import SCORES, FittedScore, available_scores, fit_score, score_all
+from unsmooth.scores.splits import split_rows
 
 Network = tuple[str, NDArray[np.floating], NDArray[np.int64], bool]
 SIMPLEST = ("msp", "max_logit_pnorm", "logit_margin")

@@ -31,44 +31,16 @@ from unsmooth.metrics import CertifiedThreshold, certified_threshold
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
 from unsmooth.scores.rows import Array, Centring, Rows, check_shape
-from unsmooth.scores.thresholds import acceptance_rule
+from unsmooth.scores.splits import split_rows
+from unsmooth.scores.thresholds import REJECT, acceptance_rule
 
-__all__ = ["InfeasibleRiskWarning", "SelectiveClassifier", "SelectiveHead", "split_rows"]
+__all__ = ["InfeasibleRiskWarning", "SelectiveClassifier", "SelectiveHead"]
 
-REJECT = -1
 _FORMAT, _VERSION = "unsmooth.SelectiveClassifier", 1
 
 
 class InfeasibleRiskWarning(UserWarning):
     """No threshold could be certified for the risk asked for; the classifier rejects everything."""
-
-
-def split_rows(count: int, *, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split row indices 0..count-1 at random into two parts, each in ascending order.
-
-    Args:
-        count: number of rows, at least 2, so that neither part is empty.
-        fraction: share of the first part, in (0, 1).
-        seed: seed of the permutation; equal seeds and counts give equal parts.
-
-    Returns:
-        The two parts, int64. Rows are not stratified: given the first part, the second are independent draws.
-
-    Raises:
-        ValueError: fewer than 2 rows, or fraction outside (0, 1).
-
-    Example:
-        >>> first, second = split_rows(6, fraction=0.5, seed=0)
-        >>> len(first), len(second), sorted([*first, *second]) == list(range(6))
-        (3, 3, True)
-    """
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must be in (0, 1), got {fraction}")
-    if count < 2:
-        raise ValueError(f"at least 2 samples are needed to split them in two, got {count}")
-    order = np.random.default_rng([seed, count]).permutation(count)
-    cut = min(max(round(count * fraction), 1), count - 1)
-    return np.sort(order[:cut]), np.sort(order[cut:])
 
 
 class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
@@ -177,6 +149,17 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
                 stacklevel=2,
             )
         return self
+
+    @classmethod
+    def of(cls, score: FittedScore, certificate: CertifiedThreshold, *, num_classes: int) -> Self:
+        """A fitted classifier from a score and the threshold certified for it on samples that did not fit it."""
+        classifier = cls(
+            score_name=score.name, params=dict(score.params), max_risk=certificate.risk, delta=certificate.delta
+        )
+        classifier.score_, classifier.certificate_ = score, certificate
+        classifier.threshold_, classifier.n_features_in_ = certificate.threshold, num_classes
+        classifier.columns_ = []
+        return classifier
 
     @property
     def rule_(self) -> str:

@@ -193,10 +193,10 @@ def score(
     """
     import numpy as np
 
-    from unsmooth.classifier import REJECT, SelectiveClassifier
     from unsmooth.diagnosis.terminal import progress_bar
     from unsmooth.logits.probabilities import depends_on_mean
     from unsmooth.scores import FittedScore, find_score, fit_score, score_all
+    from unsmooth.scores.thresholds import REJECT
 
     if output is not None and output.suffix not in _WRITERS:
         raise typer.BadParameter(f"{output} must end in {', '.join(_WRITERS)}", param_hint="--output")
@@ -220,6 +220,8 @@ def score(
 
     threshold, num_classes, keys = -math.inf, None, (logits_key, targets_key)
     if classifier is not None:
+        from unsmooth.classifier import SelectiveClassifier  # scikit-learn takes a second to start
+
         with _errors_name(classifier):
             saved = SelectiveClassifier.load(classifier)
         threshold, num_classes = saved.threshold_, saved.n_features_in_

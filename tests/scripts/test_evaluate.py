@@ -8,12 +8,12 @@ import pytest
 from evaluate import evaluate
 from score import score
 
-from unsmooth.classifier import split_rows
 from unsmooth.config.settings import Evaluation
 from unsmooth.evaluation import TARGET_RISKS, operating_frame, softmax_temperatures
 from unsmooth.logits.logits_file import read_logits, write_logits
 from unsmooth.metrics import certified_threshold, coverage_at_risk
 from unsmooth.scores import fit_score
+from unsmooth.scores.splits import split_rows
 from unsmooth.tables.collection import read_fitted_scores
 
 FILES = ("metrics.csv", "bootstrap.parquet", "curves.parquet", "reliability.parquet")

@@ -15,9 +15,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import unsmooth
-from unsmooth.classifier import InfeasibleRiskWarning, SelectiveClassifier, SelectiveHead, split_rows
+from unsmooth.classifier import InfeasibleRiskWarning, SelectiveClassifier, SelectiveHead
 from unsmooth.metrics import certified_threshold
 from unsmooth.scores import SCORES, FittedScore, available_scores, fit_score
+from unsmooth.scores.splits import split_rows
 
 PARAMS = {
     "msp_temperature": {"temperature": 1.7},

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -442,6 +443,26 @@ def test_diagnose_loads_what_draws_pages_and_plots_only_for_them(folder):
         "from unsmooth.cli import app\n"
         f"app(['diagnose', 'good.npz', *{QUICK}, '--json', 'r.json', '--save', 'c.json'], standalone_mode=False)\n"
         f"sys.exit(' '.join(name for name in {optional} if name in sys.modules) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "unneeded"),
+    [
+        (["diagnose", "good.npz", *QUICK], ["matplotlib", "pandas", "plotly", "pyarrow", "scipy.stats", "sklearn"]),
+        (["score", "good.npz", "-o", "c.npz"], ["matplotlib", "pandas", "pyarrow", "scipy.stats", "sklearn"]),
+        (["metrics", "confidences.csv"], ["matplotlib", "scipy.stats", "sklearn", "torch"]),
+    ],
+    ids=lambda value: value[0],
+)
+def test_a_command_starts_without_the_packages_that_it_does_not_need(folder, command, unneeded):
+    Path("confidences.csv").write_text("confidence,error\n0.9,0\n0.8,1\n0.7,0\n")
+    code = (
+        f"import sys; from unsmooth.cli import app; app({command}, standalone_mode=False)\n"
+        f"sys.exit(' '.join(name for name in {unneeded} if name in sys.modules) or 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.classifier import split_rows
 from unsmooth.evaluation import operating_frame
 from unsmooth.logits.logits_file import LogitsFile, read_logits
 from unsmooth.metrics import aurc
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import NLL_TEMPERATURE, ScoredLogits, fit_score, pnorm_name, score_all
+from unsmooth.scores.splits import split_rows
 
 SWEEP_PS = range(11)
 CERTIFIED = ("msp", "max_logit_pnorm")

@@ -5,25 +5,23 @@ Three parts of the data never overlap. *Fit* rows fit every score and choose the
 """
 
 import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.special import bdtrc
 
-from unsmooth.classifier import InfeasibleRiskWarning, SelectiveClassifier
 from unsmooth.diagnosis.comparison import Comparison, difference, interval
 from unsmooth.diagnosis.exchangeability import Exchangeability, check_exchangeability
-from unsmooth.diagnosis.parts import Parts, Samples, Values
+from unsmooth.diagnosis.parts import Parts, Values
 from unsmooth.diagnosis.recommendation import recommend
 from unsmooth.diagnosis.result import Diagnosis, OperatingPoint, ScoreResult
 from unsmooth.diagnosis.signature import centred_maximum, smoothing_signature
 from unsmooth.diagnosis.wording import label_of
 from unsmooth.logits.probabilities import depends_on_mean
-from unsmooth.metrics import coverage_at_risk
+from unsmooth.metrics import certified_threshold, coverage_at_risk
 from unsmooth.registry.scores import score_label
 from unsmooth.scores import (
     DEFAULT_PS,
@@ -31,10 +29,10 @@ from unsmooth.scores import (
     SCORES,
     FittedScore,
     available_scores,
-    fit_score,
     msp,
     score_all,
 )
+from unsmooth.scores.fitting import Validation, fit_to
 from unsmooth.scores.thresholds import acceptance_rule, threshold_value
 
 __all__ = ["Diagnosis", "ScoreResult", "diagnose", "label_of"]
@@ -102,7 +100,8 @@ def diagnose(
     parts = Parts.of(logits, targets, val_logits, val_targets, seed)
     names, left_out = _choose_names(scores, from_probabilities, only_msp)
     steps = _Steps(progress, 2 * len(names) + 4)
-    fitted = _fit_all(names, parts.fit, left_out, steps)
+    fit_rows = Validation.of(parts.fit.logits, parts.fit.targets)
+    fitted = _fit_all(names, fit_rows, left_out, steps)
     steps("choosing a score")
     usable = [name for name, score in fitted.items() if not score.fell_back]
     recommendation = recommend(parts.fit.logits, parts.fit.targets, usable, seed=seed)
@@ -111,11 +110,14 @@ def diagnose(
     steps("scoring the test samples")
     comparison = Comparison.of(parts.test, fitted, target_risk, seed, replicates, steps)
     steps("certifying the threshold")
-    before, _ = _operate("msp", parts, comparison, fitted, target_risk, delta)
-    after, classifier = _operate(chosen, parts, comparison, fitted, target_risk, delta)
     certify_scored = score_all(parts.certify.logits, scores={score: fitted[score] for score in ("msp", chosen)}, ps=())
+    certify_errors = certify_scored.predictions != parts.certify.targets
+    before, after = (
+        _operate(fitted[score], certify_scored[score], certify_errors, comparison, target_risk, delta)
+        for score in ("msp", chosen)
+    )
     steps("looking for smoothing")
-    calibrated = fitted.get(NLL_TEMPERATURE) or _fit(NLL_TEMPERATURE, parts.fit)
+    calibrated = fitted.get(NLL_TEMPERATURE) or _fit(NLL_TEMPERATURE, fit_rows)
     signature = smoothing_signature(
         parts.test.logits, parts.test.targets, temperature=calibrated.params.get("temperature")
     )
@@ -148,12 +150,11 @@ def diagnose(
             after.coverage.point - before.coverage.point,
             comparison.coverages(chosen) - comparison.coverages("msp"),
         ),
-        classifier=classifier,
         confidences={score: comparison.scored[score] for score in ("msp", chosen, NLL_TEMPERATURE) if score in fitted},
         max_logits=centred_maximum(parts.test.logits),
         errors=comparison.errors,
         certify_confidences=dict(certify_scored),
-        certify_errors=certify_scored.predictions != parts.certify.targets,
+        certify_errors=certify_errors,
     )
 
 
@@ -175,7 +176,9 @@ def _choose_names(
     return names, left_out
 
 
-def _fit_all(names: Sequence[str], rows: Samples, left_out: dict[str, str], steps: "_Steps") -> dict[str, FittedScore]:
+def _fit_all(
+    names: Sequence[str], rows: Validation, left_out: dict[str, str], steps: "_Steps"
+) -> dict[str, FittedScore]:
     """Scores fitted, by name; adds to ``left_out`` those that these classes or samples do not allow."""
     fitted = {}
     for score in names:
@@ -191,38 +194,31 @@ def _fit_all(names: Sequence[str], rows: Samples, left_out: dict[str, str], step
 
 
 def _operate(
-    score: str,
-    parts: Parts,
+    score: FittedScore,
+    certify_confidence: Floats,
+    certify_errors: NDArray[np.bool_],
     comparison: Comparison,
-    fitted: Mapping[str, FittedScore],
     target_risk: float,
     delta: float,
-) -> tuple[OperatingPoint, SelectiveClassifier]:
+) -> OperatingPoint:
     """Certify a threshold of one score, and apply it to the test rows."""
-    params = dict(fitted[score].params)
-    classifier = SelectiveClassifier(score_name=score, params=params, max_risk=target_risk, delta=delta)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InfeasibleRiskWarning)
-        classifier.fit(parts.certify.logits, parts.certify.targets)
-    threshold = classifier.threshold_
-    confidence, errors = comparison.scored[score], comparison.errors
-    accepted = errors[confidence >= threshold]
-    point = OperatingPoint(
-        coverage=interval(coverage_at_risk(confidence, errors, risk=target_risk), comparison.coverages(score)),
-        certificate=classifier.certificate_,
-        threshold=threshold_value(classifier.score_, threshold),
-        rule=acceptance_rule(classifier.score_, threshold),
+    certificate = certified_threshold(certify_confidence, certify_errors, risk=target_risk, delta=delta)
+    confidence, errors = comparison.scored[score.name], comparison.errors
+    accepted = errors[confidence >= certificate.threshold]
+    return OperatingPoint(
+        coverage=interval(coverage_at_risk(confidence, errors, risk=target_risk), comparison.coverages(score.name)),
+        certificate=certificate,
+        threshold=threshold_value(score, certificate.threshold),
+        rule=acceptance_rule(score, certificate.threshold),
         certified_coverage=len(accepted) / len(errors),
         certified_risk=float(accepted.mean()) if len(accepted) else math.nan,
         excess_p=_excess_p(accepted, target_risk),
     )
-    return point, classifier
 
 
 def _excess_p(accepted: NDArray[np.bool_], risk: float) -> float:
-    if not len(accepted):
-        return math.nan
-    return float(binomtest(int(accepted.sum()), len(accepted), risk, alternative="greater").pvalue)
+    """Probability of at least so many errors where each has probability ``risk``."""
+    return float(bdtrc(accepted.sum() - 1.0, len(accepted), risk)) if len(accepted) else math.nan
 
 
 def _compare_parts(parts: Parts, comparison: Comparison) -> Exchangeability:
@@ -237,16 +233,15 @@ def _compare_parts(parts: Parts, comparison: Comparison) -> Exchangeability:
     )
 
 
-def _fit(name: str, rows: Samples) -> FittedScore:
+def _fit(name: str, rows: Validation) -> FittedScore:
     """A score fitted; without parameters and with the reason where these classes leave nothing to fit."""
-    logits, targets = rows.logits, rows.targets
     if name == NLL_TEMPERATURE:
-        if np.isneginf(logits[np.arange(len(targets)), targets]).any():
+        if bool(rows.logits.gather(1, rows.targets[:, None]).isneginf().any()):
             return FittedScore("msp_temperature", fell_back=True, reason="a sample of a masked class has no likelihood")
-        return fit_score("msp_temperature", logits, targets, objective="nll", fallback=False)
+        return fit_to(rows, "msp_temperature", objective="nll", fallback=False)
     if not SCORES[name].fitted:
-        return fit_score(name)
-    return fit_score(name, logits, targets, ps=_PNORM_TEMPERATURE_PS if name == "msp_pnorm" else DEFAULT_PS)
+        return FittedScore(name, dict(SCORES[name].defaults))
+    return fit_to(rows, name, ps=_PNORM_TEMPERATURE_PS if name == "msp_pnorm" else DEFAULT_PS)
 
 
 class _Steps:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import fisher_exact, ks_2samp
 
 from unsmooth.diagnosis.sentences import p_text
 
@@ -79,6 +78,8 @@ def check_exchangeability(
         >>> check_exchangeability(confidence, confidence < 0.1, confidence + 0.5, confidence < 0.4).differs
         True
     """
+    from scipy.stats import fisher_exact, ks_2samp  # half a second of start-up, for these alone
+
     table = [[int(errors.sum()), int((~errors).sum())] for errors in (val_errors, test_errors)]
     distance = ks_2samp(val_confidence, test_confidence, method="asymp")
     return Exchangeability(

@@ -6,9 +6,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.classifier import split_rows
+from unsmooth.logits.probabilities import refuse_probabilities
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores.rows import check_shape
+from unsmooth.scores.splits import split_rows
 
 __all__ = ["Parts", "Samples", "Values"]
 
@@ -50,6 +51,7 @@ class Parts:
         if (val_logits is None) != (val_targets is None):
             raise ValueError("val_logits and val_targets must be given together")
         check_shape(logits)
+        refuse_probabilities(logits)
         test = Samples(logits, as_targets(targets, logits.shape))
         if val_logits is None or val_targets is None:
             if len(test) < 4:
@@ -60,6 +62,7 @@ class Parts:
             val_logits = as_real(val_logits, "val_logits")
             if val_logits.shape[1:] != logits.shape[1:]:
                 raise ValueError(f"val_logits must have shape (M, {logits.shape[1]}), got {val_logits.shape}")
+            refuse_probabilities(val_logits)
             split = f"validation samples fit and certify (halves by seed {seed}), all others test"
             held = Samples(val_logits, as_targets(val_targets, val_logits.shape, name="val_targets"))
         fit, certify = map(held.take, split_rows(len(held), fraction=0.5, seed=seed + 1))

@@ -3,18 +3,20 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.classifier import SelectiveClassifier
 from unsmooth.diagnosis import wording
 from unsmooth.diagnosis.exchangeability import Exchangeability
 from unsmooth.diagnosis.recommendation import Recommendation
 from unsmooth.diagnosis.signature import Signature
 from unsmooth.metrics import CertifiedThreshold, Interval
 from unsmooth.scores import FittedScore
+
+if TYPE_CHECKING:
+    from unsmooth.classifier import SelectiveClassifier
 
 __all__ = ["Diagnosis", "OperatingPoint", "ScoreResult"]
 
@@ -101,12 +103,18 @@ class Diagnosis:
     before: OperatingPoint
     after: OperatingPoint
     coverage_gain: Interval
-    classifier: SelectiveClassifier = field(repr=False)
     confidences: Mapping[str, Floats] = field(repr=False)
     max_logits: Floats = field(repr=False)
     errors: NDArray[np.bool_] = field(repr=False)
     certify_confidences: Mapping[str, Floats] = field(repr=False)
     certify_errors: NDArray[np.bool_] = field(repr=False)
+
+    @property
+    def classifier(self) -> "SelectiveClassifier":
+        """The recommended score with its certified threshold."""
+        from unsmooth.classifier import SelectiveClassifier  # scikit-learn takes a second to start
+
+        return SelectiveClassifier.of(self.recommended, self.after.certificate, num_classes=self.num_classes)
 
     @property
     def repaired(self) -> bool:

@@ -3,22 +3,25 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from unsmooth.diagnosis.result import Diagnosis
 from unsmooth.diagnosis.wording import label_of
 from unsmooth.registry.scores import score_label
+
+if TYPE_CHECKING:
+    from unsmooth.diagnosis.result import Diagnosis
 
 __all__ = ["print_comparison", "print_diagnosis", "print_table", "progress_bar"]
 
 _PIPE_WIDTH = 160
 
 
-def print_diagnosis(result: Diagnosis) -> None:
+def print_diagnosis(result: "Diagnosis") -> None:
     """Verdict, findings, the table of scores and the next step of one diagnosis."""
     rows = result.rows
     verdict, *sentences, next_step = result.findings()
@@ -56,7 +59,7 @@ def print_diagnosis(result: Diagnosis) -> None:
     print_text(next_step)
 
 
-def print_comparison(results: Sequence[Diagnosis]) -> None:
+def print_comparison(results: Sequence["Diagnosis"]) -> None:
     """One line for each of several diagnoses."""
     print_heading("Comparison")
     risk = f"{100 * results[0].target_risk:g} %"

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from unsmooth.diagnosis.sentences import p_text, percent, points, relative
 from unsmooth.registry.scores import score_label
-from unsmooth.scores import FittedScore
 
 if TYPE_CHECKING:
     from unsmooth.diagnosis.result import Diagnosis
+    from unsmooth.scores import FittedScore
 
 __all__ = ["findings", "label_of", "next_step", "verdict"]
 
@@ -16,10 +16,11 @@ _SIGNIFICANT = 0.05
 _TWO_CLASSES = "With two classes no post-hoc score of the logits can repair the order: all of them rank as MSP does."
 
 
-def label_of(score: FittedScore) -> str:
+def label_of(score: "FittedScore") -> str:
     """Name of a fitted score with its parameters, for people.
 
     Example:
+        >>> from unsmooth.scores import FittedScore
         >>> label_of(FittedScore("max_logit_pnorm", {"p": 5, "centring": "mean"}))
         'p-norm (p = 5)'
     """

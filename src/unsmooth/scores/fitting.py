@@ -11,7 +11,7 @@ to MSP, and says so. Whether to replace MSP at all is another question, which we
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
@@ -28,8 +28,8 @@ from unsmooth.metrics import aurc
 from unsmooth.registry import resolve
 from unsmooth.registry.scores import find_score
 from unsmooth.scores.logit_scores import msp
-from unsmooth.scores.peers import ets_combination, hts_log_odds
-from unsmooth.scores.pnorm import pnorm_log_odds
+from unsmooth.scores.peers import ets_combination, hts_log_odds, log_relative_entropy
+from unsmooth.scores.pnorm import pnorm_units
 from unsmooth.scores.rows import Array, Centring, Formula, Rows, map_rows
 
 Objective = Literal["aurc", "nll"]
@@ -42,6 +42,8 @@ DEFAULT_PS: tuple[float, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, math.inf)
 _BUDGET = 1_000_000_000
 # Results that are copied by columns at a time: 256 MB in double precision.
 _CELLS = 32_000_000
+# Beyond, an index array costs more than it saves.
+_FEW_ROWS = 100_000
 # The search zooms in around this many of the best grid points, this many times, by this factor.
 _STARTS, _ZOOMS, _ZOOM = 3, 3, 4.0
 
@@ -172,9 +174,23 @@ def fit_score(
         raise ValueError(f"objective of {name} must be 'aurc' (or 'nll' for msp_temperature), got {objective!r}")
     data = Validation.of(logits, targets)
     refuse_probabilities(data.logits)
+    return fit_to(data, name, objective=objective, ps=ps, centring=centring, fallback=fallback)
+
+
+def fit_to(
+    data: "Validation",
+    name: str,
+    *,
+    objective: Objective = "aurc",
+    ps: Sequence[float] = DEFAULT_PS,
+    centring: Centring = "mean",
+    fallback: bool = True,
+) -> FittedScore:
+    """Fit one of several scores to the same data; arguments and errors as of :func:`fit_score`."""
+    entry = find_score(name)
     if depends_on_mean(name, {"centring": centring}) and are_log_probabilities(data.logits.double().cpu().numpy()):
         raise ValueError(f"{name} depends on the mean of the logits, which log-probabilities do not hold")
-    baseline = data.nll(1.0)[0] if objective == "nll" else data.aurc(map_rows(data.logits, lambda rows: rows.log_odds))
+    baseline = data.nll(1.0)[0] if objective == "nll" else data.msp_aurc
     try:
         if objective == "nll":
             params, value = _fit_likelihood(data)
@@ -225,9 +241,27 @@ class Validation:
         largest = norms.amax()  # divided out, so that no square overflows
         return float(largest * ((norms / largest).square().sum() / count).sqrt()) if largest > 0 else 0.0
 
-    def aurc(self, confidence: Tensor) -> float:
-        """AURC of (N,) confidences on these data."""
-        return aurc(confidence.double().cpu().numpy(), self.errors)
+    @cached_property
+    def _weights(self) -> NDArray[np.float64]:
+        """What an error adds to AURC at each position, the least confident first."""
+        count = len(self.errors)
+        return np.cumsum(1 / np.arange(count, 0, -1)) / count
+
+    def aurc(self, confidence: Tensor | NDArray[np.float64]) -> float:
+        """AURC of (N,) confidences on these data; without ties, in half of the general function's time."""
+        values = confidence.double().cpu().numpy() if isinstance(confidence, Tensor) else confidence
+        if len(values) > _FEW_ROWS:
+            return aurc(values, self.errors)
+        order = np.argsort(values)
+        ordered = values[order]
+        if not np.isfinite(ordered[[0, -1]]).all() or (ordered[1:] == ordered[:-1]).any():
+            return aurc(values, self.errors)
+        return float(self._weights[self.errors[order]].sum())
+
+    @cached_property
+    def msp_aurc(self) -> float:
+        """AURC of MSP on these data."""
+        return self.aurc(map_rows(self.logits, lambda rows: rows.log_odds))
 
     def aurcs(self, formula: Callable[[Rows], Tensor]) -> NDArray[np.float64]:
         """AURC of each column of a formula with (n, G) results."""
@@ -236,17 +270,26 @@ class Validation:
         # Whole columns at a time: the table in double precision, and again by columns, would be three of it.
         return np.array(
             [
-                aurc(column, self.errors)
+                self.aurc(column)
                 for start in range(0, table.shape[1], group)
                 for column in table[:, start : start + group].T.double().contiguous().cpu().numpy()
             ]
         )
 
-    def search(self, axes: Sequence[NDArray[np.float64]], formula: Callable[..., Tensor]) -> list[tuple[Point, float]]:
-        """Grid search of AURC, zooming in on the best starts; ``formula(rows, *point)`` is the score. Best first."""
+    @cached_property
+    def best_temperatures(self) -> list[tuple[Point, float]]:
+        """Best logarithms of a temperature of MSP, each with its AURC."""
+        # Beyond two decades on either side of the logits' spread the ranking is that of its limits, margin and maximum.
+        axis = self.axis(0.01, 100, min(self.evaluations, 1000))
+        return self.search([axis], lambda rows, points: [rows.log_odds_at(math.exp(-x)) for (x,) in points])
+
+    def search(
+        self, axes: Sequence[NDArray[np.float64]], formula: Callable[[Rows, list[Point]], list[Tensor]]
+    ) -> list[tuple[Point, float]]:
+        """Grid search of AURC, zooming in on the best starts; ``formula(rows, points)`` are the scores. Best first."""
 
         def evaluate(points: list[Point]) -> NDArray[np.float64]:
-            return self.aurcs(lambda rows: torch.stack([formula(rows, *point) for point in points], dim=1))
+            return self.aurcs(lambda rows: torch.stack(formula(rows, points), dim=1))
 
         grid: list[Point] = list(product(*(axis.tolist() for axis in axes)))
         values = evaluate(grid)
@@ -332,14 +375,8 @@ def _usable(data: Validation, ps: Sequence[float], centring: Centring) -> list[f
     return usable
 
 
-def _search_temperature(data: Validation) -> list[tuple[Point, float]]:
-    # Beyond two decades on either side of the logits' spread the ranking is that of its limits, margin and maximum.
-    axis = data.axis(0.01, 100, min(data.evaluations, 1000))
-    return data.search([axis], lambda rows, x: rows.log_odds_at(math.exp(-x)))
-
-
 def fit_temperature(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
-    (x,), value = _search_temperature(data)[0]
+    (x,), value = data.best_temperatures[0]
     return {"temperature": math.exp(x)}, value
 
 
@@ -351,14 +388,17 @@ def fit_pnorm_temperature(data: Validation, ps: Sequence[float], centring: Centr
     # Temperatures in units of the mean norm temper as strongly for every p.
     units = dict(zip(usable, norms.log().tolist(), strict=True))
 
-    def log_odds(rows: Rows, p: float, x: float) -> Tensor:
-        return pnorm_log_odds(rows, p, math.exp(x - units[p]), centring)
+    def log_odds(rows: Rows, p: float, logarithms: Iterable[float]) -> list[Tensor]:
+        norm = pnorm_units(rows, p, centring)
+        return [rows.log_odds_at(1 / (math.exp(x - units[p]) * norm)) for x in logarithms]
 
     coarse = data.axis(0.01, 100, max(32, min(data.evaluations // len(usable), 100))).tolist()
-    values = data.aurcs(lambda rows: torch.stack([log_odds(rows, p, x) for p in usable for x in coarse], dim=1))
+    values = data.aurcs(
+        lambda rows: torch.stack([column for p in usable for column in log_odds(rows, p, coarse)], dim=1)
+    )
     p = usable[int(np.argmin(values)) // len(coarse)]
     axis = data.axis(0.01, 100, min(data.evaluations, 1000))
-    (x,), value = data.search([axis], lambda rows, x: log_odds(rows, p, x))[0]
+    (x,), value = data.search([axis], lambda rows, points: log_odds(rows, p, (x for (x,) in points)))[0]
     return {"p": p, "temperature": math.exp(x - units[p]), "centring": centring}, value
 
 
@@ -378,7 +418,7 @@ def fit_bk(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[P
 def fit_ets(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     weights = np.linspace(0, 1, 101).tolist()
     best: tuple[Params, float] = {}, math.inf
-    for (x,), _ in _search_temperature(data):
+    for (x,), _ in data.best_temperatures:
         temperature = math.exp(x)
 
         def formula(rows: Rows, temperature: float = temperature) -> Tensor:
@@ -396,7 +436,12 @@ def fit_hts(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[
     points = int(min(data.evaluations, 900) ** 0.5)
     # T = log1p(e^b + |w| h) with h >= 0: the axes are the least temperature log1p(e^b) and the ratio |w| / e^b.
     axes = [data.axis(0.01, 30, points), np.linspace(math.log(0.001), math.log(100), points)]
-    (x, ratio), value = data.search(axes, lambda rows, *point: hts_log_odds(rows, **_hts_params(*point)))[0]
+
+    def log_odds(rows: Rows, found: list[Point]) -> list[Tensor]:
+        log_entropy = log_relative_entropy(rows)
+        return [hts_log_odds(rows, log_entropy, **_hts_params(*point)) for point in found]
+
+    (x, ratio), value = data.search(axes, log_odds)[0]
     return _hts_params(x, ratio), value
 
 

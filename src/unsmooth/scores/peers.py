@@ -163,13 +163,17 @@ def check_hts(weight: float, bias: float) -> None:
 
 def hts_of(rows: Rows, *, weight: float, bias: float, scale: Scale = "log") -> Tensor:
     """HTS of a block."""
-    return msp_of(hts_log_odds(rows, weight, bias), scale)
+    return msp_of(hts_log_odds(rows, log_relative_entropy(rows), weight, bias), scale)
 
 
-def hts_log_odds(rows: Rows, weight: float, bias: float) -> Tensor:
-    """Log-odds of the prediction at the sample's own temperature."""
-    relative = -negative_entropy_of(rows) - math.log(math.log(rows.num_classes))
-    temperature = torch.log1p(math.exp(bias) + weight * relative)
+def log_relative_entropy(rows: Rows) -> Tensor:
+    """log(H / log K) of a block."""
+    return -negative_entropy_of(rows) - math.log(math.log(rows.num_classes))
+
+
+def hts_log_odds(rows: Rows, log_entropy: Tensor, weight: float, bias: float) -> Tensor:
+    """Log-odds of the prediction at the sample's own temperature, by its `log_relative_entropy`."""
+    temperature = torch.log1p(math.exp(bias) + weight * log_entropy)
     rows.refuse(~(temperature > 0), f"gets a temperature that is not positive from weight {weight} and bias {bias}")
     return rows.log_odds_at(1 / temperature)
 

@@ -87,7 +87,7 @@ def msp_pnorm_of(
     rows: Rows, *, p: float, temperature: float = 1.0, centring: Centring = "mean", scale: Scale = "log"
 ) -> Tensor:
     """MSP of the p-normalised logits of a block."""
-    return msp_of(pnorm_log_odds(rows, p, temperature, centring), scale)
+    return msp_of(rows.log_odds_at(1 / (temperature * pnorm_units(rows, p, centring))), scale)
 
 
 def check_msp_pnorm(p: float, temperature: float = 1.0, centring: str = "mean") -> None:
@@ -96,10 +96,10 @@ def check_msp_pnorm(p: float, temperature: float = 1.0, centring: str = "mean") 
     check_temperature(temperature)
 
 
-def pnorm_log_odds(rows: Rows, p: float, temperature: float, centring: Centring = "mean") -> Tensor:
-    """Log-odds of the prediction under the softmax of the p-normalised, tempered logits."""
+def pnorm_units(rows: Rows, p: float, centring: Centring = "mean") -> Tensor:
+    """Norm of each row's centred logits, (n,), by which a temperature is multiplied; 1 for a constant row."""
     norm = rows.norms([p], centring)[1][:, 0]
-    return rows.log_odds_at(1 / (temperature * torch.where(norm > 0, norm, 1.0)))
+    return torch.where(norm > 0, norm, 1.0)
 
 
 def top_pnorm_logits(logits: Array, *, p: float, k: int = 3, centring: Centring = "mean") -> Array:

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from unsmooth.scores.fitting import FittedScore
 
-__all__ = ["acceptance_rule", "threshold_value"]
+__all__ = ["REJECT", "acceptance_rule", "threshold_value"]
+
+REJECT = -1  # the class of a sample that is not accepted
 
 
 class _Quantity(NamedTuple):

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from unsmooth.classifier import SelectiveClassifier
 from unsmooth.diagnosis.diagnose import diagnose, label_of
 from unsmooth.diagnosis.exchangeability import check_exchangeability
+from unsmooth.diagnosis.parts import Parts
 from unsmooth.diagnosis.recommendation import recommend
 from unsmooth.diagnosis.signature import smoothing_signature
 from unsmooth.logits.probabilities import check_probabilities
@@ -160,6 +162,18 @@ def test_diagnosis_is_json_without_nan(diagnosis):
 def test_classifier_holds_the_recommended_score_and_threshold(diagnosis):
     assert diagnosis.classifier.score_name == diagnosis.recommended.name
     assert diagnosis.classifier.threshold_ == diagnosis.after.certificate.threshold
+
+
+def test_classifier_of_a_diagnosis_is_the_one_fitted_on_the_certify_rows():
+    logits, targets = cross_entropy_like(2000)
+    classifier = diagnose(logits, targets, scores=FEW, replicates=20, target_risk=0.3).classifier
+    certify = Parts.of(logits, targets, None, None, seed=0).certify
+    fitted = SelectiveClassifier(score_name=classifier.score_name, params=classifier.params, max_risk=0.3)
+    fitted.fit(certify.logits, certify.targets)
+
+    assert classifier.get_params() == fitted.get_params()
+    assert classifier.certificate_ == fitted.certificate_
+    assert (classifier.predict(logits) == fitted.predict(logits)).all()
 
 
 def test_same_seed_gives_the_same_diagnosis():

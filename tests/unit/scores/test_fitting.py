@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from unsmooth import scores
 from unsmooth.metrics import aurc
 from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, fit_score
+from unsmooth.scores.fitting import Validation
 
 DATA = Path(__file__).parents[1] / "reference_values" / "scores"
 RELEASED = json.loads((DATA / "released_scores.json").read_text())
@@ -295,3 +296,13 @@ def test_masked_classes_are_fitted_like_absent_ones() -> None:
         plain = fit_score("msp_temperature", LOGITS, TARGETS, objective=objective)
         again = fit_score("msp_temperature", masked, TARGETS, objective=objective)
         assert again.params["temperature"] == pytest.approx(plain.params["temperature"], rel=1e-9)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_aurc_of_a_search_is_that_of_the_metric(ties):
+    generator = np.random.default_rng(0)
+    confidence = generator.normal(size=500)
+    confidence = confidence.round(1) if ties else confidence
+    rows = Validation.of(generator.normal(size=(500, 3)), generator.integers(0, 3, 500))
+
+    assert rows.aurc(confidence) == pytest.approx(aurc(confidence, rows.errors), rel=1e-13)
