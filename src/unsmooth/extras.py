@@ -11,7 +11,6 @@ EXTRAS = {
     "pyarrow": "tables",
     "tabulate": "tables",
     "matplotlib": "plots",
-    "seaborn": "plots",
     "jinja2": "html",
     "plotly": "html",
     "torchmetrics": "metrics",
