@@ -50,6 +50,7 @@ LogitsKey = Annotated[
     typer.Option("--logits-key", help="Name of the logits in FILE and --val; of a table's classes: class_* or a,b,c."),
 ]
 TargetsKey = Annotated[str | None, typer.Option("--targets-key", help="Name of the targets in FILE and --val.")]
+TRAIN = "Training logits, targets and `features`, on which scores of features are fitted"
 Seed = Annotated[int, typer.Option(help="Seed of the random splits and the bootstrap.", min=0)]
 Fraction = {"min": 0.0, "max": 1.0}
 
@@ -81,6 +82,7 @@ def diagnose(
         list[Path] | None,
         typer.Option(help="Targets of --val in a file of their own, one per FILE.", show_default=False),
     ] = None,
+    train: Annotated[list[Path] | None, typer.Option(help=f"{TRAIN}, one per FILE.", show_default=False)] = None,
     target_risk: Annotated[float, typer.Option(help="Error rate allowed among accepted samples, in (0, 1).")] = 0.05,
     delta: Annotated[float, typer.Option(help="Probability that the certified threshold misses it, in (0, 1).")] = 0.05,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write all numbers here; - for stdout.")] = None,
@@ -100,7 +102,8 @@ def diagnose(
 
     Each FILE holds logits of samples that did not train the classifier, and their true classes. Softmax outputs serve
     where they were saved with all digits. Three parts of the data never overlap: one fits and chooses the score, one
-    certifies the threshold, one tests. With --val, FILE is all test.
+    certifies the threshold, one tests. With --val, FILE is all test. Where an archive FILE also holds `features` of the
+    last hidden layer, and `weight` and `bias` of the layer behind it, scores of features are compared too.
 
     Reported: a verdict in one line; error and AURC (area under the risk-coverage curve, lower is better); whether FILE
     and --val come from one population; whether the logits bear the signature of label smoothing; every score's AURC
@@ -110,9 +113,11 @@ def diagnose(
     """
     from unsmooth.diagnosis.diagnose import diagnose as run
     from unsmooth.diagnosis.terminal import print_comparison, print_diagnosis, progress_bar
-    from unsmooth.scores import NLL_TEMPERATURE, available_scores
+    from unsmooth.logits.foreign_files import read_layer
+    from unsmooth.scores import NLL_TEMPERATURE, SCORES
 
     _check_one_each(files, val, "--val")
+    _check_one_each(files, train, "--train")
     _check_one_each(files, targets, "--targets")
     _check_one_each(files, val_targets, "--val-targets")
     if val_targets and not val:
@@ -120,7 +125,7 @@ def diagnose(
     for option, value in (("--target-risk", target_risk), ("--delta", delta)):
         if not 0 < value < 1:
             raise typer.BadParameter(f"{value} is not in (0, 1)", param_hint=option)
-    for unknown in set(only or ()) - {*available_scores(), NLL_TEMPERATURE}:
+    for unknown in set(only or ()) - {*SCORES, NLL_TEMPERATURE}:
         raise typer.BadParameter(f"unknown score {unknown!r}; see unsmooth score --list", param_hint="--score")
     if save is not None and len(files) > 1:
         raise typer.BadParameter("one classifier is saved at a time; give one FILE", param_hint="--save")
@@ -145,6 +150,8 @@ def diagnose(
                     file.targets,
                     val_logits=None if converted is None else converted.logits,
                     val_targets=None if held is None else held.targets,
+                    layer=read_layer(path),
+                    train=_read_training(train[position], keys, file.num_classes) if train else None,
                     name=name,
                     from_probabilities=test.from_probabilities or bool(converted and converted.from_probabilities),
                     only_msp=test.only_msp or bool(converted and converted.only_msp),
@@ -176,6 +183,7 @@ def score(
     classifier: Annotated[
         Path | None, typer.Option(help="A SelectiveClassifier saved by diagnose; predictions are then -1 if rejected.")
     ] = None,
+    train: Annotated[Path | None, typer.Option(help=f"{TRAIN}.", show_default=False)] = None,
     targets: Annotated[Path | None, typer.Option(help="Targets in a file of their own.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="csv, npz or parquet file; standard output otherwise.")
@@ -189,13 +197,15 @@ def score(
     """Write the confidence of every sample: columns confidence, prediction, target and error.
 
     Confidence is larger for more trusted predictions. Without --val and parameters a score takes its defaults; the
-    p-norm's is p = 5, which gains as much on ImageNet as p tuned on a thousand samples.
+    p-norm's is p = 5, which gains as much on ImageNet as p tuned on a thousand samples. Scores of features read
+    `features`, and `weight` and `bias` of the last layer, from an archive FILE, and --train.
     """
     import numpy as np
 
     from unsmooth.diagnosis.terminal import progress_bar
+    from unsmooth.logits.foreign_files import read_layer
     from unsmooth.logits.probabilities import depends_on_mean
-    from unsmooth.scores import FittedScore, find_score, fit_score, score_all
+    from unsmooth.scores import FittedScore, find_score, fit_score, score_all, score_by_features
     from unsmooth.scores.thresholds import REJECT
 
     if output is not None and output.suffix not in _WRITERS:
@@ -207,9 +217,11 @@ def score(
         entry = find_score(score_name)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--score") from None
-    if not entry.rows:
-        needs = ", ".join(sorted(entry.needs))
-        raise typer.BadParameter(f"{score_name} needs {needs}, not logits alone", param_hint="--score")
+    if not entry.rows and (params or val or classifier):
+        raise typer.BadParameter(f"{score_name} is fitted on --train alone", param_hint="--score")
+    if "training" in entry.needs and train is None:
+        raise typer.BadParameter(f"{score_name} needs --train", param_hint="--score")
+    chosen = None
     if params:
         try:
             chosen = FittedScore(score_name, {**entry.defaults, **params})
@@ -224,13 +236,11 @@ def score(
 
         with _errors_name(classifier):
             saved = SelectiveClassifier.load(classifier)
-        threshold, num_classes = saved.threshold_, saved.n_features_in_
+        chosen, threshold, num_classes = saved.score_, saved.threshold_, saved.n_features_in_
     with _errors_name(file), progress_bar(file.name) as progress:
         read, test = _read(file, targets, keys, num_classes=num_classes)
         from_probabilities, only_msp = test.from_probabilities, test.only_msp
-        if classifier is not None:
-            chosen = saved.score_
-        elif val is not None:
+        if val is not None:
             held, converted = _read(val, val_targets, keys, num_classes=read.num_classes, split="val")
             _check_disjoint(file, test.logits, val, converted.logits)
             from_probabilities |= converted.from_probabilities
@@ -238,16 +248,23 @@ def score(
             progress("fitting", 0, read.num_samples)
             chosen = fit_score(score_name, converted.logits, held.targets)
             _note(f"{score_name}: {chosen.reason or chosen.params}")
-        elif not params:
+        elif chosen is None and entry.rows:
             chosen = fit_score(score_name)
-        if from_probabilities and not chosen.fell_back and depends_on_mean(chosen.name, chosen.params):
-            raise ValueError(f"{chosen.name} depends on the mean of the logits, which softmax outputs do not hold")
-        if only_msp and chosen.name != "msp" and not chosen.fell_back:
-            raise ValueError(f"{chosen.name} needs logarithms, and some softmax outputs are zero; only msp can be had")
-        scored = score_all(_batches(test.logits, progress), scores={"confidence": chosen}, ps=())
-        for reason in scored.left_out.values():
-            raise ValueError(reason)
-        confidence, predictions = scored["confidence"], scored.predictions
+        name, fixed = (score_name, {}) if chosen is None else (chosen.name, chosen.params)
+        if chosen is None or not chosen.fell_back:
+            if from_probabilities and depends_on_mean(name, fixed):
+                raise ValueError(f"{name} depends on the mean of the logits, which softmax outputs do not hold")
+            if only_msp and name != "msp":
+                raise ValueError(f"{name} needs logarithms, and some softmax outputs are zero; only msp can be had")
+        if chosen is None:
+            training = None if train is None else _read_training(train, keys, read.num_classes)
+            confidence = score_by_features(score_name, {"logits": test.logits, **read_layer(file)}, training)
+            predictions = test.logits.argmax(axis=1)
+        else:
+            scored = score_all(_batches(test.logits, progress), scores={"confidence": chosen}, ps=())
+            for reason in scored.left_out.values():
+                raise ValueError(reason)
+            confidence, predictions = scored["confidence"], scored.predictions
         columns = {
             "confidence": confidence,
             "prediction": np.where(confidence >= threshold, predictions, REJECT),
@@ -378,10 +395,13 @@ def _plain(text: str) -> str:
 def _list_scores(wanted: bool) -> None:
     if wanted:
         from unsmooth.diagnosis.terminal import print_table
-        from unsmooth.scores import SCORES, available_scores
+        from unsmooth.scores import SCORES
 
-        rows = [[name, ", ".join(SCORES[name].fitted), _plain(SCORES[name].summary)] for name in available_scores()]
-        print_table(["score", "fitted", ""], rows, title="Scores of logits")
+        rows = [
+            [name, ", ".join(sorted(entry.needs)), ", ".join(entry.fitted), _plain(entry.summary)]
+            for name, entry in SCORES.items()
+        ]
+        print_table(["score", "needs", "fitted", ""], rows, title="Scores of logits and features")
         raise typer.Exit
 
 
@@ -411,6 +431,15 @@ def _read(
         if note:
             _note(f"{path}: {note}")
     return file, converted
+
+
+def _read_training(path: Path, keys: tuple[str | None, str | None], num_classes: int) -> dict[str, "NDArray[Any]"]:
+    """The arrays on which scores of features are fitted."""
+    from unsmooth.logits.foreign_files import read_any, read_layer
+
+    with _errors_name(path):
+        file = read_any(path, num_classes=num_classes, logits_key=keys[0], targets_key=keys[1], split="train")
+        return {"logits": file.logits, "targets": file.targets, **read_layer(path, split="train")}
 
 
 def _check_disjoint(path: Path, logits: "NDArray[Any]", val: Path, val_logits: "NDArray[Any]") -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from unsmooth.classifier import SelectiveClassifier
 from unsmooth.cli import app
 from unsmooth.metrics import aurc
-from unsmooth.scores import max_logit_pnorm, msp
+from unsmooth.scores import SCORES, max_logit_pnorm, msp
 
 QUICK = ["--score", "max_logit_pnorm", "--replicates", "20"]
 
@@ -203,6 +203,8 @@ def test_error_names_the_validation_file(folder):
         ["diagnose", "good.npz", "--plot", "c.doc"],
         ["score", "good.npz", "--score", "nope"],
         ["score", "good.npz", "--score", "knn"],
+        ["score", "good.npz", "--score", "knn", "--train", "good.npz", "--val", "good.npz"],
+        ["diagnose", "good.npz", "--train", "good.npz", "--train", "good.npz"],
         ["score", "good.npz", "--score", "msp", "--p", "5"],
         ["score", "good.npz", "--p", "five"],
         ["score", "good.npz", "--p", "5", "--val", "good.csv"],
@@ -240,6 +242,59 @@ def test_score_and_metrics_work_in_a_pipe(folder):
 
     found = json.loads(metrics.stdout)["metrics"]["aurc"]["value"]
     assert found == aurc(msp(logits), logits.argmax(1) != targets)
+
+
+def save_with_features(path, count, seed):
+    """Features of which the logits are the last layer."""
+    generator = np.random.default_rng(7)
+    weight, bias = generator.normal(size=(4, 8)), generator.normal(size=4)
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(count, 8))
+    logits = features @ weight.T + bias
+    targets = (logits + generator.normal(scale=2, size=logits.shape)).argmax(axis=1)
+    layer = {"fc.weight": weight, "fc.bias": bias}
+    np.savez(path, logits=logits, targets=targets, features=features, **layer)
+
+
+OF_FEATURES = sorted(name for name, entry in SCORES.items() if not entry.rows)
+
+
+@pytest.mark.parametrize("name", OF_FEATURES)
+def test_scores_of_features_are_written(folder, name):
+    save_with_features("train.npz", 300, 0)
+    save_with_features("test.npz", 50, 1)
+    result = run("score", "test.npz", "--score", name, "--train", "train.npz", "-o", "c.npz")
+
+    assert result.exit_code == 0, result.stderr
+    with np.load("c.npz") as columns:
+        assert len(np.unique(columns["confidence"])) > 40 and 0 < columns["error"].mean() < 1
+
+
+def test_diagnose_compares_scores_of_features(folder):
+    save_with_features("train.npz", 300, 0)
+    save_with_features("test.npz", 400, 1)
+    arguments = ["diagnose", "test.npz", "--train", "train.npz", "--replicates", 50, "--json", "-"]
+    found = json.loads(run(*arguments).stdout)["diagnoses"][0]
+
+    assert set(OF_FEATURES) <= {entry["score"] for entry in found["scores"]}
+    assert found["recommended"]["name"] not in OF_FEATURES
+
+
+def test_training_data_that_do_not_suffice_leave_scores_of_features_out_with_the_reason(folder):
+    save_with_features("train.npz", 40, 0)
+    save_with_features("test.npz", 400, 1)
+    arguments = ["diagnose", "test.npz", "--train", "train.npz", "--replicates", 50, "--json", "-"]
+    found = json.loads(run(*arguments).stdout)["diagnoses"][0]
+
+    assert found["left_out"]["knn"] == "k must be in [1, 40], the number of training features, got 50"
+    assert "mahalanobis" in {entry["score"] for entry in found["scores"]}
+
+
+def test_missing_features_are_named(folder):
+    save_with_features("train.npz", 60, 0)
+    result = run("score", "good.npz", "--score", "mahalanobis", "--train", "good.npz")
+
+    assert result.stderr.startswith("error: good.npz: mahalanobis needs features of training samples, got logits, targ")
 
 
 def test_saved_classifier_scores_new_logits(folder):

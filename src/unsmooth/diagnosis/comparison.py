@@ -13,7 +13,7 @@ from unsmooth.diagnosis.result import ScoreResult
 from unsmooth.metrics import Interval, aurc, bootstrap_replicates, holm
 from unsmooth.metrics.intervals import p_value
 from unsmooth.registry.scores import score_label
-from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, ScoredLogits, pnorm_name, score_all
+from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, pnorm_name, score_all
 
 __all__ = ["Comparison", "difference", "interval"]
 
@@ -26,7 +26,7 @@ _FINITE_PS = tuple(p for p in DEFAULT_PS if p < math.inf)
 class Comparison:
     """All scores on the test rows, under the same resamples."""
 
-    scored: ScoredLogits
+    scored: Mapping[str, Floats]
     errors: NDArray[np.bool_]
     replicated: Mapping[str, Mapping[str, Floats]]
     target_risk: float
@@ -45,12 +45,12 @@ class Comparison:
             f"{score}:before": FittedScore(score, dict(SCORES[score].defaults)) for score in _with_default(fitted)
         }
         scored = score_all(test.logits, scores=dict(fitted) | unfitted, ps=_FINITE_PS)
-        errors = scored.predictions != test.targets
+        errors, confidences = scored.predictions != test.targets, {**scored, **test.others}
         replicated = {}
-        for score in fitted:
+        for score in (*fitted, *test.others):
             steps(f"bootstrap of {score_label(score)}")
             replicated[score] = bootstrap_replicates(
-                scored[score],
+                confidences[score],
                 errors,
                 metrics=["error", "aurc", _coverage_metric(target_risk)],
                 replicates=replicates,
@@ -58,7 +58,7 @@ class Comparison:
                 risks=(target_risk,),
                 coverages=(),
             )
-        return cls(scored, errors, replicated, target_risk)
+        return cls(confidences, errors, replicated, target_risk)
 
     def aurc(self, score: str) -> Interval:
         return interval(aurc(self.scored[score], self.errors), self.replicated[score]["aurc"])
@@ -72,13 +72,12 @@ class Comparison:
         return {p: aurc(self.scored[pnorm_name(p)], self.errors) for p in _FINITE_PS}
 
     def results(self, fitted: Mapping[str, FittedScore]) -> tuple[ScoreResult, ...]:
-        areas = {score: aurc(self.scored[score], self.errors) for score in fitted}
+        areas = {score: aurc(self.scored[score], self.errors) for score in self.replicated}
         baseline = self.replicated["msp"]["aurc"]
         changes = {
-            score: difference(areas[score] - areas["msp"], self.replicated[score]["aurc"] - baseline)
-            for score in fitted
+            score: difference(areas[score] - areas["msp"], self.replicated[score]["aurc"] - baseline) for score in areas
         }
-        compared = [score for score in fitted if score != "msp"]
+        compared = [score for score in areas if score != "msp"]
         adjusted = dict(zip(compared, holm([changes[score].p_value or 1.0 for score in compared]), strict=True))
         before = {score: aurc(self.scored[f"{score}:before"], self.errors) for score in _with_default(fitted)}
         before |= {score: areas["msp"] for score in fitted if score.startswith("msp_temperature")}
@@ -89,10 +88,10 @@ class Comparison:
                 areas[score],
                 changes[score],
                 float(adjusted.get(score, 1.0)),
-                fit.params,
-                fit.reason,
+                fitted[score].params if score in fitted else {},
+                fitted[score].reason if score in fitted else None,
             )
-            for score, fit in fitted.items()
+            for score in areas
         )
 
 

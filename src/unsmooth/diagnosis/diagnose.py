@@ -5,7 +5,7 @@ Three parts of the data never overlap. *Fit* rows fit every score and choose the
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,8 @@ from unsmooth.diagnosis.signature import centred_maximum, smoothing_signature
 from unsmooth.diagnosis.wording import label_of
 from unsmooth.logits.probabilities import depends_on_mean
 from unsmooth.metrics import certified_threshold, coverage_at_risk
-from unsmooth.registry.scores import score_label
+from unsmooth.metrics.inputs import as_real
+from unsmooth.registry.scores import Need, score_label
 from unsmooth.scores import (
     DEFAULT_PS,
     NLL_TEMPERATURE,
@@ -31,6 +32,7 @@ from unsmooth.scores import (
     available_scores,
     msp,
     score_all,
+    score_by_features,
 )
 from unsmooth.scores.fitting import Validation, fit_to
 from unsmooth.scores.thresholds import acceptance_rule, threshold_value
@@ -49,6 +51,8 @@ def diagnose(
     *,
     val_logits: Values | None = None,
     val_targets: Values | None = None,
+    layer: Mapping[str, Values] | None = None,
+    train: Mapping[str, Values] | None = None,
     name: str = "logits",
     from_probabilities: bool = False,
     only_msp: bool = False,
@@ -67,13 +71,16 @@ def diagnose(
         targets: (N,) class indices in [0, K).
         val_logits: (M, K) from the same classifier, on samples that did not train it.
         val_targets: (M,).
+        layer: what scores of features need of the test samples: ``"features"`` (N, D), and ``"weight"`` (K, D) and
+            ``"bias"`` (K,) of the last layer. These scores are compared with MSP and never recommended.
+        train: what they need of training samples: ``"logits"``, ``"targets"`` and ``"features"``.
         name: what to call the classifier.
         from_probabilities: the logits are logarithms of softmax outputs; scores that see the mean of the logits are
             then left out.
         only_msp: some softmax outputs were zero, so that every other score, and the signature, is left out.
         target_risk: in (0, 1).
         delta: probability in (0, 1) that the certified threshold misses the target.
-        scores: names to compare with MSP; None for every score of logits and ``"msp_temperature_nll"``.
+        scores: names to compare with MSP; None for ``"msp_temperature_nll"`` and every score for which there are data.
         seed: of the splits and the bootstrap.
         replicates: bootstrap resamples, at least 1. Below 40 a score compared (760 for 19) no p-value stays below 5 %
             after Holm's correction, and the findings say so.
@@ -97,8 +104,11 @@ def diagnose(
     for option, value in (("target_risk", target_risk), ("delta", delta)):
         if not 0 < value < 1:
             raise ValueError(f"{option} must be in (0, 1), got {value}")
-    parts = Parts.of(logits, targets, val_logits, val_targets, seed)
-    names, left_out = _choose_names(scores, from_probabilities, only_msp)
+    names, left_out = _choose_names(scores, layer, train, from_probabilities, only_msp)
+    at_hand = {"logits": as_real(logits, "logits"), **(layer or {})}
+    others = _score_by_features([name for name in names if _of_features(name)], at_hand, train, left_out)
+    parts = Parts.of(logits, targets, val_logits, val_targets, seed, others)
+    names = [name for name in names if not _of_features(name)]
     steps = _Steps(progress, 2 * len(names) + 4)
     fit_rows = Validation.of(parts.fit.logits, parts.fit.targets)
     fitted = _fit_all(names, fit_rows, left_out, steps)
@@ -159,10 +169,18 @@ def diagnose(
 
 
 def _choose_names(
-    scores: Sequence[str] | None, from_probabilities: bool, only_msp: bool
+    scores: Sequence[str] | None,
+    layer: Mapping[str, Values] | None,
+    train: Mapping[str, Values] | None,
+    from_probabilities: bool,
+    only_msp: bool,
 ) -> tuple[list[str], dict[str, str]]:
     """The scores to compare, MSP first, and those left out with the reason."""
-    known = [*available_scores(), NLL_TEMPERATURE]
+    at_hand: list[Need] = ["logits"]
+    at_hand += ["features"] if "features" in (layer or {}) else []
+    at_hand += ["last_layer"] if "weight" in {**(layer or {}), **(train or {})} else []
+    at_hand += ["training"] if train else []
+    known = [*available_scores(*at_hand), NLL_TEMPERATURE]
     wanted = known if scores is None else ["msp", *scores]
     for unknown in set(wanted) - set(known):
         raise ValueError(f"scores must be among {', '.join(known)}, got {unknown!r}")
@@ -174,6 +192,26 @@ def _choose_names(
             names[1:], "some softmax outputs are zero, of which it needs logarithms"
         )
     return names, left_out
+
+
+def _of_features(name: str) -> bool:
+    return name in SCORES and not SCORES[name].rows
+
+
+def _score_by_features(
+    names: Sequence[str],
+    test: Mapping[str, Values],
+    train: Mapping[str, Values] | None,
+    left_out: dict[str, str],
+) -> dict[str, Floats]:
+    """Confidences by name; adds to ``left_out`` those that these arrays do not allow."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = np.asarray(score_by_features(name, test, train))
+        except ValueError as error:
+            left_out[name] = str(error)
+    return found
 
 
 def _fit_all(

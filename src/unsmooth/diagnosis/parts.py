@@ -1,6 +1,7 @@
 """The three parts of the data: fit rows, certify rows and test rows."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -19,14 +20,17 @@ Values = Any  # an array, a tensor on any device, a frame or nested lists
 
 @dataclass(frozen=True)
 class Samples:
+    """Logits and targets, and confidences of the same samples that do not follow from the logits."""
+
     logits: Floats
     targets: NDArray[np.int64]
+    others: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, rows: NDArray[np.int64]) -> "Samples":
-        return Samples(self.logits[rows], self.targets[rows])
+        return Samples(self.logits[rows], self.targets[rows], {key: each[rows] for key, each in self.others.items()})
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,14 @@ class Parts:
         val_logits: Values | None,
         val_targets: Values | None,
         seed: int,
+        others: Mapping[str, Floats] | None = None,
     ) -> Self:
         logits = as_real(logits, "logits")
         if (val_logits is None) != (val_targets is None):
             raise ValueError("val_logits and val_targets must be given together")
         check_shape(logits)
         refuse_probabilities(logits)
-        test = Samples(logits, as_targets(targets, logits.shape))
+        test = Samples(logits, as_targets(targets, logits.shape), others or {})
         if val_logits is None or val_targets is None:
             if len(test) < 4:
                 raise ValueError(f"at least 4 samples are needed to fit, certify and test, got {len(test)}")

@@ -27,7 +27,7 @@ from unsmooth.logits.names import (
 )
 from unsmooth.logits.values import recognise
 
-__all__ = ["read_any"]
+__all__ = ["read_any", "read_layer"]
 
 _ARCHIVES: Mapping[str, Callable[[Path], dict[str, Part]]] = {
     ".safetensors": safetensors_parts,
@@ -101,6 +101,26 @@ def read_any(
     targets = class_indices(to_numpy(content.targets), beside or path, content.class_names)
     validate(values, targets, path, targets_path=beside, num_classes=num_classes, masked_allowed=True)
     return LogitsFile(values, targets, metadata, form, (*content.notes, *notes), content.has_validation)
+
+
+def read_layer(path: str | os.PathLike[str], *, split: Literal["test", "val", "train"] = "test") -> dict[str, Any]:
+    """Read penultimate ``features`` of the samples, and ``weight`` and ``bias`` of the last layer, where they are.
+
+    Args:
+        path: an archive, as :func:`read_any` takes; a table holds none of them.
+        split: which one is wanted of a file that holds several (``features_train``, ``features_test``).
+
+    Returns:
+        Arrays by these names.
+    """
+    path = Path(path)
+    parts = _ARCHIVES[path.suffix.lower()](path) if path.is_file() and path.suffix.lower() in _ARCHIVES else {}
+    return {
+        base: to_numpy(part.load())
+        for wanted in (None, split)
+        for name, part in parts.items()
+        if (base := base_name(name)[0]) in ("features", "weight", "bias") and base_name(name)[1] == wanted
+    }
 
 
 def _read(path: Path, logits_key: str | None, targets_key: str | None, split: str) -> _Content:

@@ -80,7 +80,7 @@ def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
         >>> depends_on_mean("energy", {}), depends_on_mean("max_logit_pnorm", {"p": 5, "centring": "mean"})
         (True, False)
     """
-    return name in ("max_logit", "energy") or params.get("centring") == "none"
+    return name in ("max_logit", "energy", "vim", "rl_geo_m") or params.get("centring") == "none"
 
 
 def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:

@@ -8,7 +8,8 @@ naming the row.
 - One score: :func:`msp`, :func:`max_logit_pnorm` and the other functions.
 - All at once, in one pass: :func:`score_all`.
 - Parameters from validation data: :func:`fit_score`.
-- From penultimate features too: classes such as :class:`Mahalanobis`, fitted on training data, then called.
+- From penultimate features too: classes such as :class:`Mahalanobis`, fitted on training data, then called;
+  :func:`score_by_features` does both by the name of the score.
 - What exists and what it needs: :data:`SCORES`, :func:`available_scores`; ``SCORES[name].usage`` says what to call.
 """
 
@@ -21,6 +22,7 @@ from unsmooth.scores.feature_scores import (
     NearestNeighbours,
     ViM,
     rl_geo_m,
+    score_by_features,
 )
 from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score, read_fitted
 from unsmooth.scores.logit_scores import (
@@ -76,6 +78,7 @@ __all__ = [
     "read_fitted",
     "rl_geo_m",
     "score_all",
+    "score_by_features",
     "softmax_k",
     "softmax_margin",
     "top_pnorm_logits",

@@ -6,7 +6,9 @@ the logits, for :func:`rl_geo_m`). Larger is more trusted. Fit them on training 
 evaluated.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unsmooth.registry.scores import find_score
 from unsmooth.scores.logit_scores import energy, logit_margin, msp
 from unsmooth.scores.rows import Array, softplus
 
@@ -21,6 +24,48 @@ AnyArray = Tensor | NDArray[Any]
 
 # Rows of a distance matrix held at a time.
 _CHUNK = 1024
+
+
+def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[str, AnyArray] | None = None) -> AnyArray:
+    """Compute a score of features, fitted on training samples where it has statistics of them.
+
+    Args:
+        name: in the registry: ``"knn"``, ``"vim"``, ...
+        test: arrays of the samples by name, as many as the score needs: ``"logits"`` (N, K), ``"features"`` (N, D),
+            and ``"weight"`` (K, D) and ``"bias"`` (K,) of the last layer.
+        train: the same of training samples, and their ``"targets"`` (M,) class indices.
+
+    Returns:
+        (N,) float64; larger is more trusted.
+
+    Raises:
+        ValueError: an array is missing or of another shape, or the training samples do not suffice.
+
+    Example:
+        >>> train = {"features": torch.eye(2).repeat(50, 1)}
+        >>> score_by_features("knn", {"features": torch.tensor([[3.0, 0.0]])}, train)
+        tensor([-0.], dtype=torch.float64)
+    """
+    score, train = find_score(name).function, train or {}
+    layer = {key: arrays[key] for arrays in (train, test) for key in ("weight", "bias") if key in arrays}
+    if isinstance(score, type):
+        known = {**layer, **train}
+        if {"logits", "targets"} <= train.keys():
+            known["errors"] = torch.as_tensor(train["logits"]).argmax(dim=1) != torch.as_tensor(train["targets"])
+        score = _call(name, score.fit, known, " of training samples")  # type: ignore[attr-defined]
+    confidence: AnyArray = _call(name, score, {**layer, **test}, "")
+    if "logits" in test and len(confidence) != len(test["logits"]):
+        raise ValueError(f"features must have one row a sample, got {len(confidence)} of {len(test['logits'])}")
+    return confidence
+
+
+def _call(name: str, function: Callable[..., Any], known: Mapping[str, AnyArray], whose: str) -> Any:  # noqa: ANN401
+    """Call with the arrays that the function names."""
+    parameters = signature(function).parameters
+    missing = [key for key, each in parameters.items() if each.default is Parameter.empty and key not in known]
+    if missing:
+        raise ValueError(f"{name} needs {', '.join(missing)}{whose}, got {', '.join(known) or 'nothing'}")
+    return function(**{key: known[key] for key in parameters if key in known})
 
 
 def rl_geo_m(logits: Array, weight: AnyArray, bias: AnyArray | None = None) -> Array:

@@ -13,6 +13,7 @@ from unsmooth.scores import (
     NearestNeighbours,
     ViM,
     rl_geo_m,
+    score_by_features,
 )
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -147,3 +148,27 @@ def test_arrays_in_give_arrays_out() -> None:
 def test_bad_input_is_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_score_by_its_name_is_that_of_its_class():
+    train = {"logits": LOGITS, "features": FEATURES, "targets": TARGETS}
+    test = {"logits": LOGITS[:5], "features": FEATURES[:5], "weight": WEIGHT, "bias": BIAS}
+    wrong = LOGITS.argmax(dim=1) != TARGETS
+
+    expected = ViM.fit(FEATURES, LOGITS, WEIGHT, BIAS)(LOGITS[:5], FEATURES[:5])
+    assert torch.equal(score_by_features("vim", test, train), expected)
+    expected = DeltaMahalanobis.fit(FEATURES, TARGETS, wrong)(FEATURES[:5])
+    assert torch.equal(score_by_features("delta_mds", test, train), expected)
+    assert torch.equal(score_by_features("rl_geo_m", test), rl_geo_m(LOGITS[:5], WEIGHT, BIAS))
+
+
+@pytest.mark.parametrize(
+    ("name", "test", "message"),
+    [
+        ("knn", {"features": FEATURES}, "knn needs features of training samples, got nothing"),
+        ("rl_geo_m", {"logits": LOGITS}, "rl_geo_m needs weight, got logits"),
+    ],
+)
+def test_missing_arrays_are_named(name, test, message):
+    with pytest.raises(ValueError, match=message):
+        score_by_features(name, test)
