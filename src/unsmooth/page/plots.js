@@ -89,6 +89,7 @@ function foldable(title, content, open) {
 function table({ caption, columns, rows, labels, notes = [], fold }) {
   const cell = (text, column) => {
     const kind = column >= labels && text.length < 60 ? "number" : text.length > 60 ? "long" : "";
+    text = text.replaceAll("± ", "±\u00a0"); // a wide table wraps before it
     return column === 0 ? element("th", { scope: "row" }, text) : element("td", { class: kind, "data-label": columns[column] }, text);
   };
   const made = element("table", {},

@@ -77,8 +77,12 @@ def experiment_content(
         for configuration, text in findings(summary, differences, losses=losses)
     ]
     fitted = read_cells([path / "scores/fitted.json" for path in folders], cells)
-    every_metric = plain_table(all_metrics_table(summary, fitted, losses=losses))
-    tables = [plain_table(main_table(summary, fitted, losses=losses)), {**every_metric, "fold": "Every metric"}]
+    tables = [plain_table(main_table(summary, fitted, losses=losses))]
+    for heading, part in summary.groupby(summary["metric"].map(_part), sort=False):
+        table = plain_table(all_metrics_table(part, fitted, losses=losses))
+        tables.append(
+            {**table, "fold": heading, "caption": f"{heading} before and after repair (mean ± std over seeds)."}
+        )
     if trained:
         costs = cost_table(read_cells([path / "run.json" for path in folders], cells), losses=losses)
         tables.append({**plain_table(costs), "fold": "Cost of training"})
@@ -127,6 +131,13 @@ def risk_of_most_contrast(cells: Sequence[Content]) -> float:
     ]
     means = DataFrame(reached).pivot_table("coverage", index="risk", columns=["model", "score"])
     return float(TARGET_RISKS[(means.max(axis=1) - means.min(axis=1)).to_numpy().argmax()])
+
+
+def _part(metric: str) -> str:
+    """The heading of a metric's table: one table of all metrics is wider than the page."""
+    if metric.startswith(("coverage_at", "risk_at")):
+        return "Operating points"
+    return "Calibration" if metric in ("ece", "nll", "brier") else "Ranking"
 
 
 def _at(frame: DataFrame, place: tuple[str, str]) -> DataFrame:
