@@ -11,6 +11,7 @@ EXTRAS = {
     "pyarrow": "tables",
     "tabulate": "tables",
     "matplotlib": "plots",
+    "seaborn": "plots",
     "jinja2": "html",
     "plotly": "html",
     "torchmetrics": "metrics",

@@ -12,7 +12,7 @@ import unsmooth
 PACKAGE = Path(unsmooth.__file__).parent
 SCIENCE = ["classifier", "diagnosis", "logits", "losses", "metrics", "monitors", "scores", "theory"]
 FORBIDDEN = {"cli", "config", "figures", "page", "runtime", "tables"}
-OPTIONAL = ["jinja2", "matplotlib", "pandas", "plotly", "tabulate", "yaml"]
+OPTIONAL = ["jinja2", "matplotlib", "pandas", "plotly", "seaborn", "tabulate", "yaml"]
 
 
 def modules(room):

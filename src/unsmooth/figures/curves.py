@@ -25,7 +25,10 @@ from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, configura
 from unsmooth.tables.summary import SUMMARY
 
 WIDE_RANGE = 20.0  # of risks at low coverage, from where on their axis is logarithmic
-BANDS = {"std": "± 1 std", "minmax": "min to max"}
+BANDS: dict[str, tuple[str | tuple[str, float], str]] = {
+    "std": ("sd", "± 1 std"),
+    "minmax": (("pi", 100), "min to max"),
+}
 
 
 @styled
@@ -79,6 +82,7 @@ def risk_coverage(
     if data.empty and score == "max_logit_pnorm":
         return explanation(f"{title}, {score_label(score)}", UNDEFINED.format(score_label(score)), width), data
     require_columns(data, ["mean"], f"curves restricted to the score {score!r}")
+    kind, spread = BANDS[band]
     limiting = limiting[limiting["coverage"] >= min_coverage]
     drawn = shown[(shown["score"] == score) & (shown["coverage"] >= min_coverage)]
     drawn = drawn.assign(coverage=100.0 * drawn["coverage"], selective_risk=100.0 * drawn["selective_risk"])
@@ -86,21 +90,20 @@ def risk_coverage(
     figure = new_figure(width, height)
     full, zoom = figure.subplots(1, 2)
     for axes in (full, zoom):
-        seed_lines(axes, drawn, "coverage", "selective_risk", losses, band=band)
+        seed_lines(axes, drawn, "coverage", "selective_risk", losses, band=kind)
         axes.set(xlabel="Coverage (%)", ylabel="")
     full.set_ylabel("Selective risk (%, lower is better)")
     full.set(xlim=(0.0, 100.0), ylim=(0.0, _highest(limiting, band) or 1.0), title="Full range")
     zoom.set(xlim=(0.0, 100.0 * zoom_coverage), title=f"Coverage below {100 * zoom_coverage:.0f} %")
     _scale_risk(zoom, limiting[limiting["coverage"] <= zoom_coverage], band)
     figure.suptitle(f"{title}, ranked by {score_label(score)}")
-    drawn_seeds = seeds_text(int(data["seeds"].min()), BANDS[band])
     legend_below(
         figure,
         {
             _legend_text(summary, title, *key, score, losses): style
             for key, style in line_styles(configurations_of(data, losses), losses).items()
         },
-        title=f"loss, alpha (error %, AURC %; both lower is better); {drawn_seeds}",
+        title=f"loss, alpha (error %, AURC %; both lower is better); {seeds_text(int(data['seeds'].min()), spread)}",
         columns=4,
     )
     return figure, data

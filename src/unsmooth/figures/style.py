@@ -5,9 +5,10 @@ from contextlib import ExitStack
 from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
@@ -23,20 +24,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 STYLE: Any = {
-    **dict.fromkeys(["axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"], "0.15"),
-    **dict.fromkeys(["axes.linewidth", "xtick.major.width", "ytick.major.width"], 1.0),
-    **dict.fromkeys(["xtick.major.size", "ytick.major.size"], 4.8),
-    **dict.fromkeys(["xtick.minor.size", "ytick.minor.size"], 3.2),
-    **dict.fromkeys(["xtick.minor.width", "ytick.minor.width", "patch.linewidth"], 0.8),
-    **dict.fromkeys(["font.size", "axes.titlesize", "axes.labelsize"], 8.0),
+    **sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9", "axes.spines.top": False}),
+    **sns.plotting_context("paper", rc={"font.size": 8.0, "lines.linewidth": 1.3}),
+    **dict.fromkeys(["axes.titlesize", "axes.labelsize"], 8.0),
     **dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"], 7.0),
-    **dict.fromkeys(["axes.spines.top", "axes.spines.right"], False),
-    **dict.fromkeys(["axes.axisbelow", "axes.grid", "patch.force_edgecolor"], True),
-    "grid.color": "0.9",
-    "patch.edgecolor": "white",
-    "lines.linewidth": 1.3,
-    "lines.markersize": 4.8,
-    "lines.solid_capstyle": "round",
+    "axes.spines.right": False,
     "figure.titlesize": 9.0,
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same figure on every machine
     "legend.frameon": False,
@@ -46,7 +38,7 @@ STYLE: Any = {
     "savefig.dpi": 250,
 }
 UNDEFINED = "{} is not defined for these logits: with two classes it is the same for every sample."
-CORRECT_COLOR, WRONG_COLOR = "#0173b2", "#d55e00"  # told apart by the colour-blind
+CORRECT_COLOR, _, _, WRONG_COLOR = sns.color_palette("colorblind", 4).as_hex()
 BEFORE_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "o", "linestyle": "-"}
 AFTER_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "s", "linestyle": (0, (4, 1.5))}
 MANY_SEEDS = 3  # from here on seeds are a band; fewer are drawn as they are
@@ -95,32 +87,28 @@ def legend_below(
 
 
 def seed_lines(
-    axes: Axes, frame: DataFrame, x: str, y: str, losses: Losses, *, band: Literal["std", "minmax"] = "std"
+    axes: Axes, frame: DataFrame, x: str, y: str, losses: Losses, *, band: str | tuple[str, float] = "sd"
 ) -> None:
-    """Mean over seeds of every loss and alpha against `x`, with a band of three seeds or more, and else each seed.
+    """Mean over seeds of every loss and alpha against `x`, with seaborn's `band`, or each seed where they are few.
 
     Args:
         axes: where to draw.
         frame: one row a cell and `x`: loss, alpha, seed, `x`, `y`.
         x, y: columns.
         losses: those of the experiment.
-        band: "std" for +-1 standard deviation, "minmax" for the range over seeds.
+        band: `errorbar` of `seaborn.lineplot`.
     """
     styles = line_styles(configurations_of(frame, losses), losses)
-    tables = {key: rows.pivot(index=x, columns="seed", values=y) for key, rows in frame.groupby(["loss", "alpha"])}
+    names = frame["loss"] + frame["alpha"].astype(str)
+    looks = {f"{loss}{alpha}": style for (loss, alpha), style in styles.items()}
+    shared: dict[str, Any] = {"x": frame[x], "y": frame[y], "hue": names, "hue_order": [*looks], "ax": axes}
+    shared |= {"palette": {name: look["color"] for name, look in looks.items()}, "legend": False}
+    dashes = {name: (1, 0) if look["linestyle"] == "-" else look["linestyle"][1] for name, look in looks.items()}
+    means: dict[str, Any] = shared | {"style": names, "style_order": [*looks], "dashes": dashes}
     seeds = frame["seed"].nunique()
-    for key, style in styles.items():
-        mean = tables[key].mean(axis=1)
-        axes.plot(mean.index, mean, **style)
-        if seeds >= MANY_SEEDS:
-            std = tables[key].std(axis=1)
-            low, high = (
-                (mean - std, mean + std) if band == "std" else (tables[key].min(axis=1), tables[key].max(axis=1))
-            )
-            axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.18, linewidth=0)
+    sns.lineplot(**means, errorbar=band if seeds >= MANY_SEEDS else None, err_kws={"linewidth": 0, "alpha": 0.18})
     if 1 < seeds < MANY_SEEDS:
-        for key, style in styles.items():
-            axes.plot(tables[key].index, tables[key], color=style["color"], linewidth=0.5, alpha=0.4)
+        sns.lineplot(**shared, units=frame["seed"], estimator=None, linewidth=0.5, alpha=0.4)
 
 
 def seeds_text(seeds: int, band: str = "± 1 std") -> str:
@@ -150,7 +138,7 @@ def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> 
         name, dash = _RAMPS[alpha < 0] if loss in losses.smoothed else ramps[loss]
         ranks = sorted((other for key, other in wanted if key == loss), key=abs)
         darkness = 1.0 if len(ranks) == 1 else ranks.index(alpha) / (len(ranks) - 1)
-        color = to_hex(matplotlib.colormaps[name](0.45 + 0.45 * darkness))
+        color = to_hex(sns.color_palette(name, as_cmap=True)(0.45 + 0.45 * darkness))
         styles[loss, alpha] = {"color": color, "linestyle": dash}
     return styles
 
