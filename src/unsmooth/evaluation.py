@@ -12,6 +12,7 @@ from unsmooth.config.settings import Evaluation
 from unsmooth.metrics import (
     adaptive_ece,
     adaptive_ece_mbls,
+    aurc,
     bootstrap_means,
     bootstrap_replicates,
     certified_threshold,
@@ -40,6 +41,7 @@ __all__ = [
     "segmentation_frames",
     "selective_frames",
     "softmax_temperatures",
+    "sweep_frame",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -245,14 +247,22 @@ def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], po
     return pd.concat(frames, ignore_index=True)
 
 
-def softmax_temperatures(fitted: pd.DataFrame) -> dict[str, float]:
+def softmax_temperatures(fitted: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Return the temperature of MSP, 1, and those that AURC and NLL chose on the validation split.
 
     Args:
-        fitted: `score, function, fell_back, temperature`, see `unsmooth.tables.collection.read_fitted_scores`.
+        fitted: see `unsmooth.tables.collection.read_fitted`; a score that fell back to MSP has temperature 1.
     """
-    chosen = fitted[fitted["function"] == "msp_temperature"]
-    return {"msp": 1.0, **chosen.set_index("score")["temperature"].fillna(1.0)}
+    chosen = {name: fields for name, fields in fitted.items() if fields["name"] == "msp_temperature"}
+    return {"msp": 1.0} | {
+        name: 1.0 if fields["fell_back"] else float(fields["params"]["temperature"]) for name, fields in chosen.items()
+    }
+
+
+def sweep_frame(split: str, confidences: Mapping[float, Floats], errors: NDArray[np.bool_]) -> pd.DataFrame:
+    """Return AURC by norm order on one split: `split`, `p`, `aurc`; an order of nan marks the MSP."""
+    areas = [aurc(confidence, errors) for confidence in confidences.values()]
+    return pd.DataFrame({"split": split, "p": [*confidences], "aurc": areas})
 
 
 def scene_groups(counts: Sequence[int] | None) -> NDArray[np.int64] | None:

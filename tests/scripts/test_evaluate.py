@@ -11,10 +11,10 @@ from score import score
 from unsmooth.config.settings import Evaluation
 from unsmooth.evaluation import TARGET_RISKS, operating_frame, softmax_temperatures
 from unsmooth.logits.logits_file import read_logits, write_logits
-from unsmooth.metrics import certified_threshold, coverage_at_risk
-from unsmooth.scores import fit_score
+from unsmooth.metrics import aurc, certified_threshold, coverage_at_risk
+from unsmooth.scores import fit_score, max_logit_pnorm, msp, usable_scores
 from unsmooth.scores.splits import split_rows
-from unsmooth.tables.collection import read_fitted_scores
+from unsmooth.tables.collection import read_fitted
 
 FILES = ("metrics.csv", "bootstrap.parquet", "curves.parquet", "reliability.parquet")
 
@@ -42,7 +42,7 @@ def cell(tmp_path_factory):
 
 
 def test_temperature_fitted_by_likelihood_calibrates(cell):
-    temperatures = softmax_temperatures(read_fitted_scores(cell / "fitted.json"))
+    temperatures = softmax_temperatures(read_fitted(cell / "fitted.json"))
     metrics = pd.read_csv(cell / "metrics.csv").set_index(["score", "metric"])["value"]
 
     assert list(temperatures) == ["msp", "msp_temperature", "msp_temperature_nll"]
@@ -65,9 +65,30 @@ def test_temperature_of_a_score_that_fell_back_is_one(tmp_path):
 
     (tmp_path / "fitted.json").write_text(json.dumps({"msp_temperature_nll": nothing}))
 
-    temperatures = softmax_temperatures(read_fitted_scores(tmp_path / "fitted.json"))
+    temperatures = softmax_temperatures(read_fitted(tmp_path / "fitted.json"))
 
     assert temperatures == {"msp": 1.0, "msp_temperature_nll": 1.0}
+
+
+def test_sweep_is_the_aurc_of_each_norm_order_and_of_msp_on_both_splits(cell):
+    sweep = pd.read_csv(cell / "sweep.csv")
+    test = read_logits(cell / "test.safetensors")
+    errors = test.logits.argmax(axis=1) != test.targets
+
+    assert list(zip(sweep["split"], sweep["p"].fillna(-1), strict=True)) == [
+        (split, p) for split in ("val", "test") for p in (*range(11), -1)
+    ]
+    last, msp_area = sweep["aurc"].tolist()[-2:]
+    assert last == pytest.approx(aurc(max_logit_pnorm(test.logits, p=10), errors), rel=1e-12)
+    assert msp_area == pytest.approx(aurc(msp(test.logits), errors), rel=1e-12)
+
+
+def test_scores_that_rank_nothing_are_not_usable():
+    sure = 9 * np.eye(3, dtype=np.float32)
+    found = {"nothing": fit_score("msp_temperature", sure, np.arange(3), objective="nll", fallback=False)}
+    found["msp"] = fit_score("msp", sure + np.eye(3)[::-1], np.arange(3))
+
+    assert usable_scores({name: json.loads(each.to_json()) for name, each in found.items()}) == {"msp": found["msp"]}
 
 
 def test_operating_points_are_those_of_the_metrics():

@@ -8,14 +8,17 @@ from unsmooth.figures import save_figure
 from unsmooth.figures.maps import REPAIR, CellScenes, ranking_maps
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
-from unsmooth.scores import read_fitted
+from unsmooth.scores import usable_scores
 from unsmooth.segmentation import read_scenes
+from unsmooth.tables.collection import read_fitted
 from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
     with job(snakemake, __file__, *score_targets(HEADLINE_SCORES)):
         cells = [
-            CellScenes(cell["loss"], cell["alpha"], read_scenes(Path(maps)), read_fitted(Path(fitted)).get(REPAIR))
+            CellScenes(
+                cell["loss"], cell["alpha"], read_scenes(Path(maps)), usable_scores(read_fitted(fitted)).get(REPAIR)
+            )
             for cell, maps, fitted in zip(
                 json.loads(snakemake.params.cells), snakemake.input.maps, snakemake.input.fitted, strict=True
             )

@@ -19,7 +19,7 @@ from unsmooth.evaluation import (
 )
 from unsmooth.logits.logits_file import read_logits
 from unsmooth.runtime.jobs import job
-from unsmooth.tables.collection import read_fitted_scores
+from unsmooth.tables.collection import read_fitted
 
 
 def evaluate(
@@ -43,7 +43,7 @@ def evaluate(
     confidences = load_file(scores)
     errors = confidences.pop("errors").astype(bool)
     file = read_logits(logits)
-    temperatures = softmax_temperatures(read_fitted_scores(fitted))
+    temperatures = softmax_temperatures(read_fitted(fitted))
     groups = scene_groups(file.metadata.get("samples_by_scene"))
     parts = [
         selective_frames(confidences, errors, settings, groups),

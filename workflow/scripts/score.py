@@ -1,6 +1,7 @@
 """Fit one cell's scores on its validation logits and apply them to its test logits."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.evaluation import operating_frame
+from unsmooth.evaluation import operating_frame, sweep_frame
 from unsmooth.logits.logits_file import LogitsFile, read_logits
 from unsmooth.metrics import aurc
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
-from unsmooth.scores import NLL_TEMPERATURE, ScoredLogits, fit_score, pnorm_name, score_all
+from unsmooth.scores import NLL_TEMPERATURE, fit_score, score_all
 from unsmooth.scores.splits import split_rows
 
 SWEEP_PS = range(11)
@@ -49,20 +50,16 @@ def score(
         }
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     with atomic_path(sweep) as temporary:
-        rows = sweep_rows("val", on_val, val.targets) + sweep_rows("test", on_test, test.targets)
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+        sweeps = [
+            sweep_frame(split, scored.by_p(SWEEP_PS) | {math.nan: scored["msp"]}, scored.predictions != rows.targets)
+            for split, rows, scored in (("val", val, on_val), ("test", test, on_test))
+        ]
+        pd.concat(sweeps).to_csv(temporary, index=False)
     with atomic_path(operating) as temporary:
         confidences = {name: on_test[name] for name in CERTIFIED if name in defined}
         operating_points(val, test, confidences, errors).to_csv(temporary, index=False)
     with atomic_path(scores) as temporary:
         save_file({**{name: on_test[name] for name in defined}, "errors": errors.astype(np.uint8)}, temporary)
-
-
-def sweep_rows(split: str, scored: ScoredLogits, targets: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Return AURC by norm order; an order of nan marks the MSP, which the others are compared with."""
-    names = {p: pnorm_name(p) for p in SWEEP_PS if pnorm_name(p) not in scored.left_out} | {float("nan"): "msp"}
-    errors = scored.predictions != targets
-    return [{"split": split, "p": p, "aurc": aurc(scored[name], errors)} for p, name in names.items()]
 
 
 def operating_points(

@@ -15,8 +15,9 @@ from unsmooth.inference import inference_batch_size, load_model, scene_logits
 from unsmooth.runtime.gpus import leased_gpus
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import architecture_target, score_targets
-from unsmooth.scores import NLL_TEMPERATURE, read_fitted
+from unsmooth.scores import NLL_TEMPERATURE, usable_scores
 from unsmooth.segmentation import PixelMetrics, Scene, small_scene, write_scenes
+from unsmooth.tables.collection import read_fitted
 
 
 def stream_pixels(
@@ -46,7 +47,8 @@ def stream_pixels(
     batches = evaluation_batches(
         dataset, "test", device=device, batch_size=inference_batch_size(manifest, device), workers=workers
     )
-    found = PixelMetrics({name: score for name, score in read_fitted(fitted).items() if name != NLL_TEMPERATURE})
+    scores = usable_scores(read_fitted(fitted))
+    found = PixelMetrics({name: score for name, score in scores.items() if name != NLL_TEMPERATURE})
     scenes: dict[int, Scene] = {}
     for place, (image, targets, logits) in enumerate(scene_logits(model, batches)):
         found.update(logits, targets)

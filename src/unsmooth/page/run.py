@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from unsmooth.logits.logits_file import read_logits
 from unsmooth.page.content import Content, by_score, counted, plain_columns, plain_curves, plain_table
 from unsmooth.registry.scores import score_label
 from unsmooth.tables import all_metrics_table, cost_table, findings, headline, main_table
-from unsmooth.tables.collection import read_cells
+from unsmooth.tables.collection import read_cells, read_fitted
 from unsmooth.tables.labels import BASELINE_SCORE, Losses, configurations_of, scores_in_order
 from unsmooth.tables.titles import place_title
 
@@ -166,7 +165,7 @@ def _by_p(folder: Path) -> dict[str, Any]:
     """AURC on the test split by p, that of MSP, and the p that was fitted on validation."""
     sweep = pd.read_csv(folder / "scores" / "pnorm_sweep.csv")
     sweep = sweep[sweep["split"] == "test"]
-    fitted = json.loads((folder / "scores" / "fitted.json").read_text())[REPAIR]
+    fitted = read_fitted(folder / "scores" / "fitted.json")[REPAIR]
     orders = sweep[sweep["p"].notna()]
     return {
         "p": orders["p"].tolist(),

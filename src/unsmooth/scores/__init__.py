@@ -24,7 +24,7 @@ from unsmooth.scores.feature_scores import (
     rl_geo_m,
     score_by_features,
 )
-from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score, read_fitted
+from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score, usable_scores
 from unsmooth.scores.logit_scores import (
     doctor,
     energy,
@@ -75,11 +75,11 @@ __all__ = [
     "negative_entropy",
     "negative_gini",
     "pnorm_name",
-    "read_fitted",
     "rl_geo_m",
     "score_all",
     "score_by_features",
     "softmax_k",
     "softmax_margin",
     "top_pnorm_logits",
+    "usable_scores",
 ]

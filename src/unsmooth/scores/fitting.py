@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -110,13 +109,9 @@ class FittedScore:
             raise ValueError(f"not a fitted score: {error} in {text[:80]!r}") from error
 
 
-def read_fitted(path: Path) -> dict[str, FittedScore]:
-    """Read the fitted scores of a cell, by name, without those that rank nothing in its logits.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    found = {name: FittedScore.from_json(json.dumps(entry)) for name, entry in json.loads(path.read_text()).items()}
+def usable_scores(fitted: Mapping[str, Mapping[str, Any]]) -> dict[str, FittedScore]:
+    """The scores of :func:`unsmooth.tables.collection.read_fitted`, without those that rank nothing in their logits."""
+    found = {name: FittedScore.from_json(json.dumps(fields)) for name, fields in fitted.items()}
     return {name: score for name, score in found.items() if score.objective_value is not None}
 
 

@@ -37,6 +37,10 @@ class ScoredLogits(Mapping[str, NDArray[np.float64]]):
             raise KeyError(f"{name} was left out: {self.left_out[name]}")
         return self.confidences[name]
 
+    def by_p(self, ps: Iterable[float]) -> dict[float, NDArray[np.float64]]:
+        """Confidences of the p-norm scores of these orders, but those left out."""
+        return {p: self[pnorm_name(p)] for p in ps if pnorm_name(p) not in self.left_out}
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.confidences)
 

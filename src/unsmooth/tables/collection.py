@@ -19,7 +19,7 @@ __all__ = [
     "read_cell_logits",
     "read_cells",
     "read_costs",
-    "read_fitted_scores",
+    "read_fitted",
     "read_summaries",
 ]
 
@@ -42,7 +42,8 @@ def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str
     """Read one file a cell and stack them behind the columns that name the cell.
 
     Args:
-        paths: .csv or .parquet tables, .json objects (one row each), or fitted.json.
+        paths: .csv or .parquet tables, .json objects (one row each), or fitted.json, of which a row is a score:
+            `score`; `fell_back` (bool), to MSP; `p` in use, nan where the score has none or fell back.
         cells: the cell of each path, by `CELL_KEYS`.
 
     Returns:
@@ -78,19 +79,10 @@ def read_cell_logits(paths: Sequence[str | PathLike[str]], cells: Sequence[Mappi
     return found
 
 
-def read_fitted_scores(path: str | PathLike[str]) -> pd.DataFrame:
-    """Read scores/fitted.json of a cell.
-
-    Returns:
-        One row a score: score; function, the score whose parameters were fitted; fell_back (bool), to MSP; p and
-        temperature in use, nan where the score has none or fell back.
-    """
-    rows = []
-    for score, found in json.loads(Path(path).read_text(encoding="utf-8")).items():
-        used = {} if found["fell_back"] else found["params"]
-        in_use = {name: float(used.get(name, "nan")) for name in ("p", "temperature")}
-        rows.append({"score": score, "function": found["name"], "fell_back": found["fell_back"], **in_use})
-    return pd.DataFrame(rows)
+def read_fitted(path: str | PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Read scores/fitted.json of a cell: the fields of each `unsmooth.scores.FittedScore`, by name in results."""
+    fitted: dict[str, dict[str, Any]] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return fitted
 
 
 def read_summaries(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
@@ -110,7 +102,14 @@ def _stacked(paths: Sequence[str | PathLike[str]], columns: list[str]) -> pd.Dat
 
 def _read(path: Path) -> pd.DataFrame:
     if path.name == "fitted.json":
-        return read_fitted_scores(path)
+        return pd.DataFrame(
+            {
+                "score": score,
+                "fell_back": fields["fell_back"],
+                "p": np.nan if fields["fell_back"] else float(fields["params"].get("p", "nan")),
+            }
+            for score, fields in read_fitted(path).items()
+        )
     if path.suffix == ".json":
         record = json.loads(path.read_text(encoding="utf-8"))
         plain = {key: value for key, value in record.items() if not isinstance(value, dict | list)}
