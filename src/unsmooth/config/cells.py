@@ -18,7 +18,7 @@ __all__ = [
 WITHIN_ARCHITECTURE = "{loss}_alpha-{alpha}/seed-{seed}"
 CELL_NAME = f"{{experiment}}/{{architecture}}/{WITHIN_ARCHITECTURE}"
 CELL = f"results/cells/{CELL_NAME}"
-IMPORTED = "imported"  # the architecture of logits that were not trained here
+IMPORTED = "imported"  # architecture name of imported logits
 
 
 @dataclass(frozen=True, order=True)
@@ -43,7 +43,7 @@ def cell_name(loss: str, alpha: float, seed: int) -> str:
 
 
 def format_number(value: float) -> str:
-    """Write a number the one way it is written in paths: shortest, no exponent, no trailing zeros.
+    """Write a number in its canonical form for paths: shortest, no exponent, no trailing zeros.
 
     Example:
         >>> format_number(0.10), format_number(-0.2), format_number(1.0), format_number(-0.0)

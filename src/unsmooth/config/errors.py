@@ -1,4 +1,4 @@
-"""Faults of a configuration, said with the key, the value and what was expected."""
+"""Configuration errors that name the key, the value and the expected values."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class ConfigError(ValueError):
-    """The configuration is wrong; the message names the file, the key, the value and what was expected."""
+    """The configuration is invalid; the message names file, key, value and expected values."""
 
 
 def validated(model: type[Model], data: Any, source: str) -> Model:
-    """Return `data` as a checked `model`.
+    """Return `data` as a validated `model`.
 
     Raises:
-        ConfigError: with one line for each fault, each beginning with `source`.
+        ConfigError: with one line per fault, each beginning with `source`.
     """
     if not isinstance(data, Mapping):
         raise ConfigError(f"{source}: expected a mapping of keys to values, got {type(data).__name__}")
@@ -33,7 +33,7 @@ def validated(model: type[Model], data: Any, source: str) -> Model:
 
 
 def _describe(fault: dict[str, Any], data: Any) -> str:
-    """Say which key is wrong, what came and what was expected."""
+    """Describe an error of pydantic by key, value and expected values."""
     where = _location(fault["loc"], data, fault["type"])
     message = fault["msg"].removeprefix("Value error, ")
     message = (message[:1].lower() + message[1:]).replace("input should", "must").replace("string should", "must")
@@ -55,7 +55,7 @@ def _describe(fault: dict[str, Any], data: Any) -> str:
 
 
 def _location(parts: tuple[Any, ...], data: Any, fault_type: str) -> str:
-    """Join the parts that the YAML file contains; pydantic also lists the tags of unions, which it does not."""
+    """Join the keys of a location, without the union tags that pydantic adds."""
     kept: list[str] = []
     for index, part in enumerate(parts):
         last = index == len(parts) - 1
@@ -75,6 +75,6 @@ def _known_keys() -> Iterator[str]:
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """Return the end of a sentence on an unknown `word`: the closest of `known`, or all where they are few."""
+    """Return the end of a sentence on an unknown `word`: the closest of `known`, or all if they are few."""
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if len(known) < 12 else ""

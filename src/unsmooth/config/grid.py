@@ -16,15 +16,15 @@ __all__ = [
 
 
 class Grid(Spec):
-    """What every experiment file has: losses with their strengths, and seeds.
+    """Keys of every experiment file: losses with their strengths, and seeds.
 
     Attributes:
         trained: whether its models are trained here.
-        has_models: whether there are models, which run over a dataset; otherwise there are logits.
-        description: what it is, in a sentence.
+        has_models: whether models run over a dataset; otherwise logits are imported.
+        description: one sentence.
         losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
         seeds: one model a seed.
-        without: cells of the grid that are left out.
+        without: excluded cells of the grid.
     """
 
     trained: ClassVar[bool] = False
@@ -81,27 +81,27 @@ class Grid(Spec):
 
     @property
     def is_zoo(self) -> bool:
-        """Return whether each architecture was trained in one way only, so that losses cannot be compared within it."""
+        """Return whether each architecture has a single model, so that losses cannot be compared within it."""
         return False
 
     @property
     def dense(self) -> bool:
-        """Return whether each pixel has a target of its own."""
+        """Return whether targets are per pixel."""
         return False
 
     @property
     def baseline(self) -> str | None:
-        """Return the key of the loss with which others are compared, the first that is cross-entropy."""
+        """Return the key of the baseline, the first cross-entropy loss."""
         return next((name for name, loss in self.losses.items() if loss.kind == BASELINE), None)
 
     @property
     def named_losses(self) -> list[dict[str, str]]:
-        """Return what tables and figures call the losses, in the order of the file: key, kind and label."""
+        """Return key, kind and label of the losses for tables and figures, in the order of the file."""
         return [{"key": key, "kind": loss.kind, "label": loss.label} for key, loss in self.losses.items()]
 
     @property
     def smoothed(self) -> list[str]:
-        """Return the keys of the label-smoothing losses, that with the largest alpha first; none if all sharpen."""
+        """Return the keys of the label-smoothing losses, the largest alpha first, without those that sharpen."""
         keys = [name for name, loss in self.losses.items() if loss.kind == SMOOTHING]
         keys.sort(key=lambda name: -max(self.alphas(name)))
         return keys if keys and max(self.alphas(keys[0])) > 0 else []

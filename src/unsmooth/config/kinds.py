@@ -31,10 +31,10 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Deviation(Spec):
-    """Where an experiment departs from the released code on purpose."""
+    """A deliberate deviation of an experiment from the released code."""
 
-    what: str = Field(description="what is done here")
-    why: str = Field(description="what the released code does, and why that is not repeated")
+    what: str = Field(description="the setting here")
+    why: str = Field(description="the setting in the released code, and why it is not repeated")
     as_released: dict[str, Any] | None = Field(
         None, description="keys of this file with the released values, laid over it where as_released is true"
     )
@@ -85,20 +85,20 @@ class ModelExperiment(Grid):
 
     Attributes:
         dataset, architectures: the same for every loss.
-        pixels: for scenes alone: of which pixels the logits are kept.
+        pixels: for scenes only: pixels whose logits are kept.
         published: results to compare with.
         deviations: departures from the released code.
-        as_released: whether the deviations that can be switched back are.
+        as_released: whether the switchable deviations are reverted.
     """
 
-    dataset: Dataset = Field(description="what is classified")
+    dataset: Dataset = Field(description="dataset to classify")
     architectures: Annotated[
         dict[Name, Architecture], Field(min_length=1, description="name to network; a key is the default kind")
     ]
-    pixels: Pixels = Field(Pixels(), description="scenes only: of which pixels the logits are kept")
+    pixels: Pixels = Field(Pixels(), description="scenes only: pixels whose logits are kept")
     published: list[Published] = Field([], description="published results, compared in the scorecard")
     deviations: list[Deviation] = Field([], description="departures from the released code, listed in the scorecard")
-    as_released: StrictBool = Field(False, description="switch the deviations back that can be")
+    as_released: StrictBool = Field(False, description="revert the switchable deviations")
 
     @model_validator(mode="after")
     def _published_results_are_of_cells(self) -> Self:
@@ -140,7 +140,7 @@ class ModelExperiment(Grid):
 
     @property
     def dense(self) -> bool:
-        """Return whether each pixel has a target of its own."""
+        """Return whether targets are per pixel."""
         return self.dataset.inputs == "scenes"
 
     @property
@@ -161,7 +161,7 @@ class ModelExperiment(Grid):
 
     @property
     def dataset_id(self) -> str:
-        """Return the dataset's folder name: its kind, then every option that is not the default."""
+        """Return the dataset's folder name: its kind, then all options that differ from the defaults."""
         defaults = {name: field.default for name, field in type(self.dataset).model_fields.items()}
         options = self.dataset.model_dump()
         changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults[key]]
@@ -169,7 +169,7 @@ class ModelExperiment(Grid):
 
 
 class Experiment(ModelExperiment):
-    """An experiment that trains: what on what, and how.
+    """An experiment that trains models on a dataset by a recipe.
 
     Attributes:
         recipe: the same for every loss.
@@ -232,7 +232,7 @@ class Experiment(ModelExperiment):
             while chain[-1] in taught:
                 chain.append(taught[chain[-1]].teacher)
                 if chain[-1] in chain[:-1]:
-                    raise ValueError(f"losses.{name}: teachers go round in a circle: {' from '.join(chain)}")
+                    raise ValueError(f"losses.{name}: teachers form a cycle: {' from '.join(chain)}")
         return self
 
     @model_validator(mode="after")
@@ -250,11 +250,11 @@ class Experiment(ModelExperiment):
 
     @property
     def compared(self) -> dict[str, Any]:
-        """Return what the scorecard tells of it, with the precision that the recipe asks for."""
+        """Return the scorecard entry, with the precision of the recipe."""
         return {**told, "precision": self.recipe.precision} if (told := super().compared) else {}
 
     def training(self, cell: "Cell") -> dict[str, Any]:
-        """Return everything that decides the weights of a cell, as plain data; that of its teacher is `teacher`."""
+        """Return the settings that decide the weights of a cell as plain data, its teacher's under `teacher`."""
         loss = self.losses[cell.loss].model_dump(exclude={"label", *Taught.model_fields} - {"kind"})
         teacher = self.teacher(cell)
         return {
@@ -266,7 +266,7 @@ class Experiment(ModelExperiment):
         } | ({} if teacher is None else {"teacher": self.training(teacher)})
 
     def teacher(self, cell: "Cell") -> "Cell | None":
-        """Return the cell from which a cell is distilled; None for most."""
+        """Return the teacher cell of a distilled cell; None for other losses."""
         loss = self.losses[cell.loss]
         if not isinstance(loss, Taught):
             return None
@@ -277,13 +277,13 @@ class Experiment(ModelExperiment):
 
 
 class WeightsExperiment(ModelExperiment):
-    """An experiment on models that were trained elsewhere.
+    """An experiment on given weights.
 
     Attributes:
-        weights: the file of weights of each cell: a path, or hf://owner/repository/path, with the placeholders
-            {architecture}, {loss}, {alpha} and {seed}, which may be left out where they take one value, and {name}, the
-            name of the architecture in its library. Where losses have files that no one pattern names, one for each.
-        trained_with: of a zoo, in which each model was trained in one way only: loss to its architectures.
+        weights: weights file of each cell: a path, or hf://owner/repository/path, with the placeholders {architecture},
+            {loss}, {alpha} and {seed}, optional if they take a single value, and {name}, the name of the architecture
+            in its library; or one such pattern per loss.
+        trained_with: for a zoo, in which each architecture has a single model: loss to its architectures.
     """
 
     weights: str | dict[Name, str] = Field(
@@ -291,7 +291,7 @@ class WeightsExperiment(ModelExperiment):
         "and {seed}; or loss to such a path"
     )
     trained_with: dict[Name, list[Name]] | None = Field(
-        None, description="loss to the architectures trained with it, where not every one was with every loss"
+        None, description="loss to the architectures trained with it, if not all were trained with every loss"
     )
 
     @model_validator(mode="after")
@@ -327,18 +327,18 @@ class WeightsExperiment(ModelExperiment):
 
     @property
     def is_zoo(self) -> bool:
-        """Return whether `trained_with` says so."""
+        """Return whether each architecture has a single model."""
         return self.trained_with is not None
 
     def cells(self, experiment: str) -> list["Cell"]:
-        """Return the cells that exist, in the order of the file; `experiment` is its name."""
+        """Return the existing cells in the order of the file; `experiment` is its name."""
         cells = super().cells(experiment)
         if self.trained_with is None:
             return cells
         return [cell for cell in cells if cell.architecture in self.trained_with[cell.loss]]
 
     def source(self, cell: "Cell") -> str:
-        """Return the file that holds the weights of `cell`: a path, or hf://owner/repository/path."""
+        """Return the weights file of `cell`: a path, or hf://owner/repository/path."""
         pattern = self.weights if isinstance(self.weights, str) else self.weights[cell.loss]
         return pattern.format(
             architecture=cell.architecture,
@@ -350,11 +350,11 @@ class WeightsExperiment(ModelExperiment):
 
 
 class LogitsExperiment(Grid):
-    """An experiment on logits that exist already, from models trained elsewhere.
+    """An experiment on imported logits.
 
     Attributes:
         logits: path of the files with the placeholders {split} (val and test, and train where `train` is true),
-            {loss}, {alpha} and {seed}; the last three may be left out where they take one value.
+            {loss}, {alpha} and {seed}; the last three are optional if they take a single value.
         train: whether there are logits of the training split, for the figure that compares it with test.
     """
 
@@ -381,7 +381,7 @@ class LogitsExperiment(Grid):
 
     @property
     def architecture_names(self) -> list[str]:
-        """Return the one name under which logits are imported."""
+        """Return the architecture name of imported logits."""
         return [IMPORTED]
 
     @property
@@ -390,7 +390,7 @@ class LogitsExperiment(Grid):
         return ["train", "val", "test"] if self.train else ["val", "test"]
 
     def path(self, cell: "Cell", split: str) -> str:
-        """Return the file that holds the logits of `cell` on `split`."""
+        """Return the logits file of `cell` on `split`."""
         return self.logits.format(split=split, loss=cell.loss, alpha=format_number(cell.alpha), seed=cell.seed)
 
 

@@ -1,4 +1,4 @@
-"""Reading of configuration and experiment files: YAML in, checked objects out."""
+"""Reading and validation of the YAML files of configuration and experiments."""
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a mapping in which a key occurs twice, of which YAML would keep the last value without a word."""
+    """YAML loader that refuses duplicate keys, of which YAML would silently keep the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -39,16 +39,16 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:
-    """Check the merged configuration.
+    """Validate the merged configuration.
 
     Raises:
-        ConfigError: with one line for each fault.
+        ConfigError: with one line per fault.
     """
     return validated(Config, data, "config")
 
 
 def load_config(paths: Sequence[Path]) -> Config:
-    """Read and check configuration files, each laid over those before it.
+    """Read and validate configuration files; later files override earlier ones.
 
     Raises:
         ConfigError: a file is missing or not YAML, or a key, type or range is wrong.
@@ -63,12 +63,12 @@ def load_config(paths: Sequence[Path]) -> Config:
 
 
 def experiment_path(entry: str, folder: Path) -> Path:
-    """Return the file of an entry of `Config.experiments`: a name in `folder`, or a path that ends in .yaml."""
+    """Return the file of an entry of `Config.experiments`: a name in `folder`, or a path with suffix .yaml."""
     return Path(entry) if entry.endswith((".yaml", ".yml")) else folder / f"{entry}.yaml"
 
 
 def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperiment:
-    """Read and check an experiment file; one with the key `weights` or `logits` trains nothing.
+    """Read and validate an experiment file; the keys `weights` and `logits` replace training.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key, type or range is wrong.
@@ -86,7 +86,7 @@ def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperi
 
 
 def read_yaml(path: Path, called: str) -> Any:
-    """Read a YAML file, `called` so in messages.
+    """Read a YAML file; messages name it `called`.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key occurs twice in one mapping.
@@ -102,12 +102,12 @@ def read_yaml(path: Path, called: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{called}{line} is not YAML: {getattr(error, 'problem', error)}") from None
-    except (ValueError, RecursionError) as error:  # a date that does not exist, or thousands of brackets
+    except (ValueError, RecursionError) as error:  # an impossible date, or thousands of brackets
         raise ConfigError(f"{called} is not YAML: {error}") from None
 
 
 def _switched_back(data: Any) -> Any:
-    """Return an experiment file with the released values in the place of ours; given weights need no recipe."""
+    """Return an experiment with the released values of its switchable deviations; given weights need no recipe."""
     if isinstance(data, Mapping) and isinstance(data.get("deviations"), list):
         for deviation in data["deviations"]:
             if isinstance(deviation, Mapping) and isinstance(released := deviation.get("as_released"), Mapping):
@@ -117,7 +117,7 @@ def _switched_back(data: Any) -> Any:
 
 
 def _laid_over(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `data` with the values of `changes`, mapping by mapping."""
+    """Return `data` updated by `changes`, nested mappings included."""
     return {**data} | {
         key: _laid_over(data[key], value)
         if isinstance(value, Mapping) and isinstance(data.get(key), Mapping)

@@ -1,4 +1,4 @@
-"""JSON schemas of config.yaml and of experiment files, for the completion and checks of editors."""
+"""JSON schemas of config.yaml and experiment files, for completion and validation in editors."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ BY_KIND = ("architectures", "losses")  # mappings in which a key is the default 
 
 
 def schema(name: str) -> dict[str, Any]:
-    """Return the schema of the files of one name in `SCHEMAS`, without generated titles."""
+    """Return the schema of one kind of file in `SCHEMAS`, without generated titles."""
     found: dict[str, Any] = _untitled(TypeAdapter(SCHEMAS[name]).json_schema())
     for definition in found.get("$defs", {}).values():
         for key in BY_KIND:
@@ -24,14 +24,14 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def _untitled(part: Any) -> Any:  # noqa: ANN401
-    """Leave out titles, which repeat names; a property called title is a mapping."""
+    """Drop generated titles; a property named title is a mapping and stays."""
     if isinstance(part, dict):
         return {key: _untitled(value) for key, value in part.items() if not (key == "title" and isinstance(value, str))}
     return [_untitled(value) for value in part] if isinstance(part, list) else part
 
 
 def _take_keys_for_kinds(mapping: dict[str, Any]) -> None:
-    """Let an entry whose key is a kind leave the kind out, and be empty."""
+    """Allow an entry whose key is a kind to omit the kind, or to be empty."""
     [(pattern, named)] = mapping.pop("patternProperties").items()
     explicit = {"required": ["kind"], **named}
     mapping["propertyNames"] = {"pattern": pattern}

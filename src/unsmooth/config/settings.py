@@ -26,7 +26,7 @@ HEADLINE_SCORES = ("msp", "msp_temperature", "max_logit_pnorm")  # the baseline 
 
 
 class Evaluation(Spec):
-    """What is measured on the test split."""
+    """Metrics, intervals and curves on the test split."""
 
     risk_at_coverage: list[Fraction] = Field([0.1, 0.2, 0.5, 0.8], description="operating points, fraction accepted")
     coverage_at_risk: list[Fraction] = Field([0.01, 0.05], description="operating points, selective risk")
@@ -38,7 +38,7 @@ class Evaluation(Spec):
 
 
 class Downloads(Spec):
-    """Where archives come from; never what they must contain, which their checksums say."""
+    """Sources of archives; the expected content is fixed by checksums."""
 
     mirrors: dict[str, str] = Field(
         {}, description="beginning of a URL to what replaces it; the original is tried last"
@@ -80,7 +80,7 @@ class ExtraGradientFigure(Spec):
 
 
 class Figures(Spec):
-    """Settings of the figures; editing one redraws the figures it concerns."""
+    """Settings of the figures; an edit redraws the figures concerned."""
 
     width: PositiveFloat = Field(7.0, description="inches, of the figures that span two columns")
     risk_coverage: RiskCoverageFigure = Field(RiskCoverageFigure(), description="risk-coverage curves")
@@ -89,11 +89,11 @@ class Figures(Spec):
 
 
 class Config(Spec):
-    """config.yaml: which experiments run, and how they are scored, measured and drawn."""
+    """config.yaml: selected experiments, scores, evaluation and figures."""
 
     experiments: Annotated[list[str], Field(min_length=1, description="names in experiments/, or paths of YAML files")]
     scores: Annotated[list[ScoreName], Field(min_length=1, description="confidence scores")]
-    evaluation: Evaluation = Field(Evaluation(), description="what is measured on the test split")
+    evaluation: Evaluation = Field(Evaluation(), description="metrics, intervals and curves on the test split")
     downloads: Downloads = Field(Downloads(), description="where archives come from")
     figures: Figures = Field(Figures(), description="settings of the figures")
 

@@ -1,4 +1,4 @@
-"""Closing message of a run: the results in short, their headline, what they cost and which files hold them."""
+"""Closing message of a run: short results, headlines, costs and output files."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def closing_message(results: Path, experiments: list[str]) -> str:
     """Return the short result table and the headline of the findings of each experiment, costs, and files to open.
 
     Args:
-        results: the results folder; of files that it lacks nothing is said.
+        results: the results folder; missing files are passed over.
         experiments: names, in the order to show.
     """
     parts = []
@@ -39,8 +39,8 @@ def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
     """Return jobs, total wall clock and processor seconds and peak memory of every rule.
 
     Args:
-        benchmarks: the folder that holds one folder a rule, with what `unsmooth.runtime.jobs` wrote of each job, or
-            Snakemake, which writes "-" for what it did not see.
+        benchmarks: one folder per rule with the usage of each job, written by `unsmooth.runtime.jobs`, or by Snakemake
+            with "-" for unknown values.
 
     Returns:
         `rule, jobs, seconds, processor, memory` (s, s, MB), the most expensive rule first.

@@ -1,4 +1,4 @@
-"""Fingerprints of code: of the functions, classes and constants that a script reaches, and of nothing beside them.
+"""Fingerprints of the functions, classes and constants that a script reaches.
 
 An edit therefore counts where it can change a result. A new loss in a module of losses, or in a registry, does not.
 Modules that decide no result never count: see `INFRASTRUCTURE`.
@@ -32,14 +32,14 @@ def code_hash(*entries: str | Path) -> str:
 
 
 def definitions(*entries: str | Path) -> dict[str, dict[str, str]]:
-    """Return what the entries reach: everything whose names they use, directly or through what they use.
+    """Return every definition that the entries use, directly or indirectly.
 
     Args:
-        entries: scripts, or names in this package written "module:name". Text is not searched for such names: what a
-            script imports by one of them is an entry of its own.
+        entries: scripts, or names in this package written "module:name". Strings are not searched for such names: a
+            definition that a script imports by name is an entry of its own.
 
     Returns:
-        By file, relative to the package's parent folder or to the checkout, the fingerprint of each definition.
+        The fingerprint of each definition by file, relative to the package's parent folder or to the checkout.
         Comments, docstrings and formatting do not count.
     """
     pending: list[tuple[Path, str]] = []
@@ -65,7 +65,7 @@ def definitions(*entries: str | Path) -> dict[str, dict[str, str]]:
 
 @cache
 def definition_digest(path: Path, name: str) -> str | None:
-    """Return the fingerprint of what defines `name` in a file; None where nothing does."""
+    """Return the fingerprint of the definition of `name` in a file; None where there is none."""
     statements = _module(path).statements.get(name) if path.is_file() else None
     return (
         _digest("\n".join(ast.unparse(_without_docstrings(statement)) for statement in statements))
@@ -84,8 +84,8 @@ class _Module:
     """A parsed module.
 
     Attributes:
-        statements: what defines each name at the top level; those that define none are `ON_IMPORT`.
-        imports: local name to the module of this package, and the name in it, that it stands for.
+        statements: the defining statements of each top-level name; those that define no name are `ON_IMPORT`.
+        imports: local name to the imported module of this package and the name in it.
     """
 
     statements: dict[str, list[ast.stmt]] = field(default_factory=lambda: defaultdict(list))
@@ -108,7 +108,7 @@ def _module(path: Path) -> _Module:
 
 
 def _imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str]]:
-    """Return what import statements take from this package."""
+    """Return the imports from this package by local name."""
     return {
         alias.asname or alias.name: (node.module, alias.name)
         for node in nodes
@@ -118,7 +118,7 @@ def _imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str]]:
 
 
 def _defined(statement: ast.stmt) -> list[tuple[str, ast.stmt]]:
-    """Return each name that a statement defines with the part of it that does."""
+    """Return each name that a statement defines, with the defining part."""
     stored: list[ast.expr] = []
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -164,7 +164,7 @@ def _used(path: Path, name: str) -> list[tuple[Path, str]]:
 
 
 def _found(dotted: str, name: str) -> Iterator[tuple[Path, str]]:
-    """Yield the definition of a name in a module, or in the one that the module has it from; all for a module."""
+    """Yield the definition of a name, followed through re-exports; of a module, all its definitions."""
     submodule, path = _file(f"{dotted}.{name}"), _file(dotted)
     if path is None or _is_infrastructure(submodule or path):
         return

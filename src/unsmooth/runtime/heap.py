@@ -1,4 +1,4 @@
-"""The memory that tensors on a CPU are made of."""
+"""Allocation of CPU tensors."""
 
 import ctypes
 

@@ -1,4 +1,4 @@
-"""Terminal output of a run: one line for each finished job, with its place in the whole."""
+"""Terminal output of a run: one line per finished job, with progress."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ NOISE = (
 
 
 class JobLines(logging.Formatter):
-    """Formats jobs and progress, and leaves all other records to another formatter; as a filter it drops the rest.
+    """Formatter of Snakemake's jobs and progress, and filter that drops all but errors and messages beside them.
 
     A dry run lists the jobs, a run says which have finished: "[12/78] train glyphs/resnet8/ls_alpha-0.2/seed-1 (31 s)".
     """
@@ -34,7 +34,7 @@ class JobLines(logging.Formatter):
         self.told_plan = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Note which jobs begin and end; return whether the record is shown."""
+        """Track starting and finished jobs; return whether the record is shown."""
         event = get_event(record)
         if event == LogEvent.JOB_INFO:
             self.begun[record.jobid] = (record.rule_msg or record.rule_name, time.monotonic())  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What every workflow job does around its work: a log, errors that a user can read, checks and records of files."""
+"""Frame of every workflow job: a log, readable errors, verified inputs and recorded outputs."""
 
 import os
 import re
@@ -26,13 +26,14 @@ STATUS = Path("/proc/self/status")
 
 @contextmanager
 def job(snakemake: Any, script: str, *targets: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
-    """Run the block as one job of the workflow: on inputs that are what their jobs wrote, with a log, and with a record
-    of every output, and what the job took, once it has succeeded. Then the process ends.
+    """Run the block as one job of the workflow, with verified inputs and a log.
+
+    After success every output gets a provenance record, resource usage is written, and the process ends.
 
     Args:
         snakemake: the object that snakemake puts into a script; its log is a file of results/logs.
-        script: the script's own file.
-        targets: what it imports by name, "module:name", such as its architecture.
+        script: path of the script.
+        targets: "module:name" of dynamic imports, such as an architecture.
     """
     began = time.monotonic()
     keep_freed_memory()
@@ -58,12 +59,12 @@ def job(snakemake: Any, script: str, *targets: str) -> Iterator[None]:  # noqa: 
 
 
 def _write_usage(path: Path, began: float) -> None:
-    """Write what this process and its children took, in the columns of Snakemake's own benchmarks.
+    """Write the resource usage of this process and its children, in the columns of Snakemake's benchmarks.
 
-    Those come from looking at every process twice a second, which costs as much as a small job.
+    Snakemake itself polls every process twice a second, which costs as much as a small job.
     """
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    # What Linux tells as own.ru_maxrss is at least the memory of the process that started this one.
+    # On Linux own.ru_maxrss is at least the memory of the parent process.
     peak = re.search(r"VmHWM:\s+(\d+)", STATUS.read_text()) if STATUS.exists() else None
     columns = {
         "s": time.monotonic() - began,
@@ -79,8 +80,8 @@ def job_log(path: str | os.PathLike[str]) -> Iterator[None]:
     """Send standard output and error of the block, child processes included, to the file `path`.
 
     An error that this package raises on purpose (bad configuration, a damaged file, a non-finite loss, a full disk) is
-    logged as its message alone; any other one with its traceback. Either way the process exits with status 1. What the
-    log has no room for goes to where standard error went before.
+    logged as its message alone; any other one with its traceback. Either way the process exits with status 1. If the
+    log cannot be written, the message goes to the original standard error.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8", buffering=1) as log, os.fdopen(os.dup(sys.stderr.fileno()), "w") as before:

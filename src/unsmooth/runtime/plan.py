@@ -1,7 +1,7 @@
-"""Plan of a run: its experiments and cells, and what each job of the workflow reads, is told and makes.
+"""Plan of a run: its experiments and cells, and the inputs, parameters and outputs of each job.
 
 Methods that take `wildcards` are input and params functions of rules. Parameters are canonical JSON, so that equal
-settings are equal text; each job is told only what its result depends on.
+settings are equal text; a job's parameters hold only settings that its result depends on.
 """
 
 import json
@@ -44,7 +44,7 @@ Params = Callable[[Wildcards], str]
 
 
 class Plan:
-    """What a run makes, by its configuration.
+    """Experiments, cells, inputs and outputs of a run, from its configuration.
 
     Args:
         settings: config.yaml.
@@ -84,22 +84,22 @@ class Plan:
 
     @cached_property
     def compared(self) -> dict[str, Any]:
-        """What the scorecard is told of the experiments that have a counterpart in print."""
+        """Scorecard entries of the experiments with published counterparts."""
         return {name: told for name, found in self.experiments.items() if (told := found.compared)}
 
     @property
     def compared_here(self) -> list[str]:
-        """Names of those that this run makes."""
+        """Names of the experiments among them that this run makes."""
         return [name for name in self.selected if name in self.compared]
 
     @property
     def compared_costs(self) -> list[str]:
-        """Tables with the cost of training those that are trained here."""
+        """Training cost tables of the experiments among them that are trained here."""
         return [f"results/tables/{name}/cost.csv" for name in self.compared_here if self.experiments[name].trained]
 
     @property
     def scorecard(self) -> list[str]:
-        """Tables and figures against published numbers, where there are any."""
+        """Tables and figures of the scorecard; empty without published numbers."""
         published = [name for name, told in self.compared.items() if told["published"]]
         compared = ["results/tables/scorecard.md", "results/figures/scorecard.png"]
         return [
@@ -132,14 +132,14 @@ class Plan:
         return [cell for cell in self.of(wildcards).cells(wildcards.experiment) if chosen in (None, cell.architecture)]
 
     def extreme_cells(self, wildcards: Wildcards) -> list[Cell]:
-        """Return the cells of CE and of the strongest smoothing: logits of all would not fit into memory."""
+        """Return the cells of CE and of the strongest smoothing; logits of all cells would not fit into memory."""
         found = self.of(wildcards)
         strongest = found.smoothed[0]
         kept = {(found.baseline, 0.0), (strongest, max(found.alphas(strongest)))}
         return [cell for cell in self.cells_of(wildcards) if (cell.loss, cell.alpha) in kept]
 
     def mapped_cells(self, wildcards: Wildcards) -> list[Cell]:
-        """Return those of the extreme cells that have the first seed."""
+        """Return the extreme cells of the first seed."""
         return [cell for cell in self.extreme_cells(wildcards) if cell.seed == self.of(wildcards).seeds[0]]
 
     def smoothed_cells(self, wildcards: Wildcards) -> list[Cell]:
@@ -153,11 +153,11 @@ class Plan:
         ]
 
     def runs(self, wildcards: Wildcards) -> list[str]:
-        """Return what is known of the training of each cell, where it was trained here."""
+        """Return run.json of each cell of an experiment that trains."""
         return self.from_cells("run.json")(wildcards) if self.of(wildcards).trained else []
 
     def logits_from_cells(self, *splits: str, chosen: Cells) -> Callable[[Wildcards], list[str]]:
-        """Return an input function: the logits of the chosen cells on those splits that the experiment has."""
+        """Return an input function: the logits of the chosen cells on the splits that exist."""
 
         def paths(wildcards: Wildcards) -> list[str]:
             present = [f"logits/{split}.safetensors" for split in splits if split in self.of(wildcards).splits]
@@ -166,19 +166,19 @@ class Plan:
         return paths
 
     def keys_of(self, chosen: Cells) -> Params:
-        """Return a params function: what the chosen cells are, in the order of `from_cells`."""
+        """Return a params function: the keys of the chosen cells, in the order of `from_cells`."""
         return lambda wildcards: canonical_json([vars(cell) for cell in chosen(wildcards)])
 
     def cell_keys(self, wildcards: Wildcards) -> str:
-        """Return what the cells of an experiment are, in the order of `from_cells`."""
+        """Return the keys of the cells of an experiment, in the order of `from_cells`."""
         return self.keys_of(self.cells_of)(wildcards)
 
     def cell_key(self, wildcards: Wildcards) -> str:
-        """Return what a cell is."""
+        """Return the key of a cell."""
         return canonical_json(vars(self.cell(wildcards)))
 
     def training(self, wildcards: Wildcards) -> str:
-        """Return what decides the weights of a cell."""
+        """Return the settings that decide the weights of a cell."""
         return canonical_json(self.of(wildcards).training(self.cell(wildcards)))
 
     def architecture(self, wildcards: Wildcards) -> str:
@@ -186,7 +186,7 @@ class Plan:
         return canonical_json(self._architecture(wildcards).model_dump())
 
     def pixels(self, *names: str) -> Params:
-        """Return a params function: settings of an experiment on scenes about its pixels."""
+        """Return a params function: the pixel settings of an experiment on scenes."""
         return lambda wildcards: canonical_json({name: getattr(self.of(wildcards).pixels, name) for name in names})
 
     def setting(self, *names: str) -> str:
@@ -194,12 +194,12 @@ class Plan:
         return canonical_json({name: self.settings.setting(name) for name in names})
 
     def shown(self, wildcards: Wildcards) -> str:
-        """Return what the page needs to know of an experiment beside its results."""
+        """Return the settings of an experiment that the page shows."""
         found = self.of(wildcards)
         return canonical_json({"losses": found.named_losses, "trained": found.trained})
 
     def has_images(self, wildcards: Wildcards) -> bool:
-        """Return whether the inputs can be looked at."""
+        """Return whether the inputs are images."""
         found = self.of(wildcards)
         return bool(found.trained and found.dataset.inputs == "images")
 
@@ -208,22 +208,22 @@ class Plan:
         return canonical_json(self.of(wildcards).smoothed)
 
     def loss_names(self, wildcards: Wildcards) -> str:
-        """Return what tables and figures call the losses of an experiment, in its order."""
+        """Return the labels of the losses of an experiment for tables and figures, in its order."""
         return canonical_json(self.of(wildcards).named_losses)
 
     def loss_kinds(self, wildcards: Wildcards) -> str:
-        """Return the losses of an experiment without their labels, which change no number."""
+        """Return the losses of an experiment without labels, which change no number."""
         losses = self.of(wildcards).losses
         return canonical_json([{"key": key, "kind": loss.kind} for key, loss in losses.items()])
 
     def archives(self, wildcards: Wildcards) -> str:
-        """Return the archives of a source with their digests; config.yaml may give those of a mirror's own packing."""
+        """Return the expected digests of a source's archives; config.yaml may override them for a repacked mirror."""
         digests = self.settings.downloads.checksums
         archives = SOURCES[wildcards.source].archives
         return canonical_json({archive.file: digests.get(archive.file, archive.digest) for archive in archives})
 
     def code(self, script: str, *targets: str) -> str:
-        """Return the fingerprint of a script and of `targets`, "module:name", that it imports by name."""
+        """Return the fingerprint of a script and of its dynamic imports `targets`, "module:name"."""
         return _code(self.scripts / f"{script}.py", *targets)
 
     def architecture_code(self, script: str, *targets: str) -> Params:
@@ -232,17 +232,17 @@ class Plan:
 
     @property
     def score_entries(self) -> str:
-        """Return what the registry decides of the values of the scores."""
+        """Return the registry's fitted parameters and defaults of the scores."""
         return canonical_json(score_entries(self.settings.scores))
 
     @property
     def score_targets(self) -> list[str]:
-        """Return what computes the scores of the configuration."""
+        """Return the functions that compute the scores of the configuration."""
         return score_targets(self.settings.scores)
 
     @property
     def headline_targets(self) -> list[str]:
-        """Return what computes the scores that tables and figures compare."""
+        """Return the functions that compute the scores of tables and figures."""
         return score_targets(HEADLINE_SCORES)
 
     def stale_cells(self) -> list[str]:
@@ -256,13 +256,13 @@ class Plan:
         return stale
 
     def sources(self, wildcards: Wildcards) -> dict[str, str]:
-        """Return the downloads that a dataset is made from, by name, and the user's own file."""
+        """Return the downloads behind a dataset by name, and the user's own file."""
         dataset = self.datasets[wildcards.dataset]
         own = {"file": dataset.path} if dataset.kind == "arrays" else {}
         return {source: _download(source) for source in dataset.sources} | own
 
     def dataset_files(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return the manifest, on which results depend, and the data, which must exist: their date changes nothing."""
+        """Return the manifest, on which results depend, and the data, which must exist but whose date is ignored."""
         from snakemake.io import ancient
 
         found = self.of(wildcards)
@@ -273,21 +273,21 @@ class Plan:
         return {"manifest": f"{folder}/manifest.json", "data": ancient(f"{folder}/{data}")}
 
     def pretrained_weights(self, wildcards: Wildcards) -> dict[str, str]:
-        """Return the download of the weights from which a training starts, where its architecture names them."""
+        """Return the downloaded pretrained weights of an architecture, if any."""
         source = getattr(self._architecture(wildcards), "pretrained", None)
         return {"pretrained": _download(source)} if source else {}
 
     def teacher_weights(self, wildcards: Wildcards) -> dict[str, str]:
-        """Return the trained model from which a cell is distilled, where there is one."""
+        """Return the trained teacher of a distilled cell, if any."""
         teacher = self.of(wildcards).teacher(self.cell(wildcards))
         return {} if teacher is None else {"teacher": f"{teacher.folder}/model.safetensors"}
 
     def source_of_weights(self, wildcards: Wildcards) -> str:
-        """Return where the weights of a cell come from that are not trained here."""
+        """Return path or hub reference of the given weights of a cell."""
         return str(self.of(wildcards).source(self.cell(wildcards)))
 
     def weights_file(self, wildcards: Wildcards) -> str:
-        """Return the file with these weights, downloaded or of the user."""
+        """Return the file of these weights: the user's own, or its download."""
         source = self.source_of_weights(wildcards)
         return f"resources/hub/{source.removeprefix(HUB)}" if source.startswith(HUB) else source
 
@@ -296,35 +296,35 @@ class Plan:
         return str(self.of(wildcards).path(self.cell(wildcards), wildcards.split))
 
     def imported_for_comparison(self, wildcards: Wildcards) -> list[str]:
-        """Return the imported test logits of the first cell, whose targets those of every other cell must equal."""
+        """Return the imported test logits of the first cell, whose targets all other cells must share."""
         first = self.cells_of(wildcards)[0]
         compares = wildcards.split == "test" and self.cell(wildcards) != first
         return [f"{first.folder}/logits/test.safetensors"] if compares else []
 
     def pixel_files(self, wildcards: Wildcards) -> dict[str, str]:
-        """Return what is known of all pixels of a cell whose inputs are scenes."""
+        """Return the pixel metrics of a cell whose inputs are scenes."""
         if not self.of(wildcards).dense:
             return {}
         folder = f"{self.cell(wildcards).folder}/pixels"
         return {"pixels": f"{folder}/metrics.csv", "confusions": f"{folder}/confusions.safetensors"}
 
     def shards(self, wildcards: Wildcards) -> int:
-        """Return how many devices a training can use: one for each shard of a batch; 1 where nothing is trained."""
+        """Return the number of devices that a training can use, one per shard of a batch; 1 without training."""
         found = self.of(wildcards)
         return found.recipe.shards if found.trained else 1
 
     def threads(self, wildcards: Wildcards) -> int:
-        """Return the threads of inference on a dataset: one computes; where it holds image files, others decode."""
+        """Return the threads of inference on a dataset: one, and more that decode image files."""
         return 8 if self.of(wildcards).dataset.files else 1
 
     def training_threads(self, wildcards: Wildcards) -> int:
-        """Return the threads of a training, for all its devices."""
+        """Return the threads of a training over all its devices."""
         return self.threads(wildcards) * (self.shards(wildcards) if self.of(wildcards).dataset.files else 1)
 
     def figure_files(self, figure: str, experiment: str) -> list[str]:
         """Return the files of a figure; none where the experiment lacks losses to compare, scenes or a zoo.
 
-        A zoo has one figure of all its models, and no other.
+        A zoo has a single figure, of all its models.
         """
         found = self.experiments[experiment]
         if found.is_zoo != (figure == "zoo"):
@@ -342,7 +342,7 @@ class Plan:
         ]
 
     def table_files(self, table: str, experiment: str) -> list[str]:
-        """Return the files of a table; none where the experiment lacks what it holds."""
+        """Return the files of a table; none where the experiment has no data for it."""
         found = self.experiments[experiment]
         present = {
             "cost": found.trained,
@@ -353,7 +353,7 @@ class Plan:
         return _files(f"results/tables/{experiment}/{table}", "csv", "md", "tex") if present.get(table, True) else []
 
     def outputs(self, experiment: str) -> list[str]:
-        """Return everything that a full run of one experiment makes."""
+        """Return all outputs of one experiment."""
         drawn = [file for figure in FIGURES for file in self.figure_files(figure, experiment)]
         written = [file for table in TABLES for file in self.table_files(table, experiment)]
         return [*drawn, *written, f"results/tables/{experiment}/findings.md"]
@@ -363,7 +363,7 @@ class Plan:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return a wildcard constraint: one of these names, and nothing where there are none."""
+    """Return a wildcard constraint to these names; without names it matches nothing."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 

@@ -1,4 +1,4 @@
-"""The workflow's own files (rules, scripts, experiments), copied into a folder of the user's."""
+"""Workflow files (rules, scripts, experiments), copied into a folder of the user."""
 
 from pathlib import Path
 from shutil import copyfile, copytree, ignore_patterns
@@ -8,11 +8,11 @@ from unsmooth.runtime.code import PACKAGE
 __all__ = ["ProjectError", "create_project"]
 
 PARTS = ("Snakefile", "config.yaml", "rules", "workflow", "experiments", "profiles", "envs")
-INSTALLED = PACKAGE / "project"  # where a wheel keeps them; a checkout has them beside src/
+INSTALLED = PACKAGE / "project"  # in a wheel; a checkout has them beside src/
 
 
 class ProjectError(ValueError):
-    """The workflow cannot be laid out in the folder asked for."""
+    """The workflow cannot be copied into the requested folder."""
 
 
 def create_project(folder: Path) -> None:

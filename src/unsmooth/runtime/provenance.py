@@ -1,4 +1,4 @@
-"""Provenance of a result: settings as text, the commit of the code, versions of libraries."""
+"""Provenance of a result: canonical settings, commit of the code and library versions."""
 
 import json
 import platform
@@ -27,7 +27,7 @@ def git_commit() -> str:
 
 
 def processor() -> str:
-    """Return the name of the processor, such as "AMD EPYC 9554"; its architecture where the system gives no name."""
+    """Return the processor name, such as "AMD EPYC 9554", or its architecture."""
     try:
         named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:  # not Linux

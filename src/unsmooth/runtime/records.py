@@ -1,7 +1,7 @@
-"""The record of every file that a job of the workflow makes: from what, by which code, with which settings.
+"""Provenance records of the files that jobs make: inputs, code and settings.
 
-One JSON file in results/provenance/ for each, written by the job that made it, so that jobs on many machines never
-share one. Jobs refuse an input that is no longer what its record says; `unsmooth.runtime.verification` checks them all.
+Each output has its own JSON file in results/provenance/, so that jobs on many machines never share one. Jobs refuse an
+input that differs from its record; `unsmooth.runtime.verification` checks all files.
 """
 
 import hashlib
@@ -33,17 +33,17 @@ class RecordError(ValueError):
 
 
 class ChangedFileError(ValueError):
-    """A file is not the one that its job wrote."""
+    """A file was changed after its job wrote it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """Where a file comes from.
+    """Provenance of one file.
 
     Attributes:
         sha256: digest of the file.
         rule: the rule of the workflow that made it.
-        inputs: SHA-256 of what it was made from, by path relative to the folder of the workflow.
+        inputs: SHA-256 of its inputs, by path relative to the folder of the workflow.
         params: the job's parameters; settings are canonical JSON.
         code: `unsmooth.runtime.code.definitions` that the job's script reached when the job began.
         git_commit: commit of the checkout when the job began, with "+" for local changes.
@@ -60,7 +60,7 @@ class Record:
 
 
 def record_path(path: str) -> Path:
-    """Return the path of the record of a file; both are relative to the working directory.
+    """Return the record path of a file, both relative to the working directory.
 
     Example:
         >>> record_path("results/tables/summary.csv").as_posix()
@@ -73,13 +73,13 @@ def checked_digests(paths: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of every file by its path.
 
     Raises:
-        ChangedFileError: a file has a record, and it is of another content.
+        ChangedFileError: a file differs from its record.
         RecordError: a record is damaged.
     """
     found = {path: sha256_of(path) for path in paths}
     for name, digest in found.items():
         kept = record_path(name)
-        # What lies outside the folder of the workflow was not made by a job.
+        # Files outside the folder of the workflow were not made by a job.
         if not Path(name).is_absolute() and kept.exists() and (record := read_record(kept)).sha256 != digest:
             raise ChangedFileError(
                 f"{name} has changed since {record.rule} wrote it: delete it to have it made anew, or "
@@ -117,9 +117,9 @@ def read_record(path: Path) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
         digest, record = content.pop("record_sha256"), Record(**content)
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{path} is not a record: {error}; delete it, and the file that it tells of") from None
+        raise RecordError(f"{path} is not a record: {error}; delete it and its file") from None
     if _digest(content) != digest:
-        raise RecordError(f"{path} was changed after it was written; delete it, and the file that it tells of")
+        raise RecordError(f"{path} was changed after it was written; delete it and its file")
     return record
 
 

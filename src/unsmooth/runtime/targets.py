@@ -1,4 +1,4 @@
-"""Code that jobs import by name: the targets, "module:name", of a dataset, an architecture, a training or scores."""
+"""Targets, "module:name", that jobs import for a dataset, an architecture, a training or scores."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def architecture_target(architecture: Mapping[str, Any]) -> str:
 
 
 def training_targets(training: Mapping[str, Any]) -> list[str]:
-    """Return what decides a training beside the script: loss and architecture, and the architecture of its teacher.
+    """Return loss and architecture of a training, and the architecture of its teacher.
 
     Args:
         training: see `unsmooth.config.kinds.Experiment.training`.
@@ -37,10 +37,10 @@ def training_targets(training: Mapping[str, Any]) -> list[str]:
 
 
 def score_targets(scores: Iterable[str]) -> list[str]:
-    """Return what computes and fits scores, and MSP, to which fitted ones fall back."""
+    """Return the functions that compute and fit scores, and MSP, their fallback."""
     return sorted({target for name in {"msp", *scores} for target in SCORES[name].targets})
 
 
 def score_entries(scores: Iterable[str]) -> dict[str, Any]:
-    """Return what the registry decides of the values of scores: which parameters are fitted, and the defaults."""
+    """Return the fitted parameters and defaults of scores in the registry."""
     return {name: {"fitted": [*SCORES[name].fitted], "defaults": SCORES[name].defaults} for name in scores}

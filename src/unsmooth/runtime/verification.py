@@ -1,14 +1,13 @@
-"""Are results still what their records say: nothing missing, changed, or older than its model, code or configuration?
+"""Verification of results against their provenance records, the code and the configuration.
 
-Every file that a job makes has a record (see `unsmooth.runtime.records`) with its SHA-256 and those of what it was made
-from.
-So the records tie each table, figure and page to the curves, scores, logits, model and dataset manifest behind it. A
+Every file that a job makes has a record (see `unsmooth.runtime.records`) with its SHA-256 and those of its inputs.
+The records tie each table, figure and page to the curves, scores, logits, model and dataset manifest behind it. A
 file is
 
-- missing, where a table, figure or page rests on it and it is not there;
-- changed, where it is not the one that its job wrote;
-- stale, where its job read another file, ran other code or had other settings than there are now;
-- unrecorded, where no record tells of it.
+- missing, if a table, figure or page depends on it and it does not exist;
+- changed, if it differs from its record;
+- stale, if an input, the code or a setting has changed since;
+- unrecorded, if it has no record.
 """
 
 import json
@@ -34,14 +33,14 @@ __all__ = ["Finding", "Verification", "VerificationError", "verify"]
 
 RESULTS = RECORDS.parent
 DRAWN = ("tables", "figures", "report")
-EXPORTED = f"{RESULTS}/report/report.html"  # by snakemake --report, which is no job
+EXPORTED = f"{RESULTS}/report/report.html"  # written by snakemake --report, not by a job
 TOLD = {"settings", "scores", "training", "pixels", "descriptions", "experiments", "compared"}  # compared parameters
 OF_ALL_EXPERIMENTS = ("merge_summaries", "write_scorecard", "write_page")
 Problem = Literal["missing", "changed", "stale", "unrecorded"]
 
 
 class VerificationError(ValueError):
-    """There is nothing that could be verified."""
+    """The folder holds no records to verify."""
 
 
 @dataclass(frozen=True, order=True)
@@ -60,8 +59,8 @@ class Verification:
     Attributes:
         files: files whose content was compared.
         findings: sorted by problem and reason; empty where all is well.
-        affected: the tables, figures and pages that rest on what was found.
-        settings_compared: whether there was a configuration to compare with.
+        affected: the tables, figures and pages that depend on these files.
+        settings_compared: whether settings were compared with a configuration.
         commits: of the code that made the results.
         versions: of Python and libraries that made the results, by name.
     """
@@ -74,7 +73,7 @@ class Verification:
     versions: dict[str, list[str]] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """Return the counts, a sentence for each reason with the first files that it holds for, and what follows."""
+        """Return counts, a sentence per reason with its first files, and the affected outputs."""
         paths = defaultdict(list)
         for finding in self.findings:
             paths[finding.reason].append(finding.path)
@@ -90,10 +89,10 @@ class Verification:
 
 
 def verify(results: Path, configs: Sequence[Path] = ()) -> Verification:
-    """Compare every file with the records of the jobs, and the records with each other, the code and the configuration.
+    """Compare every file with its record, and the records with each other, the code and the configuration.
 
     Args:
-        results: the results folder of a workflow; what lies outside, such as datasets, is looked for beside it.
+        results: the results folder of a workflow; other files, such as datasets, are looked for beside it.
         configs: configuration files, each laid over those before it; without any, settings are not compared. Paths in
             them are relative to the folder of `results`, names are of files in experiments/ beside the first of them.
 
@@ -118,7 +117,7 @@ class _Results:
             source = self.folder.parent / experiment_path(entry, configs[0].absolute().parent / "experiments")
             self.experiments[source.stem] = load_experiment(source)
         self.cells = {cell.folder: cell for name, found in self.experiments.items() for cell in found.cells(name)}
-        self.records: dict[str, Record] = {}  # by the file that it tells of
+        self.records: dict[str, Record] = {}  # by file
         self.damaged: list[Finding] = []
         for path in sorted((results / RECORDS.name).rglob("*.json")):
             file = path.relative_to(results / RECORDS.name).as_posix().removesuffix(".json")
@@ -150,7 +149,7 @@ class _Results:
         )
 
     def _live(self) -> list[str]:
-        """Return the files that count: not those of a deleted cell that nothing rests on any more."""
+        """Return the recorded files, without those of a deleted cell that no output depends on."""
         reached: set[str] = set()
         pending = [path for path in self.records if _is_drawn(path) or self._file(path).exists()]
         while pending:
@@ -161,7 +160,7 @@ class _Results:
         return sorted(reached)
 
     def _stale(self, path: str, record: Record) -> Iterator[str]:
-        """Say what the file was made from that is no longer so."""
+        """Yield reasons why the file is older than its inputs, code or settings."""
         for source, digest in record.inputs.items():
             if source in self.records and self.records[source].sha256 != digest:
                 yield f"was made from another {source}"
@@ -177,7 +176,7 @@ class _Results:
                 yield from _differences(name, was, json.loads(canonical_json(now)))  # as a record holds it
 
     def _settings(self, config: Config, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
-        """Yield what the job was told of the configuration by name, and what it would be told now."""
+        """Yield name, recorded value and present value of each setting of the job."""
         told = {param: json.loads(record.params[param]) for param in TOLD & set(record.params)}
         for name, was in (told.get("settings", {}) | told.get("scores", {})).items():
             yield name, was, config.setting(name)
@@ -190,7 +189,7 @@ class _Results:
         if "descriptions" in told:
             now = {name: found.description for name, found in self.experiments.items()}
             yield "descriptions", told["descriptions"], now
-        for param in told.keys() & {"experiments", "compared"}:  # they may tell of experiments that did not run, too
+        for param in told.keys() & {"experiments", "compared"}:  # these also name experiments that did not run
             for name, found in self.experiments.items():
                 yield name, told[param].get(name, {}), found.compared
         if record.rule in OF_ALL_EXPERIMENTS:
@@ -199,11 +198,11 @@ class _Results:
             yield "experiments", was, sorted(self.experiments) if record.rule == "merge_summaries" else in_print
 
     def _cell(self, path: str) -> Cell | None:
-        """Return the cell whose file it is; None for other files, and cells that are not in the configuration."""
+        """Return the cell of a file; None for other files, and for cells outside the configuration."""
         return next((self.cells[folder] for folder in map(str, Path(path).parents) if folder in self.cells), None)
 
     def _changed_sources(self, record: Record) -> Iterator[Finding]:
-        """Compare what no job made, such as logits from elsewhere."""
+        """Compare input files that no job made, such as imported logits."""
         for path, digest in record.inputs.items():
             if path not in self.records and self._digest(path) != digest:
                 yield self._difference(path, "results were made from it")
@@ -233,14 +232,14 @@ class _Results:
         return Finding("changed", f"holds the content of {twin}" if twin else f"has changed since {since}", path)
 
     def _digest(self, path: str) -> str | None:
-        """Return the SHA-256 of a file as it is now; None where there is none."""
+        """Return the present SHA-256 of a file; None if it does not exist."""
         if path not in self.read:
             file = self._file(path)
             self.read[path] = sha256_of(file) if file.is_file() else None
         return self.read[path]
 
     def _file(self, path: str) -> Path:
-        """Return where a path of a record is now, with a results folder of any name."""
+        """Return the present path of a recorded path, for a results folder of any name."""
         if Path(path).is_relative_to(RESULTS):
             return self.folder / Path(path).relative_to(RESULTS)
         return self.folder.parent / path
@@ -250,7 +249,7 @@ class _Results:
         return {record.sha256: path for path, record in self.records.items()}
 
     def _resting_on(self, paths: set[str]) -> list[str]:
-        """Return what is drawn among `paths` and all that was made from them."""
+        """Return the tables, figures and pages among `paths` and all files that depend on them."""
         reached: set[str] = set()
         pending = set(paths)
         while pending:
@@ -264,7 +263,7 @@ def _is_drawn(path: str) -> bool:
 
 
 def _code_changed(file: str, digests: Mapping[str, str]) -> bool:
-    """Return whether a source file defines something otherwise now; scripts are compared in a checkout alone."""
+    """Return whether recorded definitions of a source file have changed; scripts are compared in a checkout only."""
     path = source_file(file)
     if file.startswith(SCRIPTS) and not path.is_file():
         return False
@@ -287,7 +286,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401
 
 
 def _folded(paths: Sequence[str]) -> list[str]:
-    """Write files that differ in their suffix alone as one.
+    """Write files that differ only in their suffix as one.
 
     Example:
         >>> _folded(["max_logit.csv", "max_logit.pdf", "summary.csv"])

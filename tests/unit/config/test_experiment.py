@@ -553,10 +553,10 @@ def test_teacher_is_the_cell_of_the_same_seed_and_architecture_unless_told(write
             {"kd": {"teacher": "ce", "teacher_architecture": "resnet15"}},
             "losses.kd: there is no architecture 'resnet15' of a teacher; did you mean 'resnet14'?",
         ),
-        ({"kd": {"teacher": "kd"}}, "losses.kd: teachers go round in a circle: kd from kd"),
+        ({"kd": {"teacher": "kd"}}, "losses.kd: teachers form a cycle: kd from kd"),
         (
             {"a": {"teacher": "b"}, "b": {"teacher": "c"}, "c": {"teacher": "b"}},
-            "losses.a: teachers go round in a circle: a from b from c from b",
+            "losses.a: teachers form a cycle: a from b from c from b",
         ),
     ],
 )

@@ -1,9 +1,8 @@
-"""What an experiment can be made of: datasets, architectures, losses and recipes, with types and ranges.
+"""Validated parts of an experiment: datasets, architectures, losses and recipes, with types and ranges.
 
-Each class of a dataset or an architecture is one line of a registry: its `kind`, the options a YAML file may set, and
-the function that the kind stands for, written "module:name" and imported only when it is used, so that reading a
-configuration never imports torch. To add one, add its class, and put it into the union at the end of its module. The
-classes of losses follow from `unsmooth.registry.losses`.
+The class of a dataset or an architecture holds its `kind`, its options in YAML, and its function as "module:name",
+imported on use, so that reading a configuration never imports torch. A new class joins the union at the end of its
+module. The classes of losses follow from `unsmooth.registry.losses`.
 """
 
 from unsmooth.config.specs.architectures import Architecture

@@ -1,4 +1,4 @@
-"""Architectures that an experiment can name."""
+"""Architectures of experiments."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -31,8 +31,8 @@ def _is_source_of_weights(name: str) -> str:
     return name
 
 
-# An architecture with a field of this type also names, in the class variable `backbone`, the submodule that takes the
-# weights; "" is the model itself.
+# An architecture with a field of this type also names the submodule for the weights, in the class variable `backbone`;
+# "" is the model itself.
 Pretrained = Annotated[
     Annotated[str, AfterValidator(_is_source_of_weights)] | None, Field(exclude_if=lambda name: name is None)
 ]
@@ -96,7 +96,7 @@ class DenseNetSpec(Spec):
 
 
 class TorchvisionSpec(Spec):
-    """A classifier of torchvision by name, with fresh weights or pretrained ones."""
+    """A torchvision classifier by name, randomly initialised or pretrained."""
 
     target: ClassVar[str] = "unsmooth.models.libraries:torchvision_model"
     inputs: ClassVar[str] = "images"
@@ -128,9 +128,9 @@ class SmallResNetSpec(Spec):
 
 
 class TimmSpec(Spec):
-    """A classifier of timm by name, with fresh weights.
+    """A timm classifier by name, randomly initialised.
 
-    The name of published weights, such as resnet50.a1_in1k, is that of their model and decides `preprocessing`.
+    The name of published weights, such as resnet50.a1_in1k, decides `preprocessing`.
     """
 
     target: ClassVar[str] = "unsmooth.models.libraries:timm_model"
@@ -173,7 +173,7 @@ class GlobalPoolingCnnSpec(Spec):
 
 
 class UNetSpec(Spec):
-    """Small encoder-decoder with skip connections, for a class of each pixel (Ronneberger et al., MICCAI 2015)."""
+    """Small encoder-decoder with skip connections for segmentation (Ronneberger et al., MICCAI 2015)."""
 
     target: ClassVar[str] = "unsmooth.models.unet:UNet"
     inputs: ClassVar[str] = "scenes"
@@ -184,7 +184,7 @@ class UNetSpec(Spec):
 
 
 class DeepLabV3PlusSpec(Spec):
-    """DeepLabV3+ on ResNet-101, for a class of each pixel (Chen et al., ECCV 2018)."""
+    """DeepLabV3+ on ResNet-101 for segmentation (Chen et al., ECCV 2018)."""
 
     target: ClassVar[str] = "unsmooth.models.deeplab:DeepLabV3Plus"
     inputs: ClassVar[str] = "scenes"
@@ -196,7 +196,7 @@ class DeepLabV3PlusSpec(Spec):
 
 
 class DeepLabV3Spec(Spec):
-    """DeepLabV3 on ResNet-50, for a class of each pixel (Chen et al., 2017)."""
+    """DeepLabV3 on ResNet-50 for segmentation (Chen et al., 2017)."""
 
     target: ClassVar[str] = "unsmooth.models.deeplab:DeepLabV3"
     inputs: ClassVar[str] = "scenes"

@@ -1,4 +1,4 @@
-"""What every part of the configuration is: strict, unchanging, with numbers in range."""
+"""Base of all parts of the configuration: strict, frozen, with numbers in range."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -32,11 +32,11 @@ Weights = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=
 
 
 class Spec(BaseModel):
-    """A part of the configuration: unknown keys are refused, values never change."""
+    """A frozen part of the configuration that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def left_at(default: object) -> Callable[[Any], bool]:
-    """Return an `exclude_if` that omits an option at its default value, so that adding it changes no job."""
+    """Return an `exclude_if` that omits an option at its default, so that a new option changes no job."""
     return lambda value: value == default

@@ -1,4 +1,4 @@
-"""Datasets that an experiment can name."""
+"""Datasets of experiments."""
 
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +71,7 @@ class Gaussians(Spec):
 
 
 class MarkovText(Spec):
-    """Token sequences, each from the Markov chain of its class, drawn locally; the miniature of a text task."""
+    """Token sequences from one Markov chain per class, drawn locally: a miniature text task."""
 
     target: ClassVar[str] = "unsmooth.data.markov_text:build"
     embedded: ClassVar[bool] = True
@@ -92,7 +92,7 @@ class MarkovText(Spec):
 
 
 class GlyphScenes(Spec):
-    """Overlapping letters on a noisy canvas with a label for each pixel, drawn locally; the miniature of a scene."""
+    """Overlapping letters on a noisy canvas with pixel labels, drawn locally: a miniature segmentation task."""
 
     target: ClassVar[str] = "unsmooth.data.glyph_scenes:build"
     embedded: ClassVar[bool] = True
@@ -111,14 +111,14 @@ class GlyphScenes(Spec):
 
 
 class Arrays(Spec):
-    """Arrays of one's own in an npz or safetensors file: vectors (N, F) or images (N, C, H, W), and their classes.
+    """User arrays in an npz or safetensors file: vectors (N, F) or images (N, C, H, W), and their classes.
 
-    It has train_inputs, train_targets and the same of val and test; or inputs and targets, which a seed divides.
+    The file has train_inputs, train_targets and the same for val and test; or inputs and targets, split by a seed.
     """
 
     target: ClassVar[str] = "unsmooth.data.own_arrays:build"
     embedded: ClassVar[bool] = False
-    complete: ClassVar[bool] = False  # nobody has published how many samples there are
+    complete: ClassVar[bool] = False  # no published sample count
     files: ClassVar[bool] = False
     sources: ClassVar[tuple[str, ...]] = ()
 
@@ -142,16 +142,16 @@ class Arrays(Spec):
 
     @cached_property
     def inputs(self) -> str:
-        """Return what the file holds, images or vectors."""
+        """Return the kind of inputs in the file, images or vectors."""
         return kind_of_inputs(read_headers(Path(self.path)))
 
 
 class _Published(Spec):
-    """A dataset that others have published, in full."""
+    """A complete published dataset."""
 
     embedded: ClassVar[bool] = False
     files: ClassVar[bool] = False
-    samples: ClassVar[int]  # in all splits together
+    samples: ClassVar[int]  # of all splits
 
     complete: bool = Field(True, description="refuse data that have more or fewer samples than were published")
 
@@ -218,7 +218,7 @@ class Cub200(_Published):
 
 
 class ImageNet(_Published):
-    """ImageNet-1k (ILSVRC 2012); the archives come from the user, who must have accepted their terms."""
+    """ImageNet-1k (ILSVRC 2012); the user provides the archives, under their terms."""
 
     target: ClassVar[str] = "unsmooth.data.imagenet:index"
     files: ClassVar[bool] = True
@@ -236,7 +236,7 @@ class ImageNet(_Published):
 
 
 class Cityscapes(_Published):
-    """Cityscapes (Cordts et al., CVPR 2016): street scenes of 19 classes; the archives come from the user."""
+    """Cityscapes (Cordts et al., CVPR 2016): street scenes of 19 classes; the user provides the archives."""
 
     target: ClassVar[str] = "unsmooth.data.cityscapes:index"
     files: ClassVar[bool] = True
@@ -251,7 +251,7 @@ class Cityscapes(_Published):
 
 
 class Voc2012(_Published):
-    """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015): 20 classes of objects and background."""
+    """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015): 20 object classes and background."""
 
     target: ClassVar[str] = "unsmooth.data.voc:index"
     files: ClassVar[bool] = True
@@ -285,7 +285,7 @@ class Imdb(_Published):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Return the downloads that it is made from."""
+        """Return the names of its downloads."""
         return ("imdb", VECTORS[self.vectors].source, "punkt_tab")
 
 
@@ -307,7 +307,7 @@ class Newsgroups(_Published):
 
 
 class BankMarketing(_Published):
-    """Bank Marketing (Moro et al., 2014): does a client subscribe a deposit after a call."""
+    """Bank Marketing (Moro et al., 2014): whether a client subscribes a deposit after a call."""
 
     target: ClassVar[str] = "unsmooth.data.tabular:build_bank_marketing"
     inputs: ClassVar[str] = "vectors"
@@ -322,7 +322,7 @@ class BankMarketing(_Published):
 
 
 class OnlineShoppers(_Published):
-    """Online Shoppers Purchasing Intention (Sakar et al., 2019): does a visit end in a purchase."""
+    """Online Shoppers Purchasing Intention (Sakar et al., 2019): whether a visit ends in a purchase."""
 
     target: ClassVar[str] = "unsmooth.data.tabular:build_online_shoppers"
     inputs: ClassVar[str] = "vectors"

@@ -1,4 +1,4 @@
-"""Losses in experiment files: a class for each entry of the registry, with its settings and their ranges."""
+"""Losses of experiments: one class per registry entry, with its settings and their ranges."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
@@ -30,7 +30,7 @@ class LossSpec(Spec):
 
 
 class Taught(LossSpec):
-    """A loss with a teacher, which is another cell with the same seed."""
+    """A loss with a teacher: another cell of the same seed."""
 
     teacher: Name = Field(description="key of the teacher's loss")
     teacher_alpha: float | None = Field(None, description="its strength; may be left out where it has one only")
@@ -50,7 +50,7 @@ def _spec(entry: Entry) -> type[LossSpec]:
 
 
 def _type(parameter: Parameter) -> Any:  # noqa: ANN401
-    """Return the annotation of a parameter: its type with its range."""
+    """Return the type annotation of a parameter, with its range."""
     if isinstance(parameter.values, tuple):
         return Literal[parameter.values]
     limits = {

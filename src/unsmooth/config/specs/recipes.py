@@ -1,4 +1,4 @@
-"""How a cell is trained: optimizer, schedule, augmentation, precision."""
+"""Training recipes: optimizer, schedule, augmentation and precision."""
 
 from typing import Annotated, Literal, Self
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Precision = Literal["fp32", "bf16", "fp16"]
-FOR_IMAGE_FILES = ("resized_crop", "random_crop")  # augmentations that images in memory do not take
+FOR_IMAGE_FILES = ("resized_crop", "random_crop")  # augmentations for image files only
 
 
 class Sgd(Spec):
@@ -71,13 +71,13 @@ class Sam(Spec):
 
 
 class Constant(Spec):
-    """One learning rate throughout."""
+    """Constant learning rate."""
 
     kind: Literal["constant"] = Field("constant", description="selects this form")
 
 
 class Cosine(Spec):
-    """Half a cosine from the peak to `final` times the peak."""
+    """Half a cosine from the peak rate to `final` times the peak."""
 
     kind: Literal["cosine"] = Field("cosine", description="selects this form")
     unit: Literal["step", "epoch"] = Field("step", description="how often the rate changes")
@@ -93,7 +93,7 @@ class MultiStep(Spec):
 
 
 class OneCycle(Spec):
-    """Rise to the peak, then anneal to nearly zero (Smith & Topin, 2019); it warms up by itself."""
+    """Rise to the peak, then anneal to nearly zero (Smith & Topin, 2019); includes its own warmup."""
 
     kind: Literal["one_cycle"] = Field("one_cycle", description="selects this form")
     rise: Fraction = Field(0.25, description="share of the steps before the peak")
@@ -126,14 +126,14 @@ class Warmup(Spec):
 
 
 class GradientClip(Spec):
-    """Bound the gradient: its global L2 norm, or each element; under SAM before the perturbation and the step."""
+    """Clip the gradient by global L2 norm or by element; under SAM before the perturbation and before the step."""
 
     kind: Literal["norm", "value"] = Field("norm", description="bound the global L2 norm, or each element")
     limit: PositiveFloat = Field(description="largest norm, or largest absolute value")
 
 
 class ColourShift(Spec):
-    """Changes of contrast and brightness, and of hue, saturation and value, either with probability 1/2."""
+    """Random contrast and brightness, and hue, saturation and value, each with probability 1/2."""
 
     contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="largest relative change of contrast")
     brightness: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="largest change; 1 is black to white")
@@ -143,7 +143,7 @@ class ColourShift(Spec):
 
 
 class SceneCrop(Spec):
-    """A square part of a scene at a random scale, black and unlabelled beyond its borders, in other colours."""
+    """Square crop of a scene at a random scale with colour jitter; black and unlabelled beyond the borders."""
 
     size: PositiveInt = Field(description="side of the square, pixels")
     longest: PositiveInt | None = Field(
@@ -157,7 +157,7 @@ class SceneCrop(Spec):
 
 
 class Augmentation(Spec):
-    """Random changes to training images, drawn anew each epoch."""
+    """Random augmentation of training images, redrawn each epoch."""
 
     crop_padding: Annotated[int, Field(ge=0)] = Field(0, description="pad by this many black pixels, crop at random")
     flip: bool = Field(False, description="mirror left to right with probability 1/2")
@@ -186,14 +186,14 @@ class MixUp(Spec):
 
 
 class CutMix(Spec):
-    """Paste a rectangle of each image into another one, and its share of the target (Yun et al., ICCV 2019)."""
+    """Paste a rectangle of each image and its share of the target into another image (Yun et al., ICCV 2019)."""
 
     alpha: BetaParameter = Field(1.0, description="both parameters of the Beta distribution of the shares")
     probability: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="of doing so to a batch")
 
 
 class Recipe(Spec):
-    """How a cell is trained; the same for every loss of an experiment."""
+    """Training settings shared by all losses of an experiment."""
 
     epochs: PositiveInt = Field(description="passes over the training split")
     batch_size: PositiveInt = Field(description="samples a step; the last, partial batch is kept")
@@ -252,5 +252,5 @@ class Recipe(Spec):
 
     @property
     def mixing(self) -> list[MixUp | CutMix]:
-        """Return the ways of mixing samples between which every step draws."""
+        """Return the mixing methods; every step draws one of them."""
         return [method for method in (self.mixup, self.cutmix) if method is not None]
