@@ -75,7 +75,7 @@ def diagnose(
     files: Files,
     val: Annotated[
         list[Path] | None,
-        typer.Option(help="Validation logits that fit and certify, one per FILE. Without: half of FILE, by seed."),
+        typer.Option(help="Validation logits that fit and certify, one per FILE. Default: half of FILE, by seed."),
     ] = None,
     targets: Targets = None,
     val_targets: Annotated[
@@ -91,25 +91,25 @@ def diagnose(
     plot: Annotated[Path | None, typer.Option(help="Write the risk-coverage plot: png, pdf or svg.")] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--score", help="Compare only this score with MSP; may be repeated. Without: every score."),
+        typer.Option("--score", help="Compare only this score with MSP; repeatable. Default: every score."),
     ] = None,
     seed: Seed = 0,
     replicates: Annotated[int, typer.Option(help="Bootstrap resamples of every interval.", min=1)] = 1000,
     logits_key: LogitsKey = None,
     targets_key: TargetsKey = None,
 ) -> None:
-    """Say whether a classifier's confidence is broken, what repairs it, by how much, and where to put the threshold.
+    """Diagnose a classifier's confidence: whether it is broken, which score repairs it, and a certified threshold.
 
-    Each FILE holds logits of samples that did not train the classifier, and their true classes. Softmax outputs serve
-    where they were saved with all digits. Three parts of the data never overlap: one fits and chooses the score, one
-    certifies the threshold, one tests. With --val, FILE is all test. Where an archive FILE also holds `features` of the
+    Each FILE holds logits of samples that did not train the classifier, and their true classes; softmax outputs with
+    all digits also work. Three disjoint parts of the data fit and choose the score, certify the threshold, and test.
+    With --val, all of FILE is test data. Where an archive FILE also holds `features` of the
     last hidden layer, and `weight` and `bias` of the layer behind it, scores of features are compared too.
 
     Reported: a verdict in one line; error and AURC (area under the risk-coverage curve, lower is better); whether FILE
     and --val come from one population; whether the logits bear the signature of label smoothing; every score's AURC
     before and after fitting, its change against MSP with a paired 95 % interval and a p-value after Holm's correction;
-    coverage at the target risk; a threshold whose true risk is at most the target with probability 1 - delta, or that
-    there is none; and what to do next.
+    coverage at the target risk; a threshold whose true risk is at most the target with probability 1 - delta, or
+    "infeasible"; and the next step.
     """
     from unsmooth.diagnosis.diagnose import diagnose as run
     from unsmooth.diagnosis.terminal import print_comparison, print_diagnosis, progress_bar
@@ -343,7 +343,7 @@ def metrics(
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or an empty folder.")],
 ) -> None:
-    """Lay out the Snakemake workflow in DIR: Snakefile, config.yaml, rules, experiments and profiles."""
+    """Copy the Snakemake workflow to DIR: Snakefile, config.yaml, rules, experiments and profiles."""
     from unsmooth.runtime.project import create_project
 
     with _errors_name(folder):
@@ -358,15 +358,15 @@ def verify(
     ),
     config: Annotated[
         list[Path] | None,
-        typer.Option(help="Configuration, each laid over the one before. Without: config.yaml beside RESULTS, if any."),
+        typer.Option(help="Configuration files, later ones override. Default: config.yaml beside RESULTS, if any."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that every table, figure and page is what the workflow made, from the models, code and settings of today.
+    """Verify every table, figure and page against its provenance record and the present models, code and settings.
 
-    All files are hashed and compared with the records of the jobs that made them. Exit status 1 if a file is missing,
-    changed, unrecorded, or older than its inputs, its code or the configuration; each is named, with the tables,
-    figures and pages that rest on it.
+    All files are hashed and compared with the records of their jobs. Exit status 1 if a file is missing, changed,
+    unrecorded, or older than its inputs, its code or the configuration; each is named, with the tables, figures and
+    pages that depend on it.
     """
     from dataclasses import asdict
 
@@ -417,7 +417,7 @@ def _read(
     split: Literal["test", "val"] = "test",
     at_least: int = 1,
 ) -> tuple["LogitsFile", "Converted"]:
-    """The file, and its rows as logits; what was decided on the way is told."""
+    """Read a file and convert its rows to logits; print the notes."""
     from unsmooth.logits.foreign_files import read_any
     from unsmooth.logits.guards import chance_remark
     from unsmooth.logits.probabilities import as_logits
@@ -443,7 +443,7 @@ def _read_training(path: Path, keys: tuple[str | None, str | None], num_classes:
 
 
 def _check_disjoint(path: Path, logits: "NDArray[Any]", val: Path, val_logits: "NDArray[Any]") -> None:
-    """Refuse to test on the samples that fit; tell of a few."""
+    """Refuse test samples that also fit; print a note about a small share."""
     from unsmooth.logits.guards import shared_rows
 
     share = shared_rows(logits, val_logits)
@@ -456,7 +456,7 @@ def _check_disjoint(path: Path, logits: "NDArray[Any]", val: Path, val_logits: "
 
 
 def _batches(logits: "NDArray[np.floating[Any]]", progress: "Progress") -> Iterator["NDArray[np.floating[Any]]"]:
-    """The rows in at most a hundred parts, telling how many are on their way."""
+    """Yield the rows in at most a hundred parts, with progress."""
     step = max(1000, len(logits) // 100)
     for start in range(0, len(logits), step):
         progress("scoring", start, len(logits))
@@ -487,7 +487,7 @@ def _read_confidences(path: Path) -> tuple["NDArray[np.floating[Any]]", "NDArray
 
 
 def _read_columns(path: Path, suffix: str) -> tuple[list[str], dict[str, "NDArray[Any]"]]:
-    """The names of all columns, and those among them that metrics needs."""
+    """Return the names of all columns, and the columns for `metrics`."""
     needed = ("confidence", "error", "errors")
     if suffix == ".npz":
         import numpy as np
@@ -503,7 +503,7 @@ def _read_columns(path: Path, suffix: str) -> tuple[list[str], dict[str, "NDArra
     else:
         import pyarrow.csv as csv
 
-        # Without this "nan" would be a missing value and not a number that is refused by row.
+        # Without this "nan" would be a missing value and not a number that is rejected by row.
         options = csv.ConvertOptions(null_values=[])
         table = csv.read_csv(sys.stdin.buffer if path == Path("-") else path, convert_options=options)
         names = table.column_names
@@ -612,7 +612,7 @@ def _note(text: str) -> None:
 
 @contextmanager
 def _errors_name(path: Path) -> Iterator[None]:
-    """End with status 1 and one line naming `path` for bad input or a file that cannot be read or written."""
+    """Exit with status 1 and one line naming `path` for bad input or a file that cannot be read or written."""
     try:
         yield
     except BrokenPipeError:
@@ -633,7 +633,7 @@ def _fail(path: Path, error: Exception) -> NoReturn:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without warnings of undefined metrics, which show as nan."""
+    """Silence warnings of undefined metrics, which show as nan."""
     import warnings
 
     from unsmooth.metrics import UndefinedMetricWarning
@@ -649,7 +649,7 @@ def _check_one_each(files: Sequence[Path], others: Sequence[Path] | None, option
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart."""
+    """The shortest distinct ends of the paths."""
     unique = len(set(files))
     whole = [file.absolute().parts for file in files]
     for length in range(1, max(map(len, whole)) + 1):

@@ -1,4 +1,4 @@
-"""Figures of the evidence: each function turns tables or logits into a figure and the data drawn in it."""
+"""Figures: each function turns tables or logits into a figure and its data."""
 
 from unsmooth.figures.calibration import logit_distances, reliability
 from unsmooth.figures.curves import risk_coverage

@@ -1,4 +1,4 @@
-"""How far stated probabilities are from frequencies, and what each loss does to the distances between logits."""
+"""Reliability diagrams, and logit distances of each loss."""
 
 from typing import Any
 
@@ -38,17 +38,17 @@ STYLES = {
 LABELS = {BASELINE_SCORE: "before", CALIBRATED_SCORE: "after the temperature that minimises NLL on validation"}
 DIAGONAL_STYLE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":"}
 MAX_COLUMNS = 5
-WIDE_RANGE = 5.0  # of distances, from where on their axis is logarithmic
-FEWEST = 20  # samples of a bin that is drawn: the accuracy of fewer is luck
+WIDE_RANGE = 5.0  # ratio of distances above which their axis is logarithmic
+FEWEST = 20  # fewest samples of a drawn bin: the accuracy of fewer is noise
 
 
 @styled
 def reliability(
     diagrams: DataFrame, summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0
 ) -> tuple[Figure, DataFrame]:
-    """Reliability diagrams above histograms of the confidence, before and after temperature, a panel a loss and alpha.
+    """Reliability diagrams above confidence histograms, before and after temperature, a panel per loss and alpha.
 
-    Samples of all seeds are pooled. Where the line is below the diagonal the classifier is overconfident.
+    Samples of all seeds are pooled. A line below the diagonal means overconfidence.
 
     Args:
         diagrams: one row a cell, score and bin: experiment, architecture, loss, alpha, seed, score, bin, low, high,
@@ -104,7 +104,7 @@ def reliability(
 
 @styled
 def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
-    """Mean and largest distance of the top logit to the others and its margin, a row a loss and alpha.
+    """Mean and largest distance of the top logit to the others and its margin, a row per loss and alpha.
 
     Args:
         summary: from `tables.summarise`, one experiment and architecture.
@@ -125,7 +125,7 @@ def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float 
     configurations = configurations_of(data, losses)
     places = {configuration: place for place, configuration in enumerate(configurations)}
     figure = new_figure(width, 1.35 + 0.19 * len(configurations))
-    sizes = {BASELINE_SCORE: 5.0, CALIBRATED_SCORE: 3.0}  # both are seen where they coincide
+    sizes = {BASELINE_SCORE: 5.0, CALIBRATED_SCORE: 3.0}  # both are visible where they coincide
     looks = {score: style | {"linestyle": "", "markersize": sizes[score]} for score, style in STYLES.items()}
     for axes, metric in zip(figure.subplots(1, len(LOGIT_DISTANCES), sharey=True), LOGIT_DISTANCES, strict=True):
         for score, style in looks.items():
@@ -149,7 +149,7 @@ def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float 
 
 
 def _connect(axes: Axes, rows: DataFrame, configurations: list[tuple[str, float]], losses: Losses) -> None:
-    """An arrow from each distance before the temperature to that after it; CE before it as a line for comparison."""
+    """Draw arrows from distances before to after the temperature, and CE before it as a reference line."""
     means = rows.pivot_table(index=["loss", "alpha"], columns="score", values="mean").reindex(configurations)
     values = means[list(STYLES)].to_numpy(dtype=np.float64)
     for place, (before, after) in enumerate(values):
@@ -166,7 +166,7 @@ def _connect(axes: Axes, rows: DataFrame, configurations: list[tuple[str, float]
 
 
 def _pooled(diagrams: DataFrame, losses: Losses) -> DataFrame:
-    """The diagrams of every configuration and score, with the samples of all seeds in one."""
+    """The diagrams of every configuration and score, pooled over seeds."""
     sums = diagrams.assign(
         confidence=diagrams["confidence"] * diagrams["count"], accuracy=diagrams["accuracy"] * diagrams["count"]
     )

@@ -24,7 +24,7 @@ from unsmooth.registry.scores import score_label
 from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, configurations_of, in_order, require_columns
 from unsmooth.tables.summary import SUMMARY
 
-WIDE_RANGE = 20.0  # of risks at low coverage, from where on their axis is logarithmic
+WIDE_RANGE = 20.0  # ratio of risks at low coverage above which their axis is logarithmic
 BANDS: dict[str, tuple[str | tuple[str, float], str]] = {
     "std": ("sd", "± 1 std"),
     "minmax": (("pi", 100), "min to max"),
@@ -45,28 +45,27 @@ def risk_coverage(
     width: float = 7.0,
     height: float = 3.4,
 ) -> tuple[Figure, DataFrame]:
-    """Selective risk against coverage, one line a loss and alpha, over the full range and at low coverage.
+    """Selective risk against coverage, a line per loss and alpha, over the full range and at low coverage.
 
     Lines are means over seeds at equal coverage; bands are one standard deviation or the extremes over three seeds or
-    more. The risk at low coverage is on a logarithmic axis where it spans a wide range.
+    more. A wide range of risks at low coverage gets a logarithmic axis.
 
     Args:
         curves: one row a cell, score and coverage: experiment, architecture, loss, alpha, seed, score, coverage,
             selective_risk (fractions). The coverage grid must be the same in all cells.
         summary: from `tables.summarise`, for the error and AURC in the legend.
         score: score whose curves are drawn.
-        compared_with: scores whose curves also set the axis limits, so that their figures can stand side by side.
+        compared_with: scores whose curves also set the axis limits, for comparable figures.
         zoom_coverage: largest coverage of the second panel, in (0, 1].
-        min_coverage: smallest coverage drawn, in [0, 1): below it a curve is the luck of a handful of samples.
+        min_coverage: smallest coverage drawn, in [0, 1): below it a curve is noise of a handful of samples.
         band: "std" for +-1 standard deviation, "minmax" for the range over seeds; fewer than three are drawn as lines.
         losses: those of the experiment.
         width: inches.
         height: inches.
 
     Returns:
-        The figure, in percent (words where there is no p-norm, as for two classes), and its data: experiment,
-        architecture, loss, alpha, score, coverage, mean, std, min,
-        max, seeds (fractions; risk, lower is better).
+        The figure, in percent (a text if the p-norm is undefined, as for two classes), and its data: experiment,
+        architecture, loss, alpha, score, coverage, mean, std, min, max, seeds (fractions; risk, lower is better).
 
     Raises:
         ValueError: on missing columns or scores, several experiments, or coverage grids that differ.
@@ -120,13 +119,13 @@ def _over_seeds(curves: DataFrame, losses: Losses) -> DataFrame:
 
 
 def _highest(data: DataFrame, band: Literal["std", "minmax"]) -> float:
-    """Upper limit in percent of an axis for everything that is drawn of `data`."""
+    """Upper axis limit in percent for all curves of `data`."""
     extremes = data["max"] if band == "minmax" or data["seeds"].min() < MANY_SEEDS else data["mean"] + data["std"]
     return float(105.0 * np.fmax(extremes, data["mean"]).max())
 
 
 def _scale_risk(axes: Axes, data: DataFrame, band: Literal["std", "minmax"]) -> None:
-    """Limit the axis to the curves; logarithmic where their positive means span a wide range."""
+    """Limit the axis to the curves; logarithmic if their positive means span a wide range."""
     highest = _highest(data, band) or 1.0
     positive = 100.0 * data["mean"][data["mean"] > 0]
     if positive.empty or positive.max() < WIDE_RANGE * positive.min():

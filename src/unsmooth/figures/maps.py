@@ -1,4 +1,4 @@
-"""Where in a scene a segmentation errs, and how sure of it it is."""
+"""Ranking maps: segmentation errors in scenes and their confidence ranks."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -29,7 +29,7 @@ RANKS = ScalarMappable(PowerNorm(0.5, 0, 1), "plasma")
 
 
 class CellScenes(NamedTuple):
-    """Some test scenes of one cell, by place, and its fitted p-norm score; None where that ranks nothing."""
+    """Some test scenes of one cell by place, and its fitted p-norm score; None if the score ranks nothing."""
 
     loss: str
     alpha: float
@@ -41,10 +41,10 @@ class CellScenes(NamedTuple):
 def ranking_maps(
     cells: Sequence[CellScenes], *, title: str = "", losses: Losses = KINDS, width: float = 7.0
 ) -> tuple[Figure, DataFrame]:
-    """Scenes, their truth, predictions and wrong pixels, coloured by how confident the model is there among all pixels.
+    """Scenes, ground truth, predictions, and wrong pixels coloured by their confidence rank among all pixels.
 
-    The brightest are the most confident errors, which no threshold rejects before nearly everything else. Two rows a
-    scene and cell, ranked by MSP and after normalisation; where that falls back, it is MSP.
+    The brightest are the most confident errors, which a threshold rejects last. Each scene and cell has two rows,
+    ranked by MSP and by the p-norm; the latter is MSP if it fell back.
 
     Args:
         cells: two, cross-entropy and smoothed, with the same scenes.
@@ -133,13 +133,13 @@ def _show(axes: Axes, picture: NDArray[np.floating], title: str) -> None:
 
 
 def _picture(scene: Scene) -> NDArray[np.float64]:
-    """(H, W, 3) in [0, 1]; (H, W) where it is grey."""
+    """(H, W, 3) in [0, 1]; (H, W) if grey."""
     pixels = scene.image.permute(1, 2, 0).numpy() / 255
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
 
 def _class_map(classes: NDArray[np.integer], scene: Scene) -> NDArray[np.float64]:
-    """One colour a class, (H, W, 3); unlabelled pixels are black."""
+    """One colour per class, (H, W, 3); unlabelled pixels are black."""
     palette = np.concatenate([matplotlib.colormaps[name](range(20))[:, :3] for name in ("tab20", "tab20b")])
     colours = palette[classes.astype(np.int64) % len(palette)]
     colours[scene.targets.numpy() == IGNORED] = UNLABELLED

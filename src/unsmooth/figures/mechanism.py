@@ -1,4 +1,4 @@
-"""Why the confidence breaks: the largest logit at equal probability, and the gradient that smoothing adds to it."""
+"""Mechanism: the largest logit at equal probability, and the extra gradient of smoothing on it."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -67,7 +67,7 @@ def max_logit_given_probability(
         mean, std (of v_max, nan where undefined), count. All windows are there.
 
     Raises:
-        ValueError: when CE or the smoothed loss is missing in a split.
+        ValueError: CE or the smoothed loss is missing in a split.
     """
     available = sorted(cell.alpha for cell in cells if cell.loss == loss)
     if not available:
@@ -244,7 +244,7 @@ def _binned(cells: Sequence[CellLogits], loss: str, alpha: float, error: str, bi
 
 
 def _over_seeds(found: Sequence[BinnedGradient]) -> DataFrame:
-    """Average the bins over seeds, weighted by their counts; bins that are empty in every seed are dropped."""
+    """Average the bins over seeds, weighted by count, without bins that are empty in every seed."""
     stacked = {name: np.stack([getattr(binned, name) for binned in found]) for name in BinnedGradient._fields}
     weights = stacked.pop("samples").astype(np.float64)
     total = weights.sum(axis=0)

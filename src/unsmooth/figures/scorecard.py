@@ -1,4 +1,4 @@
-"""Published numbers beside this run's, as a picture."""
+"""Figure of this run against published numbers."""
 
 import math
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ def scorecard_figure(
 ) -> tuple[Figure, DataFrame]:
     """Ours minus every published number, with the noise of one run.
 
-    Metrics that are published together stand side by side, with a row a model that has one of them. Experiments of
-    which nothing was run are left to the table.
+    Metrics that are published together share a row of panels, with a line per model. Experiments that did not run
+    are only in the table.
 
     Args:
         scorecard: from `tables.scorecard`.

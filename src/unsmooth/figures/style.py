@@ -1,4 +1,4 @@
-"""One look for every figure, and files that are whole and the same bytes for the same data."""
+"""Common style of all figures, and atomic, reproducible figure files."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -41,7 +41,7 @@ UNDEFINED = "{} is not defined for these logits: with two classes it is the same
 CORRECT_COLOR, _, _, WRONG_COLOR = sns.color_palette("colorblind", 4).as_hex()
 BEFORE_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "o", "linestyle": "-"}
 AFTER_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "s", "linestyle": (0, (4, 1.5))}
-MANY_SEEDS = 3  # from here on seeds are a band; fewer are drawn as they are
+MANY_SEEDS = 3  # seeds from which a band is drawn; fewer are drawn as lines
 _RAMPS: dict[bool, tuple[str, Any]] = {False: ("YlOrRd", "-"), True: ("Blues", (0, (5, 2)))}  # whether alpha is below 0
 _OTHER_HUES = ["Greens", "Purples", "RdPu", "PuBu", "YlOrBr"]
 _OTHER_DASHES = [(0, (6, 2, 1, 2)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
@@ -59,14 +59,14 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Empty figure of `width` x `height` inches that lays itself out and needs no pyplot state."""
+    """Empty figure of `width` x `height` inches with automatic layout, without pyplot state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def explanation(title: str, text: str, width: float) -> Figure:
-    """Figure of a few words, in the place of one that has nothing to draw."""
+    """Figure with a short explanation instead of data."""
     figure = new_figure(width, 1.2)
     axes = figure.subplots()
     axes.set_axis_off()
@@ -78,7 +78,7 @@ def explanation(title: str, text: str, width: float) -> Figure:
 def legend_below(
     figure: Figure, entries: Mapping[str, Mapping[str, Any]], *, title: str | None = None, columns: int = 5
 ) -> None:
-    """Legend under the axes, where it cannot cover data; read along rows of at most `columns` entries."""
+    """Legend below the axes, in rows of at most `columns` entries."""
     handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
     columns = -(-len(handles) // -(-len(handles) // columns))
     by_column = [handle for start in range(columns) for handle in handles[start::columns]]
@@ -112,7 +112,7 @@ def seed_lines(
 
 
 def seeds_text(seeds: int, band: str = "± 1 std") -> str:
-    """What `seed_lines` draws of the seeds, for a legend."""
+    """Legend text for the seeds in `seed_lines`."""
     if seeds == 1:
         return "one seed"
     return f"mean; band: {band} over {seeds} seeds" if seeds >= MANY_SEEDS else f"mean; thin lines: the {seeds} seeds"
@@ -121,11 +121,11 @@ def seeds_text(seeds: int, band: str = "± 1 std") -> str:
 def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> dict[tuple[str, float], dict[str, Any]]:
     """Colour, dash and width of every (loss, alpha): CE black, LS light to dark with alpha, NLS blue and dashed.
 
-    Each loss has one hue and one dash; within it lightness falls with |alpha|, so the order survives printing in grey.
+    Each loss has one hue and one dash; lightness falls with |alpha|, so the order survives printing in grey.
     """
     wanted = sorted(set(configurations))
     others = [loss for loss in dict(wanted) if loss not in (losses.baseline, *losses.smoothed)]
-    # Five hues and four dashes, stepped together, pair up anew for twenty losses.
+    # Five hues and four dashes give twenty distinct pairs.
     ramps = {
         loss: (_OTHER_HUES[place % len(_OTHER_HUES)], _OTHER_DASHES[place % len(_OTHER_DASHES)])
         for place, loss in enumerate(others)
@@ -144,7 +144,7 @@ def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> 
 
 
 def single_experiment(frame: DataFrame, name: str) -> str:
-    """Title of a frame that must hold just one experiment and architecture."""
+    """Title of a frame with exactly one experiment and architecture."""
     pairs = frame[["experiment", "architecture"]].drop_duplicates()
     if len(pairs) != 1:
         raise ValueError(f"{name} must hold one experiment and architecture, got {pairs.to_numpy().tolist()}")
@@ -152,19 +152,19 @@ def single_experiment(frame: DataFrame, name: str) -> str:
 
 
 def save_picture(figure: Figure, path: str | PathLike[str]) -> None:
-    """Write a figure in the format of the suffix of `path`, whole or not at all, with embedded TrueType fonts."""
+    """Write a figure atomically in the format of the suffix of `path`, with embedded TrueType fonts."""
     with atomic_path(path) as temporary, matplotlib.rc_context(STYLE):
         figure.savefig(temporary)
 
 
 def save_figure(figure: Figure, data: DataFrame, stem: str | PathLike[str]) -> None:
-    """Write `stem`.pdf, `stem`.png and `stem`.csv, replacing them together once all three are complete.
+    """Write `stem`.pdf, `stem`.png and `stem`.csv, replaced together once all three are complete.
 
     The same figure and data give the same bytes: no dates, no versions, embedded TrueType fonts.
 
     Args:
         figure: from one of the figure functions.
-        data: what is drawn in it.
+        data: the drawn data.
         stem: path without suffix.
     """
     stem, plain = Path(stem), {"CreationDate": None, "Producer": None, "Creator": None}

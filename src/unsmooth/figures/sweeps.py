@@ -1,4 +1,4 @@
-"""What happens as alpha grows, and as the order p of the norm changes."""
+"""Sweeps over alpha and over the norm order p."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -57,14 +57,14 @@ def degradation(
 ) -> tuple[Figure, DataFrame]:
     """AURC, error and risk at 20 % coverage against alpha, before and after normalisation, with 95 % intervals.
 
-    Negative smoothing has a row of its own, so that it does not stretch the axes of the other.
+    Negative smoothing has its own row, so that it does not stretch the axes of the other.
 
     Args:
         summary: from `tables.summarise`, one experiment and architecture.
-        losses: those of the experiment; the smoothed ones share the axis of alpha, on which CE stands at 0.
+        losses: of the experiment; the smoothed losses share the axis of alpha, with CE at 0.
         metrics: one panel each.
         before: score drawn first.
-        after: score drawn second, where it is defined. The error is the same under both and drawn once.
+        after: score drawn second, if defined. The error is the same under both and drawn once.
         width: inches.
         height: inches.
 
@@ -129,7 +129,7 @@ def pnorm_sweep(
 ) -> tuple[Figure, DataFrame]:
     """AURC of the largest p-normalised logit minus that of MSP against p, on validation and test.
 
-    Below 0 the p-norm ranks better than MSP. A loss that is worse at every p leaves the panel upwards.
+    Below 0 the p-norm ranks better than MSP. A loss that is worse at every p may exceed the panel.
 
     Args:
         sweep: one row a cell, split and p: experiment, architecture, loss, alpha, seed, split ("val" or "test"), p (inf
@@ -189,7 +189,7 @@ def pnorm_sweep(
     means = drawn.groupby([*CONFIGURATION, "split", "p"])["change"].mean()
     lowest, highest = means.min(), means[np.isfinite(means.index.get_level_values("p"))].max()
     reach = max(-lowest, 0.25 * highest)
-    figure.axes[0].set_ylim(min(1.2 * lowest, -0.2 * reach), 1.6 * reach)  # what is worse than MSP may leave the panel
+    figure.axes[0].set_ylim(min(1.2 * lowest, -0.2 * reach), 1.6 * reach)  # curves worse than MSP may exceed the panel
     figure.axes[0].set_ylabel("AURC minus that of MSP\n(points, below 0 is better)")
     figure.suptitle(title)
     entries = {losses.label(*key): style for key, style in styles.items()}

@@ -1,4 +1,4 @@
-"""Accuracy against selective classification, for models that were trained elsewhere."""
+"""Accuracy against selective classification of published models."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from unsmooth.tables.zoo import GAINS
 def zoo(
     gains: DataFrame, *, losses: Losses = KINDS, width: float = 7.0, height: float = 3.6
 ) -> tuple[Figure, DataFrame]:
-    """AURC and failure AUROC against accuracy; an arrow leads each model from MSP to the p-norm.
+    """AURC and failure AUROC against accuracy, with an arrow from MSP to the p-norm for each model.
 
     Args:
         gains: from `tables.zoo_gains`.
@@ -26,7 +26,7 @@ def zoo(
         height: inches.
 
     Returns:
-        The figure, in percent, and its data: `gains` with the number that stands for each model, fractions.
+        The figure, in percent, and its data: `gains` with the number of each model, fractions.
 
     Raises:
         ValueError: on missing columns or no rows.

@@ -1,4 +1,4 @@
-"""The interactive page of a run of the workflow, or of diagnoses: one HTML file that needs no network."""
+"""Interactive page of a workflow run or of diagnoses: one self-contained HTML file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Plain JSON-ready data, which is what the page is made from."""
+"""Plain JSON-ready data of the page."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,13 +14,13 @@ from unsmooth.tables.scorecard import NOT_RUN
 __all__ = ["Content", "by_score", "counted", "plain_columns", "plain_curves", "plain_table", "scorecard_contents"]
 
 Content = dict[str, Any]
-SMALLEST_COVERAGE = 0.01  # below it a curve is the luck of a handful of samples
+SMALLEST_COVERAGE = 0.01  # below it a curve is noise of a handful of samples
 NOT_COMPARED = "Published numbers without a result of this run."
 NOTHING_COMPARED = "No result of this run has a published number beside it."
 
 
 def plain_table(table: Table) -> Content:
-    """What a reader sees of a table, as plain data."""
+    """The displayed form of a table as plain data."""
     return {
         "caption": table.caption,
         "columns": [str(name) for name in table.display.columns],
@@ -33,7 +33,7 @@ def plain_table(table: Table) -> Content:
 def scorecard_contents(
     experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame, costs: DataFrame | None = None
 ) -> list[Content]:
-    """What was run beside what is published, and, folded, what was not run.
+    """Scorecard tables of the experiments that ran and, folded, of those that did not.
 
     Args:
         experiments: as for `tables.scorecard_table`.
@@ -41,8 +41,8 @@ def scorecard_contents(
         costs: as for `tables.scorecard_table`.
 
     Returns:
-        A table without rows where nothing was run; the second one only where something was not. Each is as from
-        `plain_table`, the second with `fold`, what to read while it is closed.
+        A table of the experiments that ran, possibly without rows, and one of the others if there are any, both as from
+        `plain_table`; the second has `fold`, its text while closed.
     """
     started = set(summary["experiment"])
     ran, rest = (
@@ -65,12 +65,12 @@ def scorecard_contents(
 
 
 def counted(count: int, noun: str) -> str:
-    """As in "1 seed", "2 seeds"."""
+    """A count with its noun, as in "1 seed", "2 seeds"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def plain_columns(frame: DataFrame) -> Content:
-    """The columns of numbers as lists of six digits; None for nan."""
+    """Columns of numbers as lists, rounded to six digits; None for nan."""
     return {
         str(name): [None if np.isnan(value) else float(f"{value:.6g}") for value in values]
         for name, values in frame.items()
@@ -83,7 +83,7 @@ def by_score(frame: DataFrame) -> dict[str, Content]:
 
 
 def plain_curves(curves: DataFrame) -> Content:
-    """Risk-coverage curves on their one grid of coverage, from `evaluation.curve_frame`."""
+    """Risk-coverage curves on their common coverage grid, from `evaluation.curve_frame`."""
     shown = curves[curves["coverage"] >= SMALLEST_COVERAGE].rename(columns={"selective_risk": "risk"})
     coverage = shown.loc[shown["score"] == shown["score"].iloc[0], ["coverage"]]
     return {**plain_columns(coverage), "scores": by_score(shown[["score", "risk", "threshold"]])}

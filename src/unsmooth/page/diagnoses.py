@@ -1,4 +1,4 @@
-"""What the page shows of diagnoses, one model a file, and the risk-coverage plot of them for a paper."""
+"""Page content of diagnoses, one model per file, and their risk-coverage plot for a paper."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _RECOMMENDED = "recommended"
 
 
 def diagnoses_page(diagnoses: Sequence[Diagnosis]) -> str:
-    """One self-contained HTML page of what :func:`unsmooth.diagnosis.diagnose.diagnose` returned, one model each."""
+    """One self-contained HTML page of results of :func:`unsmooth.diagnosis.diagnose.diagnose`, one model each."""
     return page(
         [diagnoses_content(diagnoses)],
         title="Confidence diagnosis",
@@ -41,7 +41,7 @@ def diagnoses_page(diagnoses: Sequence[Diagnosis]) -> str:
 
 
 def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
-    """Everything that the page shows of diagnoses with one target risk, as plain JSON-ready data."""
+    """Page content of diagnoses with one target risk, as plain JSON-ready data."""
     first = diagnoses[0]
     risks = sorted({*TARGET_RISKS, first.target_risk})
     cells = [_cell(place, diagnosis, risks) for place, diagnosis in enumerate(diagnoses)]
@@ -83,7 +83,7 @@ def risk_coverage_plot(diagnoses: Sequence[Diagnosis]) -> Figure:
     """Risk-coverage curves before and after repair, one panel a diagnosis, with the target risk.
 
     Args:
-        diagnoses: what :func:`unsmooth.diagnosis.diagnose.diagnose` returned.
+        diagnoses: from :func:`unsmooth.diagnosis.diagnose.diagnose`.
 
     Returns:
         A figure, 3.4 inches a panel.
@@ -109,7 +109,7 @@ def risk_coverage_plot(diagnoses: Sequence[Diagnosis]) -> Figure:
 
 
 def _panel_title(diagnosis: Diagnosis) -> str:
-    name = diagnosis.name.replace("$", r"\$")  # a file name is no mathematics
+    name = diagnosis.name.replace("$", r"\$")  # no mathematics in file names
     return f"{name}\n{label_of(diagnosis.recommended)}"
 
 
@@ -181,7 +181,7 @@ def _reliability(probability: NDArray[np.floating[Any]], errors: NDArray[np.bool
 
 
 def _mechanism(diagnosis: Diagnosis) -> list[Content]:
-    """The largest logit given the largest probability; none where the regression of the signature has no value."""
+    """The largest logit given the largest probability; empty if the regression of the signature is undefined."""
     if math.isnan(diagnosis.signature.max_logit_shift.point):
         return []
     probability = -np.expm1(-diagnosis.confidences["msp"])

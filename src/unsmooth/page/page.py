@@ -1,4 +1,4 @@
-"""One HTML page that holds its style, its script, plotly and its data: it opens from a disk, without a network."""
+"""Self-contained HTML page with inlined style, script, plotly and data; it opens offline."""
 
 import json
 import os
@@ -26,20 +26,20 @@ def page(
     """The page as HTML text.
 
     Args:
-        contents: what each choice of the first control shows, from `experiment_content` or `diagnoses_content`.
+        contents: content per choice of the first control, from `experiment_content` or `diagnoses_content`.
         title: heading.
         lead: a sentence below the first plots.
-        models: what the curves are of.
+        models: noun for the compared models.
         tables: of all contents together, from `plain_table`.
         tables_heading: their heading.
 
     Returns:
-        HTML that loads nothing from elsewhere.
+        HTML without external resources.
 
     Raises:
-        ValueError: a number that JSON does not have.
+        ValueError: a number is nan or infinite.
     """
-    # No tag can end or begin inside the data.
+    # The data must not open or close a tag.
     data = json.dumps({"groups": contents, "tables": tables}, allow_nan=False, separators=(",", ":"))
     template, style, *scripts = (path.read_text(encoding="utf-8") for path in ASSETS)
     return (
@@ -60,6 +60,6 @@ def page(
 
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
-    """Write the page to `path`, whole or not at all."""
+    """Write the page to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the page shows of an experiment of the workflow, from the files of its cells and its tables."""
+"""Page content of an experiment, from the files of its cells and its tables."""
 
 import base64
 import io
@@ -30,8 +30,8 @@ __all__ = ["experiment_content", "risk_of_most_contrast"]
 Floats = NDArray[np.floating[Any]]
 
 REPAIR = "max_logit_pnorm"
-SHOWN_ERRORS = 12  # a model: what fits on a screen
-_CELL = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")  # of what _cell finds
+SHOWN_ERRORS = 12  # per model, to fit on a screen
+_CELL = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")  # keys of _cell
 _MIN_WINDOW = 10  # samples; as in the printed figure
 
 
@@ -45,15 +45,15 @@ def experiment_content(
     dataset: Path | None,
     trained: bool,
 ) -> Content:
-    """Everything that the page shows of one architecture of an experiment.
+    """Page content of one architecture of an experiment.
 
     Args:
         cells: its cells, by `collection.CELL_KEYS`.
-        losses: those of the experiment; label-smoothing ones share the axis of alpha with CE.
+        losses: of the experiment; label-smoothing losses share the axis of alpha with CE.
         summary: from `tables.summarise`.
         differences: from `tables.paired_differences`.
-        windows: the data of `figures.max_logit_given_probability`; None where there is no such figure.
-        dataset: the prepared dataset where its inputs are images, else None.
+        windows: the data of `figures.max_logit_given_probability`; None without that figure.
+        dataset: the prepared dataset if its inputs are images, else None.
         trained: whether the models were trained here and have costs.
 
     Returns:
@@ -144,7 +144,7 @@ def _at(frame: DataFrame, place: tuple[str, str]) -> DataFrame:
 
 
 def _cell(folder: Path, has_images: bool) -> dict[str, Any]:
-    """What one model adds."""
+    """Page content of one model."""
     confidences = load_file(folder / "scores" / "test.safetensors")
     errors = confidences.pop("errors").astype(bool)
     test = read_logits(folder / "logits" / "test.safetensors")
@@ -162,7 +162,7 @@ def _cell(folder: Path, has_images: bool) -> dict[str, Any]:
 
 
 def _by_p(folder: Path) -> dict[str, Any]:
-    """AURC on the test split by p, that of MSP, and the p that was fitted on validation."""
+    """AURC on the test split by p, AURC of MSP, and the p fitted on validation."""
     sweep = pd.read_csv(folder / "scores" / "pnorm_sweep.csv")
     sweep = sweep[sweep["split"] == "test"]
     fitted = read_fitted(folder / "scores" / "fitted.json")[REPAIR]
@@ -181,7 +181,7 @@ def _confident_errors(
     predictions: NDArray[np.int64],
     targets: NDArray[np.int64],
 ) -> list[dict[str, int]]:
-    """The errors that MSP trusts most, with their ranks among all test samples; 1 is the most trusted."""
+    """The errors with the highest MSP, with their ranks among all test samples; rank 1 is the most trusted."""
     before = Series(-confidences[BASELINE_SCORE]).rank(method="min").to_numpy()
     after = Series(-confidences.get(REPAIR, confidences[BASELINE_SCORE])).rank(method="min").to_numpy()
     wrong = np.flatnonzero(errors)
@@ -199,7 +199,7 @@ def _confident_errors(
 
 
 def _pictures(dataset: Path, cells: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """Every picture that a cell shows, once, by its row of the test split, as a PNG data URI."""
+    """PNG data URIs of all shown pictures by row of the test split."""
     rows = sorted({error["row"] for cell in cells for error in cell["errors"]})
     return dict(zip(rows, map(_data_uri, read_pictures(dataset, "test", rows)), strict=True))
 
@@ -211,7 +211,7 @@ def _data_uri(picture: Image.Image) -> str:
 
 
 def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losses) -> list[dict[str, Any]]:
-    """AURC of CE and of the smoothed losses under every score; none without a smoothed loss."""
+    """AURC of CE and the smoothed losses under every score; empty without a smoothed loss."""
     if not losses.smoothed:
         return []
     rows = summary[(summary["metric"] == "aurc") & summary["loss"].isin([losses.baseline, *losses.smoothed])]
@@ -224,7 +224,7 @@ def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losse
 
 
 def _mechanism(windows: DataFrame, losses: Losses) -> list[dict[str, Any]]:
-    """The largest logit given the largest probability: one panel a split and loss, a line an outcome."""
+    """The largest logit given the largest probability: a panel per split and loss, a line per outcome."""
     windows = windows.assign(standard_error=windows["std"] / np.sqrt(windows["count"]))
     return [
         {

@@ -1,6 +1,6 @@
-"""Registries: one entry for each loss and score, from which settings, labels, documentation and tests follow.
+"""Registries: one entry per loss and score, the source of settings, labels, documentation and tests.
 
-An entry imports nothing: it names its class or function, "module:name", which is imported where it is used.
+An entry names its class or function as "module:name", which is imported on use.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Parameter:
     """A number or option of a loss or a score.
 
     Attributes:
-        meaning: what it is.
-        default: its value where none is named; `...` where one must be.
-        values: float, int, or the words that are allowed.
+        meaning: a short description.
+        default: its default value; `...` if it is required.
+        values: float, int, or the allowed words.
         optional: whether it may be None.
         low, high: the closed range; None is unbounded.
         open_low, open_high: whether `low` and `high` are excluded.
@@ -47,6 +47,6 @@ class Parameter:
 
 @cache
 def resolve(target: str) -> Any:  # noqa: ANN401
-    """Import what "module:name" names."""
+    """Import "module:name"."""
     module, name = target.split(":")
     return getattr(import_module(module), name)

@@ -1,4 +1,4 @@
-"""Losses: one entry each; settings of experiments, labels, documentation and tests follow from it."""
+"""Registry of losses, the source of experiment settings, labels, documentation and tests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ __all__ = ["BASELINE", "LOSSES", "SMOOTHING", "Loss"]
 
 @dataclass(frozen=True)
 class Loss:
-    """An entry: a loss that an experiment can name.
+    """Registry entry of a loss.
 
     Attributes:
         name: the `kind` in experiment files and of `make_loss`.
         label: name in tables and figures.
-        summary: what it is, in a sentence.
+        summary: one sentence.
         target: its class, "module:name".
-        source: where it was published.
-        alpha: its strength, the axis of the grid; None where it has none.
+        source: publication.
+        alpha: its strength, the axis of the grid; None if it has none.
         params: its other settings.
-        mixable: whether the loss of a mixture of targets means something.
-        dense: whether its memory allows a target for each pixel.
+        mixable: whether the loss is defined for mixed targets.
+        dense: whether its memory allows per-pixel targets.
     """
 
     name: str
@@ -151,7 +151,7 @@ _ENTRIES = (
         "unsmooth.losses.smoothing:OnlineLabelSmoothing",
         "Zhang et al., IEEE Transactions on Image Processing, 2021",
         Parameter("weight of the soft target", high=1),
-        mixable=False,  # a mixture has no class whose predictions to learn from
+        mixable=False,  # a mixture has no class with running predictions
     ),
     Loss(
         "distillation",
@@ -165,4 +165,4 @@ _ENTRIES = (
 )
 
 LOSSES: Mapping[str, Loss] = {entry.name: entry for entry in _ENTRIES}
-BASELINE, SMOOTHING = "ce", "ls"  # the kinds that every figure and table compares
+BASELINE, SMOOTHING = "ce", "ls"  # default labels: each key is its kind

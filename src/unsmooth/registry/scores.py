@@ -1,4 +1,4 @@
-"""Confidence scores: one entry each; settings, labels, the command line, documentation and tests follow from it."""
+"""Registry of confidence scores, the source of settings, labels, command line, documentation and tests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,14 +30,14 @@ NLL_TEMPERATURE = "msp_temperature_nll"  # `msp_temperature` with the temperatur
 
 @dataclass(frozen=True)
 class Score:
-    """An entry: a score that turns logits, or features, into a confidence.
+    """Registry entry of a score of logits or features.
 
     Functions are named "module:name".
 
     Attributes:
         name: name in settings and results.
         label: name in tables and figures.
-        source: where it was published.
+        source: publication.
         target: the public function, or the class of a score with training statistics.
         rows: ``rows(block, **params)``, the score of a block in the one pass; empty for scores that need more than
             logits.
@@ -48,7 +48,7 @@ class Score:
         defaults: parameters used without fitting; a fitted parameter missing here has no default.
         limits: ``limits(**params)`` raises ValueError for a parameter out of range; also called by the function.
         exists: ``exists(num_classes=K, **params)`` raises ValueError where the score ranks nothing for K classes.
-        variants: other names in results, with their labels, of the score under parameters fitted in another way.
+        variants: names in results, with labels, of the same score fitted by another objective.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Score:
 
     @property
     def targets(self) -> list[str]:
-        """All that computes the score."""
+        """All functions behind the score."""
         return [target for target in (self.target, self.rows, self.fit, self.limits, self.exists) if target]
 
     @property
@@ -87,7 +87,7 @@ class Score:
 
     @property
     def usage(self) -> str:
-        """How to compute the score by hand: what to call with what."""
+        """The calls that compute the score, with their arguments."""
         name = _documented(self.function).__name__
         if not isinstance(self.function, type):
             return f"unsmooth.scores.{name}({_arguments(self.function)})"
@@ -114,7 +114,7 @@ class Score:
         return partial(rows, **params)
 
     def refusal(self, num_classes: int, params: Mapping[str, Any]) -> str | None:
-        """Why the score ranks nothing for so many classes; None where it does."""
+        """The reason why the score ranks nothing for so many classes; None if it ranks."""
         try:
             if self.exists:
                 _call(self.exists, {**params, "num_classes": num_classes})
@@ -128,7 +128,7 @@ def _documented(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _call(check: str, params: Mapping[str, Any]) -> None:
-    """Call with those of the parameters that the check is about."""
+    """Call a check with the parameters that it takes."""
     function = resolve(check)
     function(**{name: params[name] for name in signature(function).parameters if name in params})
 
@@ -309,10 +309,10 @@ SCORE_LABELS: Mapping[str, str] = {  # in reading order
 
 
 def available_scores(*needs: Need) -> tuple[str, ...]:
-    """Names of the scores that can be computed from what is at hand.
+    """Names of the scores that can be computed from the available inputs.
 
     Args:
-        needs: what is at hand; nothing means logits.
+        needs: the available inputs; logits by default.
 
     Returns:
         Names, in registry order.
