@@ -4,14 +4,14 @@
 #
 # A cell is one trained model: (experiment, architecture, loss, alpha, seed). Its results live in
 #   results/cells/{experiment}/{architecture}/{loss}_alpha-{alpha}/seed-{seed}/
-# and results/tables/{experiment}/, results/figures/{experiment}/ hold what is drawn from all cells of an experiment.
+# and results/tables/{experiment}/, results/figures/{experiment}/ hold tables and figures over all its cells.
 
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 
-REPOSITORY = workflow.current_basedir.get_path_or_uri(secret_free=True)  # also where workflow/Snakefile includes this
+REPOSITORY = workflow.current_basedir.get_path_or_uri(secret_free=True)  # also if workflow/Snakefile includes this
 
 
 configfile: f"{REPOSITORY}/config.yaml"
@@ -62,7 +62,7 @@ rule scorecard:
         PLAN.scorecard,
 
 
-# One page of everything, to look at: results/report/index.html
+# The interactive page of the run, results/report/index.html
 rule page:
     input:
         PAGE,

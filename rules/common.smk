@@ -1,4 +1,4 @@
-# Constraints of wildcards, the plan that rules ask, and the lock of the folder; no rule stands here.
+# Wildcard constraints, the plan of the run, output helpers and the folder lock.
 
 import fcntl
 import tempfile
@@ -55,7 +55,7 @@ except ConfigError as error:
 
 
 def figure_outputs(stem, what, caption=None):
-    """The files of a figure; `caption` is the name of its text in workflow/report, by default the figure's own."""
+    """The files of a figure; `caption` names its text in workflow/report, by default that of the figure."""
     return {
         "pdf": f"results/figures/{stem}.pdf",
         "png": shown(f"results/figures/{stem}.png", what, "figure", caption),
@@ -73,14 +73,14 @@ def table_outputs(stem, what, caption=None):
 
 
 def shown(path, what, kind, caption=None):
-    """A file that Snakemake's report shows, among those of its experiment where it is of one."""
+    """A file in Snakemake's report, in the category of its experiment if it has one."""
     category = "{experiment}" if "{experiment}" in path else "all experiments"
     caption = f"../workflow/report/{caption or Path(path).stem}.rst"
     return report(path, caption=caption, category=category, labels={"what": what, "kind": kind})
 
 
 def check_experiment_names():
-    """Refuse an experiment named like one of the rules so far, since it gets a rule of its name."""
+    """Refuse an experiment with the name of a rule, since it gets a target rule of its name."""
     taken = sorted(rule.name for rule in workflow.rules)
     for path in (experiment_path(entry, Path("experiments")) for entry in PLAN.settings.experiments):
         if path.stem in taken:
@@ -91,7 +91,7 @@ def check_experiment_names():
 
 
 def check_writable(*folders):
-    """End before the first job where results could not be kept."""
+    """Stop before the first job if results cannot be written."""
     for folder in map(Path, folders):
         try:
             folder.mkdir(exist_ok=True)
@@ -102,7 +102,7 @@ def check_writable(*folders):
 
 
 def hold_folder():
-    """Let no other run make results in the same folder until this one has ended.
+    """Lock the folder against other runs until this one has ended.
 
     Snakemake's own locks refuse runs with the same files alone, and a run that ends removes those of all others.
     With --nolock neither are asked.
@@ -122,7 +122,7 @@ def hold_folder():
 
 
 def warn_of_stale_cells():
-    """Name the trained cells whose code has changed since: training is never rerun for an edit, but never silently."""
+    """Warn about trained cells whose code has changed; an edit never reruns training, but never silently."""
     if stale := PLAN.stale_cells():
         logger.warning(
             "These cells are older than the training code; delete them, or use --forcerun train, to train them anew:\n"
@@ -131,9 +131,9 @@ def warn_of_stale_cells():
 
 
 def follow_moved_data():
-    """Use data that lie in a folder of the user's where config.yaml says they are now, without any job."""
+    """Update links to data in the user's folders to their present place in config.yaml, without any job."""
     for link in Path("resources/sources").glob(f"*/{PROVIDED}"):
-        from unsmooth.data.download import follow  # the network libraries are not for every start
+        from unsmooth.data.download import follow  # imports network libraries
 
         follow(link.parent.name, link.parent, PLAN.settings.downloads.folders.get(link.parent.name))
 

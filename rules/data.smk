@@ -3,14 +3,14 @@ rule download:
         "resources/sources/{source}/source.json",
     log:
         "results/logs/download/{source}.log",
-    # First of all jobs, so that what is missing is said before anything is trained.
+    # Before all other jobs, so that missing data are reported before any training.
     priority: 100
-    # Nodes of a cluster often see no internet; the machine on which snakemake runs does.
+    # Compute nodes often have no internet access, unlike the machine that runs snakemake.
     localrule: True
     conda:
         "../envs/train.yaml"
     params:
-        # What must arrive. Where it comes from (downloads.mirrors and .folders) changes no result, so it is no parameter.
+        # Expected digests. The origin (downloads.mirrors and .folders) changes no result, so it is no parameter.
         archives=PLAN.archives,
     message:
         "download {wildcards.source}"

@@ -24,7 +24,7 @@ rule dump_logits:
         "../workflow/scripts/dump_logits.py"
 
 
-# Of scenes, whose pixels are too many: a sample of the logits, then one pass over all test pixels with fitted scores.
+# Scenes have too many pixels to keep: a sample of the logits, then one pass over all test pixels with fitted scores.
 use rule dump_logits as dump_pixels with:
     log:
         f"results/logs/dump_pixels/{CELL_NAME}.log",

@@ -18,7 +18,7 @@ rule train:
         gpu=PLAN.shards,
     params:
         training=PLAN.training,
-        # Not an output: it must survive a killed job, for the next one to resume from.
+        # Not an output: the checkpoint must survive a killed job, so that the next one resumes.
         checkpoint=lambda wildcards: f"{CELL}/checkpoint.pt".format(**wildcards),
     message:
         f"train {CELL_MESSAGE}"

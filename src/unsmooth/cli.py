@@ -102,8 +102,8 @@ def diagnose(
 
     Each FILE holds logits of samples that did not train the classifier, and their true classes; softmax outputs with
     all digits also work. Three disjoint parts of the data fit and choose the score, certify the threshold, and test.
-    With --val, all of FILE is test data. Where an archive FILE also holds `features` of the
-    last hidden layer, and `weight` and `bias` of the layer behind it, scores of features are compared too.
+    With --val, all of FILE is test data. Scores of features are compared too if an archive FILE also holds `features`
+    of the last hidden layer, and `weight` and `bias` of the layer behind it.
 
     Reported: a verdict in one line; error and AURC (area under the risk-coverage curve, lower is better); whether FILE
     and --val come from one population; whether the logits bear the signature of label smoothing; every score's AURC

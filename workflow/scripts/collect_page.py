@@ -1,4 +1,4 @@
-"""Gather what the page shows of an experiment."""
+"""Collect the page content of an experiment."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def collect_page(
     dataset: Path | None,
     output: Path,
 ) -> None:
-    """Write a list with one JSON object an architecture."""
+    """Write a JSON list with one object per architecture."""
     contents = [
         experiment_content(
             [cell for cell in cells if cell["architecture"] == architecture],

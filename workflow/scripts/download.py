@@ -9,7 +9,7 @@ from unsmooth.runtime.jobs import job
 
 
 def fetch(name: str, folder: Path, archives: str, downloads: dict[str, Any]) -> None:
-    """Fetch the source `name` into `folder`: JSON `archives` with their digests, from where `downloads` says."""
+    """Fetch the source `name` into `folder`; JSON `archives` holds the expected digests."""
     fetch_source(
         name,
         folder,

@@ -12,7 +12,7 @@ from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
     with job(snakemake, __file__):
-        data = Path(snakemake.input.get("data", ""))  # none for imported logits
+        data = Path(snakemake.input.get("data", ""))  # empty for imported logits
         posterior = load_split(data.parent, "test").posterior if data.name == ARRAYS else None
         cells = read_cell_logits(list(snakemake.input.logits), json.loads(snakemake.params.cells))
         if posterior is not None:

@@ -1,4 +1,4 @@
-"""Draw what every loss does to the distances between logits."""
+"""Draw the logit distances of every loss."""
 
 import json
 from pathlib import Path

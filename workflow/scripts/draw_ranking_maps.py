@@ -1,4 +1,4 @@
-"""Draw where two models err in a few scenes, by how confident they are there."""
+"""Draw the errors of two models in a few scenes by confidence rank."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draw the published numbers beside this run's."""
+"""Draw this run against published numbers."""
 
 import json
 from pathlib import Path

@@ -32,9 +32,9 @@ def dump_logits(
 ) -> None:
     """Write a logits file for each of `outputs`, which are named after the splits.
 
-    Of scenes, `pixels` says how many pixels are kept; the metadata say how many came from each scene.
+    For scenes, `pixels` sets the number of kept pixels, and the metadata hold the count of each scene.
 
-    Of a training split too large to keep all its logits, the dataset names a part: the split train_logits.
+    For a large training split the dataset defines the part with logits, the split train_logits.
     """
     manifest = read_manifest(dataset)
     model = load_model(architecture, dataset, weights, device=device)
@@ -65,7 +65,7 @@ if __name__ == "__main__":
     architecture = json.loads(snakemake.params.architecture)
     with job(snakemake, __file__, architecture_target(architecture)):
         torch.set_num_threads(snakemake.threads)
-        # Scores rank small differences of logits: no ten-bit mantissas.
+        # Scores rank small differences of logits, which TF32 would round.
         torch.backends.cudnn.allow_tf32 = False
         resources = snakemake.resources
         with leased_gpus(resources.get("gpu", 1), jobs_per_gpu=resources.get("jobs_per_gpu", 1)) as gpus:

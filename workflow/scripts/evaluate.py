@@ -37,8 +37,7 @@ def evaluate(
 ) -> None:
     """Write metrics.csv, bootstrap.parquet, curves.parquet and reliability.parquet of one cell.
 
-    Of scenes, the logits are those of a sample, whose pixels the bootstrap draws scene by scene; what is known of all
-    pixels is added.
+    For scenes the logits are of sampled pixels, bootstrapped by scene; the metrics of all pixels are added.
     """
     confidences = load_file(scores)
     errors = confidences.pop("errors").astype(bool)

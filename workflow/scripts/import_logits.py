@@ -1,4 +1,4 @@
-"""Bring logits that were made elsewhere into the form of a cell."""
+"""Import logits as those of a cell."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ from unsmooth.runtime.jobs import job
 
 
 def import_logits(source: Path, cell: dict[str, Any], output: Path, compared: Path | None = None) -> None:
-    """Read any supported file and write it as the logits of `cell` on the split that `output` is named after.
+    """Read a supported file and write it as the logits of `cell` on the split named by `output`.
 
     Args:
         source: file of any supported format.
-        cell: what the cell is, for the metadata.
+        cell: keys of the cell, for the metadata.
         output: file to write.
         compared: imported logits of another cell, whose samples must be the same in the same order: differences
             between cells are paired by row.

@@ -1,4 +1,4 @@
-"""Bring weights that were trained elsewhere into the form of a cell."""
+"""Import weights as those of a cell."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from unsmooth.runtime.targets import architecture_target
 
 
 def import_weights(architecture: dict[str, Any], source: str, weights: Path, dataset: Path, cell: Path) -> None:
-    """Write the `weights`, which came from `source`, as those of `cell`, and where they came from."""
+    """Write `weights` as those of `cell`, and their origin `source` into run.json."""
     manifest = read_manifest(dataset)
     model = make_model(architecture, manifest.input_shape, len(manifest.classes), prepared_embedding(dataset))
     load_weights(model, renamed(read_weights(weights), architecture["kind"], model), source)

@@ -1,4 +1,4 @@
-"""List the experiments with published numbers, and how each can be run."""
+"""List the experiments with published numbers, and how to run each."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Put the summaries of all experiments into one table."""
+"""Merge the summaries of all experiments."""
 
 from pathlib import Path
 

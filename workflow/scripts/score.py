@@ -27,11 +27,11 @@ CERTIFIED = ("msp", "max_logit_pnorm")
 def score(
     val_path: Path, test_path: Path, names: list[str], scores: Path, fitted_path: Path, sweep: Path, operating: Path
 ) -> None:
-    """Write test confidences by score with the errors, what was fitted, AURC by p on both splits, and operating points.
+    """Write test confidences and errors, fitted parameters, AURC by p on both splits, and operating points.
 
-    The temperature that minimises NLL, which calibrates, is fitted too; `evaluate` measures what it does.
+    The temperature that minimises NLL is fitted too, for the calibration metrics of `evaluate`.
 
-    A score that ranks nothing (the p-norm of two logits) has no confidences; its entry in `fitted_path` says why.
+    A score that ranks nothing (the p-norm of two logits) has no confidences; its entry in `fitted_path` has the reason.
     """
     val = read_logits(val_path)
     test = read_logits(test_path, num_classes=val.logits.shape[1])

@@ -35,7 +35,7 @@ def stream_pixels(
     device: str,
     workers: int,
 ) -> None:
-    """Write the metrics of all pixels, the confusion matrix of each scene, and the scenes at `places`.
+    """Write metrics of all pixels, the confusion matrix of each scene, and the scenes at `places`.
 
     Raises:
         DatasetError: there is no test scene at one of the places.
@@ -67,7 +67,7 @@ if __name__ == "__main__":
     architecture = json.loads(snakemake.params.architecture)
     with job(snakemake, __file__, architecture_target(architecture), *score_targets(HEADLINE_SCORES)):
         torch.set_num_threads(snakemake.threads)
-        # Scores rank small differences of logits: no ten-bit mantissas.
+        # Scores rank small differences of logits, which TF32 would round.
         torch.backends.cudnn.allow_tf32 = False
         pixels = json.loads(snakemake.params.pixels)
         resources = snakemake.resources

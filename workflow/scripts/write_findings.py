@@ -1,4 +1,4 @@
-"""Write what the summary and the differences of an experiment show, in sentences."""
+"""Write the findings of an experiment in sentences."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write the table of losses under MSP and its repairs, and what it shows in words."""
+"""Write the table of losses under MSP and its repairs, with its summary in words."""
 
 import json
 from pathlib import Path

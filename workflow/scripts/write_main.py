@@ -1,4 +1,4 @@
-"""Write the main results of an experiment, in short and with every metric."""
+"""Write the main results of an experiment: a short table and one of every metric."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from unsmooth.tables.labels import Losses
 
 
 def write_main(summary: str, fitted: list[str], cells: list[dict], losses: Losses, stem: Path) -> None:
-    """Write a table of a few columns, and behind it, with `_all` in its name, one of every metric."""
+    """Write a short table, and one of every metric with `_all` in its name."""
     frames = pd.read_csv(summary), read_cells(fitted, cells)
     write_table(main_table(*frames, losses=losses), stem)
     write_table(all_metrics_table(*frames, losses=losses), stem.with_name(f"{stem.name}_all"))

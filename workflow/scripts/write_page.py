@@ -18,7 +18,7 @@ def write_page_of_run(
     compared: dict,
     output: Path,
 ) -> None:
-    """Write one page of all experiments, with the scorecard of those that have a counterpart in print."""
+    """Write one page of all experiments, with the scorecard of those with published numbers."""
     groups = [group for path in contents for group in json.loads(path.read_text(encoding="utf-8"))]
     text = page(
         [{**group, "description": descriptions[group["experiment"]]} for group in groups],

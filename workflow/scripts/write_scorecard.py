@@ -1,4 +1,4 @@
-"""Compare every published number with this run's."""
+"""Compare this run with every published number."""
 
 import json
 from pathlib import Path

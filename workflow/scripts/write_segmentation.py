@@ -1,4 +1,4 @@
-"""Write the table of all pixels of an experiment on scenes."""
+"""Write the table of pixel metrics of an experiment on scenes."""
 
 import json
 from pathlib import Path

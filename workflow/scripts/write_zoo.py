@@ -1,4 +1,4 @@
-"""Write the table of what normalisation gains for each model."""
+"""Write the table of the gain of normalisation for each model."""
 
 import json
 from pathlib import Path

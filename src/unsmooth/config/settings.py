@@ -40,9 +40,7 @@ class Evaluation(Spec):
 class Downloads(Spec):
     """Sources of archives; the expected content is fixed by checksums."""
 
-    mirrors: dict[str, str] = Field(
-        {}, description="beginning of a URL to what replaces it; the original is tried last"
-    )
+    mirrors: dict[str, str] = Field({}, description="URL prefix to its replacement; the original is tried last")
     folders: dict[str, str] = Field({}, description="source to a local folder with its archives, or unpacked")
     checksums: dict[str, Annotated[str, StringConstraints(pattern="^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$")]] = Field(
         {}, description="archive to its digest, where a mirror packed it anew: md5:... or sha256:..."

@@ -1,6 +1,6 @@
-"""Summaries over seeds, paired differences, and the tables and sentences made from them.
+"""Summaries over seeds, paired differences, and tables and sentences from them.
 
-`tables.losses` is imported by name: it needs the metrics, on which no other table or figure is to depend.
+`tables.losses` is not imported here: it needs the metrics, which no other table or figure may depend on.
 """
 
 from unsmooth.tables.calibration import calibration_table

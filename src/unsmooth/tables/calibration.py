@@ -22,7 +22,7 @@ from unsmooth.tables.summary import SUMMARY
 
 STAGES = {"before": BASELINE_SCORE, "after": CALIBRATED_SCORE}
 SHOWN_METRICS = ("accuracy", "nll", "ece", "adaptive_ece", "classwise_ece", *LOGIT_DISTANCES)
-CHANGED = {"nll", "ece", "adaptive_ece", "classwise_ece"}  # by a temperature, in more than its scale
+CHANGED = {"nll", "ece", "adaptive_ece", "classwise_ece"}  # changed by a temperature beyond scale
 
 
 def calibration_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
@@ -34,8 +34,8 @@ def calibration_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
 
     Returns:
         `data` has `<metric>[_pct]_before` and `_after` with `_std`, `_low`, `_high`, for these metrics, the MbLS
-        variants and the distances; `display` has "before → after", each "mean ± std", and distances before alone: a
-        temperature divides them. Percent where the metric has that unit, nats for NLL.
+        variants and the distances; `display` has "before → after", each "mean ± std", and distances only before: a
+        temperature divides them. Percent or nats, by metric.
 
     Raises:
         ValueError: on missing columns, or without a calibration metric of MSP.

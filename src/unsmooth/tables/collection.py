@@ -1,4 +1,4 @@
-"""Results of many cells, read into one tidy frame."""
+"""Readers of the results of many cells into tidy frames."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,11 +35,11 @@ class CellLogits(NamedTuple):
     split: Literal["train", "val", "test"]
     logits: NDArray[np.float32]  # (N, K)
     targets: NDArray[np.int64]  # (N,)
-    posterior: NDArray[np.float64] | None = None  # (N, K) exact P(y | x), where it is known
+    posterior: NDArray[np.float64] | None = None  # (N, K) exact P(y | x), if known
 
 
 def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Read one file a cell and stack them behind the columns that name the cell.
+    """Read one file per cell and stack the rows behind the key columns of the cell.
 
     Args:
         paths: .csv or .parquet tables, .json objects (one row each), or fitted.json, of which a row is a score:
@@ -66,10 +66,10 @@ def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str
 
 
 def read_cell_logits(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> list[CellLogits]:
-    """Read logits files named after their split, of one split after the other and of every cell in each.
+    """Read logits files named after their split, grouped by split, with every cell in each group.
 
     Args:
-        paths: as many files for every split as there are cells, in the order of `cells`.
+        paths: one file per cell for each split, in the order of `cells`.
         cells: the cells, by `CELL_KEYS`.
     """
     found = []
@@ -93,7 +93,7 @@ def read_summaries(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
 def read_costs(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
     """Read the cells of cost.csv of several experiments, not its totals; without any, a frame without rows."""
     costs = _stacked(paths, [*CELL_KEYS, "device", "precision", "wall_time_s"])
-    return costs[costs["experiment"] != "total"].astype({"seed": int})  # a total has none, which makes them floats
+    return costs[costs["experiment"] != "total"].astype({"seed": int})  # floats, as totals have no seed
 
 
 def _stacked(paths: Sequence[str | PathLike[str]], columns: list[str]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
-"""Sentences about what the numbers show, and only that.
+"""Findings of an experiment in sentences.
 
-A rise or fall is named only where its 95 % paired bootstrap interval excludes 0; without an interval none is.
+A rise or fall is reported only if its 95 % paired bootstrap interval excludes 0.
 Values are in percent, differences in percentage points.
 """
 
@@ -21,7 +21,7 @@ TRUSTED = "risk_at_coverage_20"
 PLACE = ["experiment", "architecture"]
 NORMALISATION = "max_logit_pnorm"
 UNSEEN = 0.005  # percentage points: a smaller difference is not a change
-MAX_LOSSES = 5  # each with a sentence of its own
+MAX_LOSSES = 5  # with a sentence each
 TWO_CLASSES = (
     "With two classes every score of the logits ranks the samples alike, so none can repair the ranking after "
     "training; the remedy is another loss or a smaller alpha."
@@ -32,17 +32,17 @@ Rows = Mapping[tuple[str, str, float, str, str], Row]  # by comparison, loss, al
 
 
 class Finding(NamedTuple):
-    """One sentence, and the loss and alpha it is about; None for all of them."""
+    """One sentence with its loss and alpha, or None for all losses."""
 
     configuration: Configuration | None
     text: str
 
 
 def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> Finding:
-    """Say in one sentence what smoothing did to errors and ranking, and what the repair undid.
+    """Return one sentence on the effect of smoothing on errors and ranking, and on the repair.
 
-    It is about the strength of smoothing that adds most errors to the most trusted fifth (risk at 20 % coverage, ranked
-    by MSP), or that raises AURC most, or the last one.
+    It describes the strength of smoothing that adds most errors to the most trusted fifth (risk at 20 % coverage,
+    ranked by MSP), or that raises AURC most, or the last one.
 
     Args:
         summary: from `summarise`, of one experiment and architecture.
@@ -68,7 +68,7 @@ def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KIN
 
 
 def findings(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> list[Finding]:
-    """At most eight sentences: on every loss against CE, on scores that change nothing, and on growth with alpha.
+    """Return at most eight sentences: every loss against CE, scores without effect, and growth with alpha.
 
     Args:
         summary: from `summarise`, of one experiment and architecture.
@@ -118,7 +118,7 @@ def findings_text(summary: DataFrame, differences: DataFrame, *, losses: Losses 
 
 
 def is_two_class(summary: DataFrame) -> bool:
-    """Whether the p-norm is undefined and a temperature leaves every AURC as it is, as for two classes."""
+    """Whether the p-norm is undefined and a temperature changes no AURC, as for two classes."""
     values = summary[summary["metric"] == "aurc"].pivot_table(index=["loss", "alpha"], columns="score", values="mean")
     names = [score for score in REPAIRED_SCORES if score in values]
     repaired = NORMALISATION in names or not names
@@ -126,7 +126,7 @@ def is_two_class(summary: DataFrame) -> bool:
 
 
 def _compared(summary: DataFrame, differences: DataFrame, losses: Losses) -> tuple[Rows, list[Configuration]]:
-    """The defined differences, and the losses that are compared with CE, in reading order."""
+    """The defined differences, and the losses compared with CE, in reading order."""
     require_columns(summary, SUMMARY, "summary")
     places = summary[PLACE].drop_duplicates()
     if len(places) != 1:
@@ -176,7 +176,7 @@ def _is_multiple(row: Row) -> bool:
 
 
 def _ratio(row: Row, noun: str = "") -> str:
-    """Return "15 times as many" or "11 % fewer", and the noun; no number where the baseline has none."""
+    """Return "15 times as many" or "11 % fewer" with the noun; no ratio to a baseline of 0."""
     if _is_multiple(row):
         times = row.value / row.baseline
         return f"{times:.{0 if times >= 10 else 1}f} times as many {noun}".strip()
@@ -186,7 +186,7 @@ def _ratio(row: Row, noun: str = "") -> str:
 
 
 def _repair(rows: Rows, key: Configuration, harmed: Row) -> str:
-    """What the p-norm does about the harm, or else the temperature; nothing where both fell back to MSP."""
+    """Effect of the p-norm, or else the temperature, on the harm; empty if both fell back to MSP."""
     tried = False
     for score in reversed(REPAIRED_SCORES):
         row = rows.get(("score", *key, score, harmed.metric))
@@ -201,7 +201,7 @@ def _repair(rows: Rows, key: Configuration, harmed: Row) -> str:
 
 
 def _repair_of_all(rows: Rows, summary: DataFrame, losses: Losses) -> str:
-    """What normalisation does to models that are not compared with CE."""
+    """Effect of normalisation on models that are not compared with CE."""
     if is_two_class(summary):
         return TWO_CLASSES
     clauses = [
@@ -215,13 +215,13 @@ def _repair_of_all(rows: Rows, summary: DataFrame, losses: Losses) -> str:
 
 
 def _is_by_construction(rows: Rows, key: Configuration, score: str) -> bool:
-    """Whether a repaired score is MSP: every metric of the ranking and its interval agree exactly."""
+    """Whether a repaired score equals MSP in every ranking metric and interval."""
     mine = [row for name, row in rows.items() if name[:4] == ("score", *key, score)]
     return all(np.nanmax(np.abs([row.difference, row.low, row.high])) < 1e-12 for row in mine)
 
 
 def _fallbacks(rows: Rows, losses: Losses) -> str:
-    """Which repaired scores fell back to MSP, and for which losses."""
+    """Repaired scores that fell back to MSP, with their losses."""
     parts = []
     for score in REPAIRED_SCORES:
         keys = dict.fromkeys(name[1:3] for name in rows if name[0] == "score" and name[3] == score)
@@ -236,7 +236,7 @@ def _verb(row: Row) -> str:
 
 
 def _change(row: Row) -> str:
-    """Both values, their difference and its interval, with as many decimals as show the difference."""
+    """Both values, their difference and its interval, with enough decimals to show the difference."""
     value, baseline, points = 100 * row.value, 100 * row.baseline, 100 * row.difference
     if abs(points) < UNSEEN:
         return f"{value:.2f} %, no change above {UNSEEN} points"
@@ -248,7 +248,7 @@ def _change(row: Row) -> str:
 
 
 def _growth(summary: DataFrame, losses: Losses) -> str:
-    """Whether MSP AURC grows with every step of the smoothing, from CE at alpha 0."""
+    """Whether the AURC of MSP grows with every step of alpha, from CE at 0."""
     rows = summary[(summary["score"] == BASELINE_SCORE) & (summary["metric"] == "aurc")]
     smoothed = rows["loss"].isin(losses.smoothed) & (rows["alpha"] > 0)
     values = rows[smoothed | (rows["loss"] == losses.baseline)].set_index("alpha")["mean"].sort_index()

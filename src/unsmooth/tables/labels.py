@@ -1,4 +1,4 @@
-"""What losses, scores and metrics are called, in which order and unit they are shown."""
+"""Labels, order and units of losses, scores and metrics."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -20,9 +20,9 @@ class LossName(NamedTuple):
     """A loss of an experiment.
 
     Attributes:
-        key: its name in the experiment's file.
+        key: its key in the experiment file.
         kind: its name in the registry.
-        label: its name in tables and figures; that of its kind where empty.
+        label: its name in tables and figures; empty for that of its kind.
     """
 
     key: str
@@ -47,7 +47,7 @@ class Losses:
 
     @classmethod
     def of(cls, plain: Iterable[Mapping[str, str]]) -> "Losses":
-        """Read them from plain data, the fields of `LossName`."""
+        """Make losses from plain data, the fields of `LossName`."""
         return cls(LossName(**loss) for loss in plain)
 
     @property
@@ -57,7 +57,7 @@ class Losses:
 
     @property
     def baseline(self) -> str:
-        """The key of the loss with which others are compared, the first that is cross-entropy; empty without one."""
+        """The key of the baseline, the first cross-entropy loss; empty without one."""
         return next((loss.key for loss in self.named.values() if loss.kind == BASELINE), "")
 
     @property
@@ -74,11 +74,11 @@ class Losses:
         return name if LOSSES[found.kind].alpha is None else f"{name} {alpha:g}"
 
 
-KINDS = Losses(LossName(kind, kind) for kind in LOSSES)  # where each key is its kind
+KINDS = Losses(LossName(kind, kind) for kind in LOSSES)  # each key is its kind
 
 
 class MetricStyle(NamedTuple):
-    """How a metric is shown: label, unit ("%" multiplies by 100), decimals, and which way is better."""
+    """Display of a metric: label, unit ("%" multiplies by 100), decimals, and the better direction."""
 
     label: str
     unit: str = "%"
@@ -125,17 +125,17 @@ METRICS = {
     "top_logit_margin": MetricStyle("Margin of the top logit", unit="", better=""),
 }
 LOGIT_DISTANCES = ("mean_logit_distance", "max_logit_distance", "top_logit_margin")
-CALIBRATION_METRICS = (  # shown by the calibration table alone
+CALIBRATION_METRICS = (  # shown only by the calibration table
     *("accuracy", "adaptive_ece", "classwise_ece", "ece_mbls", "adaptive_ece_mbls", "classwise_ece_mbls"),
     *LOGIT_DISTANCES,
 )
-ALL_PIXELS = "all_pixels_"  # of every labelled pixel; the others are then of a sample of them
+ALL_PIXELS = "all_pixels_"  # over all labelled pixels; other metrics are then over a sample
 COMPARISONS = ("loss", "score", "repair")
 DASH, DAGGER = "–", "†"
 
 
 def metric_style(metric: str) -> MetricStyle:
-    """How `metric` is shown; one that is neither listed nor an operating point keeps its name, as a plain number."""
+    """Display of `metric`; an unknown one that is no operating point keeps its name, as a plain number."""
     if metric in METRICS:
         return METRICS[metric]
     if metric.startswith(ALL_PIXELS):
@@ -149,7 +149,7 @@ def metric_style(metric: str) -> MetricStyle:
 
 
 def scores_in_order(names: Iterable[str]) -> list[str]:
-    """Scores in reading order; those that the registry does not know come last."""
+    """Scores in reading order; those outside the registry come last."""
     order = [*SCORE_LABELS]
     return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 

@@ -1,4 +1,4 @@
-"""Tables for readers, in percent, from the tidy summary."""
+"""Formatted tables, in percent, from the tidy summary."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +35,9 @@ COSTS = {
 
 @dataclass(frozen=True)
 class Table:
-    """One table in two forms: `data` with a number a column, and `display` with the text a reader sees.
+    """A table in two forms: `data` with one number per column, and `display` with formatted text.
 
-    The first `label_columns` columns of `display` name a row; the others are its numbers.
+    The first `label_columns` columns of `display` name a row; the others hold its numbers.
     """
 
     caption: str
@@ -58,7 +58,7 @@ def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
         `data` is tidy (experiment, architecture, score, loss, alpha, and percent columns), `display` is wide.
 
     Raises:
-        ValueError: on missing columns or when neither metric is there.
+        ValueError: on missing columns, or without both metrics.
     """
     require_columns(summary, SUMMARY, "summary")
     metrics = {"aurc": "AURC", "risk_at_coverage_20": "R@20"}
@@ -96,7 +96,7 @@ def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
         means over seeds of their certified bounds; `display` has "mean ± std" and the bounds.
 
     Raises:
-        ValueError: on missing columns or when the metrics are not there.
+        ValueError: on missing columns or metrics.
     """
     require_columns(summary, SUMMARY, "summary")
     metrics = ["mean_iou", "pixel_accuracy", f"{ALL_PIXELS}aurc", f"{ALL_PIXELS}augrc"]
@@ -130,7 +130,7 @@ def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
 
 
 def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
-    """What each cell cost to train, and the total.
+    """Training cost of each cell, and the total.
 
     Args:
         runs: one row a cell: experiment, architecture, loss, alpha, seed, device, precision that it trained in, epochs,
@@ -171,7 +171,7 @@ def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
 
 
 def headings(row: Series, rows: DataFrame, losses: Losses | None) -> dict[str, str]:
-    """Leading text columns; experiment and architecture only where the table has more than one, the loss if named."""
+    """Leading text columns: experiment and architecture if the table has more than one, and the loss if named."""
     named = [name for name in ("experiment", "architecture") if rows[name].nunique() > 1]
     heading = {name.capitalize(): str(row[name]) for name in named}
     return heading | ({} if losses is None else {"Loss": losses.label(row["loss"], row["alpha"])})

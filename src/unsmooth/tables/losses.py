@@ -1,4 +1,4 @@
-"""Which losses keep selective classification intact, and whether normalisation repairs the others."""
+"""Comparison of all losses with CE under MSP and its repairs."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ from unsmooth.tables.layouts import Table, headings
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
 
 METRICS = ("accuracy", "ece", "aurc", "augrc", "risk_at_coverage_20")
-TESTED = ("aurc", "risk_at_coverage_20")  # each loss under each score against CE under MSP
+TESTED = ("aurc", "risk_at_coverage_20")  # of each loss under each score with CE under MSP
 LEVEL = 0.05
 SHORT_NAMES = {"aurc": "AURC", "risk_at_coverage_20": "risk at 20 %"}
 ARROWS = {"worse": " ↑", "better": " ↓", "": ""}
@@ -111,7 +111,7 @@ def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses =
 
 
 def losses_summary(differences: DataFrame, *, losses: Losses = KINDS) -> list[str]:
-    """Paragraphs in Markdown: which losses rank errors no worse than CE, and what the repairs do for the others.
+    """Paragraphs in Markdown: losses that rank errors no worse than CE, and the effect of repairs on the others.
 
     Args:
         differences: from `paired_differences`.
@@ -142,7 +142,7 @@ def losses_summary(differences: DataFrame, *, losses: Losses = KINDS) -> list[st
 
 
 def _paragraphs(rows: DataFrame, losses: Losses) -> Iterator[str]:
-    """What each score shows, for the comparisons of one experiment and architecture."""
+    """Paragraph of each score on the comparisons of one experiment and architecture."""
     broken: list[Key] = []
     for score in MAIN_SCORES:
         name = score_label(score)

@@ -1,4 +1,4 @@
-"""The main results of an experiment: in short, with every metric, and as plain text."""
+"""Main results of an experiment: a short table, one of every metric, and plain text."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -105,7 +105,7 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: L
 def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: Losses = KINDS) -> Table:
     """Every metric of every loss and alpha under MSP, fitted temperature and fitted p-norm.
 
-    Those that belong to `calibration_table` alone are left to it.
+    Metrics only of `calibration_table` are excluded.
 
     Args:
         summary: from `summarise`.

@@ -1,4 +1,4 @@
-"""Published results beside those of this run."""
+"""Scorecard of this run against published results."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -83,13 +83,13 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
 def scorecard_table(
     experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame, costs: DataFrame | None = None
 ) -> Table:
-    """The scorecard with one row a published number, and below it what was done differently from the released code.
+    """The scorecard with one row per published number, and the deviations from the released code below it.
 
     Args:
         experiments: as for `scorecard`; also `losses`, the arguments of `labels.LossName`, `deviations` (what, why,
             whether `as_released` can switch it back), `as_released`, whether it did, and the `precision` of the recipe.
         summary: as for `scorecard`.
-        costs: `data` of `cost_table`; a precision other than that of the recipe is told below the table.
+        costs: `data` of `cost_table`; a precision other than that of the recipe is noted below the table.
 
     Returns:
         `data` is the scorecard, fractions; `display` has the units of print, and a row for
@@ -131,7 +131,7 @@ def scorecard_table(
 
 
 def published_text(row: Series) -> str:
-    """The number of a row of the scorecard with the decimals and in the unit of print."""
+    """The published number of a row, with its decimals and unit in print."""
     return f"{metric_style(row['metric']).scale * row['published']:.{METRICS[row['metric']][1]}f}"
 
 
@@ -162,7 +162,7 @@ def _measured(row: Series) -> str:
 
 
 def deviations(experiments: Mapping[str, Mapping[str, Any]], costs: DataFrame | None = None) -> list[str]:
-    """Sentences on what was done differently from the released code; arguments as for `scorecard_table`."""
+    """Sentences on deviations from the released code; arguments as for `scorecard_table`."""
     lines = []
     for experiment, entry in experiments.items():
         for deviation in entry["deviations"]:
@@ -181,7 +181,7 @@ def deviations(experiments: Mapping[str, Mapping[str, Any]], costs: DataFrame | 
 
 
 def published_table(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
-    """How each experiment with published numbers can be run.
+    """Table of the experiments with published numbers, and how to run each.
 
     Args:
         experiments: as for `scorecard`; also `data`, the sources of its dataset.

@@ -1,4 +1,4 @@
-"""Titles of experiments, as a person would write them."""
+"""Readable titles of experiments."""
 
 import re
 
@@ -12,7 +12,7 @@ SPELLINGS = {
 
 
 def place_title(experiment: str, architecture: str) -> str:
-    """Return the title of an experiment and architecture; the experiment does not repeat the architecture.
+    """Return the title of an experiment and architecture, without repeating the architecture.
 
     Example:
         >>> place_title("glyphs_resnet8", "resnet8"), place_title("markov_text", "lstm")
@@ -25,7 +25,7 @@ def place_title(experiment: str, architecture: str) -> str:
 
 
 def experiment_title(experiment: str) -> str:
-    """Return the title of an experiment alone, with a capital.
+    """Return the capitalised title of an experiment.
 
     Example:
         >>> experiment_title("released_weights")
@@ -40,7 +40,7 @@ def _spelled(name: str) -> str:
 
 
 def _word(word: str) -> str:
-    """A known word in its spelling, with its number behind a hyphen; another one as it is."""
+    """A known word in its proper spelling, its number behind a hyphen; other words unchanged."""
     family = word.rstrip("0123456789")
     spelling = SPELLINGS.get(word) or SPELLINGS.get(family)
     return (

@@ -17,7 +17,7 @@ HEADING = 13  # characters
 
 
 def write_table(table: Table, stem: Path) -> None:
-    """Write `stem`.csv (numbers), `stem`.md and `stem`.tex (text), each whole or not at all."""
+    """Write `stem`.csv (numbers), `stem`.md and `stem`.tex (text) atomically."""
     notes = "".join(f"\n{note}\n" for note in table.notes)
     markdown = tabulate(
         table.display.to_dict("list"),
@@ -36,7 +36,7 @@ def write_table(table: Table, stem: Path) -> None:
 
 
 def _latex_lines(table: Table) -> Iterator[str]:
-    """One float or several, each as wide as the text at most, with the label columns first."""
+    """One or several floats, each at most as wide as the text, with the label columns first."""
     labels = list(table.display.columns[: table.label_columns])
     panels = _panels(table)
     yield "% Needs the package booktabs."
@@ -59,7 +59,7 @@ def _latex_lines(table: Table) -> Iterator[str]:
 
 
 def _panels(table: Table) -> list[list[Hashable]]:
-    """The columns of numbers in panels that fit the width of the text, of about equal size."""
+    """The columns of numbers in panels of about equal size that fit the text width."""
     widths = {title: _width(title, cells) for title, cells in table.display.items()}
     labels, values = (list(widths)[part] for part in (slice(table.label_columns), slice(table.label_columns, None)))
     room = TEXT_WIDTH - sum(widths[title] for title in labels)
@@ -77,13 +77,13 @@ def _width(title: Hashable, cells: Series) -> float:
 
 
 def _lines(cell: str) -> list[str]:
-    """A value above its interval; any other text as it is."""
+    """A value above its interval; other text unchanged."""
     value, bracket, interval = cell.partition(" [")
     return [value, f"[{interval}"] if bracket else [cell]
 
 
 def _stacked(lines: list[str]) -> str:
-    """Lines above each other, so that a column is not wider than the longest."""
+    """Stacked lines, so that a column is only as wide as the longest."""
     if len(lines) == 1:
         return _latex(lines[0])
     return r"\shortstack[l]{" + r" \\ ".join(f"{{{_latex(line)}}}" for line in lines) + "}"

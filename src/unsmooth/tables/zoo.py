@@ -1,4 +1,4 @@
-"""What normalisation gains for models that were trained elsewhere, each in its own way.
+"""Gains of normalisation for published models.
 
 Strong classifiers can be poor at selective classification, and normalisation improves those that are (Galil et al.,
 ICLR 2023; Cattelan & Silva, UAI 2024).
@@ -42,7 +42,7 @@ def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
         95 % paired bootstrap interval of `difference`, after - before; `sign` is 0 where it contains 0.
 
     Raises:
-        ValueError: on missing columns, or when nothing was normalised.
+        ValueError: on missing columns, or without the p-norm.
     """
     require_columns(summary, SUMMARY, "summary")
     require_columns(differences, DIFFERENCES, "differences")
