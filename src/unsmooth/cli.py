@@ -9,7 +9,7 @@ import math
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from unsmooth.atomic_files import atomic_path
 from unsmooth.extras import MissingExtraError, named_extras
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from unsmooth.logits.logits_file import LogitsFile
     from unsmooth.logits.probabilities import Converted
 
+COLUMN_SUFFIXES = (".csv", ".npz", ".parquet")
 FORMATS = "safetensors, npz, npy, pt, parquet (also a folder of parts), csv or tsv"
 app = typer.Typer(
     name="unsmooth",
@@ -208,8 +210,8 @@ def score(
     from unsmooth.scores import FittedScore, find_score, fit_score, score_all, score_by_features
     from unsmooth.scores.thresholds import REJECT
 
-    if output is not None and output.suffix not in _WRITERS:
-        raise typer.BadParameter(f"{output} must end in {', '.join(_WRITERS)}", param_hint="--output")
+    if output is not None and output.suffix not in COLUMN_SUFFIXES:
+        raise typer.BadParameter(f"{output} must end in {', '.join(COLUMN_SUFFIXES)}", param_hint="--output")
     params = _parse_params(param or [], p)
     if (params and val) or (classifier and (params or val)):
         raise typer.BadParameter("parameters, --val and --classifier exclude each other", param_hint="--param")
@@ -273,9 +275,10 @@ def score(
         }
     with _errors_name(output or Path("standard output")):
         if output is None:
-            _write_csv(columns, sys.stdout.buffer)
+            _write_columns(columns, sys.stdout.buffer, ".csv")
         else:
-            _WRITERS[output.suffix](columns, output)
+            with atomic_path(output) as temporary:
+                _write_columns(columns, temporary, output.suffix)
 
 
 @app.command(epilog="Example: `unsmooth metrics confidence.csv --risk 0.01 --risk 0.05 --json`")
@@ -467,7 +470,7 @@ def _read_confidences(path: Path) -> tuple["NDArray[np.floating[Any]]", "NDArray
     suffix = ".csv" if path == Path("-") else path.suffix
     if path != Path("-") and not path.is_file():
         raise ValueError("no such file")
-    if suffix not in _WRITERS:
+    if suffix not in COLUMN_SUFFIXES:
         raise ValueError(f"unknown suffix {suffix!r}, expected .csv, .npz or .parquet")
     try:
         names, columns = _read_columns(path, suffix)
@@ -539,8 +542,6 @@ def _write_reports(
         if json_out == Path("-"):
             typer.echo(text)
         else:
-            from unsmooth.atomic_files import atomic_path
-
             with _errors_name(json_out), atomic_path(json_out) as temporary:
                 temporary.write_text(text + "\n", encoding="utf-8")
     if save is not None:
@@ -563,44 +564,22 @@ def _write_reports(
             _note(f"wrote {path}")
 
 
-def _write_csv(columns: Mapping[str, "NDArray[Any]"], sink: Any) -> None:  # noqa: ANN401 - a path or a binary stream
+def _write_columns(columns: Mapping[str, "NDArray[Any]"], sink: Any, suffix: str) -> None:  # noqa: ANN401 - path or stream
+    if suffix == ".npz":
+        import numpy as np
+
+        np.savez(sink, **columns)  # type: ignore[arg-type]
+        return
     import pyarrow as arrow
-    import pyarrow.csv as csv
 
-    csv.write_csv(arrow.table(dict(columns)), sink, csv.WriteOptions(quoting_style="none"))
+    if suffix == ".parquet":
+        import pyarrow.parquet as parquet
 
+        parquet.write_table(arrow.table(dict(columns)), sink)
+    else:
+        import pyarrow.csv as csv
 
-def _save_csv(columns: Mapping[str, "NDArray[Any]"], path: Path) -> None:
-    from unsmooth.atomic_files import atomic_path
-
-    with atomic_path(path) as temporary:
-        _write_csv(columns, temporary)
-
-
-def _save_npz(columns: Mapping[str, "NDArray[Any]"], path: Path) -> None:
-    import numpy as np
-
-    from unsmooth.atomic_files import atomic_path
-
-    with atomic_path(path) as temporary:
-        np.savez(temporary, **columns)  # type: ignore[arg-type]
-
-
-def _save_parquet(columns: Mapping[str, "NDArray[Any]"], path: Path) -> None:
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
-
-    from unsmooth.atomic_files import atomic_path
-
-    with atomic_path(path) as temporary:
-        parquet.write_table(arrow.table(dict(columns)), temporary)
-
-
-_WRITERS: Mapping[str, Callable[[Mapping[str, "NDArray[Any]"], Path], None]] = {
-    ".csv": _save_csv,
-    ".npz": _save_npz,
-    ".parquet": _save_parquet,
-}
+        csv.write_csv(arrow.table(dict(columns)), sink, csv.WriteOptions(quoting_style="none"))
 
 
 # Failing

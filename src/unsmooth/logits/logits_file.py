@@ -68,11 +68,6 @@ class LogitsFile:
     has_validation: bool = False
 
     @property
-    def is_probabilities(self) -> bool:
-        """Whether the rows are softmax outputs."""
-        return self.form == "probabilities"
-
-    @property
     def num_samples(self) -> int:
         """N, the number of rows."""
         return len(self.logits)

@@ -104,18 +104,11 @@ def ap_errors(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayL
 def ap_successes(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Average precision of detecting correct predictions by high confidence.
 
-    AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, accepting confidence >= t.
-
-    Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1.
-        sample_weight: (N,) non-negative.
+    AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, accepting confidence >= t. Arguments and
+    errors raised as `ap_errors`.
 
     Returns:
         Area in [0, 1], higher is better, the accuracy is random; nan with a warning when nothing is correct.
-
-    Raises:
-        ValueError: errors that are not 0/1, or bad data.
 
     References:
         Hendrycks and Gimpel, ICLR 2017, section 2; Corbière et al., NeurIPS 2019, section 4.

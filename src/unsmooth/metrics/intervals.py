@@ -204,19 +204,7 @@ def bootstrap(
         >>> interval.low <= interval.point <= interval.high
         True
     """
-    _check_level(level)
-    risks, coverages = _targets(metric)
-    values = bootstrap_replicates(
-        confidence,
-        errors,
-        metrics=[metric],
-        replicates=replicates,
-        seed=seed,
-        risks=risks,
-        coverages=coverages,
-        sample_weight=sample_weight,
-    )[metric]
-    point = selective_metrics(confidence, errors, risks=risks, coverages=coverages, sample_weight=sample_weight)[metric]
+    point, values = _replicated(confidence, errors, metric, replicates, seed, level, sample_weight)
     return Interval(point, *_percentiles(point, values, level))
 
 
@@ -261,29 +249,40 @@ def paired_bootstrap(
         >>> same.point, same.low, same.high, same.p_value
         (0.0, 0.0, 0.0, 1.0)
     """
-    _check_level(level)
-    risks, coverages = _targets(metric)
-    points, replicated = [], []
     a, b = as_pair(confidence_a, errors_a), as_pair(confidence_b, errors_b)
     same_length(b[0], "confidence_b", len(a[0]), "confidence_a")
-    for scores, residuals in (a, b):
-        values = selective_metrics(scores, residuals, risks=risks, coverages=coverages, sample_weight=sample_weight)
-        points.append(values[metric])
-        draws = bootstrap_replicates(
-            scores,
-            residuals,
-            metrics=[metric],
-            replicates=replicates,
-            seed=seed,
-            risks=risks,
-            coverages=coverages,
-            sample_weight=sample_weight,
-        )
-        replicated.append(draws[metric])
-    point, difference = points[0] - points[1], replicated[0] - replicated[1]
+    found = [_replicated(*pair, metric, replicates, seed, level, sample_weight) for pair in (a, b)]
+    (point_a, values_a), (point_b, values_b) = found
+    point, difference = point_a - point_b, values_a - values_b
     low, high = _percentiles(point, difference, level)
     difference = difference[~np.isnan(difference)]
     return Interval(point, low, high, math.nan if math.isnan(point) else p_value(difference))
+
+
+def _replicated(
+    confidence: ArrayLike,
+    errors: ArrayLike,
+    metric: str,
+    replicates: int,
+    seed: int,
+    level: float,
+    sample_weight: ArrayLike | None,
+) -> tuple[float, Floats]:
+    """A metric on the data and its replicates."""
+    _check_level(level)
+    risks, coverages = _targets(metric)
+    values = bootstrap_replicates(
+        confidence,
+        errors,
+        metrics=[metric],
+        replicates=replicates,
+        seed=seed,
+        risks=risks,
+        coverages=coverages,
+        sample_weight=sample_weight,
+    )[metric]
+    point = selective_metrics(confidence, errors, risks=risks, coverages=coverages, sample_weight=sample_weight)[metric]
+    return point, values
 
 
 def p_value(differences: NDArray[np.floating[Any]]) -> float:

@@ -46,7 +46,7 @@ def test_what_is_written_comes_back(path: Path) -> None:
     assert (file.logits == LOGITS).all() and file.logits.dtype == np.float32
     assert (file.targets == TARGETS).all() and file.targets.dtype == np.int64
     assert file.metadata == METADATA
-    assert (file.num_samples, file.num_classes, file.is_probabilities) == (100, 10, False)
+    assert (file.num_samples, file.num_classes, file.form) == (100, 10, "logits")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -276,7 +276,7 @@ def test_foreign_file_is_read(tmp_path: Path, suffix: str, save: object) -> None
 
     np.testing.assert_allclose(file.logits, LOGITS, rtol=1e-6)
     assert (file.targets == TARGETS).all()
-    assert file.metadata == {} and not file.is_probabilities
+    assert file.metadata == {} and file.form != "probabilities"
 
 
 @pytest.mark.parametrize("suffix", ["npy", "pt", "csv"])
@@ -300,7 +300,7 @@ def test_softmax_outputs_are_recognised_and_convert_to_equivalent_logits(tmp_pat
     file = read_any(tmp_path / "dump.npz")
     logits = logits_from_probabilities(file.logits)
 
-    assert file.is_probabilities
+    assert file.form == "probabilities"
     shift = (LOGITS - logits).mean(axis=1, keepdims=True)
     np.testing.assert_allclose(logits + shift, LOGITS, atol=1e-4)
 
@@ -312,7 +312,7 @@ def test_float64_probabilities_that_float32_would_round_away_are_kept(tmp_path: 
     file = read_any(tmp_path / "dump.npz")
     found = check_probabilities(file.logits)
 
-    assert file.is_probabilities
+    assert file.form == "probabilities"
     np.testing.assert_allclose(found - found[:, :1], logits, rtol=1e-6)
 
 

@@ -7,21 +7,7 @@ from pydantic import AfterValidator, Field, field_validator
 from unsmooth.config.specs.base import PositiveInt, Spec, left_at
 from unsmooth.data.sources import SOURCES, WEIGHTS
 
-__all__ = [
-    "Architecture",
-    "CifarResNetSpec",
-    "DeepLabV3PlusSpec",
-    "DeepLabV3Spec",
-    "DenseNetSpec",
-    "GlobalPoolingCnnSpec",
-    "LstmSpec",
-    "MlpSpec",
-    "SmallResNetSpec",
-    "TabularMlpSpec",
-    "TimmSpec",
-    "TorchvisionSpec",
-    "UNetSpec",
-]
+__all__ = ["Architecture"]
 
 
 def _is_source_of_weights(name: str) -> str:

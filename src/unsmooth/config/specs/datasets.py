@@ -10,34 +10,21 @@ from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, Positive
 from unsmooth.data.array_files import check_arrays, kind_of_inputs, read_headers
 from unsmooth.data.sources import VECTORS
 
-__all__ = [
-    "Arrays",
-    "BankMarketing",
-    "Cifar10",
-    "Cifar100",
-    "Cityscapes",
-    "Cub200",
-    "Dataset",
-    "Gaussians",
-    "GlyphScenes",
-    "Glyphs",
-    "ImageNet",
-    "Imdb",
-    "MarkovText",
-    "Newsgroups",
-    "OnlineShoppers",
-    "TinyImageNet",
-    "Voc2012",
-]
+__all__ = ["Dataset"]
 
 
-class Glyphs(Spec):
-    """62 characters in the fonts of matplotlib, small noisy grey images, drawn locally."""
+class _Drawn(Spec):
+    """A dataset drawn locally, without a download."""
 
-    target: ClassVar[str] = "unsmooth.data.glyphs:build"
     embedded: ClassVar[bool] = True
     files: ClassVar[bool] = False
     sources: ClassVar[tuple[str, ...]] = ()
+
+
+class Glyphs(_Drawn):
+    """62 characters in the fonts of matplotlib, small noisy grey images, drawn locally."""
+
+    target: ClassVar[str] = "unsmooth.data.glyphs:build"
     inputs: ClassVar[str] = "images"
 
     kind: Literal["glyphs"] = Field("glyphs", description="selects this form")
@@ -50,13 +37,10 @@ class Glyphs(Spec):
     seed: Seed = Field(0, description="seed of the images")
 
 
-class Gaussians(Spec):
+class Gaussians(_Drawn):
     """Overlapping Gaussian classes in a plane, whose posterior P(class | input) is known exactly."""
 
     target: ClassVar[str] = "unsmooth.data.gaussians:build"
-    embedded: ClassVar[bool] = True
-    files: ClassVar[bool] = False
-    sources: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[str] = "vectors"
 
     kind: Literal["gaussians"] = Field("gaussians", description="selects this form")
@@ -70,13 +54,10 @@ class Gaussians(Spec):
     seed: Seed = Field(0, description="seed of the points")
 
 
-class MarkovText(Spec):
+class MarkovText(_Drawn):
     """Token sequences from one Markov chain per class, drawn locally: a miniature text task."""
 
     target: ClassVar[str] = "unsmooth.data.markov_text:build"
-    embedded: ClassVar[bool] = True
-    files: ClassVar[bool] = False
-    sources: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[str] = "tokens"
 
     kind: Literal["markov_text"] = Field("markov_text", description="selects this form")
@@ -91,13 +72,10 @@ class MarkovText(Spec):
     seed: Seed = Field(0, description="seed of the sequences")
 
 
-class GlyphScenes(Spec):
+class GlyphScenes(_Drawn):
     """Overlapping letters on a noisy canvas with pixel labels, drawn locally: a miniature segmentation task."""
 
     target: ClassVar[str] = "unsmooth.data.glyph_scenes:build"
-    embedded: ClassVar[bool] = True
-    files: ClassVar[bool] = False
-    sources: ClassVar[tuple[str, ...]] = ()
     inputs: ClassVar[str] = "scenes"
 
     kind: Literal["glyph_scenes"] = Field("glyph_scenes", description="selects this form")
