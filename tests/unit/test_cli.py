@@ -477,6 +477,16 @@ def test_centring_off_is_refused_for_softmax_outputs(folder):
     assert (result.exit_code, "mean of the logits" in result.stderr) == (1, True)
 
 
+def test_what_is_read_is_not_overwritten(folder):
+    before = Path("good.npz").read_bytes()
+    for command in (("score", "good.npz", "-o", "good.npz"), ("diagnose", "good.npz", "--json", "./good.npz")):
+        result = run(*command)
+
+        assert result.exit_code == 2
+        assert "good.npz is read" in result.stderr
+    assert Path("good.npz").read_bytes() == before
+
+
 def test_help_teaches_with_an_example(folder):
     for command in ("diagnose", "score", "metrics"):
         assert f"unsmooth {command}" in run(command, "--help").stdout

@@ -5,12 +5,14 @@ other four folds, so every row both fits and judges and no row judges parameters
 the folds, because confidences of different parameters cannot be ranked together. The recommended score is then fitted
 on all fit rows.
 
-**Decision.** Let P be the probability that a score has a lower AURC than MSP, estimated by resampling the rows of each
-fold, for both scores alike. Replacing a confidence that works costs more than keeping one that could be improved.
+**Decision.** MSP needs no fit, and its threshold is a probability, so a repair has to earn its place: let P be the
+probability that a score lowers AURC by more than 1 % of MSP's, estimated by resampling the rows of each fold, for both
+scores alike. Without that margin one of many scores that rank almost as MSP does would often seem certain to rank a
+trifle better. Replacing a confidence that works costs more than keeping one that could be improved.
 
-1. MSP is replaced if P >= 0.95 for at least one score: a repair that harms counts 19 times as much as a repair missed.
+1. MSP is replaced if P >= 0.95 for at least one score: a repair in vain counts 19 times as much as a repair missed.
 2. Its successor has the lowest cross-fitted AURC of the scores with P >= 0.8. That MSP can be beaten is known by then,
-   so a harm counts only 4 times as much.
+   so a repair in vain counts only 4 times as much.
 
 Scores with two fitted parameters and MSP with temperature are listed but not recommended: their fits follow the noise
 of a small validation set. ``benchmarks/advice.py`` measures this rule against the best score on the test rows.
@@ -32,6 +34,7 @@ Floats = NDArray[np.floating[Any]]
 
 _FOLDS = 5
 _REPLICATES = 1000
+_GAIN = 0.01
 _REPLACES_MSP, _SUCCEEDS = 0.95, 0.8
 
 
@@ -42,7 +45,7 @@ class Recommendation:
     Attributes:
         score: name of the recommended score.
         cross_fitted: AURC of MSP and of every candidate, averaged over the folds.
-        better_than_msp: probability P of each candidate.
+        better_than_msp: probability P of each candidate, that it lowers AURC by more than 1 % of MSP's.
     """
 
     score: str
@@ -79,8 +82,7 @@ def recommend(logits: Floats, targets: NDArray[np.int64], names: Sequence[str], 
     kept = [name for name in ("msp", *candidates) if all(name in found for found in judged)]
     areas = {name: float(np.mean([found[name][0] for found in judged])) for name in kept}
     resampled = {name: np.mean([found[name][1] for found in judged], axis=0) for name in kept}
-    # The last digits of equal areas may differ.
-    better = {name: float(np.mean(resampled[name] < resampled["msp"] - 1e-12)) for name in kept[1:]}
+    better = {name: float(np.mean(resampled[name] < (1 - _GAIN) * resampled["msp"])) for name in kept[1:]}
     chosen = "msp"
     if any(probability >= _REPLACES_MSP for probability in better.values()):
         chosen = min((name for name in better if better[name] >= _SUCCEEDS), key=areas.__getitem__)

@@ -125,8 +125,8 @@ def _recommendation(diagnosis: "Diagnosis") -> str:
         return "Recommended score: MSP. No other score could be compared with it."
     likeliest = max(better, key=better.__getitem__)
     return (
-        "Recommended score: MSP. No other score ranks better with a probability of at least 95 % on the rows that fit; "
-        f"the likeliest is {score_label(likeliest)} with {100 * better[likeliest]:.0f} %."
+        "Recommended score: MSP. No other score lowers AURC by 1 % with a probability of at least 95 % on the rows "
+        f"that fit; the likeliest is {score_label(likeliest)} with {100 * better[likeliest]:.0f} %."
     )
 
 

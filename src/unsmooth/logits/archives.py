@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,15 @@ def _itself(tensor: Any) -> Any:  # noqa: ANN401 - a tensor
 
 
 def _joined(content: Any) -> Any:  # noqa: ANN401 - whatever torch.load returns
-    """Batches put together: a list of (N, K) tensors, of pairs or of dictionaries as one of them."""
+    """Batches put together: a list of tensors, of pairs or of dictionaries as one of them; lists of numbers."""
     import torch
 
     if not isinstance(content, list | tuple) or not content:
         return content
     if all(isinstance(item, torch.Tensor) for item in content):
         logits, *others = content
-        if logits.ndim == 2 and all(item.shape[1:] == logits.shape[1:] for item in others):
+        batches = logits.ndim == 2 or (logits.ndim == 1 and not logits.is_floating_point())
+        if batches and all(item.ndim == logits.ndim and item.shape[1:] == logits.shape[1:] for item in others):
             return torch.cat(tuple(content))
         return {"logits": logits, "targets": others[0]} if len(content) == 2 else dict(enumerate(content))
     if all(isinstance(item, dict) for item in content):
@@ -135,6 +137,8 @@ def _joined(content: Any) -> Any:  # noqa: ANN401 - whatever torch.load returns
     if all(isinstance(item, list | tuple) and len(item) == 2 for item in content):
         first, second = (torch.cat(tuple(column)) for column in zip(*content, strict=True))
         return {"logits": first, "targets": second}
+    with suppress(TypeError, ValueError):  # lists of anything but numbers
+        return torch.tensor(content)
     return dict(enumerate(content))
 
 

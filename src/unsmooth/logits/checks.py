@@ -79,6 +79,7 @@ def to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
     """An array or a tensor as an array, in its precision where numpy has that."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
+        values = values if str(values.layout) == "torch.strided" else values.to_dense()
         # numpy has no bfloat16 and no float8; each of their numbers is a float32.
         values = (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
     return np.asarray(values)

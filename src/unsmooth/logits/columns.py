@@ -2,8 +2,9 @@
 
 import fnmatch
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from unsmooth.logits.tables import Table, is_number, natural_key, open_table
 __all__ = ["TableContent", "read_table"]
 
 _NO_CLASS = re.compile(
-    r"|unnamed.*|(.*_)?index(_.*)?|level|level_\d+|(.*_)?ids?|uuid|guid|idx|no|nr|row|row_?n(umber|r|o)|samples?|count"
+    r"|unnamed.*|(.*_)?index(_.*)?|level|level_\d+|(.*_)?ids?|uuid|guid|idx|nr|row|row_?n(umber|r|o)|samples?|count"
     r"|(y_)?(pred|predicted|prediction|preds|predictions)(_?(class|label|idx|index|score|confidence|prob|y))?"
     r"|argmax|y_?hat|top_?1|rank|scores?|confidences?|conf|msp|max_?(prob|probability|softmax|logit|score|conf)"
     r"|entropy|margin|uncertainty|energy|loss|nll|error|errors|wrong|(is_?)?(error|correct|wrong)|hit|accuracy"
@@ -27,7 +28,10 @@ _NO_CLASS = re.compile(
 )
 _STEMS = ("logits", "logit", "class", "classes", "cls", *LOGITS_NAMES[2:], "label", "c", "k", "p", "z", "v", "")
 _FEATURES = ("feature", "features", "feat", "f", "x", "embedding", "emb", "hidden", "h", "dim", "pixel", "pc", "top")
-_NUMBERED = re.compile(r"(.*?)[\s_.:\-\[(]*(\d+)[\])]?")
+_ID = re.compile(r"unnamed_0|(.*_)?(index|ids?|uuid|guid|idx|path|file|filename|file_name|url)")
+_STATISTICS = "max|min|mean|std|sum|gap|margin|entropy|target|true_class|pred|predicted|top|top_?1|second"
+_NUMBERED = re.compile(r"(?P<stem>.*?)[\s_.:\-\[(]*(?P<number>\d+)[\])]?")
+_NUMBER_FIRST = re.compile(r"(?P<number>\d+)[\s_.:\-]+(?P<stem>\D+)")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class TableContent:
         class_names: of the K classes.
         notes: which columns were left out, a sentence each.
         columns: names of all columns.
+        ids: by name the columns that say which sample a row is.
     """
 
     logits: NDArray[Any] | None
@@ -47,6 +52,7 @@ class TableContent:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def read_table(path: Path, *, logits_key: str | None = None, targets_key: str | None = None) -> TableContent:
@@ -66,8 +72,9 @@ def read_table(path: Path, *, logits_key: str | None = None, targets_key: str | 
     others = [name for name in table.names if name not in candidates]
     if not table.has_header and targets_key is None and logits_key is None:
         candidates, others = [], table.names
-    classes = _class_columns(table, others, logits_key)
-    logits, class_names = None, tuple(_short_names(classes))
+    labels = {str(text) for name in candidates if table.kind(name) == "text" for text in set(table.column(name))}
+    classes = _class_columns(table, others, logits_key, labels)
+    logits, class_names = None, tuple(_short_names(classes, labels))
     if len(classes) == 1 and table.kind(classes[0]) == "list":
         logits, class_names = table.column(classes[0]), ()
     elif classes:
@@ -79,7 +86,14 @@ def read_table(path: Path, *, logits_key: str | None = None, targets_key: str | 
         notes.append(f"columns that do not look like classes are left out: {_listed(left_out[:8])}{more}")
     if classes and class_names and not any(re.search(r"\d", name) for name in class_names):
         notes.append(f"{len(classes)} classes: {', '.join(class_names[:12])}{', ...' if len(classes) > 12 else ''}")
-    return TableContent(logits, _targets(table, candidates, class_names), class_names, tuple(notes), tuple(table.names))
+    ids = {name: table.column(name) for name in left_out if _is_id(table, name)}
+    targets = _targets(table, candidates, class_names)
+    return TableContent(logits, targets, class_names, tuple(notes), tuple(table.names), ids)
+
+
+def _is_id(table: Table, name: str) -> bool:
+    known = name in table.index or _ID.fullmatch(_plain(name) or "unnamed_0") is not None
+    return known and table.kind(name) in ("integer", "text")
 
 
 # Targets
@@ -123,8 +137,11 @@ def _targets(table: Table, candidates: Sequence[str], class_names: Sequence[str]
 # Classes
 
 
-def _class_columns(table: Table, names: Sequence[str], key: str | None) -> list[str]:
-    """The class columns among `names`, in the order of the classes; or one column of lists."""
+def _class_columns(table: Table, names: Sequence[str], key: str | None, labels: AbstractSet[str]) -> list[str]:
+    """The class columns among `names`, in the order of the classes; or one column of lists.
+
+    `labels` are the targets that are texts: a column of such a name is a class.
+    """
     if key is not None:
         chosen = [name for part in key.split(",") for name in names if fnmatch.fnmatchcase(name, part.strip())]
         if not chosen:
@@ -137,14 +154,15 @@ def _class_columns(table: Table, names: Sequence[str], key: str | None) -> list[
     names = [name for name in names if table.kind(name) in ("decimal", "integer", "text") and name not in table.index]
     if numbered := _numbered(table, names):
         return numbered
-    names = [name for name in names if not _NO_CLASS.fullmatch(_plain(name))]
-    prefixed = [name for name in names if re.match(rf"({'|'.join(_STEMS[:-1])})[_.:\- ]\S", name.lower())]
-    names = prefixed if len(prefixed) > 1 else names
+    features = _features(names)
+    names = [n for n in names if n in labels or not (n in features or _NO_CLASS.fullmatch(_plain(n)))]
+    stemmed = _of_one_stem(names)
+    names = stemmed or names
     decimals = [name for name in names if table.kind(name) == "decimal"]
     for name in names:
         if table.kind(name) == "text" and re.fullmatch(r"[-+]?\d+,\d+", table.first_text(name)):
             raise _not_numbers(table, name)
-    if prefixed == names:
+    if stemmed:
         _refuse_text(table, names)
     if decimals:
         return decimals
@@ -166,10 +184,10 @@ def _numbered(table: Table, names: Sequence[str]) -> list[str]:
     """The columns of one stem that are numbered from 0 or 1 without a gap, such as class_0, class_1, class_2."""
     groups: dict[str, dict[int, str]] = {}
     for name in names:
-        if match := _NUMBERED.fullmatch(name.strip()):
-            stem = _plain(match[1])
+        if match := _NUMBERED.fullmatch(name.strip()) or _NUMBER_FIRST.fullmatch(name.strip()):
+            stem = _plain(match["stem"])
             if stem not in _FEATURES and not (stem and _NO_CLASS.fullmatch(_plain(name))):
-                groups.setdefault(stem, {})[int(match[2])] = name
+                groups.setdefault(stem, {})[int(match["number"])] = name
     whole = {}
     for stem, columns in groups.items():
         numbers = sorted(columns)
@@ -190,6 +208,32 @@ def _numbered(table: Table, names: Sequence[str]) -> list[str]:
     if known:
         _refuse_text(table, whole[known[0]])
     return whole[known[0]] if known else []
+
+
+def _features(names: Sequence[str]) -> set[str]:
+    """Numbered columns of one of the stems that features have, at least three of each."""
+    groups: dict[str, set[str]] = {}
+    for name in names:
+        if (match := _NUMBERED.fullmatch(name.strip())) and _plain(match["stem"]) in _FEATURES:
+            groups.setdefault(match["stem"], set()).add(name)
+    return {name for group in groups.values() if len(group) > 2 for name in group}
+
+
+def _of_one_stem(names: Sequence[str]) -> list[str]:
+    """The columns that begin or end with the first of the stems that several have, as logit_cat or cat_logit do."""
+    for stem in _STEMS[:-1]:
+        for pattern in _with_stem(stem):
+            found = [name for name in names if pattern.fullmatch(name)]
+            if len(found) > 1:
+                return found
+    return []
+
+
+def _with_stem(stem: str) -> list[re.Pattern[str]]:
+    """Names that begin with a stem or, if it is more than a letter, end with it, other than those of statistics."""
+    other = rf"(?!({_STATISTICS})([_.:\- ]{stem})?$)(?P<name>\S.*)"
+    patterns = [rf"{stem}[_.:\- ]{other}", *([rf"{other}[_.:\- ]{stem}"] if len(stem) > 1 else [])]
+    return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
 
 
 # Messages and names
@@ -218,12 +262,15 @@ def _plain(name: str) -> str:
     return re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")
 
 
-def _short_names(names: Sequence[str]) -> list[str]:
-    """The names of classes without what all their columns begin with, as logit_cat and logit_dog do."""
-    stem = re.match(rf"({'|'.join(_STEMS[:-1])})[_.:\- ]", names[0].lower()) if names else None
-    if stem is None or not all(name.lower().startswith(stem[0]) for name in names):
+def _short_names(names: Sequence[str], labels: AbstractSet[str]) -> list[str]:
+    """The names of classes without the stem of their columns, unless the targets have it too."""
+    if labels and labels <= set(names):
         return list(names)
-    return [name[len(stem[0]) :] for name in names]
+    for pattern in (pattern for stem in _STEMS[:-1] for pattern in _with_stem(stem)):
+        matches = [match for name in names if (match := pattern.fullmatch(name))]
+        if len(matches) == len(names):
+            return [match["name"] for match in matches]
+    return list(names)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -5,15 +5,17 @@ torch is imported only to read a ``.pt`` file, pyarrow only for tables.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unsmooth.logits.archives import BARE, npy_parts, npz_parts, pt_parts, safetensors_parts
 from unsmooth.logits.checks import LogitsFileError, to_numpy, validate
 from unsmooth.logits.columns import read_table
+from unsmooth.logits.guards import check_same_ids
 from unsmooth.logits.labels import class_indices
 from unsmooth.logits.logits_file import METADATA_KEY, LogitsFile, read_header, read_logits
 from unsmooth.logits.names import (
@@ -49,6 +51,7 @@ class _Content:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     has_validation: bool = False
+    ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def read_any(
@@ -94,12 +97,22 @@ def read_any(
     if content.logits is None:
         raise _not_found(path, "logits", LOGITS_NAMES, content.holds)
     if beside is not None:
-        content = _with_targets_of(content, _read(beside, None, targets_key, split))
+        of_targets = _read(beside, None, targets_key, split)
+        check_same_ids(content.ids, path, of_targets.ids, beside)
+        content = _with_targets_of(content, of_targets)
     if content.targets is None:
         raise _not_found(path, "targets", TARGETS_NAMES, content.holds)
     values, form, notes = recognise(to_numpy(content.logits), path)
     targets = class_indices(to_numpy(content.targets), beside or path, content.class_names)
-    validate(values, targets, path, targets_path=beside, num_classes=num_classes, masked_allowed=True)
+    validate(
+        values,
+        targets,
+        path,
+        targets_path=beside,
+        num_classes=num_classes,
+        masked_allowed=True,
+        look_at_values=form != "log-probabilities",  # -inf is a probability of zero, of which `as_logits` tells
+    )
     return LogitsFile(values, targets, metadata, form, (*content.notes, *notes), content.has_validation)
 
 
@@ -137,7 +150,7 @@ def _read(path: Path, logits_key: str | None, targets_key: str | None, split: st
         if path.is_dir() or suffix in _TABLES:
             table = read_table(path, logits_key=logits_key, targets_key=targets_key)
             holds = f"columns {', '.join(map(repr, table.columns[:40]))}"
-            return _Content(table.logits, table.targets, holds, table.class_names, table.notes)
+            return _Content(table.logits, table.targets, holds, table.class_names, table.notes, ids=table.ids)
         return _of_parts(_ARCHIVES[suffix](path), path, logits_key, targets_key, split)
     except (LogitsFileError, ImportError):
         raise

@@ -1,5 +1,6 @@
 """Signs that logits and targets, or test and validation data, are not what they are taken for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from unsmooth.logits.checks import LogitsFileError
 
-__all__ = ["chance_remark", "check_same_targets", "shared_rows"]
+__all__ = ["chance_remark", "check_same_ids", "check_same_targets", "shared_rows"]
 
 _CHUNK_ELEMENTS = 1 << 20
 Floats = NDArray[np.floating[Any]]
@@ -30,7 +31,8 @@ def chance_remark(logits: Floats, targets: NDArray[np.int64]) -> str | None:
     error = float((predictions != targets).mean())
     shares = (np.bincount(labels, minlength=classes) / len(labels) for labels in (predictions, targets))
     chance = 1 - float(np.dot(*shares))
-    if error <= chance - 2 * (chance * (1 - chance) / len(targets)) ** 0.5 or not 0 < chance < 1:
+    least = chance - 2 * (chance * (1 - chance) / len(targets)) ** 0.5
+    if error <= least or not 0 < chance < 1 or least <= 0:  # of so few rows none could be better
         return None
     remark = f"error rate {error:.3f} is no better than chance ({chance:.3f}): "
     for shift, counted in ((-1, "1, so subtract 1"), (1, "-1, so add 1")):
@@ -38,6 +40,27 @@ def chance_remark(logits: Floats, targets: NDArray[np.int64]) -> str | None:
         if moved < chance / 2 and targets.min() + shift >= 0 and targets.max() + shift < classes:
             return f"{remark}with targets that count from {counted}, it would be {moved:.3f}"
     return f"{remark}do the targets belong to these rows, in this order?"
+
+
+def check_same_ids(
+    ids: Mapping[str, NDArray[Any]], path: Path, other_ids: Mapping[str, NDArray[Any]], other_path: Path
+) -> None:
+    """Raise LogitsFileError where a column of ids that two files share says that their rows are in another order.
+
+    Example:
+        >>> check_same_ids({"id": np.array([1, 2])}, Path("a.csv"), {"id": np.array([2, 1])}, Path("b.csv"))
+        Traceback (most recent call last):
+        unsmooth.logits.checks.LogitsFileError: b.csv: row 0: 'id' is 2, but 1 in a.csv; expected the same order of ...
+    """
+    for name in ids.keys() & other_ids.keys():
+        mine, others = ids[name], other_ids[name]
+        # Equal lengths of other ids: an index may have been numbered anew.
+        if len(mine) == len(others) and set(mine) == set(others) and (mine != others).any():
+            row = int((mine != others).argmax())
+            raise LogitsFileError(
+                f"{other_path}: row {row}: {name!r} is {others[row]}, but {mine[row]} in {path}; "
+                "expected the same order of the rows in both"
+            )
 
 
 def check_same_targets(

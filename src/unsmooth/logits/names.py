@@ -12,6 +12,7 @@ LOGITS_NAMES = (
     *("y_pred", "y_hat", "yhat", "scores", "score", "y_score", "y_scores", "log_probs", "log_prob", "logprobs"),
     *("log_probabilities", "log_softmax", "probs", "prob", "probabilities", "probability", "proba", "probas"),
     *("y_prob", "y_probs", "y_proba", "predict_proba", "pred_probs", "softmax", "softmax_outputs", "confidences"),
+    *("pred_prob", "class_probs", "class_probabilities", "predicted_probabilities", "class_logits", "y_logits"),
 )
 TARGETS_NAMES = (
     *("targets", "target", "labels", "label", "label_ids", "label_id", "y", "y_true", "true_labels", "true_label"),
@@ -42,7 +43,8 @@ def base_name(name: str) -> tuple[str, str | None]:
         >>> base_name("y_true"), base_name("labels_test"), base_name("val.Logits"), base_name("logits.validation")
         (('y_true', None), ('labels', 'test'), ('logits', 'val'), ('logits', 'val'))
     """
-    levels = [[word for word in re.split(r"[^0-9a-z]+", level) if word] for level in name.lower().split(".")]
+    spelled = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()  # testLogits is test_logits
+    levels = [[word for word in re.split(r"[^0-9a-z]+", level) if word] for level in spelled.split(".")]
     split = next((_SPLITS[word] for words in levels for word in words if word in _SPLITS), None)
     bases = ["_".join(word for word in words if word not in _SPLITS) for words in levels]
     return next((base for base in reversed(bases) if base), ""), split

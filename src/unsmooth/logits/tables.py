@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unsmooth.extras import named_extras
 from unsmooth.logits.checks import LogitsFileError
+from unsmooth.logits.names import base_name
 
 if TYPE_CHECKING:
     from pyarrow import DataType
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table", "is_number", "natural_key", "open_table"]
 
+_LIST = re.compile(r"(array|tensor)?[\[(]+[^\[(]*\d")  # a list of numbers, written as text
 _DELIMITERS = ("\t", ";", "|", ",")  # a decimal comma may stand beside any other delimiter
 
 
@@ -55,7 +57,7 @@ class Table:
         if types.is_boolean(stored):
             return "boolean"
         if types.is_string(stored) or types.is_large_string(stored):
-            return "list" if self.first_text(name).startswith("[") else "text"
+            return "list" if _LIST.match(self.first_text(name)) else "text"
         lists = types.is_list(stored) or types.is_large_list(stored) or types.is_fixed_size_list(stored)
         return "list" if lists else "other"
 
@@ -93,8 +95,8 @@ def open_table(path: Path) -> Table:
     """Open a csv, tsv or parquet file, or a folder of parquet files, whose order is that of the numbers in their names.
 
     Raises:
-        LogitsFileError: a folder without parquet files, a first line half of names and half of numbers, two columns of
-            one name.
+        LogitsFileError: a folder without parquet files or with those of several splits, a first line half of names and
+            half of numbers, two columns of one name.
         MissingExtraError: the extra ``tables`` is not installed.
     """
     if path.suffix.lower() in (".csv", ".tsv") and not path.is_dir():
@@ -108,6 +110,9 @@ def open_table(path: Path) -> Table:
     parts = [file for file in files if not file.name.startswith(("_", "."))]  # Spark writes _SUCCESS and .crc files
     if not parts or any(file.suffix != ".parquet" for file in parts):
         raise LogitsFileError(f"{path}: is a folder; expected a file, or a folder of nothing but parquet files")
+    splits = sorted({split for part in parts if (split := base_name(part.stem)[1])})
+    if len(splits) > 1:
+        raise LogitsFileError(f"{path}: holds parts of {' and '.join(splits)}; expected the parts of one split")
     parts.sort(key=lambda part: natural_key(str(part)))
     return Table(path, dataset([str(part) for part in parts], format="parquet", partitioning="hive"))
 
@@ -163,7 +168,8 @@ def is_number(text: str) -> bool:
 
 
 def _parsed(text: str) -> NDArray[np.float64]:
-    """A list that was written as text, by Python or by numpy."""
+    """A list that was written as text, by Python, numpy or torch."""
     if "..." in text:
         raise ValueError("lists are abbreviated by '...'; write every number, or a parquet file")
-    return np.array([float(word) for word in re.split(r"[\s,]+", text.strip(" []\n")) if word])
+    inside = re.search(r"[\[(]([^\[\](){}]*)[\])]", text)
+    return np.array([float(word) for word in re.split(r"[\s,]+", inside[1] if inside else text) if word])

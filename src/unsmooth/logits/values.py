@@ -13,6 +13,7 @@ from unsmooth.logits.probabilities import are_log_probabilities, are_probabiliti
 __all__ = ["recognise"]
 
 _LEAST_MASK = 5e3  # the smallest magnitude in use for a masked class is 1e4
+_ENOUGH_ROWS = 20  # whose equal sums are no coincidence
 _EXACT_IN_FLOAT32 = 1e4  # above, float32 has fewer than three decimals
 
 
@@ -39,8 +40,8 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
     if are_probabilities(values):
         return (values if values.dtype == np.float64 else as_float32(values, path)), "probabilities", []
     if values.shape[1] > 1 and values.min() >= 0:
-        if 1 < values.max() <= 101 and bool((abs(values.sum(axis=1) - 100.0) < 1).all()):
-            return values.astype(np.float64) / 100, "probabilities", ["rows sum to 100 and are read as percent"]
+        if whole := _common_sum(values):
+            return values / whole, "probabilities", [f"rows sum to {whole:g} and are read as shares of it"]
         _refuse_fractions(values, path)
     if are_log_probabilities(values):
         return as_float32(values, path), "log-probabilities", []
@@ -54,7 +55,20 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
     return as_float32(values, path), "logits", notes
 
 
+def _common_sum(values: NDArray[Any]) -> float | None:
+    """What every row of numbers sums to, such as 100 of percent or the number of votes; None if to no one number."""
+    sums = values.sum(axis=1, dtype=np.float64)
+    whole = float(np.round(np.median(sums)))
+    if whole != 100 and (whole <= 1 or len(sums) < _ENOUGH_ROWS):
+        return None
+    # Percent are often rounded; the sums of logits far from 0 are nearly equal.
+    return whole if bool((abs(sums - whole) < (1 if whole == 100 else 1e-3)).all()) else None
+
+
 def _refuse_fractions(values: NDArray[Any], path: Path) -> None:
+    columns = values.sum(axis=0, dtype=np.float64)
+    if values.max() <= 1 and len(values) > 1 and bool((abs(columns - max(1, round(columns[0]))) < 1e-3).all()):
+        raise LogitsFileError(f"{path}: columns sum to one instead of rows: softmax over samples; take it over classes")
     if not 0.5 < values.max() <= 1:
         return
     sums = values.sum(axis=1, dtype=np.float64)

@@ -346,6 +346,15 @@ def test_scores_with_two_fitted_parameters_are_no_candidates():
     assert found.cross_fitted.keys() == {"msp", *found.better_than_msp}
 
 
+@pytest.mark.parametrize(("gain", "chosen"), [(0.005, "msp"), (0.02, "logit_margin")])
+def test_msp_is_replaced_only_by_a_score_that_lowers_aurc_by_more_than_one_percent(monkeypatch, gain, chosen):
+    areas = {"msp": 0.1, "logit_margin": 0.1 * (1 - gain)}
+    found = {name: (area, np.full(50, area)) for name, area in areas.items()}
+    monkeypatch.setattr("unsmooth.diagnosis.recommendation._judge", lambda *args: found)
+
+    assert recommend(*cross_entropy_like(50), ["logit_margin"]).score == chosen
+
+
 def test_rows_do_not_judge_parameters_that_they_chose(monkeypatch):
     logits, targets = cross_entropy_like(100)
     sizes = []

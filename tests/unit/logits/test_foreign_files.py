@@ -10,6 +10,7 @@ import torch
 from scipy.special import log_softmax, softmax
 
 from unsmooth.extras import MissingExtraError
+from unsmooth.logits.checks import to_numpy
 from unsmooth.logits.foreign_files import read_any
 from unsmooth.logits.guards import chance_remark, shared_rows
 from unsmooth.logits.logits_file import LogitsFileError
@@ -20,6 +21,7 @@ RNG = np.random.default_rng(0)
 TARGETS = RNG.integers(0, 12, 90)
 LOGITS = RNG.normal(size=(90, 12)) + 3 * np.eye(12)[TARGETS]
 WORDS = list("abcdefghij") + ["n", "y"]
+PROBS = pd.DataFrame(softmax(LOGITS, axis=1), columns=WORDS)
 
 
 def frame(names=None, **others):
@@ -47,6 +49,29 @@ TABLES = {
         pd.concat([frame(), pd.DataFrame(softmax(LOGITS, 1)).add_prefix("prob_")], axis=1),
         {},
     ),
+    "suffixed names": (frame([f"{w}_logit" for w in WORDS]).assign(target=np.array(WORDS)[TARGETS]), {}),
+    "names of logits beside those of probabilities": (
+        pd.concat([frame([f"{w}_logit" for w in WORDS]), PROBS.add_suffix("_prob")], axis=1),
+        {},
+    ),
+    "numbers before their stem": (
+        pd.concat(
+            [frame([f"{k}_logit" for k in range(12)]), pd.DataFrame(softmax(LOGITS, 1)).add_suffix("_prob")], axis=1
+        ),
+        {},
+    ),
+    "a statistic of the stem": (frame([f"logit_{w}" for w in WORDS], logit_max=LOGITS.max(1), logit_target=1.5), {}),
+    "features beside names": (pd.concat([frame(WORDS), pd.DataFrame(LOGITS).add_prefix("emb_")], axis=1), {}),
+    "classes called yes and no": (
+        frame(["no", "yes", *WORDS[:10]]).assign(target=np.array(["no", "yes", *WORDS[:10]])[TARGETS]),
+        {},
+    ),
+    "targets called as their columns": (frame().assign(target=[f"class_{k}" for k in TARGETS]), {}),
+    "lists as torch prints them": (
+        pd.DataFrame({"logits": [f"tensor({row})" for row in LOGITS.tolist()], "label": TARGETS}),
+        {},
+    ),
+    "tuples": (pd.DataFrame({"logits": [str(tuple(row)) for row in LOGITS.tolist()], "label": TARGETS}), {}),
     "whole floats": (frame().assign(target=TARGETS.astype(float)), {}),
     "text lists": (pd.DataFrame({"id": range(90), "logits": LOGITS.tolist(), "label": TARGETS}), {}),
 }
@@ -83,6 +108,27 @@ def test_folder_of_parts_is_read_in_natural_order(tmp_path):
     np.save(tmp_path.with_suffix(".npy"), TARGETS)
 
     assert_read(read_any(tmp_path, tmp_path.with_suffix(".npy")))
+
+
+def test_folder_with_parts_of_two_splits_is_refused(tmp_path):
+    for split in ("test", "validation"):
+        frame().to_parquet(tmp_path / f"{split}-00000-of-00001.parquet")
+
+    with pytest.raises(LogitsFileError, match="holds parts of test and val; expected the parts of one split"):
+        read_any(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["id", "", "image_path"])
+def test_targets_beside_in_another_order_of_ids_are_refused(tmp_path, name):
+    ids = [f"{k}.png" for k in range(90)] if name == "image_path" else range(90)
+    table = frame().assign(**{name: ids})
+    table.drop(columns="target").to_csv(tmp_path / "a.csv", index=False)
+    table[[name, "target"]].to_csv(tmp_path / "same.csv", index=False)
+    table[[name, "target"]].iloc[::-1].to_csv(tmp_path / "other.csv", index=False)
+
+    assert_read(read_any(tmp_path / "a.csv", tmp_path / "same.csv"))
+    with pytest.raises(LogitsFileError, match=r"other.csv: row 0: '.*' is 89.*expected the same order of the rows"):
+        read_any(tmp_path / "a.csv", tmp_path / "other.csv")
 
 
 def test_text_without_header_is_read_whole(tmp_path):
@@ -141,6 +187,7 @@ def test_keys_choose_columns(tmp_path):
             ("logits_test", "y_test"),
         ],
         *[("outputs", "labels"), ("arr_0", "arr_1"), ("arr_1", "arr_0"), ("val_logits", "val_targets")],
+        *[("testLogits", "testLabels"), ("pred_prob", "trueLabel")],
     ],
 )
 def test_names_in_use_are_found_beside_others(tmp_path, logits, targets):
@@ -166,9 +213,14 @@ def torch_files():
     yield [{"logits": z[:50], "labels": t[:50]}, {"logits": z[50:], "labels": t[50:]}]
     yield [(z[:50], t[:50]), (z[50:], t[50:])]
     yield [z, t]
+    yield {"logits": [z[:50], z[50:]], "labels": [t[:50], t[50:]]}
+    yield {"logits": z.tolist(), "labels": t.tolist()}
 
 
-@pytest.mark.parametrize("content", [*torch_files()], ids=["state", "splits", "batches", "pairs", "pair"])
+TORCH_FILES = ["state", "splits", "batches", "pairs", "pair", "lists of batches", "lists of numbers"]
+
+
+@pytest.mark.parametrize("content", [*torch_files()], ids=TORCH_FILES)
 def test_torch_file_is_read(tmp_path, content):
     torch.save(content, tmp_path / "a.pt")
 
@@ -192,6 +244,10 @@ def test_archive_is_refused_by_name(tmp_path, arrays, message):
         read_any(tmp_path / "a.npz")
 
     assert "a.npz" in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_sparse_tensor_is_an_array():
+    assert (to_numpy(torch.eye(3).to_sparse()) == np.eye(3)).all()
 
 
 def test_arrays_in_a_torch_file_are_refused_in_one_line(tmp_path):
@@ -233,6 +289,36 @@ def test_outputs_of_softmax_are_told_from_logits(tmp_path, values, form):
     np.testing.assert_allclose(converted.logits, log_softmax(LOGITS, axis=1), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("whole", [100, 500, 1000])
+def test_rows_of_one_sum_are_shares(tmp_path, whole):
+    np.savez(tmp_path / "a.npz", probs=whole * softmax(LOGITS, 1), targets=TARGETS)
+    file = read_any(tmp_path / "a.npz")
+
+    np.testing.assert_allclose(file.logits, softmax(LOGITS, 1), rtol=1e-6)
+    assert file.notes == (f"rows sum to {whole} and are read as shares of it",)
+
+
+def test_logits_far_above_zero_are_no_shares(tmp_path):
+    np.savez(tmp_path / "a.npz", logits=LOGITS + 1e8, targets=TARGETS)
+
+    assert read_any(tmp_path / "a.npz").form == "logits"
+
+
+def test_softmax_over_samples_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", probs=softmax(LOGITS, 0), targets=TARGETS)
+
+    with pytest.raises(LogitsFileError, match="softmax over samples; take it over classes"):
+        read_any(tmp_path / "a.npz")
+
+
+def test_sure_rows_of_log_probabilities_leave_msp(tmp_path):
+    values = log_softmax(LOGITS, 1)
+    values[3] = np.where(np.arange(12) == TARGETS[3], 0.0, -np.inf)
+    np.savez(tmp_path / "a.npz", log_probs=values, targets=TARGETS)
+
+    assert as_logits(read_any(tmp_path / "a.npz")).only_msp
+
+
 def test_percent_are_fractions(tmp_path):
     np.savez(tmp_path / "a.npz", probs=100 * softmax(LOGITS, 1), targets=TARGETS)
 
@@ -267,6 +353,10 @@ def test_targets_that_do_not_fit_are_remarked():
     assert chance_remark(LOGITS, TARGETS) is None
     assert "no better than chance" in chance_remark(LOGITS, np.random.default_rng(1).permutation(TARGETS))
     assert "count from 1" in chance_remark(np.pad(LOGITS, ((0, 0), (0, 1))), TARGETS + 1)
+
+
+def test_rows_too_few_to_tell_are_not_remarked():
+    assert chance_remark(np.eye(3)[[0, 1]], np.array([0, 1])) is None
 
 
 def test_shared_rows_are_counted_once_each():
