@@ -110,6 +110,7 @@ for experiment_name in PLAN.experiments:
 
 onstart:
     hold_folder()
+    start_job_server()
 
 
 onsuccess:

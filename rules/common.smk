@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.shell import shell
 
 from unsmooth.atomic_files import sha256_of
 from unsmooth.config.cells import CELL, CELL_NAME, IMPORTED
@@ -14,6 +15,7 @@ from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, read_yaml
 from unsmooth.data.sources import PROVIDED
 from unsmooth.page import ASSETS
+from unsmooth.runtime.job_server import command_prefix
 from unsmooth.runtime.job_lines import shorten_terminal_output
 from unsmooth.runtime.plan import FIGURES, TABLES, Plan, one_of
 from unsmooth.runtime.provenance import canonical_json
@@ -33,6 +35,7 @@ PAGE_FILES = [  # of every cell
 ]
 FOLDER_LOCK = "results/.lock"
 HELD = []
+SERVED_JOBS = 12  # from here on a server saves more time than its own start takes
 
 
 wildcard_constraints:
@@ -119,6 +122,14 @@ def hold_folder():
     except OSError:
         logger.warning("The file system has no locks: do not start a second snakemake in this folder.")
     HELD.append(lock)  # a closed file would release it
+
+
+def start_job_server():
+    """Let the jobs of a longer run on CPUs of this machine, in its own environment, start from one warm process."""
+    settings, needed = workflow.deployment_settings, sum(1 for _ in workflow.dag.needrun_jobs())
+    has_gpus = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
+    if workflow.local_exec and not settings.deployment_method and not has_gpus and needed >= SERVED_JOBS:
+        shell.prefix(f"set -euo pipefail; {command_prefix()}")
 
 
 def warn_of_stale_cells():

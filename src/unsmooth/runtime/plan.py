@@ -222,13 +222,17 @@ class Plan:
         archives = SOURCES[wildcards.source].archives
         return canonical_json({archive.file: digests.get(archive.file, archive.digest) for archive in archives})
 
-    def code(self, script: str, *targets: str) -> str:
+    def fingerprint(self, script: str, *targets: str) -> str:
         """Return the fingerprint of a script and of its dynamic imports `targets`, "module:name"."""
         return _code(self.scripts / f"{script}.py", *targets)
 
+    def code(self, script: str, *targets: str) -> Params:
+        """Return a params function, `fingerprint`: a process that runs one job of a cluster computes that one alone."""
+        return lambda wildcards: self.fingerprint(script, *targets)
+
     def architecture_code(self, script: str, *targets: str) -> Params:
         """Return a params function: the fingerprint of a script that runs the architecture of a cell."""
-        return lambda wildcards: self.code(script, self._architecture(wildcards).target, *targets)
+        return lambda wildcards: self.fingerprint(script, self._architecture(wildcards).target, *targets)
 
     @property
     def score_entries(self) -> str:
@@ -251,7 +255,7 @@ class Plan:
         for folder, cell in self.cells.items():
             found, run = self.experiments[cell.experiment], Path(folder, "run.json")
             if found.trained and run.exists():
-                code = self.code("train", *training_targets(found.training(cell)))
+                code = self.fingerprint("train", *training_targets(found.training(cell)))
                 stale += [folder] if json.loads(run.read_text()).get("code") != code else []
         return stale
 
