@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from miniatures.workspace import Workspace, make_workspace
+from miniatures.workspace import Workspace, finished_once, make_workspace
 
 CELLS = "results/cells/tiny_gaussians/mlp"
 TARGETS = (
@@ -26,9 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace that ran without any fault; not to be changed."""
-    workspace = small_workspace(tmp_path_factory.mktemp("clean"))
-    workspace.run(*TARGETS)
-    return workspace
+    return finished_once(tmp_path_factory, "clean", small_workspace, *TARGETS)
 
 
 @pytest.fixture

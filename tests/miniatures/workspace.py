@@ -1,14 +1,17 @@
 """Copies of the repository in which the workflow runs at toy size."""
 
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
@@ -78,3 +81,23 @@ def make_workspace(folder: Path) -> Workspace:
     shutil.copytree(tests / "experiments", folder / "experiments")
     shutil.copy2(tests / "tiny.yaml", folder)
     return Workspace(folder)
+
+
+def finished_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Workspace], *targets: str
+) -> Workspace:
+    """Return a workspace in which everything has run, one for all processes of a test session; not to be changed.
+
+    The first process that asks makes and runs it while the others wait; `log` is what the run printed.
+    """
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    output = folder.with_suffix(".log")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+            folder.mkdir()
+            printed = make(folder).run(*targets)
+            output.write_text(printed)
+    return Workspace(folder, output.read_text())

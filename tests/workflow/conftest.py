@@ -4,15 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from miniatures.workspace import Workspace, make_workspace
+from miniatures.workspace import Workspace, finished_once, make_workspace
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which everything has run; not to be changed."""
-    workspace = make_workspace(tmp_path_factory.mktemp("finished"))
-    workspace.log = workspace.run()
-    return workspace
+    return finished_once(tmp_path_factory, "finished", make_workspace)
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ shipped ones.
 """
 
 import hashlib
-import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
-import pandas as pd
 import pytest
 import yaml
 from miniatures.cifar import write_cifar10, write_cifar100
@@ -22,9 +21,9 @@ from miniatures.tabular import write_bank_marketing, write_online_shoppers
 from miniatures.tiny_imagenet import write_tiny_imagenet
 from miniatures.voc import write_voc2012
 
-from unsmooth.config.loading import load_experiment
 from unsmooth.data.sources import SOURCES
 
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 GRID = {"losses": {"ce": None, "ls": {"alpha": [0.2]}}, "seeds": [0]}
 PUBLISHED = {"error": 20.0, "aurc": 10.0, "source": "a test"}
 IMAGENET = {
@@ -120,39 +119,49 @@ def archives(tmp_path_factory):
 
 @pytest.fixture
 def server(archives):
-    """A server of the miniatures, under the last part of their upstream addresses."""
-    upstream = [archive for source in SOURCES.values() for archive in source.archives if archive.file in archives]
-    with file_server(
-        {urlsplit(each.url).path.lstrip("/"): archives[each.file].read_bytes() for each in upstream if each.url}
-    ) as served:
+    with upstream_server(archives) as served:
         yield served
 
 
 @pytest.fixture
-def shipped(pytestconfig, fresh, archives, server):
+def shipped(fresh, archives, server):
     """A workspace for a shipped experiment, small, whose downloads come from the server."""
 
     def prepare(name, *, folders=None):
-        data = yaml.safe_load((pytestconfig.rootpath / "experiments" / f"{name}.yaml").read_text())
+        return small_workspace(fresh, archives, server, [name], folders=folders or {})
+
+    return prepare
+
+
+def upstream_server(archives):
+    """A server of the miniatures, under the last part of their upstream addresses."""
+    upstream = [archive for source in SOURCES.values() for archive in source.archives if archive.file in archives]
+    return file_server(
+        {urlsplit(each.url).path.lstrip("/"): archives[each.file].read_bytes() for each in upstream if each.url}
+    )
+
+
+def small_workspace(workspace, archives, server, names, *, folders):
+    """Let a workspace run shipped experiments, made small, with downloads from the server."""
+    for name in names:
+        data = yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text())
         for part, changes in SMALL[name][0].items():
             data[part] = merged(data[part], changes)
         data["dataset"]["complete"] = False
         data |= GRID | {"published": [PUBLISHED | {"loss": "ce"}, PUBLISHED | {"loss": "ls", "alpha": 0.2}]}
-        (fresh.folder / "experiments" / f"{name}.yaml").write_text(yaml.safe_dump(data))
-        hosts = {f"{url.scheme}://{url.netloc}/" for url in map(urlsplit, addresses())}
-        digests = {name: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in archives.items()}
-        settings = yaml.safe_load((fresh.folder / "tiny.yaml").read_text()) | {
-            "experiments": [f"experiments/{name}.yaml"],
-            "downloads": {
-                "mirrors": dict.fromkeys(sorted(hosts), f"{server.address}/"),
-                "checksums": digests,
-                "folders": folders or {},
-            },
-        }
-        (fresh.folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
-        return fresh
-
-    return prepare
+        (workspace.folder / "experiments" / f"{name}.yaml").write_text(yaml.safe_dump(data))
+    hosts = {f"{url.scheme}://{url.netloc}/" for url in map(urlsplit, addresses())}
+    digests = {name: f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in archives.items()}
+    settings = yaml.safe_load((workspace.folder / "tiny.yaml").read_text()) | {
+        "experiments": [f"experiments/{name}.yaml" for name in names],
+        "downloads": {
+            "mirrors": dict.fromkeys(sorted(hosts), f"{server.address}/"),
+            "checksums": digests,
+            "folders": folders,
+        },
+    }
+    (workspace.folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    return workspace
 
 
 def addresses():
@@ -164,22 +173,3 @@ def merged(data, changes):
         key: merged(data[key], value) for key, value in changes.items() if isinstance(value, dict) and key in data
     }
     return {**data, **changes, **nested}
-
-
-def check_results(workspace, name):
-    experiment = load_experiment(workspace.folder / "experiments" / f"{name}.yaml")
-    tables = workspace.folder / "results" / "tables" / name
-    summary = pd.read_csv(tables / "summary.csv")
-    test = summary[(summary["metric"] == "error") & (summary["score"] == "msp")]
-    assert len(test) == 2 and test["mean"].between(0, 1).all()
-    for cell in experiment.cells(name):
-        run = json.loads((workspace.folder / cell.folder / "run.json").read_text())
-        assert run["epochs"] == experiment.recipe.epochs
-        assert (workspace.folder / cell.folder / "logits" / "test.safetensors").exists()
-    for architecture in experiment.architecture_names:
-        figures = workspace.folder / "results" / "figures" / name / architecture
-        assert (figures / "risk_coverage_msp.pdf").stat().st_size > 0
-    scorecard = pd.read_csv(workspace.folder / "results" / "tables" / "scorecard.csv")
-    assert scorecard["verdict"].tolist() == ["one seed"] * 4 and scorecard["mean"].between(0, 1).all()
-    manifest = json.loads((workspace.folder / "resources" / experiment.dataset_id / "manifest.json").read_text())
-    assert manifest["sizes"]["test"] == SMALL[name][1]

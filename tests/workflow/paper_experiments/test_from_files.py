@@ -1,4 +1,4 @@
-"""Experiments on archives or weights that a user gives."""
+"""Experiments on weights that a user gives, and without the archives that a user must give."""
 
 import hashlib
 import json
@@ -9,30 +9,9 @@ import timm
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from torchvision.models import resnet50, resnet101
-from workflow.paper_experiments.conftest import check_results
+from torchvision.models import resnet50
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
-
-
-@pytest.mark.parametrize("name", ["imagenet_resnet50", "imagenet_vit_s16"])
-def test_imagenet_runs_from_a_folder_of_archives(shipped, archives, name):
-    workspace = shipped(name, folders={"imagenet": str(next(iter(archives.values())).parent)})
-
-    workspace.run()
-
-    check_results(workspace, name)
-
-
-def test_cub_runs_from_download_and_pretrained_weights(shipped, tmp_path):
-    workspace = shipped("cub_resnet101", folders={"resnet101_imagenet1k_v1": str(tmp_path)})
-    torch.save(resnet101().state_dict(), tmp_path / "weights.pth")
-
-    workspace.run()
-
-    check_results(workspace, "cub_resnet101")
-    for run in workspace.folder.glob("results/cells/**/run.json"):
-        assert "pretrained_sha256" in json.loads(run.read_text())
 
 
 def test_training_starts_from_pretrained_weights(shipped, tmp_path):
@@ -81,29 +60,6 @@ def test_zoo_runs_from_files_of_weights(shipped, archives, tmp_path):
     assert (results / "figures" / "zoo" / "zoo.pdf").stat().st_size > 0
     run = json.loads((results / "cells/zoo/smoothed/ls_mixup_alpha-0.1/seed-0/run.json").read_text())
     assert run["weights"] == f"{tmp_path}/resnet18.a1_in1k.safetensors"
-
-
-def test_cityscapes_runs_from_a_folder_of_archives_to_ranking_maps(shipped, archives):
-    workspace = shipped("cityscapes_deeplabv3plus", folders={"cityscapes": str(next(iter(archives.values())).parent)})
-
-    workspace.run()
-
-    check_results(workspace, "cityscapes_deeplabv3plus")
-    folder = workspace.folder / "results" / "figures" / "cityscapes_deeplabv3plus" / "deeplabv3plus"
-    assert set(pd.read_csv(folder / "ranking_maps.csv")["scene"]) == {0, 1}
-
-
-def test_voc_runs_from_download_and_pretrained_weights_to_ranking_maps(shipped, tmp_path):
-    workspace = shipped("voc_deeplabv3", folders={"resnet50_imagenet1k_v1": str(tmp_path)})
-    torch.save(resnet50().state_dict(), tmp_path / "weights.pth")
-
-    workspace.run()
-
-    check_results(workspace, "voc_deeplabv3")
-    folder = workspace.folder / "results" / "figures" / "voc_deeplabv3" / "deeplabv3"
-    assert set(pd.read_csv(folder / "ranking_maps.csv")["scene"]) == {0, 1}
-    for run in workspace.folder.glob("results/cells/**/run.json"):
-        assert "pretrained_sha256" in json.loads(run.read_text())
 
 
 def test_imagenet_without_archives_says_which_files_go_where(shipped):

@@ -45,7 +45,7 @@ SelectTypeParameters=CR_CPU_Memory
 GresTypes=gpu
 ReturnToService=0
 MinJobAge=3600
-KillWait=10
+KillWait=2
 SchedulerParameters=sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
 {nodes}

@@ -15,7 +15,12 @@ pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.slow]
 # The name that Slurm knows a training by, and its cell.
 CANCELLED = "rule_train_wildcards_long_gaussians_mlp_ce_0_0", "long_gaussians/mlp/ce_alpha-0/seed-0"
 STRANDED = "rule_train_wildcards_long_gaussians_mlp_ls_0.2_0", "long_gaussians/mlp/ls_alpha-0.2/seed-0"
-TARGETS = ["tiny_gaussians", *(f"results/cells/{cell}/model.safetensors" for _, cell in (CANCELLED, STRANDED))]
+TARGETS = [  # jobs of every group, and one of no group
+    "results/tables/tiny_gaussians/main.csv",
+    "results/tables/tiny_gaussians/findings.md",
+    "results/figures/tiny_gaussians/mlp/risk_coverage_msp.png",
+    *(f"results/cells/{cell}/model.safetensors" for _, cell in (CANCELLED, STRANDED)),
+]
 ON_SLURM = [
     *("--workflow-profile", "profiles/slurm"),
     *("--slurm-init-seconds-before-status-checks", "5"),
