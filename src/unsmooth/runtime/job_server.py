@@ -31,7 +31,8 @@ __all__ = ["command_prefix"]
 IMPORTED_BEFORE = (
     *("snakemake.logging", "snakemake.iocontainers", "snakemake.script", "pydantic", "pandas", "pyarrow.parquet"),
     *("scipy.special", "safetensors.numpy", "matplotlib.figure", "matplotlib.backends.backend_agg"),
-    *("matplotlib.backends.backend_pdf", "tabulate", "torch", "safetensors.torch", "torch.utils.data", "torch._dynamo"),
+    *("matplotlib.backends.backend_pdf", "seaborn", "tabulate"),
+    *("torch", "safetensors.torch", "torch.utils.data", "torch._dynamo"),
 )
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 LARGEST_REQUEST = 2**20
