@@ -93,7 +93,7 @@ const views = {
     ["plot-before", "plot-after"].slice(0, scores.length).forEach((id, place) => drawCurves(id, scores[place], curves[place], scale));
     legend("legend-curves", [...modelEntries(), { label: `target risk ${targetRisk()}`, color: variable("quiet"), dash: "dot" }]);
     byId("curve-scale").textContent = (state.seeds.size > 1 ? "Lines are means over the seeds, bands from the lowest to the highest. " : "")
-      + (scale.floor ? "The axis of risk is logarithmic; on its lower edge there is no error yet." : "");
+      + (scale.floor ? "The risk axis is logarithmic; its lower edge means no errors." : "");
     byId("description").textContent = description;
     byId("facts").replaceChildren(...facts.map(([name, value]) =>
       element("div", {}, element("dt", {}, name), element("dd", {}, value))));
@@ -256,7 +256,7 @@ const views = {
         description: `Accuracy against MSP, ${RELIABILITY[kind]}.`,
       });
     });
-    legend("legend-reliability", [...modelEntries(), { label: "a probability that means what it says", color: variable("quiet"), dash: "dot" }]);
+    legend("legend-reliability", [...modelEntries(), { label: "perfect calibration", color: variable("quiet"), dash: "dot" }]);
     return group().cells.some((cell) => cell.reliability);
   },
 
