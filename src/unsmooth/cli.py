@@ -208,7 +208,6 @@ def score(
 
     from unsmooth.diagnosis.terminal import progress_bar
     from unsmooth.logits.foreign_files import read_layer
-    from unsmooth.logits.probabilities import depends_on_mean
     from unsmooth.scores import FittedScore, find_score, fit_score, score_all, score_by_features
     from unsmooth.scores.thresholds import REJECT
 
@@ -226,6 +225,8 @@ def score(
         raise typer.BadParameter(f"{score_name} is fitted on --train alone", param_hint="--score")
     if "training" in entry.needs and train is None:
         raise typer.BadParameter(f"{score_name} needs --train", param_hint="--score")
+    if entry.rows and train is not None:
+        raise typer.BadParameter(f"{score_name} is a score of logits alone", param_hint="--train")
     chosen = None
     if params:
         try:
@@ -257,10 +258,7 @@ def score(
             chosen = fit_score(score_name)
         name, fixed = (score_name, {}) if chosen is None else (chosen.name, chosen.params)
         if chosen is None or not chosen.fell_back:
-            if from_probabilities and depends_on_mean(name, fixed):
-                raise ValueError(f"{name} depends on the mean of the logits, which softmax outputs do not hold")
-            if only_msp and name != "msp":
-                raise ValueError(f"{name} needs logarithms, and some softmax outputs are zero; only msp can be had")
+            _check_softmax(name, fixed, from_probabilities=from_probabilities, only_msp=only_msp)
         if chosen is None:
             training = None if train is None else _read_training(train, keys, read.num_classes)
             confidence = score_by_features(score_name, {"logits": test.logits, **read_layer(file)}, training)
@@ -446,6 +444,16 @@ def _read_training(path: Path, keys: tuple[str | None, str | None], num_classes:
     with _errors_name(path):
         file = read_any(path, num_classes=num_classes, logits_key=keys[0], targets_key=keys[1], split="train")
         return {"logits": file.logits, "targets": file.targets, **read_layer(path, split="train")}
+
+
+def _check_softmax(name: str, params: Mapping[str, Any], *, from_probabilities: bool, only_msp: bool) -> None:
+    """Refuse a score that softmax outputs do not determine."""
+    from unsmooth.logits.probabilities import depends_on_mean
+
+    if from_probabilities and depends_on_mean(name, params):
+        raise ValueError(f"{name} depends on the mean of the logits, which softmax outputs do not hold")
+    if only_msp and name != "msp":
+        raise ValueError(f"{name} needs logarithms, and some softmax outputs are zero; only msp can be had")
 
 
 def _check_disjoint(path: Path, logits: "NDArray[Any]", val: Path, val_logits: "NDArray[Any]") -> None:

@@ -205,6 +205,7 @@ def test_error_names_the_validation_file(folder):
         ["score", "good.npz", "--score", "knn"],
         ["score", "good.npz", "--score", "knn", "--train", "good.npz", "--val", "good.npz"],
         ["diagnose", "good.npz", "--train", "good.npz", "--train", "good.npz"],
+        ["score", "good.npz", "--score", "msp", "--train", "good.npz"],
         ["score", "good.npz", "--score", "msp", "--p", "5"],
         ["score", "good.npz", "--p", "five"],
         ["score", "good.npz", "--p", "5", "--val", "good.csv"],
