@@ -29,7 +29,7 @@ from unsmooth.registry.scores import find_score
 from unsmooth.scores.logit_scores import msp
 from unsmooth.scores.peers import ets_combination, hts_log_odds, log_relative_entropy
 from unsmooth.scores.pnorm import pnorm_units
-from unsmooth.scores.rows import Array, Centring, Formula, Rows, map_rows
+from unsmooth.scores.rows import Array, Centring, Formula, Rows, check_shape, map_rows
 
 Objective = Literal["aurc", "nll"]
 Params = dict[str, Any]
@@ -167,7 +167,7 @@ def fit_score(
         raise ValueError(f"{name} has no default for {', '.join(entry.fitted)}; fit it on validation data")
     if objective not in ("aurc", "nll") or (objective == "nll" and name != "msp_temperature"):
         raise ValueError(f"objective of {name} must be 'aurc' (or 'nll' for msp_temperature), got {objective!r}")
-    data = Validation.of(logits, targets)
+    data = Validation.of(logits, targets, *((ps, centring) if name == "max_logit_pnorm" else ()))
     refuse_probabilities(data.logits)
     return fit_to(data, name, objective=objective, ps=ps, centring=centring, fallback=fallback)
 
@@ -208,16 +208,45 @@ class NothingToFit(ValueError):
 
 @dataclass(frozen=True)
 class Validation:
+    """Logits to fit to, with what one pass over them has computed.
+
+    Attributes:
+        logits: (N, K).
+        targets: (N,) int64.
+        errors: (N,) whether the prediction is wrong.
+        log_odds: (N,) of the prediction, which ranks like MSP.
+        norm_orders: p and centring of the columns of `normalised`.
+        normalised: (N, P) normalised maxima.
+    """
+
     logits: Tensor
     targets: Tensor
     errors: NDArray[np.bool_]
+    log_odds: Tensor
+    norm_orders: tuple[list[float], Centring]
+    normalised: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor | NDArray[Any], targets: Tensor | NDArray[Any]) -> "Validation":
+    def of(
+        cls,
+        logits: Tensor | NDArray[Any],
+        targets: Tensor | NDArray[Any],
+        ps: Sequence[float] = (),
+        centring: Centring = "mean",
+    ) -> "Validation":
+        """Pass once over the logits, and check the targets; `ps` are norm orders that will be tried."""
         values = torch.from_numpy(np.array(logits)) if isinstance(logits, np.ndarray) else logits.detach()
         classes = torch.from_numpy(np.array(targets)) if isinstance(targets, np.ndarray) else targets
         classes = torch.as_tensor(classes).to(values.device)
-        predictions = map_rows(values, lambda rows: rows.predictions)
+        check_shape(values)
+        orders = [p for p in ps if _refusal(p, centring, values.shape[1]) is None]
+
+        def columns(rows: Rows) -> Tensor:
+            ranked = torch.stack((rows.predictions.to(rows.fine), rows.log_odds), dim=1)
+            return torch.cat((ranked, rows.normalised_maximum(orders, centring)), dim=1) if orders else ranked
+
+        table = map_rows(values, columns)
+        predictions = table[:, 0].long()
         if classes.shape != predictions.shape:
             raise ValueError(f"targets must have shape {tuple(predictions.shape)}, got {tuple(classes.shape)}")
         if classes.is_floating_point() or classes.dtype == torch.bool:
@@ -226,7 +255,8 @@ class Validation:
         if bool(outside.any()):
             row = int(outside.int().argmax())
             raise ValueError(f"targets: row {row}: {int(classes[row])} is outside [0, {values.shape[1]})")
-        return cls(values, classes.long(), (predictions != classes).cpu().numpy())
+        errors = (predictions != classes).cpu().numpy()
+        return cls(values, classes.long(), errors, table[:, 1], (orders, centring), table[:, 2:])
 
     @cached_property
     def spread(self) -> float:
@@ -256,11 +286,19 @@ class Validation:
     @cached_property
     def msp_aurc(self) -> float:
         """AURC of MSP on these data."""
-        return self.aurc(map_rows(self.logits, lambda rows: rows.log_odds))
+        return self.aurc(self.log_odds)
+
+    def pnorm_aurcs(self, ps: list[float], centring: Centring) -> NDArray[np.float64]:
+        """AURC of the normalised maximum of each order."""
+        if self.norm_orders == (ps, centring):
+            return self._aurcs_of(self.normalised)
+        return self.aurcs(lambda rows: rows.normalised_maximum(ps, centring))
 
     def aurcs(self, formula: Callable[[Rows], Tensor]) -> NDArray[np.float64]:
         """AURC of each column of a formula with (n, G) results."""
-        table = map_rows(self.logits, formula)
+        return self._aurcs_of(map_rows(self.logits, formula))
+
+    def _aurcs_of(self, table: Tensor) -> NDArray[np.float64]:
         group = max(_CELLS // len(table), 1)
         # Whole columns at a time: the table in double precision, and again by columns, would be three of it.
         return np.array(
@@ -353,16 +391,21 @@ def _fit_likelihood(data: Validation) -> tuple[Params, float]:
 
 def fit_p(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     usable = _usable(data, ps, centring)
-    values = data.aurcs(lambda rows: rows.normalised_maximum(usable, centring))
+    values = data.pnorm_aurcs(usable, centring)
     index = int(np.argmin(values))
     return {"p": usable[index], "centring": centring}, float(values[index])
+
+
+def _refusal(p: float, centring: Centring, num_classes: int) -> str | None:
+    """Why a norm order ranks nothing; None where it does."""
+    return FittedScore("max_logit_pnorm", {"p": p, "centring": centring}).refusal(num_classes)
 
 
 def _usable(data: Validation, ps: Sequence[float], centring: Centring) -> list[float]:
     if not ps:
         raise ValueError("ps must name at least one norm order")
     num_classes = data.logits.shape[1]
-    refusals = {p: FittedScore("max_logit_pnorm", {"p": p, "centring": centring}).refusal(num_classes) for p in ps}
+    refusals = {p: _refusal(p, centring, num_classes) for p in ps}
     usable = [p for p in ps if refusals[p] is None]
     # With two classes only p = 0 is left, which is a logit margin and no repair.
     if num_classes == 2 and centring != "none" or not usable:
