@@ -80,6 +80,7 @@ def test_splits_are_disjoint_and_cover_all_images(root, tmp_path):
     assert paths["train_logits"] < paths["train"]
 
 
+@pytest.mark.slow
 def test_validation_images_are_divided_as_released(tmp_path):
     expected = FINGERPRINTS["imagenet_seed0_randperm50000"]
     order = torch.randperm(50_000, generator=torch.Generator().manual_seed(0))

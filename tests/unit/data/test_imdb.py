@@ -106,6 +106,7 @@ def test_test_reviews_are_divided_and_unlabelled_ones_ignored(sources, tmp_path)
         assert torch.equal(split.targets, (split.indices >= 20).long())
 
 
+@pytest.mark.slow
 def test_tokenizer_equals_word_tokenize_with_the_model_in_nltks_own_folder(sources, english, tmp_path):
     text = 'Dr. Smith didn\'t like "Alien" (1979).<br /><br />The U.S. cut is 3.5 hours... Really?! It\x85s café-noir.'
     data = tmp_path / "nltk_data" / "tokenizers"

@@ -468,6 +468,7 @@ def test_failed_save_leaves_the_old_files(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_process(tmp_path):
     code = (
         "import sys, pandas as pd\n"

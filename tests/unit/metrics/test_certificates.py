@@ -35,7 +35,13 @@ def failure_rate(profile, n, levels=None):
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@pytest.mark.parametrize(("n", "levels"), [(25, None), (60, 7), (200, None), (200, 7), (1000, None), (1000, 7)])
+@pytest.mark.parametrize(
+    ("n", "levels"),
+    [
+        *[(25, None), (60, 7), (200, None), (200, 7)],
+        *(pytest.param(1000, levels, marks=pytest.mark.slow) for levels in (None, 7)),
+    ],
+)
 def test_true_risk_exceeds_the_target_no_more_often_than_delta(name, n, levels):
     tolerance = binom.ppf(0.999, DRAWS, DELTA) / DRAWS
 

@@ -507,6 +507,7 @@ def test_huge_and_tiny_magnitudes_keep_their_order():
     assert aurc(confidence, errors) == aurc([5, 4, 3, 3, 2, 1], errors)
 
 
+@pytest.mark.slow
 def test_counts_beyond_two_to_the_24_are_exact():
     n = 2**24 + 3
     errors = np.zeros(n, bool)

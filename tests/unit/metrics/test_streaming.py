@@ -127,6 +127,7 @@ def expected_stream(share_above, count, capacity):
     return stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BILLIONS)
 def test_width_at_a_billion_samples_is_below_a_millionth(name):
     stream = expected_stream(BILLIONS[name], 10**9, StreamingMetrics().capacity)

@@ -427,6 +427,7 @@ def test_torchvision_refuses_grey_images():
         make_model({"kind": "torchvision", "name": "resnet18"}, [1, 32, 32], 4)
 
 
+@pytest.mark.slow
 def test_libraries_are_imported_only_when_they_are_used():
     code = "import sys, unsmooth.models, unsmooth.models.libraries; print({'timm', 'torchvision'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

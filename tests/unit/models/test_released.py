@@ -59,6 +59,7 @@ def test_released_lstm_gives_equal_logits(tmp_path, dropout):
     torch.testing.assert_close(logits, PairedLogits()(released(tokens)))
 
 
+@pytest.mark.slow
 def test_released_deeplab_gives_equal_logits(tmp_path):
     torch.manual_seed(0)
     released = randomised(ReleasedDeepLab(num_classes=4))

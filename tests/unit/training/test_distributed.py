@@ -166,6 +166,7 @@ def assert_identical(actual, expected):
     assert actual["history"] == expected["history"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EQUIVALENT)
 def test_two_processes_train_the_weights_of_one(processes, name):
     expected = run(EQUIVALENT[name])
@@ -174,6 +175,7 @@ def test_two_processes_train_the_weights_of_one(processes, name):
     assert processes[0][name]["samples"] == expected["samples"] == 140
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*EQUIVALENT, "dropout", "terminated", "killed", "from one"])
 def test_processes_end_with_equal_weights_and_only_the_first_speaks(processes, name):
     first, second = processes
@@ -182,6 +184,7 @@ def test_processes_end_with_equal_weights_and_only_the_first_speaks(processes, n
     assert first[name]["lines"] and not second[name]["lines"]
 
 
+@pytest.mark.slow
 def test_sigterm_to_one_process_stops_all_at_the_same_step_and_the_rerun_is_bit_identical(processes):
     first, second = processes
 
@@ -190,15 +193,18 @@ def test_sigterm_to_one_process_stops_all_at_the_same_step_and_the_rerun_is_bit_
     assert_identical(first["terminated"], first["dropout"])
 
 
+@pytest.mark.slow
 def test_killed_processes_resume_bit_identically(processes):
     assert processes[0]["killed"]["lines"][0] == "resumed at epoch 2, step 1"
     assert_identical(processes[0]["killed"], processes[0]["dropout"])
 
 
+@pytest.mark.slow
 def test_non_finite_loss_of_one_process_ends_all(processes):
     assert [found["non-finite"] for found in processes] == ["loss is nan at epoch 2, step 5"] * 2
 
 
+@pytest.mark.slow
 def test_training_goes_on_with_another_number_of_processes(processes, folder, tmp_path):
     expected = run(LONG)
     shutil.copy(folder / "from_two.pt", tmp_path)
@@ -210,19 +216,23 @@ def test_training_goes_on_with_another_number_of_processes(processes, folder, tm
     assert_close(processes[0]["from one"], expected)
 
 
+@pytest.mark.slow
 def test_dropout_and_running_statistics_do_not_depend_on_the_number_of_processes(processes):
     assert_close(processes[0]["dropout"], run(LONG, dropout=0.5))
     assert_close(processes[0]["norm"], run(NORMALISED, norm=True))
 
 
+@pytest.mark.slow
 def test_students_of_two_processes_learn_what_one_does(processes):
     assert_close(processes[0]["taught"], run(LONG, taught=True))
 
 
+@pytest.mark.slow
 def test_processes_draw_different_dropout(processes):
     assert processes[0]["draws"] != processes[1]["draws"]
 
 
+@pytest.mark.slow
 def test_processes_tell_each_other(processes):
     assert [found["told"] for found in processes] == [(["process 0", "process 1"], True, False)] * 2
 
