@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from rich.progress import track
 from torch import Tensor
-from tqdm import tqdm
 
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.sources import VECTORS
 
-__all__ = ["PROGRESS_S", "embed"]
+__all__ = ["embed"]
 
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # rows of the table
-PROGRESS_S = 5.0  # between lines of progress: they go to a log file
 
 
 def embed(sources: Mapping[str, Path], name: str, numbers: Mapping[str, int]) -> tuple[npt.NDArray[np.int32], Tensor]:
@@ -53,7 +52,7 @@ def _read_vectors(path: Path, words: Iterable[str], dimension: int) -> dict[str,
     vectors: dict[str, npt.NDArray[np.float32]] = {}
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(tqdm(file, desc=path.name, unit=" lines", mininterval=PROGRESS_S), 1):
+            for number, line in enumerate(track(file, f"reading {path.name}"), 1):
                 if line[: line.find(b" ")] not in wanted:
                     continue
                 # From the right: a few entries of glove.840B contain spaces, and begin like another one.

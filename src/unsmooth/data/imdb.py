@@ -14,10 +14,10 @@ import torch
 from nltk.tabdata import PunktDecoder
 from nltk.tokenize import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
-from tqdm import tqdm
+from rich.progress import track
 
 from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
-from unsmooth.data.glove import PROGRESS_S, embed
+from unsmooth.data.glove import embed
 from unsmooth.data.sources import VECTORS
 from unsmooth.data.splits import hold_out
 
@@ -122,7 +122,7 @@ def _number_words(
 ) -> npt.NDArray[np.int32]:
     """Return the first `max_tokens` words of each review as numbers, 0 behind the last; new words join `numbers`."""
     tokens = np.zeros((len(reviews), max_tokens), dtype=np.int32)
-    for row, path in zip(tokens, tqdm(reviews, desc="tokenise", unit=" reviews", mininterval=PROGRESS_S), strict=True):
+    for row, path in zip(tokens, track(reviews, "tokenising reviews"), strict=True):
         words = tokenize(_read_text(path))[:max_tokens]
         row[: len(words)] = [numbers.setdefault(word, len(numbers) + 1) for word in words]
     return tokens

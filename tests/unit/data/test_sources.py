@@ -11,7 +11,7 @@ from unsmooth.data.sources import SOURCES, WEIGHTS
 
 
 def test_reading_the_sources_imports_no_library():
-    program = "import sys, unsmooth.data.sources; print({'torch', 'requests', 'numpy', 'tqdm'} & set(sys.modules))"
+    program = "import sys, unsmooth.data.sources; print({'torch', 'requests', 'numpy', 'rich'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert result.stdout == "set()\n"
