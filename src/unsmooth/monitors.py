@@ -6,7 +6,7 @@ Results equal those of the functions in :mod:`unsmooth.metrics` on all samples t
 processes, including processes without samples. `compute` takes rows for softmax outputs, which count as their
 logarithms, if all rows of all batches are non-negative and sum to one. A probability that rounded to zero has no
 logarithm: MSP lets such rows tie as the surest, every other score refuses them, and a score that depends on the mean of
-the logits refuses softmax outputs altogether.
+the logits refuses softmax outputs altogether. Sigmoid outputs, all in [0, 1] with other sums, are refused.
 
 **Cost.** An update is one pass over the logits and keeps 9 bytes a sample (a float64 confidence and an error) on the
 metric's device; 17 as long as all rows may be softmax outputs. `compute` gathers those bytes from every process once,
@@ -43,6 +43,8 @@ with named_extras():
 
 __all__ = ["AUGRC", "AURC", "CoverageAtRisk"]
 
+_ENOUGH_ROWS = 20  # of logits, of which not all lie in [0, 1] by chance
+
 
 class _SelectiveMetric(Metric):
     """A metric of (confidence, errors) that keeps them all.
@@ -63,6 +65,8 @@ class _SelectiveMetric(Metric):
     confidence_of_probabilities: list[Tensor]
     errors: list[Tensor]
     met_logits: Tensor
+    lowest: Tensor
+    highest: Tensor
 
     def __init__(
         self,
@@ -73,11 +77,15 @@ class _SelectiveMetric(Metric):
     ) -> None:
         super().__init__(**kwargs)
         self.score = FittedScore("msp") if score is None else score
+        if not callable(self.score):
+            raise ValueError(f"score must be a function of logits, such as fit_score({score!r}), got {score!r}")
         self.ignore_index = ignore_index
         self.add_state("confidence", default=[], dist_reduce_fx="cat")
         self.add_state("confidence_of_probabilities", default=[], dist_reduce_fx="cat")
         self.add_state("errors", default=[], dist_reduce_fx="cat")
         self.add_state("met_logits", default=torch.tensor(0), dist_reduce_fx="max")
+        self.add_state("lowest", default=torch.tensor(torch.inf), dist_reduce_fx="min")
+        self.add_state("highest", default=torch.tensor(-torch.inf), dist_reduce_fx="max")
         # Metrics of one state share it in a MetricCollection; without samples the states of all are equal.
         self.add_state("settings", default=_fingerprint(self.score, ignore_index), dist_reduce_fx="max")
 
@@ -107,14 +115,16 @@ class _SelectiveMetric(Metric):
         if not len(preds):
             return
         if preds.ndim == 2:
-            outside = (target < 0) | (target >= preds.shape[1])
+            outside = (target < 0) | (target >= preds.shape[1]) | (target != target.floor())
             if bool(outside.any()):
                 raise ValueError(
                     f"target must be class indices in 0..{preds.shape[1] - 1}, or ignore_index, got "
-                    f"{int(target[outside][0])}"
+                    f"{target[outside][0].item()}"
                 )
             errors = preds.argmax(dim=1) != target
             values = preds if preds.dtype == torch.float64 else preds.float()
+            self.lowest = torch.minimum(self.lowest, values.min().to(self.lowest.dtype))
+            self.highest = torch.maximum(self.highest, values.max().to(self.highest.dtype))
             confidence = self.score(values)
             if not self.met_logits and are_probabilities(values):
                 self.confidence_of_probabilities.append(self._of_probabilities(values).to(self._float))
@@ -151,6 +161,11 @@ class _SelectiveMetric(Metric):
             values = dim_zero_cat(kept)
             if not self.met_logits:
                 self._refuse_unknown(values)
+            elif len(values) >= _ENOUGH_ROWS and self.lowest >= 0 and 0.5 < self.highest <= 1:
+                raise ValueError(
+                    "all preds lie in [0, 1] but rows do not sum to 1: sigmoid outputs, or softmax outputs that were "
+                    "rounded or cut; give logits"
+                )
             _check_finite(values)
             confidence, errors = values.cpu().numpy(), dim_zero_cat(self.errors).cpu().numpy().astype(bool)
         return torch.tensor(self._value(confidence, errors), dtype=self._float, device=self.device)

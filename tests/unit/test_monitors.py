@@ -1,4 +1,5 @@
 import json
+import pickle
 import subprocess
 import sys
 import warnings
@@ -202,12 +203,47 @@ def test_empty_batches_change_nothing():
         (torch.tensor([0.1, 0.2]), torch.tensor([0, 2]), "0 or 1"),
         (torch.tensor([[0.1, torch.nan]]), torch.tensor([0]), "row 0"),
         (torch.zeros(2, 3), torch.tensor([0, 3]), "class indices in 0..2, or ignore_index, got 3"),
+        (torch.zeros(2, 3), torch.tensor([0.5, 0.0]), "class indices in 0..2, or ignore_index, got 0.5"),
         (torch.zeros(2, 3), torch.tensor([-100, 0]), "class indices in 0..2, or ignore_index, got -100"),
     ],
 )
 def test_bad_batches_are_refused(preds, target, reason):
     with pytest.raises(ValueError, match=reason):
         AURC().update(preds, target)
+
+
+def test_sigmoid_outputs_are_refused_whatever_the_batches():
+    metric = AURC()
+    for row in torch.rand(40, 4, generator=torch.Generator().manual_seed(0)).split(1):
+        metric.update(row, torch.tensor([0]))
+
+    with pytest.raises(ValueError, match="sigmoid outputs, or softmax outputs that were rounded or cut"):
+        metric.compute()
+
+
+def test_few_logits_between_zero_and_one_are_logits():
+    metric = AURC()
+
+    assert float(metric(torch.tensor([[0.2, 0.9]]), torch.tensor([0]))) == 1.0
+
+
+def test_name_of_a_score_is_refused_for_what_computes_it():
+    with pytest.raises(ValueError, match=r"such as fit_score\('max_logit'\), got 'max_logit'"):
+        AURC(score="max_logit")
+
+
+def test_metric_can_be_moved_copied_and_stored_between_batches():
+    logits, targets = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4
+    whole, moved = AURC(), AURC()
+    whole.update(logits, targets)
+    for part in (slice(0, 20), slice(20, 60)):
+        moved.update(logits[part], targets[part])
+        moved = pickle.loads(pickle.dumps(moved.to("cpu"))).clone()  # noqa: S301 - our own bytes
+
+    assert moved.compute() == whole.compute()
+    moved.reset()
+    moved.update(logits, targets)
+    assert moved.compute() == whole.compute()
 
 
 def test_risk_outside_the_unit_interval_is_refused():
