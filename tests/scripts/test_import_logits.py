@@ -31,7 +31,7 @@ def imported(tmp_path):
     [
         (LOGITS, "logits", None),
         (softmax(LOGITS, 1), "probabilities", "softmax outputs"),
-        (100 * softmax(LOGITS, 1), "probabilities", "percent"),
+        (100 * softmax(LOGITS, 1), "probabilities", "sum to 100"),
         (log_softmax(LOGITS, 1), "log-probabilities", "log-probabilities"),
     ],
 )

@@ -49,6 +49,7 @@ def signature_of(logits, targets):
     return smoothing_signature(logits[half:], targets[half:], temperature=fitted.params.get("temperature"))
 
 
+@pytest.mark.slow
 def test_posterior_logits_show_no_sign_of_smoothing():
     found = [signature_of(*cross_entropy_like(3000, seed=seed)) for seed in range(40)]
 
@@ -325,6 +326,7 @@ def probabilities_of(logits, temperature=1.0):
     return (tempered / tempered.sum(axis=1, keepdims=True)).max(axis=1)
 
 
+@pytest.mark.slow
 def test_posterior_logits_keep_msp():
     chosen = [
         recommend(*cross_entropy_like(1500, seed=seed), available_scores(), seed=seed).score for seed in range(20)
@@ -333,6 +335,7 @@ def test_posterior_logits_keep_msp():
     assert chosen.count("msp") >= 18
 
 
+@pytest.mark.slow
 def test_smoothed_logits_are_repaired_from_a_few_hundred_rows():
     chosen = [recommend(*smoothed_like(500, seed=seed), available_scores(), seed=seed).score for seed in range(5)]
 

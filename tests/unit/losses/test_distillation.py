@@ -15,6 +15,7 @@ def batch(*trailing, seed=0, count=6):
     return logits, torch.randint(K, (count, *trailing), generator=generator), teacher
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**20), st.floats(0, 1), st.floats(0.5, 20))
 @settings(max_examples=40, deadline=None)
 def test_value_and_gradient_are_those_of_the_formula(seed, alpha, temperature):

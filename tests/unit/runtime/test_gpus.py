@@ -93,6 +93,7 @@ def test_jobs_of_slurm_do_not_wait_for_each_other_because_each_calls_its_own_gpu
     assert list(tmp_path.iterdir()) == []  # of the one that ended, and of the one that was killed
 
 
+@pytest.mark.slow
 def test_many_jobs_of_two_gpus_each_take_turns(scope):
     code = (
         "import time; from unsmooth.runtime.gpus import leased_gpus\n"
