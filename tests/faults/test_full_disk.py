@@ -189,6 +189,7 @@ def limited(tmp_path_factory):
     return folder, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FILES)
 def test_log_of_a_job_tells_in_one_line_what_is_in_the_way(limited, kind):
     folder, _ = limited
@@ -198,6 +199,7 @@ def test_log_of_a_job_tells_in_one_line_what_is_in_the_way(limited, kind):
     assert told == [f"error: results/{FILES[kind]}: {reason}"]
 
 
+@pytest.mark.slow
 def test_what_a_log_has_no_room_for_goes_to_standard_error(limited):
     _, told = limited
 

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 # Those that train, infer, score logits, or draw from a network's gradients or datasets.
 ON_TENSORS = {
