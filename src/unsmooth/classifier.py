@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.extras import named_extras
-from unsmooth.logits.probabilities import refuse_probabilities
+from unsmooth.logits.probabilities import ENOUGH_ROWS, refuse_probabilities
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
@@ -189,6 +189,8 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         values = _as_logits(logits)
         if values.ndim != 2 or values.shape[1] != self.n_features_in_:
             raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(values.shape)}")
+        if len(values) >= ENOUGH_ROWS:
+            refuse_probabilities(values)
         confidence: Array = self.score_(values)
         return confidence
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.extras import named_extras
-from unsmooth.logits.probabilities import are_probabilities, depends_on_mean
+from unsmooth.logits.probabilities import ENOUGH_ROWS, are_probabilities, depends_on_mean
 from unsmooth.metrics import augrc, aurc, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction
 from unsmooth.scores import SCORES, FittedScore
@@ -42,8 +42,6 @@ with named_extras():
     from torchmetrics.utilities import dim_zero_cat
 
 __all__ = ["AUGRC", "AURC", "CoverageAtRisk"]
-
-_ENOUGH_ROWS = 20  # of logits, of which not all lie in [0, 1] by chance
 
 
 class _SelectiveMetric(Metric):
@@ -161,7 +159,7 @@ class _SelectiveMetric(Metric):
             values = dim_zero_cat(kept)
             if not self.met_logits:
                 self._refuse_unknown(values)
-            elif len(values) >= _ENOUGH_ROWS and self.lowest >= 0 and 0.5 < self.highest <= 1:
+            elif len(values) >= ENOUGH_ROWS and self.lowest >= 0 and 0.5 < self.highest <= 1:
                 raise ValueError(
                     "all preds lie in [0, 1] but rows do not sum to 1: sigmoid outputs, or softmax outputs that were "
                     "rounded or cut; give logits"

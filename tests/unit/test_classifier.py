@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -332,3 +333,16 @@ def test_head_works_behind_a_network(classifier):
     assert predictions.shape == confidence.shape == (5,)
     assert predictions.dtype == torch.int64
     assert "1.threshold" in network.state_dict()
+
+
+def test_softmax_outputs_given_to_predict_are_refused():
+    logits = np.random.default_rng(0).normal(size=(400, 4)) + 3 * np.eye(4)[np.arange(400) % 4]
+    classifier = SelectiveClassifier(max_risk=0.2).fit(logits, np.arange(400) % 4)
+
+    with pytest.raises(ValueError, match="as softmax outputs and predict_proba do"):
+        classifier.predict(softmax(logits, axis=1))
+
+
+def test_seed_that_is_no_whole_number_is_refused():
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0, got None"):
+        split_rows(10, fraction=0.5, seed=None)

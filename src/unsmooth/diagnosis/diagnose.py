@@ -137,7 +137,7 @@ def diagnose(
     steps("done")
     return Diagnosis(
         name=name,
-        num_classes=int(logits.shape[1]),
+        num_classes=parts.test.logits.shape[1],
         rows={"fit": len(parts.fit), "certify": len(parts.certify), "test": len(parts.test)},
         split=parts.split,
         from_probabilities=from_probabilities,

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.floating[Any]]
+ENOUGH_ROWS = 20  # of numbers whose kind is told from their values, which few logits may have by chance
 
 
 class Converted(NamedTuple):
@@ -84,11 +85,16 @@ def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
 
 
 def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:
-    """Raise ValueError where (N, K) logits are softmax outputs, such as scikit-learn's `predict_proba` returns."""
+    """Raise ValueError where (N, K) logits are outputs of softmax, as of scikit-learn's `predict_proba`, or sigmoid."""
     if are_probabilities(logits):
         raise ValueError(
             "logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do; give their "
             "logarithms, unsmooth.logits.probabilities.logits_from_probabilities(probs)"
+        )
+    if len(logits) >= ENOUGH_ROWS and 0 <= logits.min() < logits.max() <= 1 and logits.max() > 0.5:
+        raise ValueError(
+            "logits: all lie in [0, 1] but rows do not sum to 1: sigmoid outputs, or softmax outputs that were rounded "
+            "or cut; give logits"
         )
 
 

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from unsmooth.logits.checks import LogitsFileError, as_float32
 from unsmooth.logits.logits_file import Form
-from unsmooth.logits.probabilities import are_log_probabilities, are_probabilities
+from unsmooth.logits.probabilities import ENOUGH_ROWS, are_log_probabilities, are_probabilities
 
 __all__ = ["recognise"]
 
 _LEAST_MASK = 5e3  # the smallest magnitude in use for a masked class is 1e4
-_ENOUGH_ROWS = 20  # whose equal sums are no coincidence
 _EXACT_IN_FLOAT32 = 1e4  # above, float32 has fewer than three decimals
 
 
@@ -59,7 +58,7 @@ def _common_sum(values: NDArray[Any]) -> float | None:
     """What every row of numbers sums to, such as 100 of percent or the number of votes; None if to no one number."""
     sums = values.sum(axis=1, dtype=np.float64)
     whole = float(np.round(np.median(sums)))
-    if whole != 100 and (whole <= 1 or len(sums) < _ENOUGH_ROWS):
+    if whole != 100 and (whole <= 1 or len(sums) < ENOUGH_ROWS):
         return None
     # Percent are often rounded; the sums of logits far from 0 are nearly equal.
     return whole if bool((abs(sums - whole) < (1 if whole == 100 else 1e-3)).all()) else None

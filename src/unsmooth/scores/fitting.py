@@ -24,6 +24,7 @@ from torch import Tensor
 
 from unsmooth.logits.probabilities import are_log_probabilities, depends_on_mean, refuse_probabilities
 from unsmooth.metrics import aurc
+from unsmooth.metrics.inputs import as_real
 from unsmooth.registry import resolve
 from unsmooth.registry.scores import find_score
 from unsmooth.scores.logit_scores import msp
@@ -235,7 +236,9 @@ class Validation:
         centring: Centring = "mean",
     ) -> "Validation":
         """Pass once over the logits, and check the targets; `ps` are norm orders that will be tried."""
-        values = torch.from_numpy(np.array(logits)) if isinstance(logits, np.ndarray) else logits.detach()
+        values = (
+            logits.detach() if isinstance(logits, Tensor) else torch.from_numpy(np.array(as_real(logits, "logits")))
+        )
         classes = torch.from_numpy(np.array(targets)) if isinstance(targets, np.ndarray) else targets
         classes = torch.as_tensor(classes).to(values.device)
         check_shape(values)

@@ -372,6 +372,8 @@ def check_ranking(num_classes: int, p: float, centring: str = "mean") -> None:
 
 def check_shape(logits: Tensor | NDArray[Any]) -> None:
     """Raise ValueError unless ``logits`` is an (N, K) real array with K >= 2."""
+    if not isinstance(logits, Tensor | np.ndarray):
+        raise ValueError(f"logits must be a tensor or an array (N, K), or batches of them, got {type(logits).__name__}")
     if logits.ndim != 2:
         raise ValueError(f"logits must have shape (N, K), got {tuple(logits.shape)}")
     if logits.shape[1] < 2:

@@ -1,5 +1,7 @@
 """The division of validation rows into those that fit a score and those that certify its threshold."""
 
+from numbers import Integral
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,13 +20,15 @@ def split_rows(count: int, *, fraction: float, seed: int) -> tuple[NDArray[np.in
         The two parts, int64. Rows are not stratified: given the first part, the second are independent draws.
 
     Raises:
-        ValueError: fewer than 2 rows, or fraction outside (0, 1).
+        ValueError: fewer than 2 rows, fraction outside (0, 1), or a seed that is no whole number.
 
     Example:
         >>> first, second = split_rows(6, fraction=0.5, seed=0)
         >>> len(first), len(second), sorted([*first, *second]) == list(range(6))
         (3, 3, True)
     """
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed}")
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be in (0, 1), got {fraction}")
     if count < 2:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from unsmooth.classifier import SelectiveClassifier
 from unsmooth.diagnosis.diagnose import diagnose, label_of
@@ -175,6 +176,23 @@ def test_classifier_of_a_diagnosis_is_the_one_fitted_on_the_certify_rows():
     assert classifier.get_params() == fitted.get_params()
     assert classifier.certificate_ == fitted.certificate_
     assert (classifier.predict(logits) == fitted.predict(logits)).all()
+
+
+def test_tensors_and_lists_are_diagnosed_as_arrays_are():
+    logits, targets = cross_entropy_like(200)
+    results = [
+        diagnose(kind(logits), kind(targets), scores=FEW, replicates=20).to_dict()
+        for kind in (np.asarray, np.ndarray.tolist, torch.tensor)
+    ]
+
+    assert results[0] == results[1] == results[2]
+
+
+def test_validation_data_that_are_the_test_data_are_refused():
+    logits, targets = cross_entropy_like(200)
+
+    with pytest.raises(ValueError, match="100 % of the rows of logits are also in val_logits"):
+        diagnose(logits, targets, val_logits=logits[::-1], val_targets=targets[::-1])
 
 
 def test_same_seed_gives_the_same_diagnosis():

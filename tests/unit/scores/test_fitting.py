@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
@@ -306,3 +307,24 @@ def test_aurc_of_a_search_is_that_of_the_metric(ties):
     rows = Validation.of(generator.normal(size=(500, 3)), generator.integers(0, 3, 500))
 
     assert rows.aurc(confidence) == pytest.approx(aurc(confidence, rows.errors), rel=1e-13)
+
+
+def test_frames_and_lists_are_fitted_as_arrays_are():
+    generator = np.random.default_rng(0)
+    logits, targets = generator.normal(size=(100, 4)), generator.integers(0, 4, 100)
+    kinds = (np.asarray, pd.DataFrame, np.ndarray.tolist)
+    fitted = [fit_score("max_logit_pnorm", kind(logits), targets) for kind in kinds]
+
+    assert fitted[0] == fitted[1] == fitted[2]
+
+
+def test_sigmoid_outputs_are_refused():
+    outputs = np.random.default_rng(0).random((100, 4))
+
+    with pytest.raises(ValueError, match="sigmoid outputs"):
+        fit_score("max_logit_pnorm", outputs, np.zeros(100, int))
+
+
+def test_what_is_neither_tensor_nor_array_is_named():
+    with pytest.raises(ValueError, match=r"logits must be a tensor or an array .* got list"):
+        scores.msp([[1.0, 2.0]])
