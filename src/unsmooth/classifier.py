@@ -347,6 +347,7 @@ class _TracedRows(Rows):
         self.top = top.to(self.fine)
         self._gaps = logits - top[:, None]
         self._tail, self._scratch = torch.empty_like(logits), torch.empty_like(logits)
+        self._largest = logits[:, :0]
 
     def _sum(self, values: Tensor) -> Tensor:
         return values.sum(dim=1).to(self.fine)
