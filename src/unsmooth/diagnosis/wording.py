@@ -136,8 +136,9 @@ def _resamples(diagnosis: "Diagnosis") -> str | None:
     needed = math.ceil(2 * compared / _SIGNIFICANT) - 1
     if diagnosis.replicates >= needed:
         return None
+    comparisons = "1 comparison needs" if compared == 1 else f"{compared} comparisons need"
     return (
-        f"The Holm-adjusted p-values can show nothing: {compared} comparisons need at least "
+        f"The Holm-adjusted p-values can show nothing: {comparisons} at least "
         f"{needed:,} bootstrap resamples, and there are {diagnosis.replicates:,}."
     )
 

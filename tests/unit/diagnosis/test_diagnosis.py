@@ -136,6 +136,9 @@ def test_resamples_too_few_for_any_claim_are_named(diagnosis):
 
     assert "4 comparisons need at least 159 bootstrap resamples, and there are 158" in few
     assert "comparisons need" not in enough
+    two = tuple(entry for entry in diagnosis.scores if entry.score in ("msp", diagnosis.recommended.name))
+    one = replace(diagnosis, replicates=20, scores=two)
+    assert "1 comparison needs at least 39 bootstrap resamples" in " ".join(one.findings())
     assert holm([2 / 160] * 4)[0] <= 0.05 < holm([2 / 159] * 4)[0]
 
 
