@@ -11,7 +11,7 @@ from unsmooth.metrics import coverage_at_risk, risk_coverage_curve
 from unsmooth.page.page import page as page_text
 from unsmooth.page.page import write_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 VIEWS = [
     "finding",

@@ -1,6 +1,6 @@
 import copy
 import re
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jsonschema
@@ -206,10 +206,18 @@ def test_configurable_scores_are_the_scores_of_logits():
     assert set(configurable) == set(available_scores("logits"))
 
 
-def schema_of(path):
-    """The schema that the first line of a file names to editors."""
+def validate(content, path):
+    """Check content by the schema that the first line of a file names to editors."""
     first = path.read_text().splitlines()[0]
-    return yaml.safe_load((path.parent / first.removeprefix("# yaml-language-server: $schema=")).read_text())
+    validator((path.parent / first.removeprefix("# yaml-language-server: $schema=")).resolve()).validate(content)
+
+
+@cache
+def validator(path):
+    content = yaml.safe_load(path.read_text())
+    kind = jsonschema.validators.validator_for(content)
+    kind.check_schema(content)
+    return kind(content)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -223,7 +231,7 @@ def test_published_schemas_are_those_of_the_code(pytestconfig, name):
 def test_editors_find_the_schema_of_every_file_and_no_fault_in_it(pytestconfig, name):
     path = pytestconfig.rootpath / name
 
-    jsonschema.validate(yaml.safe_load(path.read_text()), schema_of(path))
+    validate(yaml.safe_load(path.read_text()), path)
 
 
 @pytest.mark.parametrize("losses", [{"ls": {"alpha": [2]}}, {"soft": {"alpha": [0.1]}}, {"ls": {"alhpa": [0.1]}}])
@@ -231,7 +239,7 @@ def test_editors_find_faults_by_the_schema(pytestconfig, losses):
     path = pytestconfig.rootpath / "experiments" / "gaussians_mlp.yaml"
 
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(yaml.safe_load(path.read_text()) | {"losses": losses}, schema_of(path))
+        validate(yaml.safe_load(path.read_text()) | {"losses": losses}, path)
 
 
 def test_schemas_have_no_generated_titles():
