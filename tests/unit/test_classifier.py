@@ -288,6 +288,7 @@ def test_exported_program_equals_the_head(name):
             assert torch.equal(exported, direct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["msp_temperature", "max_logit_pnorm"])
 @pytest.mark.filterwarnings("ignore:::torch.onnx", "ignore:::onnxscript", "ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
@@ -308,6 +309,7 @@ def test_onnx_model_equals_the_head(name):
         assert confidence == pytest.approx(expected[1].numpy(), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::torch.onnx", "ignore:::onnxscript", "ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 def test_onnx_file_has_named_outputs_and_any_batch(classifier, tmp_path):

@@ -501,6 +501,7 @@ def test_help_starts_without_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.slow
 def test_diagnose_loads_what_draws_pages_and_plots_only_for_them(folder):
     optional = ("matplotlib", "plotly", "jinja2")
     code = (
@@ -515,6 +516,7 @@ def test_diagnose_loads_what_draws_pages_and_plots_only_for_them(folder):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "unneeded"),
     [

@@ -36,6 +36,7 @@ def test_science_imports_neither_the_workflow_nor_what_people_see(path):
     assert imported_rooms(path) & FORBIDDEN == set()
 
 
+@pytest.mark.slow
 def test_diagnosis_needs_no_extra(tmp_path):
     program = f"""
 import sys

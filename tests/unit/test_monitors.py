@@ -266,6 +266,7 @@ def report_of_one_process(rank, folder):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
 def test_two_processes_agree_with_one(tmp_path):
     commands = [[sys.executable, __file__, str(rank), str(tmp_path)] for rank in (0, 1)]
