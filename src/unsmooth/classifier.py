@@ -347,7 +347,6 @@ class _TracedRows(Rows):
         self.top = top.to(self.fine)
         self._gaps = logits - top[:, None]
         self._tail, self._scratch = torch.empty_like(logits), torch.empty_like(logits)
-        self._largest = logits[:, :0]
 
     def _sum(self, values: Tensor) -> Tensor:
         return values.sum(dim=1).to(self.fine)
@@ -366,6 +365,10 @@ class _TracedRows(Rows):
         lowest = -87.0 if gap.dtype == torch.float32 else -700.0
         exponentials: Tensor = distances.clamp(lowest, 0.0).exp().scatter(1, columns, 0.0)
         return exponentials
+
+    def _largest_below_runner_up(self, count: int) -> Tensor:
+        largest: Tensor = self._below_runner_up().topk(count, dim=1).values.flip(1)
+        return largest
 
     def refuse(self, bad: Tensor, what: str) -> None:
         """Let every row pass."""

@@ -256,9 +256,10 @@ def head_of(name, logits):
     return SelectiveHead(score, float(score(logits).median())), score
 
 
+@pytest.mark.parametrize("num_classes", [6, 40])
 @pytest.mark.parametrize("name", available_scores())
-def test_head_equals_the_score(name):
-    logits = torch.from_numpy(data(64)[0])
+def test_head_equals_the_score(name, num_classes):
+    logits = 3 * torch.randn(64, num_classes, generator=torch.Generator().manual_seed(0))
     logits[3, 2] = -torch.inf
     head, score = head_of(name, logits)
     predictions, confidence = head(logits)
@@ -276,12 +277,15 @@ def test_head_rejects_rows_with_nan():
     assert confidence.isnan().tolist() == [False, True, True, True]
 
 
-@pytest.mark.parametrize("name", ["msp", "max_logit_pnorm", "negative_entropy", "hts"])
-def test_exported_program_equals_the_head(name):
-    logits = torch.from_numpy(data(32)[0])
+@pytest.mark.parametrize(
+    ("name", "num_classes"),
+    [*((name, 6) for name in ("msp", "max_logit_pnorm", "negative_entropy", "hts")), ("softmax_k", 40), ("gen", 40)],
+)
+def test_exported_program_equals_the_head(name, num_classes):
+    generator = torch.Generator().manual_seed(0)
+    logits, fresh = (3 * torch.randn(rows, num_classes, generator=generator) for rows in (32, 7))
     head, _ = head_of(name, logits)
     program = torch.export.export(head, (logits,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
-    fresh = torch.from_numpy(data(7, seed=5)[0])
 
     for batch in (fresh, fresh[:1]):
         for exported, direct in zip(program.module()(batch), head(batch), strict=True):
