@@ -20,7 +20,7 @@ NAMES = [name for name in SMALL if name != "zoo"]
 WHOLE = ["cifar10_resnet20", "imdb_lstm", "cityscapes_deeplabv3plus"]
 SCENES = ["cityscapes_deeplabv3plus", "voc_deeplabv3"]
 PRETRAINED = ["cub_resnet101", "voc_deeplabv3"]
-TIMEOUT_S = 1800
+TIMEOUT_S = 3600
 
 
 @pytest.fixture(scope="module")
