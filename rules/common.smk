@@ -15,6 +15,7 @@ from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, read_yaml
 from unsmooth.data.sources import PROVIDED
 from unsmooth.page import ASSETS
+from unsmooth.runtime.gpus import has_gpus
 from unsmooth.runtime.job_server import command_prefix
 from unsmooth.runtime.job_lines import shorten_terminal_output
 from unsmooth.runtime.plan import FIGURES, TABLES, Plan, one_of
@@ -127,8 +128,7 @@ def hold_folder():
 def start_job_server():
     """Let the jobs of a longer run on CPUs of this machine, in its own environment, start from one warm process."""
     settings, needed = workflow.deployment_settings, sum(1 for _ in workflow.dag.needrun_jobs())
-    has_gpus = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
-    if workflow.local_exec and not settings.deployment_method and not has_gpus and needed >= SERVED_JOBS:
+    if workflow.local_exec and not settings.deployment_method and not has_gpus() and needed >= SERVED_JOBS:
         shell.prefix(f"set -euo pipefail; {command_prefix()}")
 
 

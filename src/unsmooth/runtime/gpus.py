@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import product
+from pathlib import Path
 
-__all__ = ["GpuMemoryError", "leased_gpus", "visible_gpus"]
+__all__ = ["GpuMemoryError", "has_gpus", "leased_gpus", "visible_gpus"]
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
@@ -25,6 +26,11 @@ SHARED_MEMORY = 0.9  # part of a GPU's memory that jobs share; the rest is for t
 
 class GpuMemoryError(RuntimeError):
     """A share of a GPU's memory is not free, or too small for the job."""
+
+
+def has_gpus() -> bool:
+    """Return whether a driver of NVIDIA or AMD offers GPUs, without torch, which takes a second to start."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
 
 
 def visible_gpus() -> list[str]:
