@@ -16,8 +16,8 @@ from unsmooth.config.loading import experiment_path, read_yaml
 from unsmooth.data.sources import PROVIDED
 from unsmooth.page import ASSETS
 from unsmooth.runtime.gpus import has_gpus
-from unsmooth.runtime.job_server import command_prefix
 from unsmooth.runtime.job_lines import shorten_terminal_output
+from unsmooth.runtime.job_server import command_prefix
 from unsmooth.runtime.plan import FIGURES, TABLES, Plan, one_of
 from unsmooth.runtime.provenance import canonical_json
 
@@ -152,5 +152,7 @@ def follow_moved_data():
 def print_results():
     """Write the closing message of a run."""
     from unsmooth.runtime.closing_message import closing_message
+    from unsmooth.tables.labels import Losses
 
-    logger.info(closing_message(Path("results"), PLAN.selected))
+    losses = {name: Losses.of(PLAN.experiments[name].named_losses) for name in PLAN.selected}
+    logger.info(closing_message(Path("results"), losses))

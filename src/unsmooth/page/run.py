@@ -78,7 +78,8 @@ def experiment_content(
     fitted = read_cells([path / "scores/fitted.json" for path in folders], cells)
     tables = [plain_table(main_table(summary, fitted, losses=losses))]
     for heading, part in summary.groupby(summary["metric"].map(_part), sort=False):
-        table = plain_table(all_metrics_table(part, fitted, losses=losses))
+        defined = fitted[fitted["score"].isin(part["score"])]  # p-norm has no calibration
+        table = plain_table(all_metrics_table(part, defined, losses=losses))
         tables.append(
             {**table, "fold": heading, "caption": f"{heading} before and after repair (mean ± std over seeds)."}
         )

@@ -1,9 +1,11 @@
 """Closing message of a run: short results, headlines, costs and output files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from unsmooth.tables.labels import Losses
 from unsmooth.tables.main import short_table
 
 __all__ = ["closing_message", "costs_by_rule"]
@@ -12,17 +14,18 @@ SHOWN_COSTS = 6  # rules
 FILES = ("report/index.html", "tables/scorecard.md", "tables/summary.csv")
 
 
-def closing_message(results: Path, experiments: list[str]) -> str:
+def closing_message(results: Path, experiments: Mapping[str, Losses]) -> str:
     """Return the short result table and the headline of the findings of each experiment, costs, and files to open.
 
     Args:
         results: the results folder; missing files are passed over.
-        experiments: names, in the order to show.
+        experiments: losses by name, in the order to show.
     """
     parts = []
-    for tables in (results / "tables" / name for name in experiments):
+    for name, losses in experiments.items():
+        tables = results / "tables" / name
         if (summary := tables / "summary.csv").exists():
-            parts.append(short_table(pd.read_csv(summary)))
+            parts.append(short_table(pd.read_csv(summary), losses=losses))
         if (findings := tables / "findings.md").exists():
             parts += _headlines(findings.read_text(encoding="utf-8")).values()
     costs = costs_by_rule(results / "benchmarks").head(SHOWN_COSTS)

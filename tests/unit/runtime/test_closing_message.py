@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from unsmooth.runtime.closing_message import closing_message, costs_by_rule
+from unsmooth.tables.labels import KINDS, Losses
 
 
 @pytest.fixture
@@ -34,11 +35,28 @@ def test_closing_message_names_costs_and_only_files_that_exist(benchmarks):
     page.touch()
     findings.write_text("# Digits, MLP\n\nSmoothing harms.\n\n- A detail.\n\n# Digits, CNN\n\nIt helps.\n")
 
-    message = closing_message(benchmarks, ["unfinished", "finished"])
+    message = closing_message(benchmarks, {"unfinished": KINDS, "finished": KINDS})
 
     assert "Smoothing harms.\n\nIt helps." in message and "A detail" not in message
     assert "Cost by rule, processor time and jobs, of all results here: train 39 s (2), score 1 s (1)" in message
     assert message.endswith(f"To open:\n  {page}")
+
+
+def test_closing_message_calls_losses_as_their_experiment_does(tmp_path):
+    table = {
+        "experiment": "e",
+        "architecture": "mlp",
+        "loss": "sharp",
+        "alpha": -0.02,
+        "score": "msp",
+        "metric": "error",
+    }
+    (tmp_path / "tables/e").mkdir(parents=True)
+    statistics = {"mean": 0.1, "std": 0.0, "low": 0.0, "high": 0.2, "seeds": 2}
+    pd.DataFrame([table | statistics]).to_csv(tmp_path / "tables/e/summary.csv", index=False)
+
+    losses = Losses.of([{"key": "sharp", "kind": "ls", "label": "NLS"}])
+    assert "NLS -0.02" in closing_message(tmp_path, {"e": losses})
 
 
 PROGRAM = """
