@@ -6,7 +6,7 @@ __all__ = ["experiment_title", "place_title"]
 
 SPELLINGS = {
     **{name: name.upper() for name in ("cnn", "cub", "imdb", "lstm", "mlp", "uci", "voc")},
-    **{"imagenet": "ImageNet", "mbls": "MbLS", "vit": "ViT", "newsgroups": "20 Newsgroups"},
+    **{"imagenet": "ImageNet", "mbls": "MbLS", "vit": "ViT", "newsgroups": "20 Newsgroups", "glove6b": "GloVe 6B"},
     **{"cifar": "CIFAR", "densenet": "DenseNet", "resnet": "ResNet", "deeplabv3plus": "DeepLabV3+"},
 }
 
