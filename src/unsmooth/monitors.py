@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.extras import named_extras
-from unsmooth.logits.probabilities import ENOUGH_ROWS, are_probabilities, depends_on_mean
+from unsmooth.logits.probabilities import ENOUGH_ROWS, are_probabilities, depends_on_mean, refuse_unnormalised
 from unsmooth.metrics import augrc, aurc, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction
 from unsmooth.scores import SCORES, FittedScore
@@ -159,11 +159,8 @@ class _SelectiveMetric(Metric):
             values = dim_zero_cat(kept)
             if not self.met_logits:
                 self._refuse_unknown(values)
-            elif len(values) >= ENOUGH_ROWS and self.lowest >= 0 and 0.5 < self.highest <= 1:
-                raise ValueError(
-                    "all preds lie in [0, 1] but rows do not sum to 1: sigmoid outputs, or softmax outputs that were "
-                    "rounded or cut; give logits"
-                )
+            elif len(values) >= ENOUGH_ROWS:
+                refuse_unnormalised("preds", float(self.lowest), float(self.highest))
             _check_finite(values)
             confidence, errors = values.cpu().numpy(), dim_zero_cat(self.errors).cpu().numpy().astype(bool)
         return torch.tensor(self._value(confidence, errors), dtype=self._float, device=self.device)

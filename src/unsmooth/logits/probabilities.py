@@ -20,6 +20,7 @@ __all__ = [
     "depends_on_mean",
     "logits_from_probabilities",
     "refuse_probabilities",
+    "refuse_unnormalised",
     "refuse_zeros",
 ]
 
@@ -91,10 +92,21 @@ def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:
             "logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do; give their "
             "logarithms, unsmooth.logits.probabilities.logits_from_probabilities(probs)"
         )
-    if len(logits) >= ENOUGH_ROWS and 0 <= logits.min() < logits.max() <= 1 and logits.max() > 0.5:
+    if len(logits) >= ENOUGH_ROWS and (lowest := float(logits.min())) < (highest := float(logits.max())):
+        refuse_unnormalised("logits", lowest, highest)
+
+
+def refuse_unnormalised(name: str, lowest: float, highest: float) -> None:
+    """Raise ValueError for values in [0, 1] that are no softmax outputs.
+
+    Args:
+        name: name of the values in the message; they have at least `ENOUGH_ROWS` rows.
+        lowest, highest: their extremes.
+    """
+    if lowest >= 0 and 0.5 < highest <= 1:
         raise ValueError(
-            "logits: all lie in [0, 1] but rows do not sum to 1: sigmoid outputs, or softmax outputs that were rounded "
-            "or cut; give logits"
+            f"{name}: all lie in [0, 1] but rows do not sum to 1: sigmoid outputs, or softmax outputs that were "
+            "rounded or cut; give logits"
         )
 
 
