@@ -87,6 +87,8 @@ def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
 
 def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:
     """Raise ValueError where (N, K) logits are outputs of softmax, as of scikit-learn's `predict_proba`, or sigmoid."""
+    if bool((logits[:1] < 0).any()):  # true of nearly all logits, and spares them the passes below
+        return
     if are_probabilities(logits):
         raise ValueError(
             "logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do; give their "
