@@ -12,8 +12,6 @@ from glob import escape
 from pathlib import Path
 from tempfile import mkstemp
 
-__all__ = ["WriteError", "atomic_path", "explained_write_errors", "remove_leftovers", "sha256_of"]
-
 OF_A_USER = {errno.EDQUOT, errno.EACCES, errno.EPERM}
 REFUSED = OF_A_USER | {errno.ENOSPC, errno.EFBIG, errno.EROFS}
 

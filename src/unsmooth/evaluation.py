@@ -30,20 +30,6 @@ from unsmooth.metrics import (
 from unsmooth.metrics.calibration import bin_edges, bin_index, rank_cuts
 from unsmooth.metrics.ranking import rank_errors
 
-__all__ = [
-    "DELTA",
-    "TARGET_RISKS",
-    "calibration_frames",
-    "curve_frame",
-    "operating_frame",
-    "reliability_frame",
-    "scene_groups",
-    "segmentation_frames",
-    "selective_frames",
-    "softmax_temperatures",
-    "sweep_frame",
-]
-
 Floats = NDArray[np.floating[Any]]
 
 DELTA = 0.05  # probability that a certified threshold misses its target

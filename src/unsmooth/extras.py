@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["MissingExtraError", "named_extras"]
-
 # Top-level module -> extra in pyproject.toml.
 EXTRAS = {
     "pandas": "tables",

@@ -13,14 +13,6 @@ from unsmooth.data.arrays import IGNORED, Manifest, read_manifest
 from unsmooth.data.loading import prepared_embedding
 from unsmooth.models import trained_model
 
-__all__ = [
-    "choose_pixels",
-    "collect_pixel_logits",
-    "inference_batch_size",
-    "load_model",
-    "scene_logits",
-]
-
 # Inputs at once and their elements, by device. A GPU is to be filled: 128 MiB, 222 images of 3 x 224 x 224. What a
 # processor computes is to stay in its cache: ResNet-50 is 1.7 times faster on 6 of these, ResNet-8 on 100 small ones.
 LARGEST_BATCH = {"cuda": (500, 2**25), "cpu": (100, 2**20)}

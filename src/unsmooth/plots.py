@@ -16,8 +16,6 @@ with named_extras():
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_max_logit", "plot_reliability", "plot_risk_coverage"]
-
 FEWEST = 10  # samples of a window of the maximum logit
 
 

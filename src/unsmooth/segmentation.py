@@ -20,8 +20,6 @@ from unsmooth.data.arrays import IGNORED
 from unsmooth.metrics import StreamingMetrics
 from unsmooth.scores import FittedScore, score_all
 
-__all__ = ["PixelMetrics", "Scene", "read_scenes", "small_scene", "write_scenes"]
-
 CAPACITY = 1 << 21  # bins of an accumulator: 128 MiB, and bounds of AURC within 1e-6 of each other
 
 

@@ -6,15 +6,6 @@ A **cell** is one trained model: (experiment, architecture, loss, alpha, seed).
 from dataclasses import dataclass
 from decimal import Decimal
 
-__all__ = [
-    "CELL",
-    "CELL_NAME",
-    "IMPORTED",
-    "Cell",
-    "cell_name",
-    "format_number",
-]
-
 WITHIN_ARCHITECTURE = "{loss}_alpha-{alpha}/seed-{seed}"
 CELL_NAME = f"{{experiment}}/{{architecture}}/{WITHIN_ARCHITECTURE}"
 CELL = f"results/cells/{CELL_NAME}"

@@ -8,8 +8,6 @@ from pydantic import BaseModel, ValidationError
 
 from unsmooth.config.specs import Spec
 
-__all__ = ["ConfigError", "suggestion", "validated"]
-
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -10,10 +10,6 @@ from unsmooth.config.specs import Loss
 from unsmooth.config.specs.base import Name, Seed, Spec
 from unsmooth.registry.losses import BASELINE, SMOOTHING
 
-__all__ = [
-    "Grid",
-]
-
 
 class Grid(Spec):
     """Keys of every experiment file: losses with their strengths, and seeds.

@@ -14,17 +14,6 @@ from unsmooth.config.specs import FOR_IMAGE_FILES, Architecture, Augmentation, D
 from unsmooth.config.specs.base import Name, PositiveInt, Seed, Spec
 from unsmooth.config.specs.losses import Taught
 
-__all__ = [
-    "HUB",
-    "Deviation",
-    "Experiment",
-    "LogitsExperiment",
-    "ModelExperiment",
-    "Pixels",
-    "Published",
-    "WeightsExperiment",
-]
-
 HUB = "hf://"
 HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[\w.-]+)?(/(?!\.\.?(/|$))[\w.+-]+)+")
 Percent = Annotated[float, Field(ge=0, le=100)]

@@ -12,14 +12,6 @@ from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperimen
 from unsmooth.config.settings import Config
 from unsmooth.config.specs.base import NAME_PATTERN
 
-__all__ = [
-    "experiment_path",
-    "load_config",
-    "load_experiment",
-    "parse_config",
-    "read_yaml",
-]
-
 
 class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML loader that refuses duplicate keys, of which YAML would silently keep the last value."""

@@ -7,8 +7,6 @@ from pydantic import TypeAdapter
 from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperiment
 from unsmooth.config.settings import Config
 
-__all__ = ["SCHEMAS", "schema"]
-
 SCHEMAS: dict[str, Any] = {"config": Config, "experiment": Experiment | WeightsExperiment | LogitsExperiment}
 BY_KIND = ("architectures", "losses")  # mappings in which a key is the default kind
 

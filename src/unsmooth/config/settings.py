@@ -9,15 +9,6 @@ from unsmooth.config.specs.base import Fraction, PositiveFloat, PositiveInt, See
 from unsmooth.data.sources import SOURCES
 from unsmooth.registry.scores import available_scores
 
-__all__ = [
-    "HEADLINE_SCORES",
-    "Config",
-    "Downloads",
-    "Evaluation",
-    "Figures",
-    "ScoreName",
-]
-
 if TYPE_CHECKING:
     ScoreName = str
 else:

@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-__all__ = ["SPLITS", "ArrayFileError", "Header", "check_arrays", "kind_of_inputs", "read_arrays", "read_headers"]
-
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".npz", ".safetensors")
 BY_SPLIT = frozenset(f"{split}_{part}" for split in SPLITS for part in ("inputs", "targets"))

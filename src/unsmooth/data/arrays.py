@@ -17,19 +17,6 @@ from torch import Tensor
 
 from unsmooth.atomic_files import atomic_path, sha256_of
 
-__all__ = [
-    "ARRAYS",
-    "MANIFEST",
-    "IGNORED",
-    "DatasetError",
-    "Manifest",
-    "Split",
-    "load_embedding",
-    "load_split",
-    "read_manifest",
-    "write_dataset",
-]
-
 ARRAYS = "data.safetensors"
 MANIFEST = "manifest.json"
 IGNORED = 255  # label of pixels that count nowhere

@@ -16,8 +16,6 @@ from torch import Tensor
 from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
 from unsmooth.data.splits import hold_out
 
-__all__ = ["build_cifar10", "build_cifar100"]
-
 IMAGE_SHAPE = (3, 32, 32)
 # Mean and standard deviation by channel, as the released experiments have them; their notebook normalises CIFAR-10 by
 # the constants of CIFAR-100.

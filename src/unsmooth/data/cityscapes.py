@@ -11,8 +11,6 @@ from unsmooth.data.extract import members, new_folder, write_member
 from unsmooth.data.imagenet import MEAN, STD
 from unsmooth.data.scene_files import SceneManifest, divide_scenes, write_scene_files
 
-__all__ = ["CLASSES", "LABELS", "index", "unpack"]
-
 # Label ids of the classes that count, in the order of their train ids, by the dataset's own table; others are ignored.
 CLASSES = {
     7: "road",

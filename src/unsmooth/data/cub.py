@@ -7,8 +7,6 @@ from unsmooth.data.image_files import ImageManifest, write_image_files
 from unsmooth.data.imagenet import MEAN, STD
 from unsmooth.data.splits import hold_out
 
-__all__ = ["index"]
-
 
 def index(
     folder: Path,

@@ -29,17 +29,6 @@ from unsmooth.config.specs import resolve
 from unsmooth.data.extract import extract
 from unsmooth.data.sources import PROVIDED, SOURCES, Source, data_root
 
-__all__ = [
-    "RECORD",
-    "DownloadError",
-    "SourceError",
-    "addresses",
-    "download",
-    "fetch_source",
-    "follow",
-    "source_root",
-]
-
 RECORD = "source.json"
 CHUNK = 1 << 20  # bytes
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces of the answer

@@ -22,18 +22,6 @@ from typing import IO, Any, Protocol
 
 from unsmooth.data.sources import WEIGHTS
 
-__all__ = [
-    "ExtractionError",
-    "Limits",
-    "Stream",
-    "extract",
-    "keep_weights",
-    "members",
-    "new_folder",
-    "tar_members",
-    "write_member",
-]
-
 CHUNK = 1 << 20  # bytes
 SMALL = 1 << 20  # bytes that any archive may unpack to, whatever its ratio
 DAMAGE = (

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from unsmooth.data.arrays import Manifest, Split, write_dataset
 
-__all__ = ["build", "class_means", "posterior"]
-
 
 def build(
     folder: Path,

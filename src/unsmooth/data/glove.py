@@ -15,8 +15,6 @@ from torch import Tensor
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.sources import VECTORS
 
-__all__ = ["embed"]
-
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # rows of the table
 
 

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from unsmooth.data.arrays import IGNORED, Manifest, Split
 from unsmooth.data.glyphs import FONTS, MASTER_SIZE, draw_masters, write_drawn
 
-__all__ = ["CLASSES", "build"]
-
 LETTERS = "BDEFOPQR8"  # much alike, so that errors are left
 CLASSES = ["background", *LETTERS]
 EDGE = (0.2, 0.8)  # a letter covers a pixel of its edge by more than the first share and less than the second

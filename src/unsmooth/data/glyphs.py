@@ -17,8 +17,6 @@ from torch import Tensor
 
 from unsmooth.data.arrays import Manifest, Split, write_dataset
 
-__all__ = ["CLASSES", "FONTS", "MASTER_SIZE", "build", "draw_masters", "write_drawn"]
-
 CLASSES = list(string.ascii_uppercase + string.ascii_lowercase + string.digits)
 # Every text font of matplotlib's font folder; the rest are symbol fonts without these characters.
 FONTS = [

@@ -10,8 +10,6 @@ from huggingface_hub import HfUri, constants, hf_hub_download, parse_hf_uri
 from unsmooth.atomic_files import atomic_path, sha256_of
 from unsmooth.data.download import DownloadError, addresses
 
-__all__ = ["download_from_hub"]
-
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

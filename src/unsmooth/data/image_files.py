@@ -28,17 +28,6 @@ from unsmooth.atomic_files import atomic_path, sha256_of
 from unsmooth.data.arrays import MANIFEST, DatasetError, Manifest
 from unsmooth.data.sources import PROVIDED, data_root
 
-__all__ = [
-    "IMAGES",
-    "FilesLoader",
-    "ImageFiles",
-    "ImageFilesLoader",
-    "ImageManifest",
-    "image_files_loader",
-    "read_image_files",
-    "write_image_files",
-]
-
 IMAGES = "images.csv"
 CROP_AREA = (0.08, 1.0)  # share of the image, Szegedy et al., CVPR 2015
 CROP_RATIO = (3 / 4, 4 / 3)  # width over height

@@ -17,8 +17,6 @@ from unsmooth.data.extract import extract, members, new_folder, tar_members, wri
 from unsmooth.data.image_files import ImageManifest, write_image_files
 from unsmooth.data.splits import hold_out
 
-__all__ = ["MEAN", "STD", "index", "read_devkit", "unpack"]
-
 TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 VAL_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 SUFFIXES = {".jpeg", ".jpg", ".png"}

@@ -21,8 +21,6 @@ from unsmooth.data.glove import embed
 from unsmooth.data.sources import VECTORS
 from unsmooth.data.splits import hold_out
 
-__all__ = ["build", "word_tokenizer"]
-
 CLASSES = ["neg", "pos"]  # also the names of their folders
 
 

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from unsmooth.config.specs import FOR_IMAGE_FILES, Recipe
 from unsmooth.data.arrays import DatasetError, load_embedding, load_split, read_manifest
 
-__all__ = ["Loader", "Shard", "TensorLoader", "evaluation_batches", "prepared_embedding", "training_loader"]
-
 Shard = tuple[Tensor, Tensor]  # inputs (B, *), targets (B,) or (B, H, W)
 
 

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from unsmooth.data.arrays import Manifest, Split, write_dataset
 
-__all__ = ["build", "posterior", "transitions"]
-
 CONCENTRATION = 0.2  # of the Dirichlet that draws a row of a chain; the smaller, the fewer tokens follow a token
 FIRST_TOKEN = 2  # row of the embedding table; 0 is padding and 1 an unknown token, which never occurs here
 

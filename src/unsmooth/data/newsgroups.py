@@ -18,8 +18,6 @@ from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
 from unsmooth.data.glove import embed
 from unsmooth.data.splits import legacy_permutations
 
-__all__ = ["build", "body", "common_words", "divide", "words_of"]
-
 PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 TO_SPACES = str.maketrans(PUNCTUATION, " " * len(PUNCTUATION))
 

@@ -10,8 +10,6 @@ from unsmooth.data.array_files import SPLITS, check_arrays, read_arrays, read_he
 from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
 from unsmooth.data.splits import hold_out
 
-__all__ = ["build"]
-
 
 def build(
     folder: Path, *, dataset: str, path: str, num_val: int | None, num_test: int | None, split_seed: int

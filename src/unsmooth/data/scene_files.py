@@ -28,8 +28,6 @@ from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request
 from unsmooth.data.sources import PROVIDED, data_root
 from unsmooth.data.splits import hold_out
 
-__all__ = ["SceneManifest", "divide_scenes", "holds_scenes", "scene_files_loader", "write_scene_files"]
-
 JITTERS = (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation)
 
 

@@ -9,8 +9,6 @@ digits are published, in the names of the files.
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROVIDED", "SOURCES", "VECTORS", "WEIGHTS", "Archive", "Source", "WordVectors", "data_root"]
-
 PROVIDED = "provided"  # in the folder of a source, the link to data that the user keeps elsewhere
 WEIGHTS = "weights.pth"  # in the folder of a source of pretrained weights, the state dict
 

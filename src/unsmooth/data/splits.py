@@ -12,8 +12,6 @@ from torch import Tensor
 
 from unsmooth.data.arrays import DatasetError
 
-__all__ = ["draw_out", "hold_out", "legacy_permutations"]
-
 
 def hold_out(count: int, num: int, seed: int, *, shuffle: Literal["torch", "numpy"] = "torch") -> tuple[Tensor, Tensor]:
     """Divide `count` samples at random: the first `num` of a seeded permutation are held out.

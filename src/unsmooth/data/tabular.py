@@ -14,8 +14,6 @@ import torch
 from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
 from unsmooth.data.splits import draw_out, hold_out
 
-__all__ = ["build_bank_marketing", "build_online_shoppers"]
-
 RELEASED_SEED = 21893027
 TEST_SHARE = 0.8
 

@@ -9,8 +9,6 @@ from PIL import Image
 from unsmooth.data.arrays import load_split
 from unsmooth.data.image_files import IMAGES, read_image_files
 
-__all__ = ["read_pictures"]
-
 
 def read_pictures(folder: Path, split: str, rows: Sequence[int], *, side: int = 96) -> list[Image.Image]:
     """Read some samples of one split of a prepared image dataset.

@@ -16,8 +16,6 @@ from unsmooth.data.arrays import DatasetError, Manifest, Split, write_dataset
 from unsmooth.data.imagenet import MEAN, STD
 from unsmooth.data.splits import legacy_permutations
 
-__all__ = ["build", "hold_out_by_class"]
-
 SIZE = 64  # side of an image, pixels
 
 

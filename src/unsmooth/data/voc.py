@@ -10,8 +10,6 @@ from unsmooth.data.arrays import DatasetError
 from unsmooth.data.imagenet import MEAN, STD
 from unsmooth.data.scene_files import SceneManifest, divide_scenes, write_scene_files
 
-__all__ = ["CLASSES", "index"]
-
 # In the order of the values of a label image; 255, void, is none of them.
 CLASSES = [
     "background",

@@ -20,8 +20,6 @@ from unsmooth.scores import FittedScore, score_all
 from unsmooth.segmentation import Scene
 from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses
 
-__all__ = ["REPAIR", "CellScenes", "ranking_maps"]
-
 REPAIR = "max_logit_pnorm"
 CORRECT, UNLABELLED = 60 / 255, 0.0  # grey
 # Errors are mostly among the least confident pixels: a root spreads their colours.

@@ -12,8 +12,6 @@ from unsmooth.config.specs import Architecture, resolve
 from unsmooth.models.libraries import timm_preprocessing
 from unsmooth.models.weights import load_pretrained
 
-__all__ = ["make_model", "own_preprocessing", "trained_model"]
-
 
 def make_model(
     architecture: Mapping[str, Any],

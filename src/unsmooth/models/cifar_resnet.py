@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-__all__ = ["CifarResNet"]
-
 
 class CifarResNet(nn.Module):
     """ResNet for small images: 3x3 stem, three stages of basic blocks at strides 1, 2, 2, mean pool, linear.

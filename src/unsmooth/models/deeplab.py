@@ -5,8 +5,6 @@ from torch import Tensor, nn
 from torchvision.models import resnet101
 from torchvision.models.segmentation import deeplabv3_resnet50
 
-__all__ = ["DeepLabV3", "DeepLabV3Plus"]
-
 RATES = (6, 12, 18)  # of the dilated convolutions, those of output stride 16
 CHANNELS, LOW_CHANNELS = 256, 48
 BACKBONE_MOMENTUM = 0.01  # of batch normalisation; elsewhere torch's 0.1

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DenseNet"]
-
 BOTTLENECK = 4  # channels of a 1x1 convolution over the growth
 COMPRESSION = 2  # channels before a transition over channels after it
 

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GlobalPoolingCnn"]
-
 PADDING = 0  # row of the embedding table
 TOKENS = 5  # of convolutions and of the maxima between them
 KERNEL = (1, TOKENS)  # of images of one row: torch pools those seven times faster than sequences on a CPU

@@ -9,15 +9,6 @@ from torch import Tensor, nn
 
 from unsmooth.config.errors import suggestion
 
-__all__ = [
-    "UnknownModelError",
-    "redraw_by_layer",
-    "timm_converted",
-    "timm_model",
-    "timm_preprocessing",
-    "torchvision_model",
-]
-
 INTERPOLATIONS = ("bicubic", "bilinear")
 # By default these return auxiliary outputs in training.
 AUXILIARY = {"googlenet", "inception_v3"}

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from unsmooth.models.mlp import Mlp
 
-__all__ = ["Lstm"]
-
 PADDING = 0  # row of the embedding table
 
 

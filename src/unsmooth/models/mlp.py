@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Mlp", "PairedLogits", "TabularMlp"]
-
 
 class Mlp(nn.Sequential):
     """Fully connected ReLU network.

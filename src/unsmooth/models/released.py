@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from unsmooth.models.libraries import timm_converted
 
-__all__ = ["renamed"]
-
 PREFIX = "model."
 STAGES = (1, 2, 3)  # of residual and dense networks for small images
 PYRAMID = "decoder.atrous_spatial_pyramid_pool"

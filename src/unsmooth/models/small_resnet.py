@@ -6,8 +6,6 @@ from torch import nn
 
 from unsmooth.models.libraries import redraw_by_layer
 
-__all__ = ["small_resnet"]
-
 
 def small_resnet(
     *, depth: int, pool: int, initialisation: Literal["torchvision", "torch"], in_channels: int, num_classes: int

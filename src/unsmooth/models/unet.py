@@ -5,8 +5,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-__all__ = ["UNet"]
-
 
 class UNet(nn.Module):
     """Encoder-decoder with skip connections: two 3x3 convolutions a level, halving resolution, doubling channels.

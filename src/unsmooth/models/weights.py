@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from unsmooth.atomic_files import atomic_path
 
-__all__ = ["WeightsError", "load_pretrained", "load_weights", "read_weights", "write_weights"]
-
 SHOWN = 5  # names in a message
 
 

@@ -11,8 +11,6 @@ from pandas import DataFrame
 from unsmooth.tables import Table, scorecard_table
 from unsmooth.tables.scorecard import NOT_RUN
 
-__all__ = ["Content", "by_score", "counted", "plain_columns", "plain_curves", "plain_table", "scorecard_contents"]
-
 Content = dict[str, Any]
 SMALLEST_COVERAGE = 0.01  # below it a curve is noise of a handful of samples
 NOT_COMPARED = "Published numbers without a result of this run."

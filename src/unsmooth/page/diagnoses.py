@@ -21,8 +21,6 @@ from unsmooth.scores import NLL_TEMPERATURE, FittedScore
 from unsmooth.scores.thresholds import threshold_value
 from unsmooth.theory import window_statistics
 
-__all__ = ["diagnoses_content", "diagnoses_page", "risk_coverage_plot"]
-
 BEFORE_COLOR, AFTER_COLOR, TARGET_COLOR = "#555555", CORRECT_COLOR, "#009E73"
 _POINTS = 500  # of a curve
 _BINS = 20

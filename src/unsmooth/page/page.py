@@ -11,8 +11,6 @@ from unsmooth.atomic_files import atomic_path
 from unsmooth.page import ASSETS
 from unsmooth.page.content import Content
 
-__all__ = ["page", "write_page"]
-
 
 def page(
     contents: Sequence[Content],

@@ -25,8 +25,6 @@ from unsmooth.tables.collection import read_cells, read_fitted
 from unsmooth.tables.labels import BASELINE_SCORE, Losses, configurations_of, scores_in_order
 from unsmooth.tables.titles import place_title
 
-__all__ = ["experiment_content", "risk_of_most_contrast"]
-
 Floats = NDArray[np.floating[Any]]
 
 REPAIR = "max_logit_pnorm"

@@ -10,8 +10,6 @@ from tabulate import tabulate
 
 from unsmooth.config.cells import Cell
 
-__all__ = ["machines_table"]
-
 
 def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
     """Return one row an experiment in Markdown, and below it the versions of the libraries.

@@ -20,8 +20,6 @@ from unsmooth.tables.collection import read_costs, read_summaries
 from unsmooth.tables.labels import DASH, Losses, metric_style
 from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, published_text
 
-__all__ = ["write_page"]
-
 INTRODUCTION = (
     "The published experiments on their own data, trained with this repository. `make published DATA=FOLDER` runs "
     "those whose data FOLDER holds, and writes this page and the files beside it; nothing here is written by hand.\n"

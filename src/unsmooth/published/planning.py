@@ -14,8 +14,6 @@ from unsmooth.config.kinds import Experiment
 from unsmooth.config.loading import load_experiment
 from unsmooth.data.sources import SOURCES
 
-__all__ = ["AS_RELEASED", "PLAN", "planned_folders", "published_experiments", "write_plan"]
-
 PLAN = Path("results/published")  # folder of what `write_plan` writes, relative to that of the workflow
 AS_RELEASED = "_as_released"  # end of the name of an experiment whose deviations are switched back
 

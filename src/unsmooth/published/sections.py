@@ -17,8 +17,6 @@ from unsmooth.tables.labels import DASH, Losses, in_order
 from unsmooth.tables.scorecard import deviations
 from unsmooth.tables.titles import place_title
 
-__all__ = ["section"]
-
 COLUMNS = {  # title: score, metric
     "Error": ("msp", "error"),
     "AURC": ("msp", "aurc"),

@@ -8,8 +8,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["Parameter", "resolve"]
-
 
 @dataclass(frozen=True)
 class Parameter:

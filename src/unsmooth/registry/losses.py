@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 from unsmooth.registry import Parameter
 
-__all__ = ["BASELINE", "LOSSES", "SMOOTHING", "Loss"]
-
 
 @dataclass(frozen=True)
 class Loss:

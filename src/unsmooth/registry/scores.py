@@ -11,17 +11,6 @@ from unsmooth.registry import Parameter, resolve
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "NLL_TEMPERATURE",
-    "SCORES",
-    "SCORE_LABELS",
-    "Need",
-    "Score",
-    "available_scores",
-    "find_score",
-    "score_label",
-]
-
 Need = Literal["logits", "features", "last_layer", "training"]
 LOGITS, PNORM, PEERS = "unsmooth.scores.logit_scores", "unsmooth.scores.pnorm", "unsmooth.scores.peers"
 FEATURES, ROWS, FITTING = "unsmooth.scores.feature_scores", "unsmooth.scores.rows", "unsmooth.scores.fitting"

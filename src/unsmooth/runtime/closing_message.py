@@ -8,8 +8,6 @@ import pandas as pd
 from unsmooth.tables.labels import Losses
 from unsmooth.tables.main import short_table
 
-__all__ = ["closing_message", "costs_by_rule"]
-
 SHOWN_COSTS = 6  # rules
 FILES = ("report/index.html", "tables/scorecard.md", "tables/summary.csv")
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-__all__ = ["PACKAGE", "SCRIPTS", "code_hash", "definition_digest", "definitions", "source_file"]
-
 PACKAGE = Path(__file__).parents[1]
 SCRIPTS = "workflow/scripts"
 INFRASTRUCTURE = ("runtime", "config", "registry", "atomic_files.py")

@@ -14,8 +14,6 @@ from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 
-__all__ = ["GpuMemoryError", "has_gpus", "leased_gpus", "visible_gpus"]
-
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
 # One for each Slurm job: it sees its own GPUs only, and many clusters number them from 0 in every job.

@@ -2,8 +2,6 @@
 
 import ctypes
 
-__all__ = ["keep_freed_memory"]
-
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
 LARGEST = 2**30  # bytes
 

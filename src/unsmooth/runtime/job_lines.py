@@ -5,8 +5,6 @@ import time
 
 from snakemake.logging import LogEvent, get_event
 
-__all__ = ["JobLines", "shorten_terminal_output"]
-
 SILENT = {LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED, LogEvent.RESOURCES_INFO}
 # Messages that Snakemake logs without an event.
 NOISE = (

@@ -25,8 +25,6 @@ from typing import Any
 
 from unsmooth.runtime.job_client import SEPARATOR
 
-__all__ = ["command_prefix"]
-
 # What jobs import that takes long; torch.optim imports torch._dynamo when the first optimizer is made.
 IMPORTED_BEFORE = (
     *("snakemake.logging", "snakemake.iocontainers", "snakemake.script", "pydantic", "pandas", "pyarrow.parquet"),

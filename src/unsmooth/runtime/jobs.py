@@ -17,8 +17,6 @@ from unsmooth.runtime.heap import keep_freed_memory
 from unsmooth.runtime.provenance import git_commit
 from unsmooth.runtime.records import checked_digests, record_path, write_records
 
-__all__ = ["job", "job_log"]
-
 LOGS = Path("results/logs")
 COSTS = Path("results/benchmarks")
 STATUS = Path("/proc/self/status")

@@ -21,8 +21,6 @@ from unsmooth.runtime.code import code_hash
 from unsmooth.runtime.provenance import canonical_json
 from unsmooth.runtime.targets import score_entries, score_targets, training_targets
 
-__all__ = ["FIGURES", "TABLES", "Plan", "one_of"]
-
 TABLES = ["main", "main_all", "scores", "calibration", "losses", "segmentation", "cost", "zoo"]
 FIGURES = [
     "risk_coverage_msp",

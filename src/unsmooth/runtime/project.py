@@ -5,8 +5,6 @@ from shutil import copyfile, copytree, ignore_patterns
 
 from unsmooth.runtime.code import PACKAGE
 
-__all__ = ["ProjectError", "create_project"]
-
 PARTS = ("Snakefile", "config.yaml", "rules", "workflow", "experiments", "profiles", "envs")
 INSTALLED = PACKAGE / "project"  # in a wheel; a checkout has them beside src/
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from unsmooth.runtime.code import PACKAGE
 
-__all__ = ["canonical_json", "git_commit", "processor", "versions"]
-
 
 def canonical_json(value: object) -> str:
     """Write plain data as JSON with sorted keys, so that equal settings are equal text."""

@@ -14,16 +14,6 @@ from typing import Any
 from unsmooth.atomic_files import atomic_path, sha256_of
 from unsmooth.runtime.provenance import canonical_json, versions
 
-__all__ = [
-    "ChangedFileError",
-    "Record",
-    "RecordError",
-    "checked_digests",
-    "read_record",
-    "record_path",
-    "write_records",
-]
-
 RECORDS = Path("results/provenance")
 VERSIONED = ("unsmooth", "numpy", "pandas", "scipy", "torch", "safetensors", "pyarrow", "matplotlib")
 

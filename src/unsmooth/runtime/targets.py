@@ -9,8 +9,6 @@ from unsmooth.config.specs import Architecture, Dataset
 from unsmooth.registry.losses import LOSSES
 from unsmooth.registry.scores import SCORES
 
-__all__ = ["architecture_target", "dataset_target", "score_entries", "score_targets", "training_targets"]
-
 DATASETS: TypeAdapter[Any] = TypeAdapter(Dataset)
 ARCHITECTURES: TypeAdapter[Any] = TypeAdapter(Architecture)
 

@@ -29,8 +29,6 @@ from unsmooth.runtime.code import SCRIPTS, definition_digest, source_file
 from unsmooth.runtime.provenance import canonical_json
 from unsmooth.runtime.records import RECORDS, Record, RecordError, read_record
 
-__all__ = ["Finding", "Verification", "VerificationError", "verify"]
-
 RESULTS = RECORDS.parent
 DRAWN = ("tables", "figures", "report")
 EXPORTED = f"{RESULTS}/report/report.html"  # written by snakemake --report, not by a job

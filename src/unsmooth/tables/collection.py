@@ -13,16 +13,6 @@ from numpy.typing import NDArray
 from unsmooth.logits.logits_file import read_logits
 from unsmooth.tables.summary import SUMMARY
 
-__all__ = [
-    "CELL_KEYS",
-    "CellLogits",
-    "read_cell_logits",
-    "read_cells",
-    "read_costs",
-    "read_fitted",
-    "read_summaries",
-]
-
 CELL_KEYS = ["experiment", "architecture", "loss", "alpha", "seed"]
 
 

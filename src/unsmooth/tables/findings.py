@@ -15,8 +15,6 @@ from unsmooth.tables.labels import BASELINE_SCORE, KINDS, REPAIRED_SCORES, Losse
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
 from unsmooth.tables.titles import place_title
 
-__all__ = ["Finding", "findings", "findings_text", "headline", "is_two_class"]
-
 TRUSTED = "risk_at_coverage_20"
 PLACE = ["experiment", "architecture"]
 NORMALISATION = "max_logit_pnorm"

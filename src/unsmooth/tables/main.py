@@ -30,8 +30,6 @@ from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus
 from unsmooth.tables.summary import SUMMARY
 from unsmooth.tables.titles import place_title
 
-__all__ = ["all_metrics_table", "main_table", "short_table"]
-
 MAIN = {  # title: score, metric
     "Error": ("msp", "error"),
     "AURC, MSP": ("msp", "aurc"),

@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["experiment_title", "place_title"]
-
 SPELLINGS = {
     **{name: name.upper() for name in ("cnn", "cub", "imdb", "lstm", "mlp", "uci", "voc")},
     **{"imagenet": "ImageNet", "mbls": "MbLS", "vit": "ViT", "newsgroups": "20 Newsgroups", "glove6b": "GloVe 6B"},

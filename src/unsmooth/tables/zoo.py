@@ -23,8 +23,6 @@ from unsmooth.tables.labels import (
 from unsmooth.tables.layouts import Table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
 
-__all__ = ["GAINS", "zoo_gains", "zoo_table"]
-
 REPAIR = "max_logit_pnorm"
 METRICS = ("aurc", "failure_auroc")
 GAINS = [*CONFIGURATION, "accuracy", "metric", "before", "after", "difference", "low", "high", "sign"]

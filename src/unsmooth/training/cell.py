@@ -32,8 +32,6 @@ from unsmooth.training.distributed import process_group, rank, world_size
 from unsmooth.training.loop import TrainingResult, train
 from unsmooth.training.precision import usable_precision
 
-__all__ = ["CellJob", "CellTrainingError", "launch", "train_cell"]
-
 SAVING_TIME_S = 300  # how long processes may take to save after SIGTERM, before they are killed
 LAUNCHER_CHECK_S = 0.2
 

@@ -11,8 +11,6 @@ import torch
 
 from unsmooth.atomic_files import atomic_path
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
-
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write the state behind its own SHA-256, so that damage shows before anything is resumed."""

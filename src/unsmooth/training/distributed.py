@@ -13,8 +13,6 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["any_process", "deferred_sum", "gathered", "process_group", "rank", "synchronised", "world_size"]
-
 T = TypeVar("T")
 
 

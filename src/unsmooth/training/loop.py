@@ -32,8 +32,6 @@ from unsmooth.training.mixing import mixed
 from unsmooth.training.optimisation import clip_gradients, fixed_statistics, make_optimizer, make_schedule, perturbed
 from unsmooth.training.precision import usable_precision
 
-__all__ = ["NonFiniteLossError", "TrainingResult", "train"]
-
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 FINITE_CHECK_STEPS = 50  # reading a loss waits for the device, so losses are looked at this often
 AGREEMENT_STEPS = 10  # several processes ask each other this often whether one of them is to stop

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from unsmooth.config.specs import CutMix, Recipe
 
-__all__ = ["cutmix", "mixed", "mixup", "random_box"]
-
 Box = tuple[slice, slice]  # rows, columns
 
 

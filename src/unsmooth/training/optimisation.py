@@ -10,8 +10,6 @@ from torch.optim import lr_scheduler as schedules
 
 from unsmooth.config.specs import GradientClip, Recipe
 
-__all__ = ["clip_gradients", "fixed_statistics", "make_optimizer", "make_schedule", "perturbed"]
-
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

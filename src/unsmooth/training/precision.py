@@ -6,8 +6,6 @@ import torch
 
 from unsmooth.config.specs.recipes import Precision
 
-__all__ = ["usable_precision"]
-
 
 def usable_precision(precision: Precision, device: torch.device | str) -> Precision:
     """Return the precision that trains on `device` in the place of the recipe's `precision`.

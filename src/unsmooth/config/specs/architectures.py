@@ -7,8 +7,6 @@ from pydantic import AfterValidator, Field, field_validator
 from unsmooth.config.specs.base import PositiveInt, Spec, left_at
 from unsmooth.data.sources import SOURCES, WEIGHTS
 
-__all__ = ["Architecture"]
-
 
 def _is_source_of_weights(name: str) -> str:
     known = [source.name for source in SOURCES.values() if source.layout == (WEIGHTS,)]

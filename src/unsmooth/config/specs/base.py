@@ -5,20 +5,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = [
-    "NAME_PATTERN",
-    "Fraction",
-    "Name",
-    "NonNegativeFloat",
-    "PositiveFloat",
-    "PositiveInt",
-    "Seed",
-    "Spec",
-    "Strengths",
-    "Weights",
-    "left_at",
-]
-
 NAME_PATTERN = r"[a-z][a-z0-9_]*"
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 

@@ -10,8 +10,6 @@ from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, Positive
 from unsmooth.data.array_files import check_arrays, kind_of_inputs, read_headers
 from unsmooth.data.sources import VECTORS
 
-__all__ = ["Dataset"]
-
 
 class _Drawn(Spec):
     """A dataset drawn locally, without a download."""

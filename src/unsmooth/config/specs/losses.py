@@ -9,8 +9,6 @@ from unsmooth.registry import Parameter
 from unsmooth.registry.losses import LOSSES
 from unsmooth.registry.losses import Loss as Entry
 
-__all__ = ["Loss", "LossSpec", "Taught"]
-
 
 class LossSpec(Spec):
     """A training loss with its strengths and fixed settings."""

@@ -6,28 +6,6 @@ from pydantic import Field, model_validator
 
 from unsmooth.config.specs.base import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec, left_at
 
-__all__ = [
-    "FOR_IMAGE_FILES",
-    "Adam",
-    "AdamW",
-    "Augmentation",
-    "ColourShift",
-    "Constant",
-    "Cosine",
-    "CutMix",
-    "GradientClip",
-    "MixUp",
-    "MultiStep",
-    "OneCycle",
-    "Polynomial",
-    "Precision",
-    "Recipe",
-    "Sam",
-    "SceneCrop",
-    "Sgd",
-    "Warmup",
-]
-
 Precision = Literal["fp32", "bf16", "fp16"]
 FOR_IMAGE_FILES = ("resized_crop", "random_crop")  # augmentations for image files only
 
