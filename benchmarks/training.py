@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from unsmooth.config.specs import Augmentation, OneCycle, Recipe, Sgd
+from unsmooth.config.specs.recipes import Augmentation, OneCycle, Recipe, Sgd
 from unsmooth.data.loading import Shard, TensorLoader
 from unsmooth.losses import make_loss
 from unsmooth.models.cifar_resnet import CifarResNet

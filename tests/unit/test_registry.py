@@ -7,7 +7,7 @@ import sys
 import pytest
 from pydantic import TypeAdapter
 
-from unsmooth.config.specs import Loss
+from unsmooth.config.specs.losses import Loss
 from unsmooth.losses import make_loss
 from unsmooth.losses.base import ClassificationLoss
 from unsmooth.registry import resolve

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from unsmooth.config.specs import Dataset, resolve
+from unsmooth.config.specs.datasets import Dataset
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.download import source_root
+from unsmooth.registry import resolve
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import dataset_target
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from unsmooth.config.specs import Recipe
+from unsmooth.config.specs.recipes import Recipe
 from unsmooth.data.sources import WEIGHTS, data_root
 from unsmooth.runtime.code import code_hash
 from unsmooth.runtime.gpus import leased_gpus

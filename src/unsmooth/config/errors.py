@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from unsmooth.config.specs import Spec
+from unsmooth.config.specs.base import Spec
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -6,8 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from unsmooth.config.cells import Cell, cell_name
 from unsmooth.config.errors import suggestion
-from unsmooth.config.specs import Loss
 from unsmooth.config.specs.base import Name, Seed, Spec
+from unsmooth.config.specs.losses import Loss
 from unsmooth.registry.losses import BASELINE, SMOOTHING
 
 

@@ -10,9 +10,11 @@ from unsmooth.config.cells import IMPORTED, Cell, format_number
 from unsmooth.config.errors import suggestion
 from unsmooth.config.grid import Grid
 from unsmooth.config.settings import ScoreName
-from unsmooth.config.specs import FOR_IMAGE_FILES, Architecture, Augmentation, Dataset, Recipe
+from unsmooth.config.specs.architectures import Architecture
 from unsmooth.config.specs.base import Name, PositiveInt, Seed, Spec
+from unsmooth.config.specs.datasets import Dataset
 from unsmooth.config.specs.losses import Taught
+from unsmooth.config.specs.recipes import FOR_IMAGE_FILES, Augmentation, Recipe
 
 HUB = "hf://"
 HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[\w.-]+)?(/(?!\.\.?(/|$))[\w.+-]+)+")

@@ -25,9 +25,9 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.config.specs import resolve
 from unsmooth.data.extract import extract
 from unsmooth.data.sources import PROVIDED, SOURCES, Source, data_root
+from unsmooth.registry import resolve
 
 RECORD = "source.json"
 CHUNK = 1 << 20  # bytes

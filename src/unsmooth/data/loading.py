@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from unsmooth.config.specs import FOR_IMAGE_FILES, Recipe
+from unsmooth.config.specs.recipes import FOR_IMAGE_FILES, Recipe
 from unsmooth.data.arrays import DatasetError, load_embedding, load_split, read_manifest
 
 Shard = tuple[Tensor, Tensor]  # inputs (B, *), targets (B,) or (B, H, W)

@@ -8,9 +8,10 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from unsmooth.config.specs import Architecture, resolve
+from unsmooth.config.specs.architectures import Architecture
 from unsmooth.models.libraries import timm_preprocessing
 from unsmooth.models.weights import load_pretrained
+from unsmooth.registry import resolve
 
 
 def make_model(

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from unsmooth.config.specs import Architecture, Dataset
+from unsmooth.config.specs.architectures import Architecture
+from unsmooth.config.specs.datasets import Dataset
 from unsmooth.registry.losses import LOSSES
 from unsmooth.registry.scores import SCORES
 

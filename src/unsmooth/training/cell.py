@@ -21,7 +21,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, r
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from unsmooth.atomic_files import atomic_path, remove_leftovers, sha256_of
-from unsmooth.config.specs import Recipe
+from unsmooth.config.specs.recipes import Recipe
 from unsmooth.data.arrays import read_manifest
 from unsmooth.data.loading import prepared_embedding, training_loader
 from unsmooth.losses import effective_smoothing, make_loss

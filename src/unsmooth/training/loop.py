@@ -22,8 +22,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from unsmooth.config.specs import Recipe
-from unsmooth.config.specs.recipes import Precision
+from unsmooth.config.specs.recipes import Precision, Recipe
 from unsmooth.data.loading import Loader, Shard
 from unsmooth.losses import ClassificationLoss
 from unsmooth.training.checkpoints import read_checkpoint, write_checkpoint

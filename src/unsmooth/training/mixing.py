@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from unsmooth.config.specs import CutMix, Recipe
+from unsmooth.config.specs.recipes import CutMix, Recipe
 
 Box = tuple[slice, slice]  # rows, columns
 

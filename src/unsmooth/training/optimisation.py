@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim import lr_scheduler as schedules
 
-from unsmooth.config.specs import GradientClip, Recipe
+from unsmooth.config.specs.recipes import GradientClip, Recipe
 
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

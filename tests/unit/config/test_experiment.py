@@ -13,10 +13,9 @@ from unsmooth.config.kinds import WeightsExperiment
 from unsmooth.config.loading import load_config, load_experiment, parse_config
 from unsmooth.config.schemas import SCHEMAS, schema
 from unsmooth.config.settings import Config
-from unsmooth.config.specs import Augmentation, Recipe
 from unsmooth.config.specs.architectures import TorchvisionSpec
 from unsmooth.config.specs.datasets import Cifar10
-from unsmooth.config.specs.recipes import SceneCrop
+from unsmooth.config.specs.recipes import Augmentation, Recipe, SceneCrop
 from unsmooth.runtime.provenance import canonical_json
 from unsmooth.scores import available_scores
 

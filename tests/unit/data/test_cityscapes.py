@@ -6,7 +6,7 @@ import torch
 from miniatures.cityscapes import write_cityscapes
 from PIL import Image
 
-from unsmooth.config.specs import Recipe
+from unsmooth.config.specs.recipes import Recipe
 from unsmooth.data import cityscapes
 from unsmooth.data.arrays import IGNORED, DatasetError, read_manifest
 from unsmooth.data.loading import evaluation_batches, training_loader

@@ -9,8 +9,9 @@ from safetensors.numpy import save_file
 
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.loading import load_experiment
-from unsmooth.config.specs import Dataset, resolve
+from unsmooth.config.specs.datasets import Dataset
 from unsmooth.data.arrays import DatasetError, load_split, read_manifest
+from unsmooth.registry import resolve
 
 SAMPLES = {"train": 30, "val": 10, "test": 20}
 RECIPE = {"epochs": 1, "batch_size": 10, "optimizer": {"kind": "sgd", "lr": 0.1}, "schedule": {"kind": "constant"}}

@@ -5,9 +5,10 @@ from typing import get_args
 import pytest
 from torchvision.models import get_model_weights
 
-from unsmooth.config.specs import Dataset, resolve
+from unsmooth.config.specs.datasets import Dataset
 from unsmooth.data.download import DIGEST
 from unsmooth.data.sources import SOURCES, WEIGHTS
+from unsmooth.registry import resolve
 
 
 def test_reading_the_sources_imports_no_library():

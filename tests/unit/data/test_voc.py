@@ -6,7 +6,7 @@ import torch
 from miniatures.voc import ARCHIVE, VOID, write_voc2012
 from PIL import Image
 
-from unsmooth.config.specs import Recipe
+from unsmooth.config.specs.recipes import Recipe
 from unsmooth.data import voc
 from unsmooth.data.arrays import IGNORED, DatasetError, read_manifest
 from unsmooth.data.extract import ExtractionError, extract

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from unsmooth.config.specs import Adam, Constant, Cosine, CutMix, GradientClip, MixUp, Recipe, Sam, Sgd
+from unsmooth.config.specs.recipes import Adam, Constant, Cosine, CutMix, GradientClip, MixUp, Recipe, Sam, Sgd
 from unsmooth.data.loading import TensorLoader
 from unsmooth.losses import Distillation, make_loss
 from unsmooth.training.distributed import any_process, gathered, process_group, rank, world_size

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import one_hot
 
-from unsmooth.config.specs import CutMix, MixUp, Recipe, Sgd
+from unsmooth.config.specs.recipes import CutMix, MixUp, Recipe, Sgd
 from unsmooth.losses import effective_smoothing, make_loss, smooth_targets
 from unsmooth.training.mixing import cutmix, mixed, mixup, random_box
 

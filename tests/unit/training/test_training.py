@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from unsmooth.config.specs import (
+from unsmooth.config.specs.recipes import (
     Adam,
     AdamW,
     Augmentation,

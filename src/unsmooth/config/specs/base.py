@@ -1,7 +1,7 @@
 """Base of all parts of the configuration: strict, frozen, with numbers in range."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -17,6 +17,9 @@ Strengths = Annotated[list[NonNegativeFloat], Field(min_length=1)]
 Weights = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
 
 
+S = TypeVar("S", bound="Spec")
+
+
 class Spec(BaseModel):
     """A frozen part of the configuration that refuses unknown keys."""
 
@@ -26,3 +29,11 @@ class Spec(BaseModel):
 def left_at(default: object) -> Callable[[Any], bool]:
     """Return an `exclude_if` that omits an option at its default, so that a new option changes no job."""
     return lambda value: value == default
+
+
+def kinds(base: type[S]) -> dict[str, type[S]]:
+    """Return the kinds, the classes below `base` without subclasses, by name in order of definition."""
+    found: dict[str, type[S]] = {}
+    for each in base.__subclasses__():
+        found |= kinds(each) or {each.model_fields["kind"].default: each}
+    return found

@@ -2,101 +2,44 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, Union
 
 from pydantic import Field, model_validator
 
-from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec, left_at
+from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec, kinds, left_at
 from unsmooth.data.array_files import check_arrays, kind_of_inputs, read_headers
 from unsmooth.data.sources import VECTORS
 
 
-class _Drawn(Spec):
-    """A dataset drawn locally, without a download."""
+class DatasetSpec(Spec):
+    """A dataset with its options; each subclass is a kind.
 
-    embedded: ClassVar[bool] = True
-    files: ClassVar[bool] = False
+    Attributes:
+        target: function that builds it, "module:name".
+        inputs: images, scenes, vectors or tokens.
+        sources: its downloads, keys of `unsmooth.data.sources.SOURCES`.
+        samples: published number of all splits; None for drawn and own data.
+        files: whether its images stay in files.
+        embedded: whether it is drawn locally.
+    """
+
+    kind: str
+    target: ClassVar[str]
+    inputs: ClassVar[str]
     sources: ClassVar[tuple[str, ...]] = ()
+    samples: ClassVar[int | None] = None
+    files: ClassVar[bool] = False
+    embedded: ClassVar[bool] = False
 
 
-class Glyphs(_Drawn):
-    """62 characters in the fonts of matplotlib, small noisy grey images, drawn locally."""
-
-    target: ClassVar[str] = "unsmooth.data.glyphs:build"
-    inputs: ClassVar[str] = "images"
-
-    kind: Literal["glyphs"] = Field("glyphs", description="selects this form")
-    num_train: PositiveInt = Field(5000, description="training images")
-    num_val: PositiveInt = Field(5000, description="images on which p, temperature and other scores are fitted")
-    num_test: PositiveInt = Field(15000, description="images that only measure")
-    image_size: Annotated[int, Field(ge=8, le=64)] = Field(16, description="height and width, pixels")
-    noise: NonNegativeFloat = Field(0.09, description="standard deviation of the pixel noise, grey scale 0 to 1")
-    distortion: NonNegativeFloat = Field(0.85, description="size of the random affine map; 1 is up to 20 degrees")
-    seed: Seed = Field(0, description="seed of the images")
-
-
-class Gaussians(_Drawn):
-    """Overlapping Gaussian classes in a plane, whose posterior P(class | input) is known exactly."""
-
-    target: ClassVar[str] = "unsmooth.data.gaussians:build"
-    inputs: ClassVar[str] = "vectors"
-
-    kind: Literal["gaussians"] = Field("gaussians", description="selects this form")
-    num_train: PositiveInt = Field(4000, description="training points")
-    num_val: PositiveInt = Field(4000, description="points on which scores are fitted")
-    num_test: PositiveInt = Field(40000, description="points that only measure")
-    num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, means on a circle")
-    spread: PositiveFloat = Field(
-        0.45, description="standard deviation of a class, in units of the distance between neighbouring means"
-    )
-    seed: Seed = Field(0, description="seed of the points")
-
-
-class MarkovText(_Drawn):
-    """Token sequences from one Markov chain per class, drawn locally: a miniature text task."""
-
-    target: ClassVar[str] = "unsmooth.data.markov_text:build"
-    inputs: ClassVar[str] = "tokens"
-
-    kind: Literal["markov_text"] = Field("markov_text", description="selects this form")
-    num_train: PositiveInt = Field(4000, description="training sequences")
-    num_val: PositiveInt = Field(4000, description="sequences on which scores are fitted")
-    num_test: PositiveInt = Field(20000, description="sequences that only measure")
-    num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, one Markov chain each")
-    vocabulary: Annotated[int, Field(ge=2)] = Field(12, description="different tokens")
-    max_tokens: Annotated[int, Field(ge=4)] = Field(24, description="length to which sequences are padded")
-    embedding_size: PositiveInt = Field(32, description="length of the frozen vector of a token")
-    similarity: Annotated[float, Field(ge=0, lt=1)] = Field(0.35, description="share of the chain that classes share")
-    seed: Seed = Field(0, description="seed of the sequences")
-
-
-class GlyphScenes(_Drawn):
-    """Overlapping letters on a noisy canvas with pixel labels, drawn locally: a miniature segmentation task."""
-
-    target: ClassVar[str] = "unsmooth.data.glyph_scenes:build"
-    inputs: ClassVar[str] = "scenes"
-
-    kind: Literal["glyph_scenes"] = Field("glyph_scenes", description="selects this form")
-    num_train: PositiveInt = Field(300, description="training scenes")
-    num_val: PositiveInt = Field(150, description="scenes for fitting scores")
-    num_test: PositiveInt = Field(300, description="scenes that only measure")
-    image_size: Annotated[int, Field(ge=16, le=256)] = Field(64, description="height and width, pixels")
-    letters: PositiveInt = Field(6, description="letters in a scene")
-    noise: NonNegativeFloat = Field(0.2, description="standard deviation of the pixel noise, grey scale 0 to 1")
-    seed: Seed = Field(0, description="seed of the scenes")
-
-
-class Arrays(Spec):
+class Arrays(DatasetSpec):
     """User arrays in an npz or safetensors file: vectors (N, F) or images (N, C, H, W), and their classes.
 
     The file has train_inputs, train_targets and the same for val and test; or inputs and targets, split by a seed.
     """
 
-    target: ClassVar[str] = "unsmooth.data.own_arrays:build"
-    embedded: ClassVar[bool] = False
+    target = "unsmooth.data.own_arrays:build"
     complete: ClassVar[bool] = False  # no published sample count
-    files: ClassVar[bool] = False
-    sources: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["arrays"] = Field("arrays", description="selects this form")
     path: str = Field(description="the file, .npz or .safetensors, relative to the working folder")
@@ -117,17 +60,86 @@ class Arrays(Spec):
         return self
 
     @cached_property
-    def inputs(self) -> str:
+    def inputs(self) -> str:  # type: ignore[override]
         """Return the kind of inputs in the file, images or vectors."""
         return kind_of_inputs(read_headers(Path(self.path)))
 
 
-class _Published(Spec):
-    """A complete published dataset."""
+class _Drawn(DatasetSpec):
+    """A dataset drawn locally, without a download."""
 
-    embedded: ClassVar[bool] = False
-    files: ClassVar[bool] = False
-    samples: ClassVar[int]  # of all splits
+    embedded = True
+
+
+class Glyphs(_Drawn):
+    """62 characters in the fonts of matplotlib, small noisy grey images, drawn locally."""
+
+    target = "unsmooth.data.glyphs:build"
+    inputs = "images"
+
+    kind: Literal["glyphs"] = Field("glyphs", description="selects this form")
+    num_train: PositiveInt = Field(5000, description="training images")
+    num_val: PositiveInt = Field(5000, description="images on which p, temperature and other scores are fitted")
+    num_test: PositiveInt = Field(15000, description="images that only measure")
+    image_size: Annotated[int, Field(ge=8, le=64)] = Field(16, description="height and width, pixels")
+    noise: NonNegativeFloat = Field(0.09, description="standard deviation of the pixel noise, grey scale 0 to 1")
+    distortion: NonNegativeFloat = Field(0.85, description="size of the random affine map; 1 is up to 20 degrees")
+    seed: Seed = Field(0, description="seed of the images")
+
+
+class GlyphScenes(_Drawn):
+    """Overlapping letters on a noisy canvas with pixel labels, drawn locally: a miniature segmentation task."""
+
+    target = "unsmooth.data.glyph_scenes:build"
+    inputs = "scenes"
+
+    kind: Literal["glyph_scenes"] = Field("glyph_scenes", description="selects this form")
+    num_train: PositiveInt = Field(300, description="training scenes")
+    num_val: PositiveInt = Field(150, description="scenes for fitting scores")
+    num_test: PositiveInt = Field(300, description="scenes that only measure")
+    image_size: Annotated[int, Field(ge=16, le=256)] = Field(64, description="height and width, pixels")
+    letters: PositiveInt = Field(6, description="letters in a scene")
+    noise: NonNegativeFloat = Field(0.2, description="standard deviation of the pixel noise, grey scale 0 to 1")
+    seed: Seed = Field(0, description="seed of the scenes")
+
+
+class Gaussians(_Drawn):
+    """Overlapping Gaussian classes in a plane, whose posterior P(class | input) is known exactly."""
+
+    target = "unsmooth.data.gaussians:build"
+    inputs = "vectors"
+
+    kind: Literal["gaussians"] = Field("gaussians", description="selects this form")
+    num_train: PositiveInt = Field(4000, description="training points")
+    num_val: PositiveInt = Field(4000, description="points on which scores are fitted")
+    num_test: PositiveInt = Field(40000, description="points that only measure")
+    num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, means on a circle")
+    spread: PositiveFloat = Field(
+        0.45, description="standard deviation of a class, in units of the distance between neighbouring means"
+    )
+    seed: Seed = Field(0, description="seed of the points")
+
+
+class MarkovText(_Drawn):
+    """Token sequences from one Markov chain per class, drawn locally: a miniature text task."""
+
+    target = "unsmooth.data.markov_text:build"
+    inputs = "tokens"
+
+    kind: Literal["markov_text"] = Field("markov_text", description="selects this form")
+    num_train: PositiveInt = Field(4000, description="training sequences")
+    num_val: PositiveInt = Field(4000, description="sequences on which scores are fitted")
+    num_test: PositiveInt = Field(20000, description="sequences that only measure")
+    num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, one Markov chain each")
+    vocabulary: Annotated[int, Field(ge=2)] = Field(12, description="different tokens")
+    max_tokens: Annotated[int, Field(ge=4)] = Field(24, description="length to which sequences are padded")
+    embedding_size: PositiveInt = Field(32, description="length of the frozen vector of a token")
+    similarity: Annotated[float, Field(ge=0, lt=1)] = Field(0.35, description="share of the chain that classes share")
+    seed: Seed = Field(0, description="seed of the sequences")
+
+
+class _Published(DatasetSpec):
+    """A complete published dataset."""
 
     complete: bool = Field(True, description="refuse data that have more or fewer samples than were published")
 
@@ -135,10 +147,10 @@ class _Published(Spec):
 class Cifar10(_Published):
     """CIFAR-10 (Krizhevsky, 2009): 32 x 32 colour photographs of 10 classes."""
 
-    target: ClassVar[str] = "unsmooth.data.cifar:build_cifar10"
-    inputs: ClassVar[str] = "images"
-    sources: ClassVar[tuple[str, ...]] = ("cifar10",)
-    samples: ClassVar[int] = 60_000
+    target = "unsmooth.data.cifar:build_cifar10"
+    inputs = "images"
+    sources = ("cifar10",)
+    samples = 60_000
 
     kind: Literal["cifar10"] = Field("cifar10", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
@@ -154,10 +166,10 @@ class Cifar10(_Published):
 class Cifar100(_Published):
     """CIFAR-100 (Krizhevsky, 2009): 32 x 32 colour photographs of 100 classes."""
 
-    target: ClassVar[str] = "unsmooth.data.cifar:build_cifar100"
-    inputs: ClassVar[str] = "images"
-    sources: ClassVar[tuple[str, ...]] = ("cifar100",)
-    samples: ClassVar[int] = 60_000
+    target = "unsmooth.data.cifar:build_cifar100"
+    inputs = "images"
+    sources = ("cifar100",)
+    samples = 60_000
 
     kind: Literal["cifar100"] = Field("cifar100", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
@@ -167,10 +179,10 @@ class Cifar100(_Published):
 class TinyImageNet(_Published):
     """Tiny-ImageNet (Stanford CS231n, 2015): 64 x 64 colour photographs of 200 classes."""
 
-    target: ClassVar[str] = "unsmooth.data.tiny_imagenet:build"
-    inputs: ClassVar[str] = "images"
-    sources: ClassVar[tuple[str, ...]] = ("tiny_imagenet",)
-    samples: ClassVar[int] = 110_000
+    target = "unsmooth.data.tiny_imagenet:build"
+    inputs = "images"
+    sources = ("tiny_imagenet",)
+    samples = 110_000
 
     kind: Literal["tiny_imagenet"] = Field("tiny_imagenet", description="selects this form")
     val_per_class: PositiveInt = Field(50, description="of the 500 training images a class, those that fit scores")
@@ -180,11 +192,11 @@ class TinyImageNet(_Published):
 class Cub200(_Published):
     """CUB-200-2011 (Wah et al., 2011): photographs of 200 species of birds."""
 
-    target: ClassVar[str] = "unsmooth.data.cub:index"
-    files: ClassVar[bool] = True
-    inputs: ClassVar[str] = "images"
-    sources: ClassVar[tuple[str, ...]] = ("cub_200_2011",)
-    samples: ClassVar[int] = 11_788
+    target = "unsmooth.data.cub:index"
+    files = True
+    inputs = "images"
+    sources = ("cub_200_2011",)
+    samples = 11_788
 
     kind: Literal["cub200"] = Field("cub200", description="selects this form")
     num_val: PositiveInt = Field(1000, description="of the 5,794 test images, those that fit scores")
@@ -193,32 +205,14 @@ class Cub200(_Published):
     resize: PositiveInt = Field(256, description="both sides before the crop, whatever their ratio, pixels")
 
 
-class ImageNet(_Published):
-    """ImageNet-1k (ILSVRC 2012); the user provides the archives, under their terms."""
-
-    target: ClassVar[str] = "unsmooth.data.imagenet:index"
-    files: ClassVar[bool] = True
-    inputs: ClassVar[str] = "images"
-    sources: ClassVar[tuple[str, ...]] = ("imagenet",)
-    samples: ClassVar[int] = 1_331_167
-
-    kind: Literal["imagenet"] = Field("imagenet", description="selects this form")
-    num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
-    num_train_logits: PositiveInt = Field(50000, description="training images with logits, seeded choice")
-    split_seed: Seed = Field(0, description="seed of the permutation that divides the validation images")
-    image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
-    resize: PositiveInt = Field(256, description="shorter side before the centre crop at test time, pixels")
-    resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
-
-
 class Cityscapes(_Published):
     """Cityscapes (Cordts et al., CVPR 2016): street scenes of 19 classes; the user provides the archives."""
 
-    target: ClassVar[str] = "unsmooth.data.cityscapes:index"
-    files: ClassVar[bool] = True
-    inputs: ClassVar[str] = "scenes"
-    sources: ClassVar[tuple[str, ...]] = ("cityscapes",)
-    samples: ClassVar[int] = 3475
+    target = "unsmooth.data.cityscapes:index"
+    files = True
+    inputs = "scenes"
+    sources = ("cityscapes",)
+    samples = 3475
 
     kind: Literal["cityscapes"] = Field("cityscapes", description="selects this form")
     num_val: PositiveInt = Field(100, description="of the 500 validation scenes, those that fit scores")
@@ -229,11 +223,11 @@ class Cityscapes(_Published):
 class Voc2012(_Published):
     """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015): 20 object classes and background."""
 
-    target: ClassVar[str] = "unsmooth.data.voc:index"
-    files: ClassVar[bool] = True
-    inputs: ClassVar[str] = "scenes"
-    sources: ClassVar[tuple[str, ...]] = ("voc2012",)
-    samples: ClassVar[int] = 2913
+    target = "unsmooth.data.voc:index"
+    files = True
+    inputs = "scenes"
+    sources = ("voc2012",)
+    samples = 2913
 
     kind: Literal["voc2012"] = Field("voc2012", description="selects this form")
     num_val: PositiveInt = Field(249, description="of the 1,449 validation images, those that fit scores")
@@ -242,12 +236,30 @@ class Voc2012(_Published):
     image_size: PositiveInt = Field(480, description="longer side at test time, and side of the padded square, pixels")
 
 
+class ImageNet(_Published):
+    """ImageNet-1k (ILSVRC 2012); the user provides the archives, under their terms."""
+
+    target = "unsmooth.data.imagenet:index"
+    files = True
+    inputs = "images"
+    sources = ("imagenet",)
+    samples = 1_331_167
+
+    kind: Literal["imagenet"] = Field("imagenet", description="selects this form")
+    num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
+    num_train_logits: PositiveInt = Field(50000, description="training images with logits, seeded choice")
+    split_seed: Seed = Field(0, description="seed of the permutation that divides the validation images")
+    image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
+    resize: PositiveInt = Field(256, description="shorter side before the centre crop at test time, pixels")
+    resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
+
+
 class Imdb(_Published):
     """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
 
-    target: ClassVar[str] = "unsmooth.data.imdb:build"
-    inputs: ClassVar[str] = "tokens"
-    samples: ClassVar[int] = 50_000
+    target = "unsmooth.data.imdb:build"
+    inputs = "tokens"
+    samples = 50_000
 
     kind: Literal["imdb"] = Field("imdb", description="selects this form")
     num_val: PositiveInt = Field(5000, description="of the 25,000 test reviews, those that fit scores")
@@ -260,7 +272,7 @@ class Imdb(_Published):
     )
 
     @property
-    def sources(self) -> tuple[str, ...]:
+    def sources(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return the names of its downloads."""
         return ("imdb", VECTORS[self.vectors].source, "punkt_tab")
 
@@ -268,10 +280,10 @@ class Imdb(_Published):
 class Newsgroups(_Published):
     """20 Newsgroups (Lang, ICML 1995), all messages, as GloVe vectors of their words."""
 
-    target: ClassVar[str] = "unsmooth.data.newsgroups:build"
-    inputs: ClassVar[str] = "tokens"
-    sources: ClassVar[tuple[str, ...]] = ("newsgroups", "glove_6b")
-    samples: ClassVar[int] = 19_997
+    target = "unsmooth.data.newsgroups:build"
+    inputs = "tokens"
+    sources = ("newsgroups", "glove_6b")
+    samples = 19_997
 
     kind: Literal["newsgroups"] = Field("newsgroups", description="selects this form")
     num_val: PositiveInt = Field(900, description="messages that fit scores")
@@ -285,10 +297,10 @@ class Newsgroups(_Published):
 class BankMarketing(_Published):
     """Bank Marketing (Moro et al., 2014): whether a client subscribes a deposit after a call."""
 
-    target: ClassVar[str] = "unsmooth.data.tabular:build_bank_marketing"
-    inputs: ClassVar[str] = "vectors"
-    sources: ClassVar[tuple[str, ...]] = ("bank_marketing",)
-    samples: ClassVar[int] = 41_188
+    target = "unsmooth.data.tabular:build_bank_marketing"
+    inputs = "vectors"
+    sources = ("bank_marketing",)
+    samples = 41_188
 
     kind: Literal["bank_marketing"] = Field("bank_marketing", description="selects this form")
     num_val: PositiveInt = Field(5000, description="of the released test rows, those that fit scores")
@@ -300,10 +312,10 @@ class BankMarketing(_Published):
 class OnlineShoppers(_Published):
     """Online Shoppers Purchasing Intention (Sakar et al., 2019): whether a visit ends in a purchase."""
 
-    target: ClassVar[str] = "unsmooth.data.tabular:build_online_shoppers"
-    inputs: ClassVar[str] = "vectors"
-    sources: ClassVar[tuple[str, ...]] = ("online_shoppers",)
-    samples: ClassVar[int] = 12_330
+    target = "unsmooth.data.tabular:build_online_shoppers"
+    inputs = "vectors"
+    sources = ("online_shoppers",)
+    samples = 12_330
 
     kind: Literal["online_shoppers"] = Field("online_shoppers", description="selects this form")
     num_val: PositiveInt = Field(2000, description="of the released test rows, those that fit scores")
@@ -311,22 +323,8 @@ class OnlineShoppers(_Published):
     statistics: Literal["train", "all"] = Field("train", description="rows that give mean and deviation")
 
 
-Dataset = Annotated[
-    Arrays
-    | Glyphs
-    | GlyphScenes
-    | Gaussians
-    | MarkovText
-    | Cifar10
-    | Cifar100
-    | TinyImageNet
-    | Cub200
-    | Cityscapes
-    | Voc2012
-    | ImageNet
-    | Imdb
-    | Newsgroups
-    | BankMarketing
-    | OnlineShoppers,
-    Field(discriminator="kind"),
-]
+DATASETS = kinds(DatasetSpec)
+if TYPE_CHECKING:
+    Dataset = DatasetSpec
+else:
+    Dataset = Annotated[Union[tuple(DATASETS.values())], Field(discriminator="kind")]  # noqa: UP007
