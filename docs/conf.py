@@ -1,6 +1,8 @@
 """Configuration of the documentation site; `make docs` builds it."""
 
 from unsmooth import __version__
+from unsmooth.config.specs.architectures import ARCHITECTURES
+from unsmooth.config.specs.datasets import DATASETS
 from unsmooth.registry.losses import LOSSES
 from unsmooth.registry.scores import SCORES, Score
 
@@ -28,12 +30,17 @@ html_static_path: list[str] = []
 
 def _table(*rows: tuple[str, ...]) -> str:
     """Return a Markdown table; the first row is its head."""
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    head, *body = (f"| {' | '.join(row)} |" for row in escaped)
     return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
 
 
 def _fitted(score: Score) -> str:
     return ", ".join(f"`{name}`: {parameter}" for name, parameter in score.fitted.items())
+
+
+def _summary(documented: object) -> str:
+    return f"{documented.__doc__}".splitlines()[0]
 
 
 myst_substitutions = {
@@ -51,4 +58,11 @@ myst_substitutions = {
             for score in SCORES.values()
         ),
     ),
+    **{
+        name: _table(
+            ("kind", "what it is"),
+            *((f"`{kind}`", (spec.__doc__ or "").splitlines()[0]) for kind, spec in found.items()),
+        )
+        for name, found in (("datasets", DATASETS), ("architectures", ARCHITECTURES))
+    },
 }

@@ -1,10 +1,18 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 
 from unsmooth.config.settings import Evaluation
-from unsmooth.evaluation import calibration_frames, curve_frame, reliability_frame, selective_frames
+from unsmooth.evaluation import (
+    calibration_frames,
+    curve_frame,
+    reliability_frame,
+    segmentation_frames,
+    selective_frames,
+)
 from unsmooth.metrics import adaptive_ece, adaptive_ece_mbls, aurc, brier, classwise_ece, ece, nll
+from unsmooth.tables.labels import METRICS
 
 SETTINGS = Evaluation(bootstrap_replicates=100, risk_at_coverage=[0.5], coverage_at_risk=[0.05])
 
@@ -54,6 +62,18 @@ def test_calibration_equals_the_metrics_at_the_temperature_and_replicates_surrou
     for metric in ("accuracy", "nll", "brier", "ece", "adaptive_ece", "mean_logit_distance", "top_logit_margin"):
         draws = replicate(replicates, "msp", metric)
         assert draws.min() < table["msp", metric] < draws.max()
+
+
+def test_every_metric_of_a_cell_has_an_entry_with_its_label_and_every_entry_is_computed(data):
+    logits, targets = data
+    settings = Evaluation(bootstrap_replicates=100)
+    written = [
+        selective_frames({"msp": logits.max(axis=1)}, logits.argmax(axis=1) != targets, settings),
+        calibration_frames(logits, targets, {"msp": 1.0}, settings),
+        segmentation_frames(np.full((4, 3, 3), 10), pd.DataFrame(), settings),
+    ]
+
+    assert {name for values, _ in written for name in values["metric"]} == METRICS.keys()
 
 
 def test_a_temperature_divides_the_logit_distances(data):

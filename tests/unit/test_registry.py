@@ -6,7 +6,11 @@ import sys
 
 import pytest
 from pydantic import TypeAdapter
+from workflow.paper_experiments.conftest import EXPERIMENTS, SMALL
 
+from unsmooth.config.loading import load_experiment
+from unsmooth.config.specs.architectures import ARCHITECTURES
+from unsmooth.config.specs.datasets import DATASETS
 from unsmooth.config.specs.losses import Loss
 from unsmooth.losses import make_loss
 from unsmooth.losses.base import ClassificationLoss
@@ -62,6 +66,30 @@ def test_every_score_names_functions_and_their_parameters(name):
     assert bool(entry.fit) == bool(entry.fitted)
     assert {*entry.fitted, *entry.defaults} <= set(inspect.signature(entry.function).parameters)
     assert set(entry.targets) <= set(score_targets([name])) and name in score_entries([name])
+
+
+@pytest.mark.parametrize("kind", DATASETS)
+def test_every_dataset_names_a_function_that_takes_its_options(kind):
+    entry = DATASETS[kind]
+    parameters = inspect.signature(resolve(entry.target)).parameters
+
+    assert entry.model_fields.keys() - {"kind", "complete"} <= parameters.keys()
+    assert ("sources" in parameters) == bool(entry.model_construct().sources) == (entry.samples is not None)
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_every_architecture_names_a_class_or_function_that_takes_its_options(kind):
+    entry = ARCHITECTURES[kind]
+
+    options = entry.model_fields.keys() - {"kind", "pretrained", "preprocessing"}
+    assert options <= inspect.signature(resolve(entry.target)).parameters.keys()
+
+
+def test_every_published_dataset_runs_from_download_to_tables_on_a_miniature():
+    files = [EXPERIMENTS / f"{name}.yaml" for name in SMALL]
+
+    published = {kind for kind, entry in DATASETS.items() if entry.samples is not None}
+    assert {load_experiment(file).dataset.kind for file in files} == published
 
 
 def test_labels_and_names_are_unique():

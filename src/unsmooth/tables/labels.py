@@ -1,7 +1,7 @@
 """Labels, order and units of losses, scores and metrics."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pandas import DataFrame, Series
 
@@ -78,12 +78,21 @@ KINDS = Losses(LossName(kind, kind) for kind in LOSSES)  # each key is its kind
 
 
 class MetricStyle(NamedTuple):
-    """Display of a metric: label, unit ("%" multiplies by 100), decimals, and the better direction."""
+    """Display of a metric.
+
+    Attributes:
+        label: name in tables and figures.
+        unit: "%" multiplies by 100.
+        decimals: in print.
+        better: the better direction; empty without one.
+        place: the table that shows it: all, or only that of calibration, with the logit distances last.
+    """
 
     label: str
     unit: str = "%"
     decimals: int = 2
     better: str = "↓"
+    place: Literal["all", "calibration", "distances"] = "all"
 
     @property
     def scale(self) -> float:
@@ -114,21 +123,18 @@ METRICS = {
     "ece": MetricStyle("ECE"),
     "nll": MetricStyle("NLL", unit="nats", decimals=3),
     "brier": MetricStyle("Brier", unit="", decimals=3),
-    "accuracy": MetricStyle("Accuracy", better="↑"),
-    "adaptive_ece": MetricStyle("Adaptive ECE"),
-    "classwise_ece": MetricStyle("Classwise ECE", decimals=3),
-    "ece_mbls": MetricStyle("ECE (MbLS)"),
-    "adaptive_ece_mbls": MetricStyle("Adaptive ECE (MbLS)"),
-    "classwise_ece_mbls": MetricStyle("Classwise ECE (MbLS)", decimals=3),
-    "mean_logit_distance": MetricStyle("Mean logit distance", unit="", better=""),
-    "max_logit_distance": MetricStyle("Max logit distance", unit="", better=""),
-    "top_logit_margin": MetricStyle("Margin of the top logit", unit="", better=""),
+    "accuracy": MetricStyle("Accuracy", better="↑", place="calibration"),
+    "adaptive_ece": MetricStyle("Adaptive ECE", place="calibration"),
+    "classwise_ece": MetricStyle("Classwise ECE", decimals=3, place="calibration"),
+    "ece_mbls": MetricStyle("ECE (MbLS)", place="calibration"),
+    "adaptive_ece_mbls": MetricStyle("Adaptive ECE (MbLS)", place="calibration"),
+    "classwise_ece_mbls": MetricStyle("Classwise ECE (MbLS)", decimals=3, place="calibration"),
+    "mean_logit_distance": MetricStyle("Mean logit distance", unit="", better="", place="distances"),
+    "max_logit_distance": MetricStyle("Max logit distance", unit="", better="", place="distances"),
+    "top_logit_margin": MetricStyle("Margin of the top logit", unit="", better="", place="distances"),
 }
-LOGIT_DISTANCES = ("mean_logit_distance", "max_logit_distance", "top_logit_margin")
-CALIBRATION_METRICS = (  # shown only by the calibration table
-    *("accuracy", "adaptive_ece", "classwise_ece", "ece_mbls", "adaptive_ece_mbls", "classwise_ece_mbls"),
-    *LOGIT_DISTANCES,
-)
+LOGIT_DISTANCES = tuple(name for name, style in METRICS.items() if style.place == "distances")
+CALIBRATION_METRICS = tuple(name for name, style in METRICS.items() if style.place != "all")
 ALL_PIXELS = "all_pixels_"  # over all labelled pixels; other metrics are then over a sample
 COMPARISONS = ("loss", "score", "repair")
 DASH, DAGGER = "–", "†"

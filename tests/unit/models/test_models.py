@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from unsmooth.config.specs.architectures import ARCHITECTURES
 from unsmooth.models import make_model
 from unsmooth.models.cifar_resnet import CifarResNet
 from unsmooth.models.densenet import DenseNet
@@ -104,6 +105,20 @@ def test_initial_weights_depend_on_torchs_generator_alone(architecture):
     same, other = ([torch.equal(states[0][key], state[key]) for key in states[0]] for state in states[1:])
 
     assert all(same) and not all(other)
+
+
+NAMES = {"torchvision": {"name": "squeezenet1_1"}, "timm": {"name": "test_vit"}}
+SHAPES = {"images": [3, 64, 64], "scenes": [3, 64, 64], "vectors": [5], "tokens": [24]}
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_every_architecture_gives_one_logit_a_class(kind):
+    reads = ARCHITECTURES[kind].inputs
+    with torch.device("cpu" if reads == "tokens" else "meta"):
+        model = make_model({"kind": kind, **NAMES.get(kind, {})}, SHAPES[reads], 2, EMBEDDING).eval()
+        logits = model(torch.zeros(3, *SHAPES[reads], dtype=torch.int32 if reads == "tokens" else None))
+
+    assert logits.shape == ((3, 2, 64, 64) if reads == "scenes" else (3, 2))
 
 
 def test_impossible_depths_are_refused():
