@@ -26,7 +26,7 @@ from torch import nn
 
 from unsmooth.diagnosis.recommendation import recommend
 from unsmooth.logits.foreign_files import read_any
-from unsmooth.logits.probabilities import check_probabilities, depends_on_mean
+from unsmooth.logits.probabilities import as_logits, depends_on_mean
 from unsmooth.metrics import aurc, bootstrap_replicates
 from unsmooth.scores import SCORES, FittedScore, available_scores, fit_score, score_all
 from unsmooth.scores.splits import split_rows
@@ -63,8 +63,8 @@ def networks(files: list[Path], results: Path | None) -> Iterator[Network]:
     yield from digit_networks()
     for path in files:
         file = read_any(path)
-        logits = check_probabilities(file.logits) if file.is_probabilities else file.logits
-        yield "files", np.asarray(logits), np.asarray(file.targets), file.is_probabilities
+        converted = as_logits(file)
+        yield "files", converted.logits, file.targets, converted.from_probabilities
     for folder in sorted(results.glob("cells/*/*/*/seed-*/logits")) if results else ():
         parts = [read_any(folder / f"{part}.safetensors") for part in ("val", "test")]
         logits, targets = (np.concatenate([getattr(part, of) for part in parts]) for of in ("logits", "targets"))
