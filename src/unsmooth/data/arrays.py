@@ -92,13 +92,10 @@ def write_dataset(
     """Write the splits and their manifest to `folder`, each file whole or not at all.
 
     Args:
-        folder: where both files go.
+        folder: of both files.
         splits: by name, all with inputs of one shape.
         dataset, classes, mean, std: see `Manifest`.
         embedding: (V, D) float32 frozen vectors of the tokens; row 0 is padding, row 1 any unknown token.
-
-    Returns:
-        The manifest.
     """
     arrays = {} if embedding is None else {"embedding": embedding.contiguous()}
     for name, split in splits.items():

@@ -42,23 +42,7 @@ def build_cifar10(
     shuffle: Literal["torch", "numpy"] = "torch",
     constants: str,
 ) -> Manifest:
-    """Divide and write CIFAR-10.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "cifar10", the folder that holds cifar-10-batches-py.
-        num_val: training images held out for fitting scores; the rest train.
-        split_seed: seed of their choice.
-        shuffle: what chooses them, see `hold_out`; "numpy" with seed 1 is the division of MbLS.
-        constants: dataset of the normalising mean and standard deviation, "cifar10" or "cifar100".
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: a file is missing, damaged or not what the archive should hold.
-    """
+    """Divide and write CIFAR-10; `shuffle` "numpy" with seed 1 is the division of MbLS."""
     archive = sources["cifar10"] / "cifar-10-batches-py"
     classes = _read_classes(archive / "batches.meta", "label_names")
     train = _read_images([archive / f"data_batch_{number}" for number in range(1, 6)], "labels", len(classes))
@@ -68,21 +52,7 @@ def build_cifar10(
 
 
 def build_cifar100(folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, split_seed: int) -> Manifest:
-    """Divide and write CIFAR-100 with its 100 fine classes.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "cifar100", the folder that holds cifar-100-python.
-        num_val: training images held out for fitting scores; the rest train.
-        split_seed: seed of their choice.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: a file is missing, damaged or not what the archive should hold.
-    """
+    """Divide and write CIFAR-100 with its 100 fine classes."""
     archive = sources["cifar100"] / "cifar-100-python"
     classes = _read_classes(archive / "meta", "fine_label_names")
     train = _read_images([archive / "train"], "fine_labels", len(classes))

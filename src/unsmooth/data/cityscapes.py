@@ -46,25 +46,7 @@ def index(
     num_train_logits: int,
     split_seed: int,
 ) -> SceneManifest:
-    """List the scenes by split in `folder`; they stay where they are.
-
-    Of the published validation scenes, sorted by name, a seeded choice of `num_val` is "val", which fits scores, the
-    others are "test". "train_logits" is a choice of training scenes made the same way.
-
-    Args:
-        folder: where the table and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "cityscapes", the folder that holds leftImg8bit and gtFine.
-        num_val: scenes of "val".
-        num_train_logits: scenes of "train_logits".
-        split_seed: seed of both choices.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: there are no scenes, an image lacks its labels, or there are too few scenes to divide.
-    """
+    """List the scenes by split, see `divide_scenes`; their order is that of the names."""
     root = sources["cityscapes"]
     splits = divide_scenes(
         _list_scenes(root, "train"),
@@ -84,9 +66,6 @@ def unpack(archives: Mapping[str, Path], folder: Path) -> None:
     Args:
         archives: leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, by their published names.
         folder: must not exist; appears whole or not at all.
-
-    Raises:
-        ExtractionError: an archive is damaged or holds what is not unpacked.
     """
     with new_folder(folder) as temporary:
         for name, archive in archives.items():

@@ -18,24 +18,9 @@ def index(
     image_size: int,
     resize: int,
 ) -> ImageManifest:
-    """List the images by split in `folder`; they stay where they are.
+    """List the image files by split.
 
     The dataset names no validation images: "val" is a seeded choice of its test images, and "test" the others.
-
-    Args:
-        folder: where the table and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "cub_200_2011", the folder that holds CUB_200_2011.
-        num_val: test images that fit scores.
-        split_seed: seed of their choice.
-        image_size: side of the square that the model sees, pixels.
-        resize: both sides before it is cropped, whatever their ratio, pixels.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: a list or an image is missing, or the lists do not belong together.
     """
     root = sources["cub_200_2011"]
     lists = root / "CUB_200_2011"

@@ -20,20 +20,9 @@ def build(
     spread: float,
     seed: int,
 ) -> Manifest:
-    """Draw the dataset and write it to `folder`.
+    """Draw and write the points, a function of the options alone.
 
     Classes are equally likely and isotropic; the means form a circle with neighbours at distance 1.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        num_train, num_val, num_test: points a split.
-        num_classes: K.
-        spread: standard deviation of each class.
-        seed: the dataset is a function of these arguments alone.
-
-    Returns:
-        The manifest.
     """
     means = class_means(num_classes)
     splits = {}

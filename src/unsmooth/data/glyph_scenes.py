@@ -33,22 +33,10 @@ def build(
     noise: float,
     seed: int,
 ) -> Manifest:
-    """Draw the dataset and write it to `folder`.
+    """Draw and write scenes, a function of the options alone; targets are (N, H, W), `IGNORED` on edges.
 
     Each scene takes letters one after the other, with a class, a font, a size, a tilt, a place and a contrast drawn
     uniformly; a later letter covers earlier ones. Gaussian pixel noise is added at the end.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        num_train, num_val, num_test: scenes a split; the splits are drawn independently.
-        image_size: height and width in pixels.
-        letters: in each scene.
-        noise: standard deviation of the pixel noise on the [0, 1] grey scale.
-        seed: the dataset is a function of these arguments alone.
-
-    Returns:
-        The manifest; targets are (N, H, W), `IGNORED` on edges.
     """
     masters = draw_masters(LETTERS)
     sizes = {"train": num_train, "val": num_val, "test": num_test}

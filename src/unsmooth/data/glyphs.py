@@ -42,23 +42,10 @@ def build(
     distortion: float,
     seed: int,
 ) -> Manifest:
-    """Draw the dataset and write it to `folder`.
+    """Draw and write glyphs, a function of the options alone.
 
-    Each image picks a class and a font uniformly, then an affine map (rotation, shear, scale, shift), a stroke
-    contrast and Gaussian pixel noise.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        num_train, num_val, num_test: images a split; the splits are drawn independently.
-        image_size: height and width in pixels.
-        noise: standard deviation of the pixel noise on the [0, 1] grey scale.
-        distortion: size of the random affine map; 1 is up to 20 degrees of rotation, 20 % of scale and shear and
-            10 % of shift.
-        seed: the dataset is a function of these arguments alone.
-
-    Returns:
-        The manifest.
+    Each image picks a class and a font uniformly, then an affine map (with `distortion` 1 up to 20 degrees of rotation,
+    20 % of scale and shear and 10 % of shift), a stroke contrast and Gaussian pixel noise.
     """
     masters = draw_masters(CLASSES)
     sizes = {"train": num_train, "val": num_val, "test": num_test}
@@ -87,7 +74,7 @@ def write_drawn(
         folder, dataset, classes: see `write_dataset`.
         sizes: samples by split.
         draw: returns so many samples, uint8 images (N, 1, H, W), from the generator alone.
-        seed: with the place of the split, that of its generator.
+        seed: with the index of the split, seeds its generator.
     """
     splits = {
         name: draw(count, torch.Generator().manual_seed(seed * 1000 + place))

@@ -92,13 +92,9 @@ def write_image_files(
     """Write the table of image files and its manifest to `folder`, each file whole or not at all.
 
     Args:
-        folder: where both files go.
+        folder: of both files.
         splits: by name, (path relative to the root, class index) of each image.
-        dataset, classes, mean, std: see `Manifest`.
-        root, image_size, resize, resize_dtype, keep_aspect: see `ImageManifest`.
-
-    Returns:
-        The manifest.
+        dataset, classes, mean, std, root, image_size, resize, resize_dtype, keep_aspect: see `ImageManifest`.
 
     Raises:
         DatasetError: the crop is larger than the resized image.
@@ -179,11 +175,7 @@ def image_files_loader(
 ) -> "ImageFilesLoader":
     """Return the batches of one split of the prepared dataset in `folder`; arguments as of `ImageFilesLoader`.
 
-    `preprocessing` has fields of the manifest that take the place of the dataset's.
-
-    Raises:
-        DatasetError: the dataset is missing or damaged, has no such split, or `crop_padding` is asked for, which is
-            for small images in arrays.
+    `preprocessing` has fields of the manifest that replace the dataset's. `crop_padding`, for arrays only, is refused.
     """
     images = read_image_files(folder)
     images = replace(images, manifest=replace(images.manifest, **preprocessing or {}))

@@ -35,28 +35,11 @@ def index(
     resize: int,
     resize_dtype: str,
 ) -> ImageManifest:
-    """List the images by split in `folder`; they stay where they are.
+    """List the image files by split.
 
     The validation images, sorted by class and name, are permuted by a generator seeded with `split_seed`, as in the
     released experiments: the first `num_val` are "val", which fits scores, the others "test". "train_logits" is a
     choice of training images made the same way.
-
-    Args:
-        folder: where the table and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "imagenet", the folder that holds train and val.
-        num_val: images of "val".
-        num_train_logits: images of "train_logits".
-        split_seed: seed of both choices.
-        image_size: side of the square that the model sees, pixels.
-        resize: shorter side before the centre crop at test time, pixels.
-        resize_dtype: pixels while resizing, "uint8" or "float32".
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: a class has no images or is missing on one side, or there are too few images to divide.
     """
     root = sources["imagenet"]
     train, val = _list_images(root, "train"), _list_images(root, "val")
@@ -94,10 +77,6 @@ def unpack(archives: Mapping[str, Path], folder: Path) -> None:
         archives: paths of the training images (a tar of one tar a class), the validation images and the devkit, by
             their published names.
         folder: must not exist; appears whole or not at all.
-
-    Raises:
-        ExtractionError: an archive is damaged or holds what is not unpacked.
-        DatasetError: the archives do not belong together.
     """
     classes, truth = read_devkit(archives[DEVKIT])
     with new_folder(folder) as temporary:
@@ -125,7 +104,7 @@ def unpack(archives: Mapping[str, Path], folder: Path) -> None:
 
 
 def read_devkit(archive: Path) -> tuple[dict[int, str], list[int]]:
-    """Read the classes and the truth about the validation images from the development kit.
+    """Return the classes and the class of each validation image from the development kit.
 
     Args:
         archive: ILSVRC2012_devkit_t12.tar.gz.
@@ -133,10 +112,6 @@ def read_devkit(archive: Path) -> tuple[dict[int, str], list[int]]:
     Returns:
         The WordNet identifier by ILSVRC2012_ID, of the classes alone (synsets without children); and the
         ILSVRC2012_ID of each validation image, in the order of their names.
-
-    Raises:
-        DatasetError: files are missing or malformed, or the truth names something that is no class.
-        ExtractionError: the archive is damaged.
     """
     with TemporaryDirectory() as temporary:
         data = Path(temporary) / "devkit" / "ILSVRC2012_devkit_t12" / "data"

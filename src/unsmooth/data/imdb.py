@@ -36,22 +36,9 @@ def build(
 ) -> Manifest:
     """Tokenise, divide and write IMDB.
 
-    Inputs are int32 (N, max_tokens) rows of the table of `unsmooth.data.glove`, padded on the right.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "imdb", the folder that holds aclImdb; "punkt_tab", that of punkt_tab/english; and that of the vectors.
-        num_val: test reviews that fit scores; the rest are the test split. All training reviews train.
-        split_seed: seed of their choice.
-        max_tokens: length to which reviews are cut or padded.
-        vectors: key of `VECTORS`. Words are made lower-case first where all words of the vectors are.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: a file is missing, or does not hold what it should.
+    Inputs are int32 (N, max_tokens) rows of the table of `unsmooth.data.glove`, padded on the right. All training
+    reviews train; the test reviews that `num_val` leaves are the test split. Words are made lower-case where all words
+    of the vectors are.
     """
     split_words = word_tokenizer(sources["punkt_tab"] / "punkt_tab" / "english")
     lower_case = VECTORS[vectors].lower_case
@@ -80,18 +67,9 @@ def build(
 
 
 def word_tokenizer(folder: Path) -> Callable[[str], list[str]]:
-    """Return what NLTK's `word_tokenize` does with the Punkt model in `folder`.
+    """Return NLTK's `word_tokenize` with the English Punkt model in `folder`, four text files.
 
     NLTK itself reads models only from its own data folders, which belong to the user.
-
-    Args:
-        folder: the English model of punkt_tab, four text files.
-
-    Returns:
-        A function from a text to its words.
-
-    Raises:
-        DatasetError: a file of the model is missing or malformed.
     """
 
     def lines(name: str) -> io.StringIO:

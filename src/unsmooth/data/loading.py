@@ -153,8 +153,7 @@ def training_loader(
 
     Raises:
         DatasetError: the dataset is missing or damaged, its last batch has fewer samples than shards, or the
-            augmentation is not one for its kind.
-        ValueError: more processes than shards.
+            augmentation does not fit its kind.
     """
     if world_size > recipe.shards:
         raise ValueError(f"world_size must be at most the {recipe.shards} shards of a batch, got {world_size}")

@@ -31,25 +31,11 @@ def build(
     similarity: float,
     seed: int,
 ) -> Manifest:
-    """Draw the dataset and write it to `folder`.
+    """Draw and write the sequences, a function of the options alone.
 
     Classes are equally likely. A sequence has between a quarter of `max_tokens` and `max_tokens` tokens, each length
     equally likely; its first token is any of the vocabulary, and each other follows by the chain of the class. Inputs
-    are int32 (N, max_tokens) rows of the embedding table, padded with 0 on the right.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        num_train, num_val, num_test: sequences a split.
-        num_classes: K.
-        vocabulary: different tokens V.
-        max_tokens: longest sequence.
-        embedding_size: length of the frozen token vectors; their elements are standard normal.
-        similarity: share of every chain that all classes have in common, from 0 to below 1; the larger, the harder.
-        seed: the dataset is a function of these arguments alone.
-
-    Returns:
-        The manifest.
+    are int32 (N, max_tokens) rows of the embedding table, padded with 0 on the right; the table is standard normal.
     """
     chains = transitions(num_classes, vocabulary, similarity, np.random.default_rng([seed, 0]))
     splits = {}

@@ -38,23 +38,6 @@ def build(
 
     Inputs are int32 (N, max_tokens) rows of the table of `unsmooth.data.glove`: of the last `max_tokens` common words
     of a message, padded on the left. Other words are left out.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "newsgroups", the folder that holds 20_newsgroups; "glove_6b", that of glove.6B.100d.txt.
-        num_val: messages that fit scores.
-        num_test: messages of the test split; the rest train.
-        split_seed: seed of the division, see `divide`.
-        max_tokens: length to which messages are cut or padded.
-        num_words: one more than the words that are kept, as Keras counts.
-        vocabulary: messages that define the vocabulary: the training messages, or all of them, as released.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: a file is missing, or does not hold what it should.
     """
     groups = _find_messages(sources["newsgroups"] / "20_newsgroups")
     texts = [words_of(body(_read(path))) for paths in groups.values() for path in paths]
@@ -73,15 +56,11 @@ def divide(count: int, num_val: int, num_test: int, seed: int) -> dict[str, Tens
 
     Args:
         count: messages, in the order of their groups and of the names of their files.
-        num_val: those that fit scores.
-        num_test: those of the test split.
+        num_val, num_test: messages that fit scores, and messages of the test split.
         seed: of `legacy_permutations`.
 
     Returns:
         Indices by split, int64, ascending.
-
-    Raises:
-        DatasetError: nothing would be left to train.
     """
     if num_val + num_test >= count:
         raise DatasetError(f"cannot hold out {num_val:,} and {num_test:,} of {count:,} messages: none is left to train")

@@ -14,23 +14,10 @@ from unsmooth.data.splits import hold_out
 def build(
     folder: Path, *, dataset: str, path: str, num_val: int | None, num_test: int | None, split_seed: int
 ) -> Manifest:
-    """Prepare the arrays of a file and write them to `folder`.
+    """Prepare the arrays of the file `path` and write them; classes are called by their index.
 
-    Mean and standard deviation of the training split, by feature or by channel, normalise the inputs.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        path: npz or safetensors file, see `unsmooth.data.array_files`.
-        num_val, num_test: samples held out of a file without splits; None with splits.
-        split_seed: seed of their choice.
-
-    Returns:
-        The manifest; classes are called by their index.
-
-    Raises:
-        ArrayFileError: the file cannot be read or lacks arrays.
-        DatasetError: an input is not finite or no image, a target is negative, or training lacks a class.
+    Mean and standard deviation of the training split, by feature or by channel, normalise the inputs. `num_val` and
+    `num_test` are None for a file with splits. Inputs must be finite, targets not negative, and training lack no class.
     """
     file = Path(path)
     check_arrays(file, read_headers(file))

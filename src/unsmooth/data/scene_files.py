@@ -54,7 +54,7 @@ def divide_scenes(
     num_train_logits: int,
     split_seed: int,
 ) -> dict[str, list[tuple[str, str]]]:
-    """Divide the published validation scenes in those that fit scores and those that measure.
+    """Divide the published validation scenes into those that fit scores and those that measure.
 
     Args:
         train, published: training and validation scenes, in an order that is always the same.
@@ -63,10 +63,7 @@ def divide_scenes(
         split_seed: seed of both choices.
 
     Returns:
-        By name, the scenes of each split, in the order in which they came.
-
-    Raises:
-        DatasetError: there are too few scenes to divide.
+        The scenes of each split, in their order.
     """
     fitting, measuring = hold_out(len(published), num_val, split_seed)
     with_logits, _ = hold_out(len(train), num_train_logits, split_seed)
@@ -93,16 +90,12 @@ def write_scene_files(
     """Write the table of scenes and its manifest to `folder`, each file whole or not at all.
 
     Args:
-        folder: where both files go.
+        folder: of both files.
         splits: by name, the paths of image and label image of each scene, relative to the root.
-        dataset, classes, mean, std: see `Manifest`.
-        root, labels, image_size: see `SceneManifest`.
+        dataset, classes, mean, std, root, labels, image_size: see `SceneManifest`.
 
     Returns:
-        The manifest; where there is no `image_size`, its `input_shape` is that of the first training scene.
-
-    Raises:
-        DatasetError: that cannot be read.
+        The manifest; without `image_size`, its `input_shape` is that of the first training scene.
     """
     first = root / splits["train"][0][0]
     try:

@@ -14,19 +14,15 @@ from unsmooth.data.arrays import DatasetError
 
 
 def hold_out(count: int, num: int, seed: int, *, shuffle: Literal["torch", "numpy"] = "torch") -> tuple[Tensor, Tensor]:
-    """Divide `count` samples at random: the first `num` of a seeded permutation are held out.
+    """Divide `count` samples at random: the first `num` of a seeded permutation are held out, at least one is left.
 
     Args:
-        count: number of samples.
-        num: how many of them are held out; at least one sample must be left.
+        count, num: samples, and those held out.
         seed: of the permutation.
-        shuffle: what permutes, torch's generator or `legacy_permutations`.
+        shuffle: generator of the permutation, torch's or that of `legacy_permutations`.
 
     Returns:
         Indices of the held-out samples, (num,), and of the rest, (count - num,); int64, both ascending.
-
-    Raises:
-        DatasetError: `num` is not between 1 and `count` - 1.
 
     Example:
         >>> hold_out(5, 2, seed=0)
@@ -62,16 +58,8 @@ def legacy_permutations(counts: Sequence[int], seed: int) -> list[Tensor]:
 def draw_out(count: int, num: int, seed: int) -> tuple[Tensor, Tensor]:
     """Divide `count` samples as the released tabular experiments do: `num` draws without replacement, and the rest.
 
-    Args:
-        count: number of samples.
-        num: how many are drawn, from equal weights.
-        seed: of the draw.
-
     Returns:
         Indices of the drawn samples, (num,), in the order of the draw, and of the rest, ascending; int64.
-
-    Raises:
-        DatasetError: `num` is not between 1 and `count` - 1.
     """
     if not 0 < num < count:
         raise DatasetError(f"cannot draw {num:,} of {count:,} samples: at least one must be on either side")

@@ -43,22 +43,10 @@ def build_bank_marketing(
     statistics: str,
     contact: str,
 ) -> Manifest:
-    """Prepare, divide and write Bank Marketing: does a client subscribe a deposit after a call.
+    """Prepare, divide and write Bank Marketing: whether a client subscribes a deposit after a call.
 
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "bank_marketing", the folder that holds bank-additional/bank-additional-full.csv.
-        num_val: rows of the released test part that fit scores; the rest of it is the test split.
-        split_seed: seed of their choice.
-        statistics: rows that give the mean and unbiased standard deviation: "train" or "all".
-        contact: "one_hot", 63 features; or "constant", 62 features, of which the one for contact is 0.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: the file is missing, or a column or value is not what it should hold.
+    It has 63 features, or 62 with `contact` "constant", of which the one for contact is 0. The rows of the released
+    test part that `num_val` leaves are the test split.
     """
     path = sources["bank_marketing"] / "bank-additional" / "bank-additional-full.csv"
     table = _read_table(path, ";", [*BANK_NUMBERS, *BANK_CATEGORIES, "y"])
@@ -76,21 +64,9 @@ def build_bank_marketing(
 def build_online_shoppers(
     folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, split_seed: int, statistics: str
 ) -> Manifest:
-    """Prepare, divide and write Online Shoppers: does a visit end in a purchase. It has 28 features.
+    """Prepare, divide and write Online Shoppers: whether a visit ends in a purchase, from 28 features.
 
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "online_shoppers", the folder that holds online_shoppers_intention.csv.
-        num_val: rows of the released test part that fit scores; the rest of it is the test split.
-        split_seed: seed of their choice.
-        statistics: rows that give the mean and unbiased standard deviation: "train" or "all".
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: the file is missing, or a column or value is not what it should hold.
+    The rows of the released test part that `num_val` leaves are the test split.
     """
     path = sources["online_shoppers"] / "online_shoppers_intention.csv"
     table = _read_table(path, ",", [*SHOPPERS_NUMBERS, *SHOPPERS_CATEGORIES, "Weekend", "Revenue"])

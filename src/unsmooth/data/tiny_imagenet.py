@@ -23,19 +23,6 @@ def build(folder: Path, *, dataset: str, sources: dict[str, Path], val_per_class
     """Decode, divide and write Tiny-ImageNet.
 
     Classes are numbered in the order of their WordNet identifiers, training images in the order of class and name.
-
-    Args:
-        folder: where the arrays and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "tiny_imagenet", the folder that holds tiny-imagenet-200.
-        val_per_class: training images of each class held out for fitting scores; the rest train.
-        split_seed: seed of their choice.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: a file is missing, damaged or not what the archive should hold.
     """
     root = sources["tiny_imagenet"] / "tiny-imagenet-200"
     wnids = sorted(_read_lines(root / "wnids.txt"))
@@ -60,14 +47,11 @@ def hold_out_by_class(counts: Sequence[int], num: int, seed: int) -> tuple[Tenso
 
     Args:
         counts: images of each class; they are numbered through all classes.
-        num: how many of each class are held out; at least one must be left.
+        num: images held out of each class; at least one must be left.
         seed: of `legacy_permutations`.
 
     Returns:
         Indices of the held-out images, (num * classes,), and of the rest; int64, both ascending.
-
-    Raises:
-        DatasetError: a class has too few images.
     """
     if num >= min(counts):
         raise DatasetError(f"cannot hold out {num:,} images of every class: one of them has only {min(counts):,}")

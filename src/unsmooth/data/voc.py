@@ -47,22 +47,7 @@ def index(
     split_seed: int,
     image_size: int,
 ) -> SceneManifest:
-    """List the images by split in `folder`; they stay where they are.
-
-    Args:
-        folder: where the table and the manifest go.
-        dataset: canonical identifier, kept in the manifest.
-        sources: "voc2012", the folder that holds VOCdevkit.
-        num_val, num_train_logits, split_seed: see `divide_scenes`; the order is that of the names.
-        image_size: longer side of whole images, and side of the padded square, pixels.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        DatasetError: a list, an image or its labels are missing, an image is on both lists, or there are too few to
-            divide.
-    """
+    """List the images by split, see `divide_scenes`; their order is that of the names."""
     root = sources["voc2012"]
     train, published = _list_scenes(root, "train"), _list_scenes(root, "val")
     if both := sorted({*train} & {*published}):

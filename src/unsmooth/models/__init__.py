@@ -1,4 +1,8 @@
-"""Architectures, one a file; every forward returns logits (N, K), of scenes (N, K, H, W)."""
+"""Architectures, one a file; every forward returns logits (N, K), of scenes (N, K, H, W).
+
+Options are those of the classes in `unsmooth.config.specs.architectures`; `in_channels`, `in_features`, `embedding`
+and `num_classes` come from the dataset. An option that does not fit the inputs raises ValueError.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,9 +81,6 @@ def own_preprocessing(architecture: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         Fields of `unsmooth.data.image_files.ImageManifest`; none where the dataset's hold.
-
-    Raises:
-        UnknownModelError: there is no such classifier, or its images are prepared in a way that is unknown here.
     """
     if architecture.get("preprocessing", "dataset") == "dataset":
         return {}

@@ -6,18 +6,10 @@ from torch import Tensor, nn
 class CifarResNet(nn.Module):
     """ResNet for small images: 3x3 stem, three stages of basic blocks at strides 1, 2, 2, mean pool, linear.
 
-    Args:
-        depth: 6n + 2 layers for n blocks a stage (8, 14, 20, 32, ...).
-        width: channels of the first stage; the others have 2 and 4 times as many.
-        in_channels: channels of the images.
-        num_classes: K.
+    The stages have `width`, 2 `width` and 4 `width` channels. Shortcuts are projections (option B).
 
     Shape:
-        (N, in_channels, H, W) floating point to logits (N, K); 272,474 parameters at depth 20, width 16, RGB, K = 10
-        (projection shortcuts, option B).
-
-    Raises:
-        ValueError: a depth that is not 6n + 2.
+        (N, in_channels, H, W) floating point to logits (N, K); 272,474 parameters at depth 20, width 16, RGB, K = 10.
     """
 
     def __init__(self, *, depth: int, width: int, in_channels: int, num_classes: int) -> None:

@@ -13,17 +13,9 @@ BACKBONE_MOMENTUM = 0.01  # of batch normalisation; elsewhere torch's 0.1
 class DeepLabV3Plus(nn.Module):
     """Encoder-decoder: ResNet-101, pyramid of dilated convolutions, and one convolution with features of stride 4.
 
-    Args:
-        output_stride: of the deepest features: 16, where the last stage is dilated, or 32.
-        in_channels: 3, as the backbone takes.
-        num_classes: K.
-
     Shape:
         (N, 3, H, W) floating point to logits (N, K, H, W); 58,753,459 parameters with K = 19, of which the `backbone`
         has 42,500,160.
-
-    Raises:
-        ValueError: images of another number of channels.
 
     References:
         Chen et al., Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation, ECCV 2018.
@@ -56,16 +48,9 @@ class DeepLabV3Plus(nn.Module):
 class DeepLabV3(nn.Module):
     """ResNet-50 at output stride 8 and a pyramid of dilated convolutions, of torchvision, without auxiliary loss.
 
-    Args:
-        in_channels: 3, as the backbone takes.
-        num_classes: K.
-
     Shape:
         (N, 3, H, W) floating point to logits (N, K, H, W); 39,638,869 parameters with K = 21, of which the `backbone`
         has 23,508,032. Training needs N > 1: the pyramid batch-normalises one mean of each image.
-
-    Raises:
-        ValueError: images of another number of channels.
 
     References:
         Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587, 2017.

@@ -10,20 +10,12 @@ COMPRESSION = 2  # channels before a transition over channels after it
 class DenseNet(nn.Module):
     """DenseNet-BC: 3x3 stem, three dense blocks, transitions at stride 2 between them, mean pool, linear.
 
-    Convolutions are drawn by kaiming_normal over their fan-in and have no bias; the bias of the last layer starts at 0.
-
-    Args:
-        depth: 6n + 4 layers for n bottleneck layers a block (10, 16, ..., 100).
-        growth: channels that each layer adds; the stem has twice as many.
-        in_channels: channels of the images.
-        num_classes: K.
+    The stem has 2 `growth` channels. Convolutions are drawn by kaiming_normal over their fan-in and have no bias; the
+    bias of the last layer starts at 0.
 
     Shape:
         (N, in_channels, H, W) floating point, H and W at least 4, to logits (N, K); 800,032 parameters at depth 100,
         growth 12, RGB, K = 100.
-
-    Raises:
-        ValueError: a depth that is not 6n + 4.
     """
 
     def __init__(self, *, depth: int, growth: int, in_channels: int, num_classes: int) -> None:

@@ -27,9 +27,6 @@ class GlobalPoolingCnn(nn.Module):
     Shape:
         (N, T) integer rows of the table, T at least 21, to logits (N, K); 247,316 parameters with D = 100, 128
         channels and K = 20.
-
-    Raises:
-        ValueError: in forward, sequences of fewer than 21 tokens.
     """
 
     embedding: Tensor

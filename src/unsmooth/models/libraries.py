@@ -28,23 +28,16 @@ def torchvision_model(
     in_channels: int,
     num_classes: int,
 ) -> nn.Module:
-    """Build a classifier of torchvision.
+    """Build a torchvision classifier from images (N, 3, H, W) to logits (N, K), with fresh weights.
 
     Args:
         name: as in `torchvision.models.list_models`; resnet50 has 25,557,032 parameters with K = 1000.
         initialisation: "torchvision" draws weights as the library does; "torch" redraws those of every layer by the
             layer's own default, so without kaiming_normal over the fan-out. Parameters outside layers stay.
-        dropout: probability of dropping an input of the last layer; above 0 for networks that end in `fc` only, such
-            as ResNets.
+        dropout: probability of dropping an input of the last layer; above 0 only for networks that end in `fc`, such as
+            ResNets.
         in_channels: 3, the only number of channels that torchvision's classifiers take.
         num_classes: K.
-
-    Returns:
-        A module from images (N, 3, H, W) to logits (N, K).
-
-    Raises:
-        UnknownModelError: there is no such classifier, the images do not have 3 channels, or there is no `fc` to drop
-            inputs of.
     """
     from torchvision import models
 
@@ -82,7 +75,7 @@ class _Dropout:
 
 
 def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
-    """Build a classifier of timm.
+    """Build a timm classifier from images (N, in_channels, image_size, image_size) to logits (N, K).
 
     Args:
         name: as in `timm.list_models` or `timm.list_pretrained`; vit_small_patch16_224 has 22,050,664
@@ -91,12 +84,6 @@ def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int
         in_channels: channels of the images.
         image_size: height and width, pixels; needed by models whose weights depend on it.
         num_classes: K.
-
-    Returns:
-        A module from images (N, in_channels, image_size, image_size) to logits (N, K).
-
-    Raises:
-        UnknownModelError: there is no such classifier.
     """
     import timm
 
@@ -131,16 +118,13 @@ def timm_converted(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str,
 
 
 def timm_preprocessing(name: str) -> dict[str, Any]:
-    """Return how timm prepares images to evaluate published weights: resized, cropped at the centre, normalised.
+    """Return timm's preprocessing for the evaluation of published weights: resizing, centre crop, normalisation.
 
     Args:
         name: as in `timm.list_pretrained`, such as resnet50.a1_in1k.
 
     Returns:
         `image_size` and `resize` in pixels, `mean` and `std` by channel, and `interpolation`.
-
-    Raises:
-        UnknownModelError: there are no such weights, or their images are prepared otherwise.
     """
     import timm
     from timm.data.config import resolve_data_config

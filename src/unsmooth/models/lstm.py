@@ -18,17 +18,14 @@ class Lstm(nn.Module):
         hidden_size: width of the LSTM.
         head: widths of the layers after it.
         dropout: probability of dropping an input of those layers.
-        read: the output handed on: "last_token", of the last token that is not padding (an empty sequence reads
-            position 0), or "last_step", of the last position, padding included.
+        read: "last_token" reads the output at the last token that is not padding (an empty sequence: at position 0),
+            "last_step" that at the last position, padding included.
         num_classes: K.
         single_logit: end in one output and `PairedLogits`.
 
     Shape:
         (N, T) integer rows of the table, padded on either side, to logits (N, K); 670,209 parameters with D = 300,
         width 256, head 256, 128 and a single logit.
-
-    Raises:
-        ValueError: `single_logit` with other than two classes.
     """
 
     embedding: Tensor

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Mlp(nn.Sequential):
-    """Fully connected ReLU network.
+    """Fully connected ReLU network, (N, D) floating point to logits (N, K).
 
     Args:
         in_features: length D of an input vector.
@@ -13,12 +13,6 @@ class Mlp(nn.Sequential):
         num_classes: K.
         dropout: probability of dropping an input of a hidden layer; the last layer has none.
         single_logit: end in one output and `PairedLogits`.
-
-    Shape:
-        (N, D) floating point to logits (N, K).
-
-    Raises:
-        ValueError: `single_logit` with other than two classes.
     """
 
     def __init__(
@@ -42,12 +36,7 @@ class Mlp(nn.Sequential):
 
 
 class TabularMlp(Mlp):
-    """Fully connected ReLU network whose widths are multiples of the number of features.
-
-    Args:
-        in_features: number of features D.
-        multiples: widths of the hidden layers over D.
-        num_classes, single_logit: see `Mlp`.
+    """Fully connected ReLU network whose widths are `multiples` of the number of features D.
 
     Shape:
         (N, D) floating point to logits (N, K); 12 D² + 8 D + 1 parameters with multiples 4, 2 and a single logit.

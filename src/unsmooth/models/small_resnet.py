@@ -12,19 +12,13 @@ def small_resnet(
 ) -> nn.Module:
     """Build a bottleneck ResNet (He et al., CVPR 2016, table 1) with a 3x3 stem at stride 1.
 
-    Stages have 64, 128, 256 and 512 channels, 4 times as many between blocks, at strides 1, 2, 2, 2.
+    Stages have 64, 128, 256 and 512 channels, 4 times as many between blocks, at strides 1, 2, 2, 2. The last features
+    are pooled to a grid of `pool` x `pool` means, which the last layer reads. "torchvision" draws convolutions by
+    kaiming_normal over the fan-out, as that library does; "torch" draws every layer by its own default.
 
-    Args:
-        depth: 50, 101 or 152.
-        pool: side of the grid of means that the last features are pooled to; all of it is handed to the last layer.
-        initialisation: "torchvision" draws convolutions by kaiming_normal over the fan-out, as that library does;
-            "torch" draws every layer by its own default.
-        in_channels: channels of the images.
-        num_classes: K.
-
-    Returns:
-        A module from images (N, in_channels, H, W) to logits (N, K). With RGB images, pool 1 and K = 10 it has
-        23,520,842 parameters at depth 50 and 42,512,970 at depth 101.
+    Shape:
+        (N, in_channels, H, W) to logits (N, K); with RGB images, pool 1 and K = 10, 23,520,842 parameters at depth 50
+        and 42,512,970 at depth 101.
     """
     from torchvision import models
 

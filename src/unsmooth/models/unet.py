@@ -9,14 +9,9 @@ from torch import Tensor, nn
 class UNet(nn.Module):
     """Encoder-decoder with skip connections: two 3x3 convolutions a level, halving resolution, doubling channels.
 
-    Args:
-        width: channels of the first level.
-        depth: number of levels; the coarsest has 1 / 2^(depth - 1) of the resolution.
-        in_channels: channels of the images.
-        num_classes: K.
-
     Shape:
-        (N, in_channels, H, W) floating point, any H and W, to logits (N, K, H, W).
+        (N, in_channels, H, W) floating point, any H and W, to logits (N, K, H, W); the coarsest of `depth` levels has
+        1 / 2^(depth - 1) of the resolution.
     """
 
     def __init__(self, *, width: int, depth: int, in_channels: int, num_classes: int) -> None:

@@ -1,1 +1,1 @@
-"""Training: loop, optimisation, checkpoints and the cell that ties them together."""
+"""Training: loop, optimisation, checkpoints, and the cell that ties them together."""

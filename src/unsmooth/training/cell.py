@@ -1,4 +1,4 @@
-"""Training of one cell of an experiment, from its description to its files, on one device or on several."""
+"""Training of one cell of an experiment, from its settings to its files, on one device or several."""
 
 import json
 import os
@@ -37,22 +37,22 @@ LAUNCHER_CHECK_S = 0.2
 
 
 class CellTrainingError(RuntimeError):
-    """One of the processes that train a cell failed."""
+    """A process of the training of a cell failed."""
 
 
 @dataclass(frozen=True)
 class CellJob:
-    """What to train, as plain data that JSON can hold.
+    """Settings and paths of the training of a cell, as plain data that JSON can hold.
 
     Attributes:
         training: architecture, loss, recipe, seed and teacher, see `unsmooth.config.kinds.Experiment.training`.
         dataset: folder of the prepared dataset.
         cell: folder of the results.
-        checkpoint: file to resume an interrupted training from; removed at the end.
+        checkpoint: file from which an interrupted training resumes; removed at the end.
         code: fingerprint of the training code.
         device: "cpu" or "cuda".
-        workers: processes that decode image files, for each device.
-        pretrained: file of the weights that training starts from; None for fresh ones.
+        workers: image-decoding processes of each device.
+        pretrained: file of the initial weights; None for fresh ones.
         teacher: file of the weights of `training["teacher"]`; None without one.
     """
 
@@ -68,9 +68,9 @@ class CellJob:
 
 
 def launch(job: CellJob, *, devices: int) -> None:
-    """Train a cell on several devices of this machine, in one process each.
+    """Train a cell with one process per device of this machine; a single device needs no new process.
 
-    With one device it trains in this process. SIGTERM reaches every process; they save and end.
+    SIGTERM reaches every process; each saves and ends.
 
     Raises:
         CellTrainingError: a process failed; the message is that of the first.
@@ -82,8 +82,8 @@ def launch(job: CellJob, *, devices: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         description = Path(folder) / "job.json"
         description.write_text(json.dumps(asdict(job)))
-        # As torchrun --standalone --nproc-per-node {devices} -m unsmooth.training.cell job.json, on this host's own
-        # address, without restarts and without torchrun's report of a failure.
+        # Equivalent to torchrun --standalone --nproc-per-node {devices} -m unsmooth.training.cell job.json, on the local
+        # address, without restarts and without torchrun's failure report.
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -108,8 +108,8 @@ def launch(job: CellJob, *, devices: int) -> None:
 def train_cell(job: CellJob) -> None:
     """Train a cell; write model.safetensors, history.csv and run.json into its folder.
 
-    A checkpoint is resumed only where settings, data, code and torch are those that wrote it; on how many devices does
-    not matter. Of several processes, all come here and the first writes.
+    A checkpoint is resumed only if settings, data, code and torch version are unchanged; the number of devices may
+    differ. Every process calls this; the first one writes.
     """
     started = datetime.now(UTC)
     training, dataset, cell, checkpoint = job.training, Path(job.dataset), Path(job.cell), Path(job.checkpoint)
@@ -169,9 +169,9 @@ def train_cell(job: CellJob) -> None:
 
 
 def _smoothing(alpha: float | None, largest_target: float, num_classes: int) -> dict[str, float | None]:
-    """Return the weight of the uniform distribution in the targets, and what they put off their class in all.
+    """Return the weight of the uniform distribution in the targets, and their total probability off the class.
 
-    Both are None where soft targets are made by a model.
+    Both are None for soft targets from a model.
     """
     if alpha is None:
         return {"smoothing": None, "effective_smoothing": None}
@@ -182,7 +182,7 @@ def _smoothing(alpha: float | None, largest_target: float, num_classes: int) -> 
 
 
 def _cost(result: TrainingResult, device: str) -> dict[str, Any]:
-    """Return what the training took; memory is that of the first process and of its device."""
+    """Return the cost of the training; memory is that of the first process and its device."""
     on_cpu = device == "cpu"
     return {
         "device": "cpu" if on_cpu else torch.cuda.get_device_name(device),
@@ -198,13 +198,13 @@ def _cost(result: TrainingResult, device: str) -> dict[str, Any]:
 @record
 def _train_together(job: CellJob) -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    torch.set_num_threads(1)  # the other cores decode, or belong to the other processes
+    torch.set_num_threads(1)  # other cores decode or serve other processes
     with process_group(job.device):
         train_cell(job)
 
 
 def _end_with(launcher: int) -> None:
-    """Send SIGTERM to this process once `launcher`, which was killed, is no longer its parent."""
+    """Send SIGTERM to this process once `launcher` is no longer its parent, which was killed."""
     while os.getppid() == launcher:
         time.sleep(LAUNCHER_CHECK_S)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -214,7 +214,7 @@ if __name__ == "__main__":
     try:
         _train_together(CellJob(**json.loads(Path(sys.argv[1]).read_text())))
     except Exception as error:
-        # What this package raises on purpose is reported by the process that launched this one.
+        # The launching process reports the errors of this package.
         if not type(error).__module__.startswith("unsmooth."):
             traceback.print_exc()
         raise SystemExit(1) from None

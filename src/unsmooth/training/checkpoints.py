@@ -1,4 +1,4 @@
-"""Checkpoints of an interrupted training: written atomically, verified before they are resumed."""
+"""Checkpoints of an interrupted training, written atomically and verified before use."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from unsmooth.atomic_files import atomic_path
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write the state behind its own SHA-256, so that damage shows before anything is resumed."""
+    """Write the state behind its own SHA-256, so that damage is found before anything is resumed."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
@@ -23,11 +23,11 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path, fingerprint: str, log: Callable[[str], None]) -> dict[str, Any] | None:
-    """Return the state, with tensors on the CPU; None where there is none to resume.
+    """Return the state of a checkpoint, with tensors on the CPU; None if there is none to resume.
 
     Args:
-        path: the file; it may be missing.
-        fingerprint: what `state["fingerprint"]` must be.
+        path: the file; may be missing.
+        fingerprint: expected `state["fingerprint"]`.
         log: receives the reason why an existing file is not used.
     """
     if not path.exists():

@@ -1,7 +1,7 @@
-"""The processes that train one model together, one a device.
+"""Processes that train one model together, one per device.
 
-They are started by torchrun and divide the shards of every batch between them. Where there is a single process, each
-function here gives the answer of that one process and communicates nothing.
+torchrun starts them; they divide the shards of every batch. In a single process every function here returns the
+result of that process and communicates nothing.
 """
 
 import os
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the index of this process."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
@@ -28,32 +28,32 @@ def world_size() -> int:
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Join the other processes that torchrun has started, for the block.
+    """Join the processes that torchrun started, for the block.
 
     Args:
-        device: "cpu", or "cuda", which then is the device of this process.
+        device: "cpu" or "cuda"; a CUDA device is assigned to this process.
     """
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # What processes tell each other beside gradients lies on the CPU, so that they need not wait for their devices.
+    # Messages other than gradients are CPU tensors, so that no process waits for its device.
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     yield
-    # Not after an error: the others may never come to this point.
+    # Not after an error: the other processes may never reach this point.
     distributed.destroy_process_group()
 
 
 def synchronised(model: nn.Module) -> nn.Module:
-    """Return the model with weights from process 0 and gradients averaged over processes while backward runs."""
+    """Return the model with the weights of process 0; backward averages gradients over processes."""
     if not distributed.is_initialized():
         return model
     network = DistributedDataParallel(model)
-    # By the attribute, because the argument is called differently from torch 2.15 on.
+    # An attribute, because torch 2.15 renames the argument.
     network.broadcast_buffers = False
     return network
 
 
 def deferred_sum(model: nn.Module, deferred: bool) -> AbstractContextManager[None]:
-    """Add gradients up in this process alone during the block if `deferred`, to be averaged by a later backward."""
+    """Accumulate gradients in this process alone during the block if `deferred`; a later backward averages them."""
     if deferred and isinstance(model, DistributedDataParallel):
         context: AbstractContextManager[None] = model.no_sync()
         return context
@@ -61,7 +61,7 @@ def deferred_sum(model: nn.Module, deferred: bool) -> AbstractContextManager[Non
 
 
 def gathered(value: T) -> list[T]:
-    """Return the `value` of every process, in order of rank, once all have come here."""
+    """Return the `value` of every process in order of rank; all processes must call this."""
     if not distributed.is_initialized():
         return [value]
     values: list[T | None] = [None] * world_size()
@@ -70,5 +70,5 @@ def gathered(value: T) -> list[T]:
 
 
 def any_process(flag: bool) -> bool:
-    """Return whether `flag` is true in any process, once all have come here."""
+    """Return whether `flag` is true in any process; all processes must call this."""
     return any(gathered(flag))

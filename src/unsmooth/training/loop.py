@@ -1,12 +1,11 @@
 """The training loop: one function from a fresh model to its last checkpoint.
 
-Everything random is drawn from generators seeded by seed and epoch, and for mixing samples and for dropout by step and
-shard too; a checkpoint holds the position, so that a run killed at any moment and started again ends with the same
-weights, bit for bit on a CPU, as one that was never interrupted.
+Random numbers come from generators seeded by seed and epoch; those of mixing and dropout also by step and shard. A
+checkpoint holds the position, so an interrupted and resumed run ends with the same weights as an uninterrupted one,
+bit for bit on a CPU.
 
-A step takes the shards of a batch (see `unsmooth.data.loading`) and follows the mean gradient over all its samples.
-Several processes, one a device, divide the shards between them. How many there are changes the weights by rounding
-alone.
+A step follows the mean gradient over all samples of a batch, shard by shard (see `unsmooth.data.loading`). Several
+processes, one per device, divide the shards; their number changes the weights by rounding alone.
 """
 
 import hashlib
@@ -32,8 +31,8 @@ from unsmooth.training.optimisation import clip_gradients, fixed_statistics, mak
 from unsmooth.training.precision import usable_precision
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-FINITE_CHECK_STEPS = 50  # reading a loss waits for the device, so losses are looked at this often
-AGREEMENT_STEPS = 10  # several processes ask each other this often whether one of them is to stop
+FINITE_CHECK_STEPS = 50  # interval, since reading a loss waits for the device
+AGREEMENT_STEPS = 10  # interval at which processes agree whether to stop
 LOG_INTERVAL_S = 30.0
 
 
@@ -43,16 +42,15 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass
 class TrainingResult:
-    """What a finished training has to report.
+    """Result of a finished training.
 
     Attributes:
-        history: one row an epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1]
-            (of pixels, where each has a target); a prediction for mixed samples is right where it is the class with the
-            larger share.
+        history: one row per epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1]
+            (over pixels for dense targets; over the class with the larger share for mixed samples).
         seconds: time spent in training steps, over all interruptions.
-        samples: training samples processed in that time, by all processes.
-        largest_target: mean over the last epoch of the largest probability in a target, mixed but not yet smoothed; 1
-            where nothing was mixed.
+        samples: training samples processed in that time by all processes.
+        largest_target: mean over the last epoch of the largest target probability, after mixing and before smoothing; 1
+            without mixing.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -78,28 +76,28 @@ def train(
     """Train `model` in place and return its history.
 
     Args:
-        model: returns logits (N, K), or (N, K, H, W) where each pixel has a target; moved to `device`.
-        loss: called as loss(logits, targets) in float32, with the teacher's logits behind them where there is one; the
-            mean over its samples. A `ClassificationLoss` is told when epochs start and end, and what it has learnt is
-            part of the checkpoint. Targets of its `ignore_index` count nowhere.
-        loader: the shards of this process; no batch may leave it without one.
-        recipe: optimizer, schedule, precision and the rest; its `batch_size` is the loader's. Where the device has no
-            fast fp16, another precision trains; see `unsmooth.training.precision`.
+        model: returns logits (N, K), or (N, K, H, W) for dense targets; moved to `device`.
+        loss: called in float32 as loss(logits, targets), and the teacher's logits if there is a teacher; returns the
+            mean over samples. A `ClassificationLoss` is told of the start and end of epochs, and its state is part of
+            the checkpoint. Targets equal to its `ignore_index` count nowhere.
+        loader: the shards of this process, at least one per batch.
+        recipe: optimizer, schedule, precision and the rest; its `batch_size` is the loader's. A device without fast
+            fp16 trains in another precision; see `unsmooth.training.precision`.
         seed: with the epoch, decides order, augmentation, mixing and dropout.
         device: "cpu", "cuda", "cuda:1", ...
-        num_classes: K; needed only where `recipe` mixes samples.
-        teacher: trained model whose logits for the same inputs the loss is to be given; moved to `device`, not changed.
-        checkpoint: file to resume from and to save to after every epoch and at SIGTERM; None keeps nothing. Any number
-            of processes may go on from it.
-        fingerprint: identifies what is being trained; a checkpoint with another one is not resumed.
-        log: receives one line an epoch, from process 0.
+        num_classes: K; needed only for mixing.
+        teacher: trained model that gives the loss logits of the same inputs; moved to `device`, not changed.
+        checkpoint: file to resume from, saved after every epoch and at SIGTERM; None keeps nothing. The number of
+            processes may change in between.
+        fingerprint: identifies the training; a checkpoint with another one is not resumed.
+        log: receives one line per epoch, from process 0.
 
     Returns:
         The history by epoch and the throughput, equal in all processes.
 
     Raises:
-        ValueError: a recipe that mixes samples without the number of classes.
-        NonFiniteLossError: a loss was infinite or nan in any process; the message names epoch and step.
+        ValueError: mixing without the number of classes.
+        NonFiniteLossError: infinite or nan loss in any process; the message names epoch and step.
         SystemExit: with status 143 after SIGTERM to any process, once the checkpoint is saved.
     """
     training = _Training(
@@ -123,7 +121,7 @@ def train(
 
 
 class _Training:
-    """A training and its position: `epoch` and `step` are those that come next."""
+    """A training and its position: `epoch` and `step` come next."""
 
     def __init__(
         self,
@@ -169,12 +167,12 @@ class _Training:
         }
         self.result = TrainingResult()
         self.epoch = self.step = 0
-        self.totals = torch.zeros(4, dtype=torch.float64, device=device)  # this process's, see _sums
+        self.totals = torch.zeros(4, dtype=torch.float64, device=device)  # of this process, see _sums
         self.seen = 0  # samples of this epoch behind the totals of all processes
         self.generator_state: Tensor | None = None  # of an epoch that is resumed at `step`
 
     def resume(self) -> None:
-        """Take the position of the checkpoint, where there is one of this training."""
+        """Take the position of the checkpoint, if there is one of this training."""
         if self.checkpoint is None:
             return
         if (state := read_checkpoint(self.checkpoint, self.fingerprint, self.log)) is not None:
@@ -187,7 +185,7 @@ class _Training:
                 if rank() == 0:
                     self.totals += state["totals"].to(self.device)
             self.log(f"resumed at epoch {self.epoch + 1}, step {self.step + 1}")
-        gathered(None)  # the file may be replaced only when all have read it
+        gathered(None)  # the file may be replaced only after all have read it
 
     def _save(self) -> None:
         if self.checkpoint is None:
@@ -202,7 +200,7 @@ class _Training:
         gathered(None)  # no process may end before the file is written
 
     def train_epoch(self, terminated: Callable[[], bool]) -> None:
-        """Train the steps that are left of an epoch, and save; SIGTERM ends the process after a step or the epoch."""
+        """Train the remaining steps of an epoch and save; SIGTERM ends the process after a step or the epoch."""
         self.generator.manual_seed(_derive_seed(self.seed, self.epoch))
         resume, self.generator_state = self.generator_state, None
         if isinstance(self.loss, ClassificationLoss):
@@ -236,7 +234,7 @@ class _Training:
         """Take one step of the optimizer; return the losses of the shards."""
         size = sum(len(targets) for _, targets in shards)
         if world_size() > 1:
-            # Only the last batch has another size: no need to ask the other processes before.
+            # Only the last batch has another size: earlier ones need no communication.
             size = self.recipe.batch_size if self.step + 1 < len(self.loader) else sum(gathered(size))
         self.optimizer.zero_grad(set_to_none=True)
         losses, sums = self.add_gradient(shards, size, _derive_seed(self.seed, self.epoch, self.step))
@@ -282,7 +280,7 @@ class _Training:
 
 
 class _GradientSum:
-    """Adds the gradient of a step to the parameters, shard by shard."""
+    """Gradient of a step, accumulated in the parameters shard by shard."""
 
     def __init__(
         self,
@@ -301,14 +299,14 @@ class _GradientSum:
         self.ignore_index = loss.ignore_index if isinstance(loss, ClassificationLoss) else -100
         self.device_type = parameters[0].device.type
         self.network = synchronised(model)
-        # dynamic=False: shards have one size or two, and others in the last batch of an epoch only.
+        # dynamic=False: shards have one or two sizes, and others only in the last batch of an epoch.
         self.forward = torch.compile(self.network, dynamic=False) if recipe.compile else self.network
 
     def __call__(self, shards: list[Shard], size: int, seed: int) -> tuple[list[Tensor], Tensor]:
         """Add the gradient of the mean loss over the `size` samples of the batch; return the losses and `_sums`.
 
-        `seed` and the number of the shard decide mixing and dropout. The first shard alone moves the running statistics
-        of batch normalisation, as those of the first device do where every shard has its own.
+        `seed` and the index of the shard decide mixing and dropout. The first shard alone updates the running
+        statistics of batch normalisation, as the first device does when every shard has its own.
         """
         values, sums = [], torch.zeros(4, dtype=torch.float64, device=self.parameters[0].device)
         for place, (inputs, targets) in enumerate(shards):
@@ -340,7 +338,7 @@ class _GradientSum:
     def _add_at_perturbed_weights(
         self, inputs: Tensor, against: tuple[Tensor, ...], weight: float
     ) -> tuple[Tensor, Tensor]:
-        """Take the gradient where that of this shard alone points to; loss and logits are of the weights themselves."""
+        """Add the gradient at perturbed weights; return loss and logits at the weights themselves."""
         assert self.recipe.sam is not None
         sums = [parameter.grad for parameter in self.parameters]
         self._set_gradients([None] * len(sums))
@@ -351,7 +349,7 @@ class _GradientSum:
             clip_gradients(self.parameters, self.recipe.gradient_clip)
         with perturbed(self.parameters, self.recipe.sam.rho), fixed_statistics(self.model):
             self._set_gradients(sums)
-            self.loss.eval()  # it learns at the weights themselves
+            self.loss.eval()  # it learns at the unperturbed weights
             self._add(inputs, against, weight)
             self.loss.train()
         return value.detach(), logits.detach()
@@ -377,9 +375,9 @@ class _GradientSum:
 
 
 def _seed_global(seed: int, device_type: str) -> None:
-    """Seed the global generators that mixing (CPU) and dropout (the device) draw from.
+    """Seed the global generators of mixing (CPU) and dropout (the device).
 
-    `torch.manual_seed` also seeds devices that are not there, later, and formats a stack trace for each: half a step of
+    `torch.manual_seed` also seeds absent devices lazily and formats a stack trace for each, which takes half a step of
     a small network.
     """
     torch.default_generator.manual_seed(seed)
@@ -388,7 +386,7 @@ def _seed_global(seed: int, device_type: str) -> None:
 
 
 def _sums(value: Tensor, logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
-    """Sum over the positions of a shard that are not ignored: loss, right predictions, largest targets, and 1."""
+    """Sum over the positions of a shard that are not ignored: loss, correct predictions, largest targets, and 1."""
     if targets.is_floating_point():
         largest, labels = targets.max(dim=1)
         kept = largest > 0
@@ -414,7 +412,7 @@ def _silence(line: str) -> None:
 
 
 def _check_finite(losses: list[Tensor], epoch: int, step: int, shards: int) -> None:
-    """Look at the `shards` losses of each of the last steps, in all processes."""
+    """Check the losses of the last steps, `shards` per step, in all processes."""
     finite = torch.stack(losses).isfinite().tolist()
     found = None
     if not all(finite):
@@ -432,7 +430,7 @@ def _derive_seed(*numbers: int) -> int:
 
 @contextmanager
 def _termination_request() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM into a question the loop can ask; outside the main thread it is never asked."""
+    """Replace SIGTERM by a flag that the loop reads; outside the main thread it is never set."""
     received = False
 
     def remember(signal_number: int, frame: object) -> None:
@@ -441,7 +439,7 @@ def _termination_request() -> Iterator[Callable[[], bool]]:
 
     try:
         previous = signal.signal(signal.SIGTERM, remember)
-    except ValueError:  # only the main thread may listen for signals
+    except ValueError:  # only the main thread may handle signals
         yield lambda: False
         return
     try:

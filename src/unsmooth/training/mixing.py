@@ -1,8 +1,8 @@
-r"""Samples that are mixed in pairs, and their targets with them: MixUp and CutMix.
+r"""Mixing of samples and targets in pairs: MixUp and CutMix.
 
-A mixed target is a distribution, :math:`\lambda\,y_i + (1-\lambda)\,y_j`. Label smoothing is applied to it afterwards,
-by the loss, so that both components are smoothed. Pixel labels move with the pixels under CutMix and stay class
-indices. A position that is ignored in either component is ignored, which for a distribution means that it has no mass.
+A mixed target is a distribution, :math:`\lambda\,y_i + (1-\lambda)\,y_j`. The loss smooths it afterwards, so that both
+components are smoothed. Under CutMix pixel labels move with the pixels and stay class indices. A position that is
+ignored in either component is ignored: as a distribution it has no mass.
 """
 
 import math
@@ -18,14 +18,14 @@ Box = tuple[slice, slice]  # rows, columns
 def mixed(
     inputs: Tensor, targets: Tensor, recipe: Recipe, *, num_classes: int | None, ignore_index: int = -100
 ) -> tuple[Tensor, Tensor]:
-    """Mix a batch as `recipe` says, with one share and one pairing for all its samples.
+    """Mix a batch as `recipe` says, with one share and one pairing for all samples.
 
-    What is random comes from torch's global generator of the CPU; nothing is drawn where nothing is mixed.
+    Random numbers come from torch's global CPU generator; without mixing none are drawn.
 
     Args:
         inputs, targets: as for `mixup` and `cutmix`.
         recipe: its `mixup` and `cutmix`; of two, each is chosen with probability 1/2.
-        num_classes, ignore_index: as for `mixup`; None will do where nothing is mixed.
+        num_classes, ignore_index: as for `mixup`; may be None without mixing.
 
     Returns:
         Inputs and targets of `mixup` or `cutmix`, or the arguments themselves.
@@ -51,15 +51,15 @@ def mixed(
 def mixup(
     inputs: Tensor, targets: Tensor, *, share: float, partners: Tensor, num_classes: int, ignore_index: int = -100
 ) -> tuple[Tensor, Tensor]:
-    r"""Blend every sample with its partner: :math:`\lambda x_i + (1-\lambda) x_j`, and the targets alike.
+    r"""Blend every sample with its partner, :math:`\lambda x_i + (1-\lambda) x_j`, and the targets alike.
 
     Args:
         inputs: (B, \*) floating point.
-        targets: (B, \*) class indices, or (B, K, \*) distributions, where one without mass is ignored.
-        share: lambda, what is kept of a sample, in [0, 1].
-        partners: (B,) int64, the sample that each is mixed with.
+        targets: (B, \*) class indices, or (B, K, \*) distributions, ignored without mass.
+        share: lambda, the weight of the sample itself, in [0, 1].
+        partners: (B,) int64, index of each sample's partner.
         num_classes: K.
-        ignore_index: class index of positions to leave out.
+        ignore_index: class index of ignored positions.
 
     Returns:
         Inputs (B, \*) and targets (B, K, \*), distributions.
@@ -86,16 +86,16 @@ def mixup(
 def cutmix(
     inputs: Tensor, targets: Tensor, *, box: Box, partners: Tensor, num_classes: int, ignore_index: int = -100
 ) -> tuple[Tensor, Tensor]:
-    r"""Replace a box of every image by that of its partner; targets are mixed by area, pixel labels move along.
+    """Replace a box of every image by that of its partner; targets are mixed by area, pixel labels are replaced too.
 
     Args:
         inputs: (B, C, H, W).
         targets: of images, (B,) class indices or (B, K) distributions; of pixels, (B, H, W) or (B, K, H, W).
-        box: rows and columns that are replaced.
+        box: replaced rows and columns.
         partners, num_classes, ignore_index: as for `mixup`.
 
     Returns:
-        Images (B, C, H, W), and targets: (B, K) of images, of pixels shaped and typed as they came.
+        Images (B, C, H, W), and targets: (B, K) of images, of pixels in the shape and type of the argument.
 
     Raises:
         ValueError: inputs that are not images, or pixel labels of another height and width.
@@ -118,7 +118,7 @@ def cutmix(
 
 
 def random_box(height: int, width: int, *, share: float) -> Box:
-    """Return a box of `share` of the area, shaped as the image and centred anywhere in it, cut off at the edges.
+    """Return a box of `share` of the area and the image's aspect ratio, centred at random, clipped at the edges.
 
     References:
         Yun et al., ICCV 2019, equation 2.
@@ -138,7 +138,7 @@ def _pasted(values: Tensor, box: Box, partners: Tensor) -> Tensor:
 
 
 def _blended_targets(targets: Tensor, share: float, partners: Tensor, num_classes: int, ignore_index: int) -> Tensor:
-    """Return the mixed distributions where both have mass, and nothing elsewhere."""
+    """Return the mixed distributions; no mass where either component has none."""
     if not targets.is_floating_point():
         kept = targets != ignore_index
         indices = targets.long().where(kept, 0).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""How weights move: optimizers, learning rates, bounds on the gradient, sharpness-aware minimisation."""
+"""Optimizers, learning-rate schedules, gradient clipping and sharpness-aware minimisation."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ def make_optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimi
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> tuple[schedules.LRScheduler, bool]:
-    """Return the learning-rate schedule, and whether it is stepped once an epoch instead of once a step.
+    """Return the learning-rate schedule, and whether it steps by epoch instead of by batch.
 
     Args:
         optimizer: holds the peak learning rate.
@@ -68,14 +68,14 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) ->
 
 
 def clip_gradients(parameters: Sequence[nn.Parameter], clip: GradientClip) -> None:
-    """Bound the gradients of `parameters` in place: their global L2 norm, or each element."""
+    """Clip the gradients of `parameters` in place, by global L2 norm or by element."""
     bound = nn.utils.clip_grad_norm_ if clip.kind == "norm" else nn.utils.clip_grad_value_
     bound(parameters, clip.limit)
 
 
 @contextmanager
 def perturbed(parameters: Sequence[nn.Parameter], rho: float) -> Iterator[None]:
-    """Move the weights w to w + rho g / (|g| + 1e-12) for the block, then put back exactly w.
+    """Move the weights w to w + rho g / (|g| + 1e-12) for the block, then restore w exactly.
 
     g are the gradients at the beginning of the block and |g| is their L2 norm over all `parameters`.
 
@@ -99,9 +99,9 @@ def perturbed(parameters: Sequence[nn.Parameter], rho: float) -> Iterator[None]:
 
 @contextmanager
 def fixed_statistics(model: nn.Module) -> Iterator[None]:
-    """Let batch normalisation use the statistics of its batch during the block without adding them to the running ones.
+    """Keep the running statistics of batch normalisation unchanged during the block.
 
-    Of the two passes of a sharpness-aware step only the first, at the weights that are kept, should count.
+    Of the two passes of a sharpness-aware step only the first, at the unperturbed weights, should update them.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, BATCH_NORMS) and layer.track_running_stats]
     for layer in layers:

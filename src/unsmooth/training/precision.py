@@ -1,4 +1,4 @@
-"""Numeric precision of training: what a recipe asks for and what the device can run."""
+"""Numeric precision of training: that of the recipe and that of the device."""
 
 import platform
 
@@ -8,11 +8,10 @@ from unsmooth.config.specs.recipes import Precision
 
 
 def usable_precision(precision: Precision, device: torch.device | str) -> Precision:
-    """Return the precision that trains on `device` in the place of the recipe's `precision`.
+    """Return the precision in which `device` trains instead of the recipe's `precision`.
 
-    Half precision (fp16) needs a GPU: a processor computes it about fifty times slower than bfloat16. On a CPU it
-    becomes bf16 where the processor has instructions for it (AVX-512 BF16, AMX, Arm BF16), else fp32. Every other
-    precision is kept.
+    fp16 needs a GPU: a CPU computes it about fifty times slower than bfloat16. On a CPU it becomes bf16 if the
+    processor has bf16 instructions (AVX-512 BF16, AMX, Arm BF16), else fp32. Other precisions are kept.
     """
     if precision != "fp16" or torch.device(device).type != "cpu":
         return precision
