@@ -1,8 +1,7 @@
 """Training losses: logits and targets in, one number out.
 
-All take `(logits, targets)` with the class axis at 1, any trailing dimensions, class indices or distributions as
-targets, and the keywords `ignore_index` and `reduction`; `alpha` is the strength of each, the grid axis of an
-experiment.
+A loss takes `(logits, targets)` with the class axis at 1 and any trailing dimensions; targets are class indices or
+distributions. The keywords are `ignore_index` and `reduction`; `alpha` is the strength, the grid axis of an experiment.
 """
 
 from unsmooth.losses.base import ClassificationLoss, Reduction

@@ -1,4 +1,4 @@
-"""What every loss shares: shapes, ignored positions, precision and reduction."""
+"""Base of all losses: shapes, ignored positions, precision and reduction."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 __all__ = ["Batch", "ClassificationLoss", "Reduction"]
 
 Reduction = Literal["mean", "sum", "none"]
-NO_INDEX = torch.iinfo(torch.int64).min  # torch ignores -100 unless told to ignore another index
+NO_INDEX = torch.iinfo(torch.int64).min  # torch ignores -100 by default
 
 
 class Batch:
@@ -17,8 +17,8 @@ class Batch:
 
     Args:
         logits: (N, K, \*) floating point; half precision is computed in float32.
-        targets: (N, \*) class indices, or (N, K, \*) distributions; one without any mass is ignored.
-        ignore_index: class index of positions to leave out.
+        targets: (N, \*) class indices, or (N, K, \*) distributions; one without mass is ignored.
+        ignore_index: class index of ignored positions.
         teacher_logits: (N, K, \*) logits of another model for the same inputs.
 
     Attributes:
@@ -91,12 +91,12 @@ class Batch:
 
 
 class ClassificationLoss(nn.Module):
-    r"""A loss that is a value at every position, summed or averaged over the positions kept.
+    r"""A loss with a value at every position, summed or averaged over those not ignored.
 
     Args:
-        alpha: strength, described by each loss.
-        ignore_index: positions with this class index count neither in the sum nor in the mean.
-        reduction: "mean" over the kept positions, "sum", or "none" (0 at ignored positions).
+        alpha: strength; each loss says of what.
+        ignore_index: class index of positions that count neither in the sum nor in the mean.
+        reduction: "mean" or "sum" over the other positions, or "none" (0 at ignored positions).
 
     Shape:
         logits (N, K, \*) floating point; targets (N, \*) integers or (N, K, \*) distributions, where a position without
@@ -117,33 +117,33 @@ class ClassificationLoss(nn.Module):
 
     @property
     def smoothing(self) -> float | None:
-        """Return the weight of the uniform distribution in the targets; None where a model makes soft targets."""
+        """Return the weight of the uniform distribution in the targets; None for soft targets from a model."""
         return 0.0
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Prepare for `epoch` of `epochs`, counted from 0; losses whose strength follows a schedule set it here."""
+        """Prepare for `epoch` of `epochs`, counted from 0; a scheduled strength is set here."""
 
     def end_epoch(self) -> None:
-        """Learn from the epoch that has ended; most losses have nothing to learn."""
+        """Update the state of the loss after an epoch; most losses have none."""
 
     @abstractmethod
     def values(self, batch: Batch) -> Tensor:
-        r"""Return the loss at every position, (N, \*); what it says at ignored positions is not used."""
+        r"""Return the loss at every position, (N, \*); values at ignored positions are not used."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        r"""Return the loss of `logits` (N, K, \*) against `targets`, in single precision under autocast too."""
+        r"""Return the loss of `logits` (N, K, \*) against `targets`, in single precision even under autocast."""
         with torch.autocast(logits.device.type, enabled=False):
             return self.reduced(Batch(logits, targets, self.ignore_index))
 
     def reduced(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch, reduced as set."""
+        """Return the reduced loss of a batch."""
         values = self.values(batch).where(batch.kept, 0)
         if self.reduction == "none":
             return values
         return values.sum() if self.reduction == "sum" else values.sum() / batch.kept.sum().clamp(min=1)
 
     def extra_repr(self) -> str:
-        """Show the settings in the module's text."""
+        """Return the settings for `repr`."""
         return f"alpha={self.alpha}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
 
 

@@ -1,4 +1,4 @@
-"""Losses that measure calibration: the kernel error MMCE over a batch, and the Brier score."""
+"""Calibration losses: the kernel error MMCE of a batch, and the Brier score."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ class MMCE(ClassificationLoss):
 
     Args:
         alpha: strength, at least 0.
-        ignore_index: as for `ClassificationLoss`, with its shapes; ignored positions are in neither part.
+        ignore_index: as for `ClassificationLoss`, with its shapes; ignored positions enter neither term.
         reduction: "mean"; the loss is one number for the batch.
 
     Raises:
@@ -57,10 +57,10 @@ class MMCE(ClassificationLoss):
 
 
 class WeightedMMCE(MMCE):
-    r"""Cross-entropy plus MbLS's weighted MMCE: correct and wrong positions are averaged apart.
+    r"""Cross-entropy plus MbLS's weighted MMCE, with separate averages over correct and wrong positions.
 
-    The released code divides the means of the three parts once more by the counts, so the term is far smaller than that
-    of the paper; it is kept as released, for comparison. A batch all correct or all wrong has no term.
+    As in the released code, the means of the three parts are divided by the counts once more, so the term is far
+    smaller than that of the paper. A batch that is all correct or all wrong has no term.
 
     Args:
         alpha: strength, at least 0.
@@ -88,7 +88,7 @@ class WeightedMMCE(MMCE):
             return weight_a @ _kernel(a, b) @ weight_b / count / (count + 1e-5)
 
         squared = part("right", "right") + part("wrong", "wrong") - 2 * part("right", "wrong")
-        return (squared.clamp(min=0) + 1e-10).sqrt()  # as released, the sum can fall below 0
+        return (squared.clamp(min=0) + 1e-10).sqrt()  # the released sum can fall below 0
 
 
 class BrierLoss(ClassificationLoss):
@@ -96,9 +96,6 @@ class BrierLoss(ClassificationLoss):
 
     Args:
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
-
-    Raises:
-        ValueError: as `ClassificationLoss`.
 
     References:
         Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.

@@ -1,4 +1,4 @@
-"""Knowledge distillation: the softened predictions of a trained model are part of the target."""
+"""Knowledge distillation: softened predictions of a trained model as a part of the target."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ __all__ = ["Distillation"]
 
 
 class Distillation(ClassificationLoss):
-    r"""Cross-entropy, and the divergence from the predictions of a teacher at a temperature.
+    r"""Cross-entropy plus the divergence from tempered predictions of a teacher.
 
     .. math:: L = (1-\alpha) L_{CE} + \alpha\, T^2\, \mathrm{KL}(\pi^{teacher}_T \,\|\, \pi_T), \quad
         \pi_T = \mathrm{softmax}(v / T)
@@ -25,7 +25,7 @@ class Distillation(ClassificationLoss):
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     Raises:
-        ValueError: alpha or temperature out of range, teacher's logits that are missing or of another shape, or as
+        ValueError: alpha or temperature out of range, missing teacher logits or another shape, or as
             `ClassificationLoss`.
 
     References:
@@ -67,4 +67,4 @@ class Distillation(ClassificationLoss):
 
     @property
     def smoothing(self) -> None:
-        """Return None: the teacher makes the soft targets."""
+        """Return None: soft targets come from the teacher."""

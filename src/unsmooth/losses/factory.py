@@ -1,4 +1,4 @@
-"""Losses by the names of their registry."""
+"""Losses by their registry names."""
 
 from inspect import signature
 from typing import Any
@@ -21,14 +21,14 @@ def make_loss(
 
     Args:
         kind: a name in `unsmooth.registry.losses.LOSSES`, such as "ce", "ls" or "mbls".
-        alpha: its strength: gamma for the focal losses, otherwise the weight of what is added to cross-entropy; 0 for
-            a loss without one, such as "ce".
-        num_classes: K, which "online_ls" needs beforehand.
+        alpha: its strength: gamma of the focal losses, else the weight of the added term; 0 for a loss without one,
+            such as "ce".
+        num_classes: K, needed by "online_ls".
         params: keywords of the loss, such as `margin`, `ignore_index` and `reduction`.
 
     Returns:
-        A module called as `loss(logits, targets)`, with the teacher's logits behind them for "distillation"; lower is
-        better.
+        A module called as `loss(logits, targets)`, for "distillation" as `loss(logits, targets, teacher_logits)`; lower
+        is better.
 
     Raises:
         ValueError: an unknown kind, a strength for a loss that has none, or as the loss.

@@ -1,4 +1,4 @@
-"""Focal losses: confident positions count less."""
+"""Focal losses: cross-entropy with less weight on confident positions."""
 
 import torch
 from torch import Tensor
@@ -14,9 +14,6 @@ class FocalLoss(ClassificationLoss):
     Args:
         gamma: focusing strength, at least 0.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
-
-    Raises:
-        ValueError: a negative gamma, or as `ClassificationLoss`.
 
     References:
         Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. (4); Mukhoti et al., NeurIPS 2020.
@@ -50,14 +47,11 @@ class FocalLoss(ClassificationLoss):
 class AdaptiveFocalLoss(FocalLoss):
     r"""Sample-dependent focal loss (FLSD): gamma is 5 where the target's probability is below 0.2, 3 below 0.5.
 
-    Of a distribution as target, every class has the gamma of its own probability.
+    With a distribution as target, each class has the gamma of its own probability.
 
     Args:
         gamma: focusing strength where the probability is at least 0.5.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
-
-    Raises:
-        ValueError: as `FocalLoss`.
 
     References:
         Mukhoti et al., "Calibrating Deep Neural Networks using Focal Loss", NeurIPS 2020, section 5 (FLSD-53).

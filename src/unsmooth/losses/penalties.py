@@ -16,7 +16,7 @@ class _Penalised(ClassificationLoss):
     def values(self, batch: Batch) -> Tensor:
         """Return cross-entropy and weighted penalty by position."""
         cross_entropy = batch.cross_entropy()
-        # Of masked classes a penalty may be inf, and 0 times inf is nan.
+        # The penalty of masked classes may be inf, and 0 times inf is nan.
         return cross_entropy + self.alpha * self.penalty(batch.logits) if self.alpha else cross_entropy
 
     def penalty(self, logits: Tensor) -> Tensor:
@@ -33,15 +33,12 @@ class ConfidencePenalty(_Penalised):
         alpha: strength, at least 0.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
-    Raises:
-        ValueError: a negative alpha, or as `ClassificationLoss`.
-
     References:
         Pereyra et al., "Regularizing Neural Networks by Penalizing Confident Output Distributions", ICLR 2017 workshop.
     """
 
     def penalty(self, logits: Tensor) -> Tensor:
-        """Return the negative entropy over K, each probability held within 1e-10 of 0 and 1."""
+        """Return the negative entropy over K, with probabilities clamped to [1e-10, 1 - 1e-10]."""
         held = logits.softmax(dim=1).clamp(1e-10, 1 - 1e-10)
         return (held * held.log()).mean(dim=1)
 
@@ -53,9 +50,6 @@ class L1Penalty(_Penalised):
         alpha: strength, at least 0.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes. The mean is over positions; MbLS's code
             divides the sum over all pixels by the number of images.
-
-    Raises:
-        ValueError: a negative alpha, or as `ClassificationLoss`.
 
     References:
         Liu et al., "The Devil is in the Margin", CVPR 2022, released code.
@@ -72,9 +66,6 @@ class LogitPenalty(_Penalised):
     Args:
         alpha: strength, at least 0; around 1e-4 for a thousand classes.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
-
-    Raises:
-        ValueError: a negative alpha, or as `ClassificationLoss`.
 
     References:
         Kornblith et al., "Why Do Better Loss Functions Lead to Less Transferable Features?", NeurIPS 2021.

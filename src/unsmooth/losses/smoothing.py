@@ -1,4 +1,4 @@
-r"""Label smoothing and its relatives: what they add to cross-entropy acts on differences of logits.
+r"""Label smoothing and related losses: cross-entropy plus a term in differences of logits.
 
 Label smoothing replaces the one-hot target by :math:`(1-\alpha)\,y + \alpha/K`. Its loss is, exactly,
 
@@ -29,7 +29,7 @@ __all__ = [
 def smooth_targets(targets: Tensor, num_classes: int, alpha: float) -> Tensor:
     r"""Mix targets with the uniform distribution: :math:`(1-\alpha)\,\text{target} + \alpha/K`.
 
-    Targets that are mixed already (MixUp, CutMix) are smoothed after mixing, so that every component is.
+    Mixed targets (MixUp, CutMix) are smoothed after mixing, so that every component is smoothed.
 
     Args:
         targets: class indices (N, \*) integers, or distributions (N, K, \*) floating point.
@@ -64,12 +64,12 @@ def smooth_targets(targets: Tensor, num_classes: int, alpha: float) -> Tensor:
 
 
 def effective_smoothing(largest: float, *, num_classes: int, alpha: float) -> float:
-    r"""Return the mean probability that smoothed targets put off their largest class.
+    r"""Return the mean probability of smoothed targets outside their largest class.
 
     .. math:: \tfrac1N \textstyle\sum_i (1 - \max_k t'_{ik}), \quad t' = (1-\alpha)\,t + \alpha/K
 
-    for the targets t before smoothing: one-hot, or mixed (MixUp, CutMix). The largest class stays the largest, so their
-    mean maximum says all; it is :math:`\alpha - \alpha/K` for one-hot targets.
+    for the targets t before smoothing: one-hot, or mixed (MixUp, CutMix). The largest class stays the largest, so the
+    mean maximum suffices; the value is :math:`\alpha - \alpha/K` for one-hot targets.
 
     Args:
         largest: mean over the positions of :math:`\max_k t_k`, in [1/K, 1]; 1 for one-hot targets.
@@ -93,9 +93,6 @@ class LabelSmoothing(ClassificationLoss):
         alpha: weight of the uniform distribution over all K classes, in [-1, 1]; negative values sharpen. Composer
             calls it `smoothing`, torch `label_smoothing`.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
-
-    Raises:
-        ValueError: alpha outside [-1, 1], or as `ClassificationLoss`.
 
     References:
         Xia et al., "Towards Understanding Why Label Smoothing Degrades Selective Classification", ICLR 2025, eq. (2).
@@ -125,7 +122,7 @@ class LabelSmoothing(ClassificationLoss):
         if self.alpha == 0 or (not batch.dense and self.alpha > 0):
             return batch.cross_entropy(label_smoothing=self.alpha)
         if batch.dense:
-            # Distributions need not sum to 1: the uniform part is alpha / K whatever they sum to.
+            # Distributions need not sum to 1: the uniform part is alpha / K in any case.
             return (1 - self.alpha) * batch.cross_entropy() + self.alpha * uniform_cross_entropy(batch)
         return batch.cross_entropy() + self.alpha * (batch.at_target(batch.logits) - batch.logits.mean(dim=1))
 
@@ -142,7 +139,7 @@ class CrossEntropy(LabelSmoothing):
 
 
 class MarginLabelSmoothing(ClassificationLoss):
-    r"""Margin-based label smoothing (MbLS): only differences from the largest logit beyond a margin are pulled back.
+    r"""Margin-based label smoothing (MbLS): penalises differences from the largest logit beyond a margin.
 
     .. math:: L = L_{CE} + \alpha \tfrac1K \textstyle\sum_k \max(0,\ v_{max} - v_k - m)
 
@@ -156,9 +153,6 @@ class MarginLabelSmoothing(ClassificationLoss):
             (alpha * mu every `step_size` epochs).
         mu, max_alpha, step_size: of the schedule, which never raises alpha above `max_alpha`.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
-
-    Raises:
-        ValueError: alpha or margin negative, an unknown schedule, or as `ClassificationLoss`.
 
     References:
         Liu et al., "The Devil is in the Margin: Margin-based Label Smoothing for Network Calibration", CVPR 2022,
@@ -191,7 +185,7 @@ class MarginLabelSmoothing(ClassificationLoss):
 
     def values(self, batch: Batch) -> Tensor:
         """Return cross-entropy and weighted penalty by position."""
-        # Not amax: it shares the gradient among tied classes, the released code gives it to the first.
+        # Not amax, which shares the gradient among tied classes; the released code gives it to the first.
         largest = batch.logits.max(dim=1, keepdim=True).values
         penalty = (largest - self.margin - batch.logits).relu().mean(dim=1)
         return batch.cross_entropy() + self.alpha * penalty if self.alpha else batch.cross_entropy()
@@ -208,7 +202,7 @@ class MarginLabelSmoothing(ClassificationLoss):
 
 
 class MaxSuppression(ClassificationLoss):
-    r"""Max suppression (MaxSup): the penalty of label smoothing, on the largest logit instead of the target's.
+    r"""Max suppression (MaxSup): the penalty of label smoothing on the largest logit instead of the target's.
 
     .. math:: L = L_{CE} + \alpha (v_{max} - \tfrac1K \textstyle\sum_k v_k)
 
@@ -218,9 +212,6 @@ class MaxSuppression(ClassificationLoss):
         alpha: strength in the first epoch, at least 0.
         last_alpha: strength in the last epoch, reached linearly; None keeps alpha.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
-
-    Raises:
-        ValueError: a negative strength, or as `ClassificationLoss`.
 
     References:
         Zhou et al., "MaxSup: Overcoming Representation Collapse in Label Smoothing", NeurIPS 2025.
@@ -255,12 +246,12 @@ class MaxSuppression(ClassificationLoss):
 
 
 class OnlineLabelSmoothing(ClassificationLoss):
-    r"""Online label smoothing (OLS): the soft target of a class is what the model said of it in the last epoch.
+    r"""Online label smoothing (OLS): soft targets are the model's mean predictions in the last epoch.
 
     .. math:: L = (1-\alpha) L_{CE}(y) + \alpha\, L_{CE}(s_y)
 
-    where :math:`s_y` is the mean of the predicted distributions over the samples of class y that were predicted right
-    in the epoch before; uniform in the first epoch, and for a class without a right prediction.
+    where :math:`s_y` is the mean predicted distribution over the correctly predicted samples of class y in the epoch
+    before; uniform in the first epoch, and for a class without a correct prediction.
 
     Args:
         alpha: weight of the soft target, in [0, 1].
@@ -291,7 +282,7 @@ class OnlineLabelSmoothing(ClassificationLoss):
         self.register_buffer("sums", torch.zeros(num_classes, num_classes, dtype=torch.float64))
 
     def values(self, batch: Batch) -> Tensor:
-        """Return the loss by position; in training mode, remember what right predictions said."""
+        """Return the loss by position; in training mode, accumulate correct predictions."""
         if batch.dense or batch.num_classes != len(self.soft_targets):
             raise ValueError(
                 f"online label smoothing takes class indices of {len(self.soft_targets)} classes, got targets "
@@ -307,7 +298,7 @@ class OnlineLabelSmoothing(ClassificationLoss):
 
     @property
     def smoothing(self) -> None:
-        """Return None: the model makes the soft targets."""
+        """Return None: soft targets come from the model."""
 
     @torch.no_grad()
     def _remember(self, batch: Batch) -> None:
@@ -320,7 +311,7 @@ class OnlineLabelSmoothing(ClassificationLoss):
         self.sums.index_add_(0, batch.targets[right], probabilities.double())
 
     def end_epoch(self) -> None:
-        """Turn what this epoch's right predictions said into the soft targets of the next."""
+        """Set the soft targets of the next epoch to the mean correct predictions of this one."""
         mass = self.sums.sum(dim=1, keepdim=True)
         uniform = torch.full_like(self.sums, 1 / len(self.sums))
         self.soft_targets = torch.where(mass > 0, self.sums / mass.clamp(min=1e-300), uniform).float()

@@ -1,11 +1,10 @@
-"""Metrics of selective classification and calibration: tensors, arrays or lists in, Python floats out.
+"""Metrics of selective classification and calibration; tensors, arrays or lists in, Python floats out.
 
 `confidence` is any score, larger = more trusted; `errors` is 1 where the prediction is wrong. Conventions shared by all
 (ties, weights, undefined values) are stated at the top of `unsmooth.metrics.selective`. Nothing here imports torch.
 
-Metrics take sample weights except where a weight has no clear meaning: `certified_threshold` and `selective_gap_terms`,
-whose guarantees count independent samples; `StreamingMetrics`, whose exact counts are whole; and the MbLS variants,
-which reproduce published code.
+Metrics take sample weights, except `certified_threshold` and `selective_gap_terms`, whose guarantees count independent
+samples, `StreamingMetrics`, which counts whole samples, and the MbLS variants, which reproduce published code.
 """
 
 from unsmooth.metrics.calibration import (

@@ -1,4 +1,4 @@
-"""Class-balanced areas: every class counts the same, however rare.
+"""Class-balanced areas, with equal weight for every class.
 
 The balanced selective risk at a threshold is the mean over classes of the error rate among that class's accepted
 samples (0 for a class with none accepted). The balanced generalized risk weighs each error by n / (K n_c) instead, so

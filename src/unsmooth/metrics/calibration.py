@@ -1,4 +1,4 @@
-"""Calibration: how far stated probabilities are from observed frequencies, and proper scores.
+"""Calibration errors, distances of stated probabilities from observed frequencies, and proper scores.
 
 Two kinds of input. Top-label metrics take `confidence`, the probability of the predicted class in [0, 1], and `errors`;
 class metrics take `probs` or `logits` (N, K) and `targets`. Bins are (lo, hi], the first one closed at 0, so every
@@ -95,9 +95,6 @@ def ece(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weig
     Returns:
         Fraction in [0, 1], lower is better; nan with a warning for no samples.
 
-    Raises:
-        ValueError: as `reliability_curve`.
-
     References:
         Naeini, Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017, eq. 3.
 
@@ -187,19 +184,10 @@ def adaptive_ece(
     """Calibration error over bins of equal counts, cut by rank: `(1/n) sum_b |sum_b confidence - correct|`.
 
     The first n mod B bins hold one sample more (all hold total / B with fractional weights). A tie that a cut crosses
-    lends each side its mean error, so the value does not depend on sample order.
-
-    Args:
-        confidence: (N,) probability of the predicted class, in [0, 1].
-        errors: (N,) bool or 0/1.
-        bins: number of bins B.
-        sample_weight: (N,) non-negative.
+    lends each side its mean error, so the value does not depend on sample order. Arguments and errors raised as `ece`.
 
     Returns:
         Fraction in [0, 1], lower is better; nan with a warning for no samples.
-
-    Raises:
-        ValueError: as `reliability_curve`.
 
     References:
         Nguyen and O'Connor, EMNLP 2015; Nixon et al., Measuring Calibration in Deep Learning, 2019, section 3.
@@ -294,16 +282,10 @@ def binary_ece(
 def brier(probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Brier score: mean over samples of sum_k (p_k - [k == target])^2.
 
-    Args:
-        probs: (N, K) probabilities in [0, 1].
-        targets: (N,) class indices in 0..K-1.
-        sample_weight: (N,) non-negative.
+    Arguments and errors raised as `classwise_ece`.
 
     Returns:
         Score in [0, 2], lower is better; nan with a warning for no samples.
-
-    Raises:
-        ValueError: probabilities outside [0, 1], targets out of range, lengths that differ.
 
     References:
         Brier, Verification of Forecasts Expressed in Terms of Probability, 1950.
@@ -502,7 +484,7 @@ def _mean(values: Floats, weight: Array | None, name: str) -> float:
         return warn_undefined(name, "there are no samples")
     if weight is None:
         return float(values.sum() / total)
-    counted = weight > 0  # an infinite loss of weight 0 is no sample
+    counted = weight > 0  # weight 0 excludes infinite losses
     return float((values[counted] * weight[counted]).sum() / total)
 
 

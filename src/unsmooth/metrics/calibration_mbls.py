@@ -1,7 +1,7 @@
 """Calibration errors exactly as MbLS computes them (Liu et al., CVPR 2022, released evaluation code), defects included.
 
-For parity with published tables only: first bins are open, so some samples are never counted, and edges are float32.
-Use `unsmooth.metrics.calibration` for anything else.
+For comparison with published tables only: first bins are open, so some samples are never counted, and edges are
+float32. Otherwise use `unsmooth.metrics.calibration`.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-r"""Thresholds whose true selective risk is guaranteed, from labelled data and no assumption but independent samples.
+r"""Thresholds with a guaranteed true selective risk, from independent labelled samples without further assumptions.
 
 **Procedure.** Sort the n samples by confidence. For k accepted samples with S errors, p(k) = P(Binomial(k, risk) <= S)
 is the exact binomial (Clopper-Pearson) p-value of "the risk exceeds the target". A chain starts at a rank k0 fixed
@@ -91,8 +91,8 @@ def certified_threshold(
     """Threshold whose true selective risk is at most `risk` with probability at least 1 - `delta` over the data drawn.
 
     P(R(threshold) <= risk) >= 1 - delta, R(t) = P(error | confidence >= t). Exact binomial tests in fixed sequence from
-    several starts; procedure and proof are at the top of this module. The samples must be independent draws of what the
-    threshold will meet, and must not have trained or tuned the confidence. There are no sample weights: the number of
+    several starts; procedure and proof are at the top of this module. The samples must be independent draws of the
+    target population, and must not have trained or tuned the confidence. There are no sample weights: the number of
     errors among k weighted samples is not binomial, so the guarantee would be lost.
 
     Args:

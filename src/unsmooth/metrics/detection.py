@@ -1,4 +1,4 @@
-"""Confidence as a detector of errors: ROC and precision-recall views of the same ranking.
+"""Confidence as a detector of errors: ROC and precision-recall metrics.
 
 Tied confidences enter the ROC area as half a win each, the expectation over random tie-breaks. FPR and average
 precision follow thresholds, which cannot split a tie.
@@ -46,18 +46,13 @@ def failure_fpr95(
     """Share of errors accepted by the strictest threshold that accepts at least 95 % of the correct samples.
 
     FPR = min over thresholds t of errors(t) / E with correct(t) / C >= 0.95, C correct and E wrong samples.
+    Other arguments and errors raised as `failure_auroc`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1.
         tpr: share of correct samples to accept, in (0, 1]; fd-shifts rounds and uses 0.9495.
-        sample_weight: (N,) non-negative.
 
     Returns:
         Rate in [0, 1], lower is better; nan with a warning when all are correct or all are wrong.
-
-    Raises:
-        ValueError: errors that are not 0/1, or arguments out of range.
 
     References:
         Corbière et al., Addressing Failure Prediction by Learning Model Confidence, NeurIPS 2019, section 4.
@@ -75,17 +70,10 @@ def ap_errors(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayL
     """Average precision of detecting errors by low confidence.
 
     AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, rejecting confidence <= t to find errors.
-
-    Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1.
-        sample_weight: (N,) non-negative.
+    Arguments and errors raised as `failure_auroc`.
 
     Returns:
         Area in [0, 1], higher is better, the error rate is random; nan with a warning when there are no errors.
-
-    Raises:
-        ValueError: errors that are not 0/1, or bad data.
 
     References:
         Hendrycks and Gimpel, ICLR 2017, section 2; Corbière et al., NeurIPS 2019, section 4.
@@ -105,7 +93,7 @@ def ap_successes(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: Arr
     """Average precision of detecting correct predictions by high confidence.
 
     AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, accepting confidence >= t. Arguments and
-    errors raised as `ap_errors`.
+    errors raised as `failure_auroc`.
 
     Returns:
         Area in [0, 1], higher is better, the accuracy is random; nan with a warning when nothing is correct.

@@ -1,6 +1,6 @@
-"""Conversion and checks shared by every metric: arrays, tensors and lists in, clean numpy arrays out.
+"""Conversion and checks shared by every metric: arrays, tensors and lists to checked numpy arrays.
 
-Nothing here imports torch: a tensor is recognised by its `detach` method. Inputs are never modified.
+Tensors are recognised by their `detach` method, without importing torch. Inputs are never modified.
 """
 
 import warnings
@@ -57,7 +57,7 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
 
 
 def as_real(values: Any, name: str) -> Array:  # noqa: ANN401 - arrays, lists and data frames
-    """Return `values` as an array of float32 or float64; integers become float64."""
+    """Return `values` as float32 or float64; integers become float64."""
     array = to_numpy(values, name)
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 

@@ -55,7 +55,7 @@ def bootstrap_replicates(
         risks: target risks, as in `selective_metrics`.
         coverages: coverages, as in `selective_metrics`.
         sample_weight: (N,) non-negative; each draw of a sample carries its weight.
-        groups: (N,) indices from 0 of what is drawn whole, such as the image of each pixel; None draws samples.
+        groups: (N,) indices from 0 of the unit of resampling, such as the image of each pixel; None draws samples.
         progress: called as ``progress(done, replicates)`` after each block of replicates.
 
     Returns:
@@ -115,7 +115,7 @@ def bootstrap_means(
         replicates: number of resamples B, at least 1.
         seed: seed of the resamples.
         sample_weight: (N,) non-negative.
-        groups: (N,) indices from 0 of what is drawn whole; None draws samples.
+        groups: (N,) indices from 0 of the unit of resampling; None draws samples.
 
     Returns:
         (B, M) float64: the mean of each column in each resample, better in the direction of the values; nan for a
@@ -222,7 +222,7 @@ def paired_bootstrap(
 ) -> Interval:
     """Bootstrap interval and p-value of metric(a) - metric(b) on the same test samples.
 
-    Both use the same resamples, so what makes a test set easy or hard cancels. With d the replicates' differences,
+    Both use the same resamples, so the difficulty of the test set cancels. With d the replicates' differences,
     p = 2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (B + 1), at most 1.
 
     Args:
@@ -235,8 +235,8 @@ def paired_bootstrap(
         sample_weight: (N,) non-negative, of the samples that both share.
 
     Returns:
-        Difference, limits and p-value: a is better where a metric that is better when lower has them below 0; all nan
-        with a warning when a metric is undefined on the data.
+        Difference, limits and p-value; below 0, a is better in a metric that is better when lower. All nan with a
+        warning when a metric is undefined on the data.
 
     Raises:
         ValueError: lengths that differ, unknown metric, arguments out of range, or bad data.
@@ -268,7 +268,7 @@ def _replicated(
     level: float,
     sample_weight: ArrayLike | None,
 ) -> tuple[float, Floats]:
-    """A metric on the data and its replicates."""
+    """Return a metric on the data, and its replicates."""
     _check_level(level)
     risks, coverages = _targets(metric)
     values = bootstrap_replicates(
@@ -334,7 +334,7 @@ def _check_level(level: float) -> None:
 
 
 def _targets(metric: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Risks and coverages that make `selective_metrics` return the operating point named."""
+    """Return the risks and coverages with which `selective_metrics` has the named operating point."""
     for prefix, at in (("coverage_at_risk_", 0), ("risk_at_coverage_", 1)):
         if metric.startswith(prefix):
             try:
@@ -392,7 +392,7 @@ class _Plan:
 
 
 class _Resampler:
-    """Turns blocks of counts into ranks, for one confidence."""
+    """Ranks of one confidence from blocks of counts."""
 
     def __init__(
         self, scores: Array, residuals: Array, weight: Array | None, groups: NDArray[np.int64] | None = None
@@ -415,7 +415,7 @@ class _Resampler:
 
 
 def _tail_sums(n: int) -> Floats:
-    """The table that `ErrorRanks` takes, summed in extended precision from its small end."""
+    """Return `ErrorRanks.tail_sums`, summed in extended precision from its small end."""
     weights = np.cumsum(1 / np.arange(n, 0, -1, dtype=np.longdouble))
     exact = np.concatenate([[0], np.cumsum(weights)])[::-1]
     nearest = exact.astype(np.float64)
@@ -435,7 +435,7 @@ def _cached_counts(seed: int, n: int, replicates: int) -> NDArray[np.uint8]:
 
 
 def _as_groups(groups: ArrayLike, length: int) -> NDArray[np.int64]:
-    """Check the group of each sample; all groups up to the largest must have members."""
+    """Return the checked group of each sample; no group up to the largest may be empty."""
     members = np.asarray(groups)
     same_length(members, "groups", length, "confidence")
     if members.dtype.kind not in "iu" or len(np.unique(members)) != members.max() + 1 or members.min() < 0:

@@ -1,4 +1,4 @@
-"""Distances between the largest logit and the others, which smoothing equalises and margin penalties bound."""
+"""Distances of the largest logit from the others, which smoothing equalises and margin penalties bound."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class LogitDistances(NamedTuple):
 
 
 def logit_distances(logits: ArrayLike) -> LogitDistances:
-    """Distances d_k = max_j l_j - l_k of every sample: their mean, their largest and the smallest but the zero one.
+    """Distances d_k = max_j l_j - l_k of every sample: mean, largest and smallest non-zero.
 
     They scale with the logits: dividing by a temperature T divides them by T. No direction is better by itself.
 

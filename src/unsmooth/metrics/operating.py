@@ -1,4 +1,4 @@
-"""Operating points: what one threshold gives, and how far it is from the best any confidence could give.
+"""Operating points: coverage and risk of one threshold, and their gap to a perfect ranking.
 
 A threshold accepts every sample at least as confident, so it cannot split a tie. `coverage_at_risk`, `sac` and
 `working_point` therefore look only at whole tie groups; `risk_at_coverage` and the selective gap, which fix
@@ -52,19 +52,14 @@ def coverage_at_risk(
 def sac(confidence: ArrayLike, errors: ArrayLike, *, accuracy: float, sample_weight: ArrayLike | None = None) -> float:
     """Selective accuracy constraint: largest coverage of a threshold with selective accuracy at least `accuracy`.
 
-    SAC = max over thresholds t of n(t) / n with 1 - errors(t) / n(t) >= accuracy. Ties as in `coverage_at_risk`.
+    SAC = max over thresholds t of n(t) / n with 1 - errors(t) / n(t) >= accuracy. Other arguments as
+    `coverage_at_risk`, ties too.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
         accuracy: required accuracy among the accepted, in [0, 1].
-        sample_weight: (N,) non-negative.
 
     Returns:
         Coverage in [0, 1], higher is better; 0 when no threshold qualifies; nan with a warning for no samples.
-
-    Raises:
-        ValueError: accuracy outside [0, 1], or bad data.
 
     References:
         Galil, Dabbah and El-Yaniv, ICLR 2023; Cattelan and Silva, UAI 2024, appendix.
@@ -112,7 +107,7 @@ def risk_at_coverage(
 
 @dataclass(frozen=True)
 class WorkingPoint:
-    """What a threshold gives: `threshold` accepts confidence >= threshold; infeasible is (0, nan, inf)."""
+    """Coverage and risk of accepting confidence >= `threshold`; infeasible is (0, nan, inf)."""
 
     coverage: float
     selective_risk: float
@@ -130,7 +125,7 @@ def working_point(
     """Best threshold for a largest allowed risk or a smallest allowed coverage, measured on the data given.
 
     `risk` takes max n(t) / n with errors(t) / n(t) <= risk over the thresholds t; `coverage` takes min errors(t) / n(t)
-    with n(t) / n >= coverage (the larger coverage among equal risks). It promises nothing for new data: see
+    with n(t) / n >= coverage (the larger coverage among equal risks). It gives no guarantee for new data: see
     `certified_threshold`.
 
     Args:
@@ -225,17 +220,17 @@ def selective_gap_area(confidence: ArrayLike, errors: ArrayLike, *, sample_weigh
 
 @dataclass(frozen=True)
 class GapTerms:
-    """The selective gap at one coverage, split as far as a risk-coverage curve allows.
+    """The selective gap at one coverage, in the parts that a risk-coverage curve identifies.
 
     Attributes:
         coverage: the coverage asked for.
         gap: the whole gap, `threshold_choice + ranking`.
-        threshold_choice: selective risk minus the risk of the lower convex hull of the accepted errors: what mixing two
-            thresholds removes without any new score.
+        threshold_choice: selective risk minus the risk of the lower convex hull of the accepted errors; mixing two
+            thresholds removes it without a new score.
         ranking: hull risk minus the perfect ranking's risk. It holds the paper's Bayes, approximation and ranking terms
             together: separating them needs the true class posteriors, which no curve contains.
         statistical: sqrt(ln(2 / delta) / (2 n c)), the Hoeffding half-width of R(c): the paper's statistical term as a
-            bound. It says how much of `gap` may be sampling noise and is not part of the sum.
+            bound on the sampling noise of `gap`, not part of the sum.
     """
 
     coverage: float
@@ -246,7 +241,7 @@ class GapTerms:
 
 
 def selective_gap_terms(confidence: ArrayLike, errors: ArrayLike, *, coverage: float, delta: float = 0.05) -> GapTerms:
-    """Split the selective gap at one coverage into what the curve can tell apart: gap = threshold choice + ranking.
+    """Split the selective gap at one coverage: gap = threshold choice + ranking, which the curve identifies.
 
     Of the five terms of the paper (Bayes noise, approximation, ranking, statistical, slack) only the statistical one is
     computable from confidences and errors alone; slack (shift, optimisation) is not.

@@ -1,4 +1,4 @@
-"""One sort of the confidences, from which every selective metric follows.
+"""Sorted errors, the common basis of all selective metrics.
 
 Samples are ordered by confidence, most confident first; equal confidences form one tie group. Only groups that hold an
 error matter for areas, ROC and operating points, and of each only three numbers: how many samples are strictly more
@@ -51,7 +51,7 @@ class Levels:
 
     def lower_hull(self) -> tuple[Floats, Floats]:
         """Accepted samples and errors along the lower convex hull of the error curve, from (0, 0)."""
-        from scipy.optimize import isotonic_regression  # a second of start-up, for this alone
+        from scipy.optimize import isotonic_regression  # imported late: it takes a second
 
         # The hull's slopes are the isotonic regression of the groups' risks on their rank.
         size = self.size.astype(np.float64)
@@ -79,7 +79,7 @@ class ErrorRanks:
         oracle: ranks under the best possible confidence; None when the errors are 0/1 (then they are a single last
             group).
         tail_sums: (2, n + 1) table of sum_(j>k) (H_n - H_(j-1)) for k = 0..n, which replaces the closed form where n is
-            common: the nearest float64, and what it lacks. A difference of two entries keeps its digits: both are small
+            common: the nearest float64 and its remainder. A difference of two entries keeps its digits: both are small
             where the weights are.
     """
 
@@ -102,7 +102,7 @@ class ErrorRanks:
 
     @cached_property
     def correct_count(self) -> Any:  # noqa: ANN401
-        """(...) total correct; what rounding leaves of fractional weights when all are wrong does not count."""
+        """(...) total correct; a rounding remainder of fractional weights counts as 0."""
         correct = np.asarray(self.total - self.error_count)
         if correct.dtype.kind == "f":
             correct = np.where(correct > 1e-12 * np.asarray(self.total), correct, 0.0)
@@ -118,7 +118,7 @@ class ErrorRanks:
         return np.asarray(_divide(self.before, self.above))
 
     def _at(self, values: Array, group: Any, beyond: Any) -> Array:  # noqa: ANN401
-        """(...) `values` of one group each, `beyond` where the index is past the last group."""
+        """(...) `values` of one group each, `beyond` for an index past the last group."""
         groups = values.shape[-1]
         if not groups:
             return np.broadcast_to(beyond, np.shape(group))
@@ -149,7 +149,7 @@ class ErrorRanks:
         if self.tail_sums is not None:
             high, low = (np.take(part, self.above) - np.take(part, self._upper) for part in self.tail_sums)
             area = high + low
-            if self.errors is not self.size:  # else all of every group are errors
+            if self.errors is not self.size:  # otherwise every sample is an error
                 area *= self.errors / np.maximum(self.size, 1)
             return _divide(area.sum(axis=-1), self.total)
         size = np.where(self.size > 0, self.size, 1)
@@ -193,12 +193,12 @@ class ErrorRanks:
 
     def coverage_at_risk(self, risk: float) -> Any:  # noqa: ANN401
         """(...) largest coverage of a threshold whose selective risk is at most `risk`, 0 for none."""
-        # As above: within a run without errors the risk falls, so only the run ends can be largest.
+        # As above: the risk falls within a run without errors, so only run ends can be largest.
         accepted = np.where(self._run_risk <= risk, self.above, 0).max(axis=-1, initial=0)
         return _divide(np.where(self.error <= risk, self.total, accepted), self.total)
 
     def coverage_at_accuracy(self, accuracy: float) -> float:
-        """Largest coverage of a threshold whose selective accuracy is at least `accuracy`; 0 when there is none."""
+        """(...) largest coverage of a threshold whose selective accuracy is at least `accuracy`, 0 for none."""
         correct = np.append(self.above - self.before, self.correct_count)
         accepted = np.append(self.above, self.total)
         return float(_divide(np.where(_divide(correct, accepted) >= accuracy, accepted, 0).max(), self.total))
@@ -226,7 +226,7 @@ class ErrorRanks:
 
 
 def undefined_reason(ranks: ErrorRanks) -> str:
-    """Say why a metric of these ranks has no value."""
+    """Return the reason why a metric of these ranks is undefined."""
     if not ranks.total:
         return "there are no samples"
     if not ranks.error_count:
@@ -239,7 +239,7 @@ def undefined_reason(ranks: ErrorRanks) -> str:
 
 
 def finish(value: Any, name: str, ranks: ErrorRanks) -> float:  # noqa: ANN401
-    """Return the value as a Python float; warn with the reason when it is nan."""
+    """Return the value as a Python float; a nan is warned of with its reason."""
     return warn_undefined(name, undefined_reason(ranks)) if math.isnan(value) else float(value)
 
 
@@ -316,7 +316,7 @@ def rank_errors(confidence: ArrayLike, errors: ArrayLike, sample_weight: ArrayLi
 
 
 def rank_oracle(errors: ArrayLike, sample_weight: ArrayLike | None = None) -> ErrorRanks | None:
-    """Ranks under the best confidence, minus the residual; None for 0/1 errors, which have a closed form."""
+    """Ranks under the optimal confidence, minus the residual; None for 0/1 errors, which have a closed form."""
     residuals = as_errors(errors)
     if residuals.dtype == bool:
         return None

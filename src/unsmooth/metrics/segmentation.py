@@ -1,4 +1,4 @@
-"""Which classes are taken for which: confusion matrices, and what they say about a segmentation."""
+"""Segmentation metrics of confusion matrices."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ __all__ = ["mean_iou", "pixel_accuracy"]
 def mean_iou(confusion: ArrayLike) -> NDArray[np.float64]:
     r"""Mean intersection over union, (1/K) sum_k c_kk / (sum_j c_kj + sum_j c_jk - c_kk).
 
-    The mean is over the classes that occur, as truth or as prediction; a class of neither has no union.
+    The mean is over the classes that occur as truth or prediction.
 
     Args:
         confusion: (\*, K, K) counts or weights, truth by prediction, at least 0.
@@ -40,16 +40,12 @@ def mean_iou(confusion: ArrayLike) -> NDArray[np.float64]:
 
 
 def pixel_accuracy(confusion: ArrayLike) -> NDArray[np.float64]:
-    r"""Share of pixels that have their class, sum_k c_kk / sum_jk c_jk.
+    r"""Share of correctly classified pixels, sum_k c_kk / sum_jk c_jk.
 
-    Args:
-        confusion: (\*, K, K) counts or weights, truth by prediction, at least 0.
+    Arguments and errors raised as `mean_iou`.
 
     Returns:
         (\*) in [0, 1], higher is better; nan where nothing is counted.
-
-    Raises:
-        ValueError: matrices that are not square.
 
     References:
         Long, Shelhamer & Darrell, Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, section 5.

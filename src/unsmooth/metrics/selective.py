@@ -193,19 +193,10 @@ def eaurc(
     """Excess AURC = `aurc` - `optimal_aurc`, the AURC of the best possible confidence for the same errors.
 
     "harmonic" and "paper" give the same number. In "fd_shifts" the optimum for 0/1 errors is e + (1 - e) ln(1 - e),
-    so small samples can be slightly negative.
-
-    Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
-        convention: as in `aurc`, for both areas.
-        sample_weight: (N,) non-negative.
+    so small samples can be slightly negative. Arguments and errors raised as `aurc`.
 
     Returns:
         Fraction, 0 is ideal, lower is better; nan with a warning for no samples.
-
-    Raises:
-        ValueError: as `aurc`.
 
     References:
         Geifman, Uziel and El-Yaniv, Bias-Reduced Uncertainty Estimation, ICLR 2019, section 3.
@@ -230,18 +221,11 @@ def naurc(
 ) -> float:
     """Normalized AURC = (AURC - optimal AURC) / (error - optimal AURC).
 
-    Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
-        convention: as in `aurc`, for all areas.
-        sample_weight: (N,) non-negative.
+    Arguments and errors raised as `aurc`.
 
     Returns:
         0 for the best ranking, about 1 for a random one, above 1 possible; lower is better. nan with a warning when
         all are correct, all are wrong, or there are no samples.
-
-    Raises:
-        ValueError: as `aurc`.
 
     References:
         Cattelan and Silva, How to Fix a Broken Confidence Estimator, UAI 2024, section 3.
@@ -350,13 +334,10 @@ def partial_aurc(
 
     The accepted errors E(c) are linear between curve points, so the risk R(c) = E(c) / c is a hyperbola, integrated
     exactly: per piece, slope * (c2 - c1) + intercept * ln(c2 / c1). Over (0, 1) it is an AURC too, within O(1/n) of
-    "harmonic".
+    "harmonic". Other arguments as `aurc`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
         coverage: lower and upper limit, 0 <= lower < upper <= 1.
-        sample_weight: (N,) non-negative.
 
     Returns:
         Area as a fraction, lower is better; nan with a warning for no samples.
@@ -387,22 +368,17 @@ def achievable_aurc(
     hull: bool | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """AURC of the best threshold rules: thresholds that another pair of thresholds beats are skipped.
+    """AURC of the best threshold rules, without thresholds that a mixture of two others beats.
 
     The accepted errors E(c) are replaced by their lower convex hull, reached by mixing two thresholds at random, and
     R(c) = E(c) / c is integrated exactly. The hull comes from isotonic regression of the errors on the rank.
+    Other arguments and errors raised as `aurc`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
-        hull: None takes the hull for 0/1 errors and every point for continuous residuals, as fd-shifts does.
-        sample_weight: (N,) non-negative.
+        hull: None, as fd-shifts, takes the hull for 0/1 errors and every point for continuous residuals.
 
     Returns:
         Area as a fraction, at most `partial_aurc` over (0, 1), lower is better; nan with a warning for no samples.
-
-    Raises:
-        ValueError: as `aurc`.
 
     References:
         Traub et al., NeurIPS 2024, appendix A.1.
@@ -463,7 +439,7 @@ def normalized_aurc(ranks: ErrorRanks, area: Any, optimum: Any) -> Any:  # noqa:
 
 
 def _grouped_aurc(levels: Levels) -> float:
-    """Trapezoid over one point per distinct confidence, the first risk held down to coverage 0."""
+    """Trapezoid over one point per distinct confidence, the first risk extended to coverage 0."""
     if not len(levels.size):
         return math.nan
     accepted = levels.accepted.astype(np.float64)

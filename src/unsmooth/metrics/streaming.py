@@ -20,9 +20,9 @@ a probability, of a p-norm score or of a negative entropy is resolved ever more 
 At the default capacity of 2^23 bins a billion probabilities spread over [0, 1] fall in bins of up to 3.8e-6 of their
 rank (for three quarters of the samples), and with q = 1/2 everywhere the width comes to 4.5e-7; where two thirds lie
 within 1e-7 of 1 it comes to 5e-8, and scores that take fewer values than there are bins, as saturated float32 does,
-have none. Some distributions are worse, and the bounds say so: many distinct float64 scores in a tiny interval away
+have none. Some distributions are worse, and their bounds wider: many distinct float64 scores in a tiny interval away
 from 0 and 1, while others fill all bins; or a thousand heavy ties among as many spread float64 scores (measured:
-1.6e-4), because a tie that shares its bin is not told apart.
+1.6e-4), because a tie that shares its bin is not distinguished.
 
 **Weights.** Counts are integers, which is what makes the state the same in any order of updates and merges; there are
 no sample weights. A sample of weight 2 is given twice.
@@ -291,14 +291,14 @@ class StreamingMetrics:
         return stream
 
     def _settle(self) -> None:
-        """Move what is counted and the waiting batches into the bins."""
+        """Move counts and waiting batches into the bins."""
         if self._pending:
             waiting = self._pending if self._table is None else [self._table.bins(), *self._pending]
             self._table, self._pending, self._waiting = None, [], 0
             self._combine([self._bins, *waiting], self._dropped)
 
     def _combine(self, parts: list[Bins], dropped: int) -> None:
-        """Join bins that agree without their `dropped` low bits, dropping more until they fit the capacity."""
+        """Join bins equal but for their `dropped` low bits, dropping more until they fit the capacity."""
         bins = _join(parts)
         low = bins[0]
         changed = low[1:] ^ low[:-1]  # neighbours share a bin once the dropped bits are all that differ
@@ -354,7 +354,7 @@ class _Table:
         self.rows = np.zeros((len(chosen) * rows, 4), np.uint64)
 
     def count(self, scores: NDArray[np.floating], errors: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Count the samples that have a row, and tell which these are."""
+        """Count the samples that have a row; return which these are."""
         counted = np.empty(len(scores), bool)
         for start in range(0, len(scores), _BLOCK):
             block = slice(start, start + _BLOCK)

@@ -51,7 +51,7 @@ def selective_metrics(
 
 @dataclass(frozen=True)
 class SelectiveSummary:
-    """What `selective_summary` returns.
+    """Selective metrics and the curve they belong to.
 
     Attributes:
         metrics: name -> value, exactly as `selective_metrics` returns them.
@@ -72,21 +72,11 @@ def selective_summary(
 ) -> SelectiveSummary:
     """Every selective metric of one confidence and its risk-coverage curve, from one sort without an index array.
 
-    metrics = `selective_metrics` and curve = `risk_coverage_curve` of the same data.
-    Where the curve is not wanted `selective_metrics` needs less time and memory: it keeps the errors alone.
-
-    Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
-        risks: target risks, as in `selective_metrics`.
-        coverages: coverages, as in `selective_metrics`.
-        sample_weight: (N,) non-negative.
+    metrics = `selective_metrics` and curve = `risk_coverage_curve` of the same data; `selective_metrics` alone needs
+    less time and memory. Arguments and errors raised as `selective_metrics`.
 
     Returns:
         Metrics and curve; risks, lower is better.
-
-    Raises:
-        ValueError: as the single functions.
 
     References:
         Those of the single functions.
@@ -97,7 +87,7 @@ def selective_summary(
         (0.1875, [0.0, 0.25, 0.25, 0.5])
     """
     levels = rank_levels(confidence, errors, sample_weight)
-    # The ranks of many errors are large, and gone before the curve is made.
+    # The ranks of many errors are large; they are freed before the curve is made.
     values = _values(levels.error_ranks(rank_oracle(errors, sample_weight)), risks, coverages)
     return SelectiveSummary(values, curve_of(levels))
 

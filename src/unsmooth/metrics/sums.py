@@ -1,4 +1,4 @@
-"""Harmonic and log-factorial sums over ranges of positions, exact to rounding for 1 or 10 billion positions.
+"""Harmonic and log-factorial sums over ranges of positions, exact to rounding for up to 10 billion positions.
 
 AURC weighs the sample at position j by H_n - H_(j-1), with H the harmonic numbers. Differences of two nearby harmonic
 numbers lose all digits when subtracted, so both sums are written as differences from the start:

@@ -8,9 +8,10 @@ naming the row.
 - One score: :func:`msp`, :func:`max_logit_pnorm` and the other functions.
 - All at once, in one pass: :func:`score_all`.
 - Parameters from validation data: :func:`fit_score`.
-- From penultimate features too: classes such as :class:`Mahalanobis`, fitted on training data, then called;
-  :func:`score_by_features` does both by the name of the score.
-- What exists and what it needs: :data:`SCORES`, :func:`available_scores`; ``SCORES[name].usage`` says what to call.
+- From penultimate features: classes such as :class:`Mahalanobis`, fitted on training data, then called, or both by
+  :func:`score_by_features`.
+- Registry: :data:`SCORES` with the inputs that each score needs, :func:`available_scores`; ``SCORES[name].usage`` is
+  the call.
 """
 
 from unsmooth.registry.scores import NLL_TEMPERATURE, SCORES, Score, available_scores, find_score

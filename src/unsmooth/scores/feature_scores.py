@@ -1,9 +1,8 @@
-"""Confidence from penultimate features and the last layer, beside the logits.
+"""Confidence from penultimate features and the last layer.
 
 Scores with training statistics are frozen dataclasses: ``fit`` on training features, then call on test features.
 Inputs are tensors or arrays, features (N, D), computed in float64; the result is (N,) of the kind of the features (of
-the logits, for :func:`rl_geo_m`). Larger is more trusted. Fit them on training data, never on the data that is
-evaluated.
+the logits, for :func:`rl_geo_m`). Larger is more trusted. Fit them on training data, never on test data.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,11 +26,11 @@ _CHUNK = 1024
 
 
 def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[str, AnyArray] | None = None) -> AnyArray:
-    """Compute a score of features, fitted on training samples where it has statistics of them.
+    """Compute a score of features, fitted on training samples if it needs their statistics.
 
     Args:
         name: in the registry: ``"knn"``, ``"vim"``, ...
-        test: arrays of the samples by name, as many as the score needs: ``"logits"`` (N, K), ``"features"`` (N, D),
+        test: arrays of the samples by name, those that the score needs: ``"logits"`` (N, K), ``"features"`` (N, D),
             and ``"weight"`` (K, D) and ``"bias"`` (K,) of the last layer.
         train: the same of training samples, and their ``"targets"`` (M,) class indices.
 
@@ -39,7 +38,7 @@ def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[st
         (N,) float64; larger is more trusted.
 
     Raises:
-        ValueError: an array is missing or of another shape, or the training samples do not suffice.
+        ValueError: an array is missing or of another shape, or there are too few training samples.
 
     Example:
         >>> train = {"features": torch.eye(2).repeat(50, 1)}
@@ -60,7 +59,7 @@ def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[st
 
 
 def _call(name: str, function: Callable[..., Any], known: Mapping[str, AnyArray], whose: str) -> Any:  # noqa: ANN401
-    """Call with the arrays that the function names."""
+    """Call with the arrays named by the parameters of the function."""
     parameters = signature(function).parameters
     missing = [key for key, each in parameters.items() if each.default is Parameter.empty and key not in known]
     if missing:
@@ -107,7 +106,7 @@ def rl_geo_m(logits: Array, weight: AnyArray, bias: AnyArray | None = None) -> A
 
 @dataclass(frozen=True)
 class SIRC:
-    r"""Softmax information retaining combination: MSP, trusted less where the feature norm is unusually small.
+    r"""Softmax information retaining combination: MSP, lowered for unusually small feature norms.
 
     .. math:: -(1 - p_{(1)}) \left(1 + e^{-b (\lVert f \rVert_1 - a)}\right), \quad a = \mu - 3 \sigma,\; b = 1 / \sigma
 
@@ -181,7 +180,7 @@ class Mahalanobis:
         means.index_add_(0, index, values).div_(counts[:, None])
         centred = values - means[index]
         variances, directions = torch.linalg.eigh(centred.T @ centred / len(values))
-        # Directions without variance in training carry rounding noise, not information.
+        # Directions without training variance carry only rounding noise.
         kept = variances > variances.amax() * values.shape[1] * torch.finfo(variances.dtype).eps
         if not bool(kept.any()):
             raise ValueError("features must vary within a class, got identical rows in every class")
@@ -234,7 +233,7 @@ class NearestNeighbours:
     def _distance(self, values: Tensor) -> Tensor:
         bank = self.bank.to(values.device)
         unit = torch.nn.functional.normalize(values, dim=1)
-        # Euclidean distances by subtraction: the matrix product form loses the near neighbours to cancellation.
+        # Euclidean distances by subtraction: the matrix product form cancels for near neighbours.
         parts = [
             torch.cdist(part, bank, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(self.k, dim=1).values
             for part in torch.split(unit, _CHUNK)
@@ -244,7 +243,7 @@ class NearestNeighbours:
 
 @dataclass(frozen=True)
 class ViM:
-    r"""Virtual-logit matching: energy of the logits, less the feature's part outside the principal subspace.
+    r"""Virtual-logit matching: energy of the logits minus the norm of the feature outside the principal subspace.
 
     .. math:: \log \textstyle\sum_k e^{z_k} - \alpha \lVert R (f - o) \rVert_2, \qquad o = -W^{+} b
 
@@ -304,11 +303,11 @@ class ViM:
 
 @dataclass(frozen=True)
 class DeltaMahalanobis:
-    r"""Likelihood ratio: Mahalanobis score under correctly, less that under wrongly classified training features.
+    r"""Likelihood ratio = Mahalanobis score under correctly minus that under wrongly classified training features.
 
     Attributes:
-        correct: fitted on the samples the network gets right.
-        wrong: fitted on those it gets wrong, by their true class.
+        correct: fitted on correctly classified samples.
+        wrong: fitted on wrongly classified samples, by their true class.
 
     References:
         Heng & Soh, "Know When to Abstain: Optimal Selective Classification with Likelihood Ratios", ICLR 2026.
@@ -338,11 +337,11 @@ class DeltaMahalanobis:
 
 @dataclass(frozen=True)
 class DeltaNearestNeighbours:
-    r"""Likelihood ratio: log distance to the k-th nearest wrongly, less that to the correctly, classified feature.
+    r"""Likelihood ratio = log distance to the k-th nearest wrongly minus that to the correctly classified feature.
 
     Attributes:
-        correct: features of the samples the network gets right.
-        wrong: features of those it gets wrong.
+        correct: features of correctly classified samples.
+        wrong: features of wrongly classified samples.
 
     References:
         Heng & Soh, "Know When to Abstain: Optimal Selective Classification with Likelihood Ratios", ICLR 2026.
@@ -366,7 +365,7 @@ class DeltaNearestNeighbours:
     def __call__(self, features: Array) -> Array:
         """Score features (N, D)."""
         values = _matrix("features", features)
-        # A feature that equals a training feature has distance 0; the floor keeps its logarithm finite.
+        # The floor keeps the logarithm finite for a feature equal to a training feature.
         far = self.wrong(values).neg().clamp(min=1e-12).log()
         return _like(far - self.correct(values).neg().clamp(min=1e-12).log(), features)
 

@@ -25,7 +25,7 @@ class ScoredLogits(Mapping[str, NDArray[np.float64]]):
     Attributes:
         confidences: name -> (N,) float64.
         predictions: (N,) int64, argmax of the logits.
-        left_out: name -> why the score does not exist for these logits (p-norms and LDA for K = 2).
+        left_out: name -> reason why the score does not exist for these logits (p-norms and LDA for K = 2).
     """
 
     confidences: Mapping[str, NDArray[np.float64]]
@@ -38,7 +38,7 @@ class ScoredLogits(Mapping[str, NDArray[np.float64]]):
         return self.confidences[name]
 
     def by_p(self, ps: Iterable[float]) -> dict[float, NDArray[np.float64]]:
-        """Confidences of the p-norm scores of these orders, but those left out."""
+        """Confidences of the p-norm scores of these orders, without those left out."""
         return {p: self[pnorm_name(p)] for p in ps if pnorm_name(p) not in self.left_out}
 
     def __iter__(self) -> Iterator[str]:
@@ -68,8 +68,8 @@ def score_all(
 ) -> ScoredLogits:
     """Compute many scores in one pass over the logits, in chunks that stay in cache.
 
-    Each element is read once and exponentiated once, whatever the number of scores; memory beyond the results is a few
-    chunks. Every value depends on its row alone, so the result is the same, bit for bit, for every ``chunk``.
+    Each element is read and exponentiated once, whatever the number of scores; extra memory is a few chunks.
+    Every value depends on its row alone, so the result is the same, bit for bit, for every ``chunk``.
 
     Args:
         logits: (N, K) tensor or array (also memory-mapped), a :class:`unsmooth.logits.logits_file.LogitsFile`, or an
@@ -81,7 +81,7 @@ def score_all(
         chunk: rows at a time; None chooses by K.
 
     Returns:
-        (N,) float64 arrays by name, the predictions, and what was left out with the reason.
+        (N,) float64 arrays by name, the predictions, and the scores left out with the reason.
 
     Raises:
         ValueError: unknown or doubled name, a score that needs features, NaN or ``+inf`` (row named), K = 1, N = 0.

@@ -1,4 +1,4 @@
-"""Scores from the code of Cattelan & Silva (UAI 2024), in forms that cannot saturate.
+"""Scores from the code of Cattelan & Silva (UAI 2024), in forms that do not saturate.
 
 Scales are those of :mod:`unsmooth.scores.logit_scores`: ``"log"`` is a strictly increasing function of the published
 value, ``"natural"`` is that value.
@@ -19,7 +19,7 @@ from unsmooth.scores.logit_scores import (
 )
 from unsmooth.scores.rows import Array, Rows, check_shape, map_rows, sigmoid, softplus
 
-# Stands for zero under a logarithm, so that every confidence is finite.
+# Replaces zero under a logarithm, so that every confidence is finite.
 _TINY = 1e-300
 
 
@@ -84,9 +84,6 @@ def ets(logits: Array, *, temperature: float, weight: float, scale: Scale = "log
     Returns:
         (N,) float64; larger is more trusted.
 
-    Raises:
-        ValueError: as :func:`bk`, or a parameter out of range.
-
     References:
         Zhang, Kailkhura & Han, "Mix-n-Match", ICML 2020.
 
@@ -127,10 +124,9 @@ def hts(logits: Array, *, weight: float, bias: float, scale: Scale = "log") -> A
 
     .. math:: T = \log\left(1 + e^b + w \log \frac{H}{\log K}\right), \qquad s = \max_k \mathrm{softmax}(z / T)_k
 
-    The logarithm's argument is as in the released code of Cattelan & Silva; the original method puts w log(H / log K)
-    inside the exponential. w <= 0 is defined for every row.
-
-    Not free of scale: logits times c have another entropy, so their order changes, and no other w and b restores it.
+    The argument of the logarithm is that of the released code of Cattelan & Silva; the original method puts
+    w log(H / log K) inside the exponential. w <= 0 is defined for every row. The order depends on the scale of the
+    logits, and no other w and b restores it.
 
     Args:
         logits: (N, K) floating point, K >= 2.
@@ -172,7 +168,7 @@ def log_relative_entropy(rows: Rows) -> Tensor:
 
 
 def hts_log_odds(rows: Rows, log_entropy: Tensor, weight: float, bias: float) -> Tensor:
-    """Log-odds of the prediction at the sample's own temperature, by its `log_relative_entropy`."""
+    """Log-odds of the prediction at the temperature of the sample, by its `log_relative_entropy`."""
     temperature = torch.log1p(math.exp(bias) + weight * log_entropy)
     rows.refuse(~(temperature > 0), f"gets a temperature that is not positive from weight {weight} and bias {bias}")
     return rows.log_odds_at(1 / temperature)
@@ -238,9 +234,6 @@ def j_score(logits: Array, *, scale: Scale = "log") -> Array:
 
     Returns:
         (N,) float64; larger is more trusted.
-
-    Raises:
-        ValueError: as :func:`bk`.
 
     References:
         Released code of Cattelan & Silva, UAI 2024.

@@ -1,4 +1,4 @@
-"""Post-hoc logit normalisation: confidence from p-normalised logits, which undoes what label smoothing does."""
+"""Post-hoc logit normalisation: confidence from p-normalised logits, the repair of label smoothing."""
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ def max_logit_pnorm(logits: Array, *, p: float, centring: Centring = "mean") -> 
 
     .. math:: \frac{\max_k u_k}{\lVert u \rVert_p}, \qquad u = z - c(z)
 
-    Does not change when a row is shifted (unless ``centring="none"``) or scaled (unless p = 0). With p = 0 the "norm"
+    Invariant to shifts of a row (unless ``centring="none"``) and to its scale (unless p = 0). With p = 0 the "norm"
     is the number of non-zero entries, so the score is the centred maximum logit; with p = inf it is 1 wherever the
-    largest magnitude is the maximum, a mass of ties. A constant row gets the lowest value: 0, or -1 when not centred.
+    largest magnitude is the maximum, a large tie. A constant row gets the lowest value: 0, or -1 when not centred.
     Masked classes (``-inf``) are left out of the mean and the norm.
 
     Without validation data use p = 5: over 84 ImageNet models a fixed p of 5 or 6 gains as much as p tuned on 1,000
@@ -108,7 +108,7 @@ def top_pnorm_logits(logits: Array, *, p: float, k: int = 3, centring: Centring 
     Args:
         logits: (N, K) floating point, K >= 3 (K = 2 with ``centring="none"`` or p = 0).
         p: norm order in [0, inf], as in :func:`max_logit_pnorm`.
-        k: how many, from 1 to K.
+        k: number of logits, from 1 to K.
         centring: subtract the row's ``"mean"``, its ``"min"``, or nothing.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The division of validation rows into those that fit a score and those that certify its threshold."""
+"""Division of validation rows into those that fit a score and those that certify its threshold."""
 
 from numbers import Integral
 
@@ -17,7 +17,7 @@ def split_rows(count: int, *, fraction: float, seed: int) -> tuple[NDArray[np.in
         seed: seed of the permutation; equal seeds and counts give equal parts.
 
     Returns:
-        The two parts, int64. Rows are not stratified: given the first part, the second are independent draws.
+        The two parts, int64. Rows are not stratified, so the second part is independent draws given the first.
 
     Raises:
         ValueError: fewer than 2 rows, fraction outside (0, 1), or a seed that is no whole number.

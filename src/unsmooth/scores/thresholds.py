@@ -1,6 +1,6 @@
-"""Thresholds in the unit that a person would use: a probability instead of its logarithm.
+"""Thresholds in readable units: a probability instead of its logarithm.
 
-Scores of a probability return minus the logarithm of what is uncertain, which cannot saturate (see
+Scores of a probability return minus the logarithm of the complement, which cannot saturate (see
 :mod:`unsmooth.scores.logit_scores`). A threshold of 1.56445 on MSP is therefore a largest probability of 0.791.
 """
 
@@ -16,7 +16,7 @@ REJECT = -1  # the class of a sample that is not accepted
 
 
 class _Quantity(NamedTuple):
-    """What a score measures; its name takes the parameters. An uncertainty is accepted up to the threshold."""
+    """Quantity behind a score; its name takes the parameters. An uncertainty is accepted up to the threshold."""
 
     name: str
     value: Callable[[float], float] = float
@@ -59,10 +59,10 @@ _QUANTITIES: Mapping[str, _Quantity] = {
 
 
 def acceptance_rule(score: FittedScore, threshold: float) -> str:
-    """When a threshold accepts a sample, in words.
+    """Acceptance rule of a threshold in words.
 
     Args:
-        score: the score whose threshold it is; MSP where it fell back.
+        score: the score of the threshold; MSP if it fell back.
         threshold: accepts confidence >= threshold; inf accepts nothing.
 
     Returns:
@@ -81,7 +81,7 @@ def acceptance_rule(score: FittedScore, threshold: float) -> str:
     if "beta" in params:
         params["ratio"] = params["beta"] / params["alpha"]
     value = quantity.value(threshold)
-    # A probability needs as many more decimals as it has leading nines.
+    # One more decimal for each leading nine.
     decimals = 3 + max(0, int(threshold / math.log(10)) - 1) if quantity.value is _probability else None
     text = f"{value:.4g}" if decimals is None else f"{value:.{decimals}f}"
     bound = "at most" if quantity.uncertainty else "at least"
@@ -89,7 +89,7 @@ def acceptance_rule(score: FittedScore, threshold: float) -> str:
 
 
 def threshold_value(score: FittedScore, threshold: float) -> float:
-    """A threshold in the unit of :func:`acceptance_rule`; nan where it accepts nothing.
+    """A threshold in the unit of :func:`acceptance_rule`; nan if it accepts nothing.
 
     Example:
         >>> round(threshold_value(FittedScore("msp"), 1.56445), 3)

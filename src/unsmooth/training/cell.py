@@ -82,8 +82,8 @@ def launch(job: CellJob, *, devices: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         description = Path(folder) / "job.json"
         description.write_text(json.dumps(asdict(job)))
-        # Equivalent to torchrun --standalone --nproc-per-node {devices} -m unsmooth.training.cell job.json, on the local
-        # address, without restarts and without torchrun's failure report.
+        # Equivalent to torchrun --standalone --nproc-per-node {devices} -m unsmooth.training.cell job.json, on the
+        # local address, without restarts and without torchrun's failure report.
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
