@@ -115,7 +115,6 @@ def diagnose(
     """
     from unsmooth.diagnosis.diagnose import diagnose as run
     from unsmooth.diagnosis.terminal import print_comparison, print_diagnosis, progress_bar
-    from unsmooth.logits.foreign_files import read_layer
     from unsmooth.scores import NLL_TEMPERATURE, SCORES
 
     _check_one_each(files, val, "--val")
@@ -154,7 +153,7 @@ def diagnose(
                     file.targets,
                     val_logits=None if converted is None else converted.logits,
                     val_targets=None if held is None else held.targets,
-                    layer=read_layer(path),
+                    layer=file.load_layer(),
                     train=_read_training(train[position], keys, file.num_classes) if train else None,
                     name=name,
                     from_probabilities=test.from_probabilities or bool(converted and converted.from_probabilities),
@@ -207,7 +206,6 @@ def score(
     import numpy as np
 
     from unsmooth.diagnosis.terminal import progress_bar
-    from unsmooth.logits.foreign_files import read_layer
     from unsmooth.scores import FittedScore, find_score, fit_score, score_all, score_by_features
     from unsmooth.scores.thresholds import REJECT
 
@@ -261,7 +259,7 @@ def score(
             _check_softmax(name, fixed, from_probabilities=from_probabilities, only_msp=only_msp)
         if chosen is None:
             training = None if train is None else _read_training(train, keys, read.num_classes)
-            confidence = score_by_features(score_name, {"logits": test.logits, **read_layer(file)}, training)
+            confidence = score_by_features(score_name, {"logits": test.logits, **read.load_layer()}, training)
             predictions = test.logits.argmax(axis=1)
         else:
             scored = score_all(_batches(test.logits, progress), scores={"confidence": chosen}, ps=())
@@ -439,11 +437,11 @@ def _read(
 
 def _read_training(path: Path, keys: tuple[str | None, str | None], num_classes: int) -> dict[str, "NDArray[Any]"]:
     """The arrays on which scores of features are fitted."""
-    from unsmooth.logits.foreign_files import read_any, read_layer
+    from unsmooth.logits.foreign_files import read_any
 
     with _errors_name(path):
         file = read_any(path, num_classes=num_classes, logits_key=keys[0], targets_key=keys[1], split="train")
-        return {"logits": file.logits, "targets": file.targets, **read_layer(path, split="train")}
+        return {"logits": file.logits, "targets": file.targets, **file.load_layer()}
 
 
 def _check_softmax(name: str, params: Mapping[str, Any], *, from_probabilities: bool, only_msp: bool) -> None:

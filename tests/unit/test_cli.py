@@ -124,6 +124,13 @@ def test_probabilities_of_zero_are_diagnosed_by_msp_alone(folder):
     assert [row["score"] for row in found["scores"]] == ["msp"]
 
 
+def test_validation_rows_that_are_softmax_of_the_test_rows_are_refused(folder):
+    save_probabilities("probs.npz")
+    refused = run("diagnose", "good.npz", "--val", "probs.npz", *QUICK)
+
+    assert refused.exit_code == 1 and "% of its rows are also in --val probs.npz" in refused.stderr
+
+
 def test_softmax_outputs_give_the_diagnosis_of_the_logits(folder):
     logits, targets = logits_of(400)
     np.savez("probs.npz", probs=torch.from_numpy(logits).double().softmax(1).numpy(), targets=targets)
@@ -281,6 +288,25 @@ def test_diagnose_compares_scores_of_features(folder):
     assert found["recommended"]["name"] not in OF_FEATURES
 
 
+def test_file_of_tensors_with_features_is_opened_once(folder, monkeypatch):
+    save_with_features("test.npz", 100, 1)
+    with np.load("test.npz") as arrays:
+        torch.save({name: torch.from_numpy(arrays[name]) for name in arrays}, "test.pt")
+    loaded, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **options: loaded.append(path) or load(path, **options))
+    run("diagnose", "test.pt", *QUICK, "--json", "-")
+
+    assert loaded == [Path("test.pt")]
+
+
+def test_validation_rows_of_a_split_column_fit(folder):
+    table = pd.read_csv("good.csv").assign(split=["test", "val"] * 200)
+    table.to_csv("both.csv", index=False)
+    rows = json.loads(run("diagnose", "both.csv", *QUICK, "--json", "-").stdout)["diagnoses"][0]["rows"]
+
+    assert rows == {"fit": 100, "certify": 100, "test": 200}
+
+
 def test_training_data_that_do_not_suffice_leave_scores_of_features_out_with_the_reason(folder):
     save_with_features("train.npz", 40, 0)
     save_with_features("test.npz", 400, 1)
@@ -371,8 +397,8 @@ def test_npy_pair_is_a_validation_set(folder):
     assert run("score", "good.npz", *pair, "-o", "s.csv").exit_code == 0
 
 
-def save_probabilities(path):
-    logits, targets = logits_of(400)
+def save_probabilities(path, seed=0):
+    logits, targets = logits_of(400, seed=seed)
     np.savez(path, probs=torch.from_numpy(logits).double().softmax(1).numpy(), targets=targets)
 
 
@@ -386,7 +412,7 @@ def test_classifier_on_the_mean_refuses_softmax_outputs(folder):
 
 
 def test_softmax_outputs_for_validation_leave_out_what_depends_on_the_mean(folder):
-    save_probabilities("probs.npz")
+    save_probabilities("probs.npz", seed=1)
     arguments = ["--val", "probs.npz", "--score", "max_logit", "--replicates", "5", "--json", "-"]
     found = json.loads(run("diagnose", "good.npz", *arguments).stdout)["diagnoses"][0]
 

@@ -106,8 +106,9 @@ def _numpy_part(
 ) -> Part:
     def checked() -> NDArray[Any]:
         if dtype.hasobject:
+            what = f"array {name!r}" if name else "the array"
             raise LogitsFileError(
-                f"{path}: array {name!r} holds Python objects, which are not loaded because pickles can run code; "
+                f"{path}: {what} holds Python objects, which are not loaded because pickles can run code; "
                 "save it as numbers, for which all rows must be equally long"
             )
         return load()
@@ -120,23 +121,31 @@ def _itself(tensor: Any) -> Any:  # noqa: ANN401 - a tensor
 
 
 def _joined(content: Any) -> Any:  # noqa: ANN401 - whatever torch.load returns
-    """Batches put together: a list of tensors, of pairs or of dictionaries as one of them; lists of numbers."""
+    """Samples or batches put together: a list of tensors, of pairs or of dictionaries as one; lists of numbers."""
     import torch
 
     if not isinstance(content, list | tuple) or not content:
         return content
     if all(isinstance(item, torch.Tensor) for item in content):
-        logits, *others = content
-        batches = logits.ndim == 2 or (logits.ndim == 1 and not logits.is_floating_point())
-        if batches and all(item.ndim == logits.ndim and item.shape[1:] == logits.shape[1:] for item in others):
+        first, *others = content
+        alike = all(item.ndim == first.ndim and item.shape[1:] == first.shape[1:] for item in others)
+        if alike and (first.ndim == 2 or (first.ndim == 1 and not first.is_floating_point())):
             return torch.cat(tuple(content))
-        return {"logits": logits, "targets": others[0]} if len(content) == 2 else dict(enumerate(content))
-    if all(isinstance(item, dict) for item in content):
-        common = [key for key in content[0] if all(isinstance(item.get(key), torch.Tensor) for item in content)]
-        return {key: torch.cat([torch.atleast_1d(item[key]) for item in content]) for key in common}
+        if alike and len(content) > 2 and all(item.shape == first.shape for item in others) and first.ndim < 2:
+            return torch.stack(tuple(content))
+        return {"logits": first, "targets": others[0]} if len(content) == 2 else dict(enumerate(content))
     if all(isinstance(item, list | tuple) and len(item) == 2 for item in content):
-        first, second = (torch.cat(tuple(column)) for column in zip(*content, strict=True))
-        return {"logits": first, "targets": second}
+        content = [dict(zip(("logits", "targets"), item, strict=True)) for item in content]
+    if all(isinstance(item, dict) for item in content):
+        kinds = (torch.Tensor, int, float)
+        common = [key for key in content[0] if all(isinstance(item.get(key), kinds) for item in content)]
+        columns = {key: [torch.as_tensor(item[key]) for item in content] for key in common}
+        axes = {column[0].ndim for column in columns.values()}
+        samples = 0 in axes and max(axes) < 2
+        return {
+            key: torch.stack(column) if samples else torch.cat([torch.atleast_1d(value) for value in column])
+            for key, column in columns.items()
+        }
     with suppress(TypeError, ValueError):  # lists of anything but numbers
         return torch.tensor(content)
     return dict(enumerate(content))

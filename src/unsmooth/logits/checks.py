@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 __all__ = ["LogitsFileError", "as_float32", "as_targets", "to_numpy", "validate"]
 
 _CHUNK_ELEMENTS = 1 << 20
+_IGNORED = (-100, -1, 255)
 _ONE_COLUMN = "write one sigmoid logit z as the two columns (0, z), one probability p as (1 - p, p)"
 
 
@@ -34,7 +35,8 @@ def validate(
         raise LogitsFileError(f"{path}: targets must have shape (N,), got {targets.shape}")
     beside = "" if targets_path is None else f" in {targets_path}"
     if len(logits) != len(targets):
-        raise LogitsFileError(f"{path}: {len(logits)} rows of logits but {len(targets)} targets{beside}")
+        hint = "; expected a row for each sample: transpose the logits" if logits.shape[1] == len(targets) else ""
+        raise LogitsFileError(f"{path}: {len(logits)} rows of logits but {len(targets)} targets{beside}{hint}")
     if len(logits) == 0:
         raise LogitsFileError(f"{path}: no rows; expected at least one sample")
     classes = logits.shape[1]
@@ -45,12 +47,21 @@ def validate(
     outside = (targets < 0) | (targets >= classes)
     if outside.any():
         row = int(outside.argmax())
-        from_one = targets.min() == 1 and targets.max() == classes
-        hint = "; the targets seem to count from 1, so subtract 1" if from_one else ""
         where = targets_path or path
-        raise LogitsFileError(f"{where}: row {row}: target {targets[row]} is outside [0, {classes}){hint}")
+        raise LogitsFileError(
+            f"{where}: row {row}: target {targets[row]} is outside [0, {classes}){_hint_outside(targets, classes)}"
+        )
     if look_at_values:
         _check_finite(logits, path, masked_allowed=masked_allowed)
+
+
+def _hint_outside(targets: NDArray[np.int64], classes: int) -> str:
+    outside = targets[(targets < 0) | (targets >= classes)]
+    if targets.min() == 1 and targets.max() == classes:
+        return "; the targets seem to count from 1, so subtract 1"
+    if outside[0] in _IGNORED and bool((outside == outside[0]).all()):
+        return f"; {len(outside)} targets are {outside[0]}, which seems to mean ignored samples: leave those rows out"
+    return ""
 
 
 def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allowed: bool = False) -> None:
@@ -80,6 +91,7 @@ def to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values if str(values.layout) == "torch.strided" else values.to_dense()
+        values = values.dequantize() if values.is_quantized else values
         # numpy has no bfloat16 and no float8; each of their numbers is a float32.
         values = (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
     return np.asarray(values)

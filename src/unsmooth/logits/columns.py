@@ -26,6 +26,7 @@ _NO_CLASS = re.compile(
     r"|split|fold|epoch|step|batch(_.*)?|seed|run|dataset|subset|partition|group|(sample_?)?weights?|time|timestamp|date"
     r"|(.*_)?(path|file|filename|file_name|url)"
 )
+_SPLIT_COLUMNS = ("split", "subset", "partition", "set", "dataset", "data_split", "dataset_split", "phase")
 _STEMS = ("logits", "logit", "class", "classes", "cls", *LOGITS_NAMES[2:], "label", "c", "k", "p", "z", "v", "")
 _FEATURES = ("feature", "features", "feat", "f", "x", "embedding", "emb", "hidden", "h", "dim", "pixel", "pc", "top")
 _ID = re.compile(r"unnamed_0|(.*_)?(index|ids?|uuid|guid|idx|path|file|filename|file_name|url)")
@@ -45,6 +46,7 @@ class TableContent:
         notes: which columns were left out, a sentence each.
         columns: names of all columns.
         ids: by name the columns that say which sample a row is.
+        has_validation: a column of splits names validation rows beside those read.
     """
 
     logits: NDArray[Any] | None
@@ -53,21 +55,25 @@ class TableContent:
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    has_validation: bool = False
 
 
-def read_table(path: Path, *, logits_key: str | None = None, targets_key: str | None = None) -> TableContent:
+def read_table(
+    path: Path, *, logits_key: str | None = None, targets_key: str | None = None, split: str = "test"
+) -> TableContent:
     """Read the class columns and the targets of a table.
 
     Args:
         path: a csv, tsv or parquet file, or a folder of parquet files.
         logits_key: the class columns: a column of lists, names with commas between them, or a pattern like class_*.
         targets_key: the column of targets.
+        split: which rows are wanted where a column such as ``split`` names several splits.
 
     Raises:
         LogitsFileError: text or decimal commas in a class column, a number missing among the classes, several columns
-            that may be the targets and differ, a key that names no column.
+            that may be the targets and differ, a key that names no column, rows of several splits but the wanted one.
     """
-    table = open_table(path)
+    table, splits, notes = _of_split(open_table(path), split)
     candidates = _target_columns(table, targets_key)
     others = [name for name in table.names if name not in candidates]
     if not table.has_header and targets_key is None and logits_key is None:
@@ -79,7 +85,6 @@ def read_table(path: Path, *, logits_key: str | None = None, targets_key: str | 
         logits, class_names = table.column(classes[0]), ()
     elif classes:
         logits = table.stacked(classes)
-    notes = []
     left_out = [name for name in others if name not in classes]
     if classes and left_out:
         more = f" and {len(left_out) - 8} more" if len(left_out) > 8 else ""
@@ -88,7 +93,27 @@ def read_table(path: Path, *, logits_key: str | None = None, targets_key: str | 
         notes.append(f"{len(classes)} classes: {', '.join(class_names[:12])}{', ...' if len(classes) > 12 else ''}")
     ids = {name: table.column(name) for name in left_out if _is_id(table, name)}
     targets = _targets(table, candidates, class_names)
-    return TableContent(logits, targets, class_names, tuple(notes), tuple(table.names), ids)
+    has_validation = "val" in splits and split != "val"
+    return TableContent(logits, targets, class_names, tuple(notes), tuple(table.names), ids, has_validation)
+
+
+def _of_split(table: Table, split: str) -> tuple[Table, set[str], list[str]]:
+    """The rows of one split, where a column names several; all splits; and a note."""
+    for name in table.names:
+        if _plain(name) not in _SPLIT_COLUMNS or table.kind(name) != "text":
+            continue
+        texts = {text: base_name(str(text))[1] for text in set(table.column(name))}
+        splits = {found for found in texts.values() if found}
+        if len(splits) < 2:
+            continue
+        if split not in splits or None in texts.values():
+            raise LogitsFileError(
+                f"{table.path}: column {name!r} holds {_listed(sorted(map(str, texts)))}; expected rows of one split, "
+                f"or some that are called {split}"
+            )
+        wanted = [text for text, found in texts.items() if found == split]
+        return table.only(name, wanted), splits, [f"reading the rows whose {name} is {' or '.join(wanted)}"]
+    return table, set(), []
 
 
 def _is_id(table: Table, name: str) -> bool:
@@ -165,7 +190,7 @@ def _class_columns(table: Table, names: Sequence[str], key: str | None, labels: 
     if stemmed:
         _refuse_text(table, names)
     if decimals:
-        return decimals
+        return _summing_to_one(table, decimals) or decimals
     lone = [name for name in table.names if base_name(name)[0] in LOGITS_NAMES and table.kind(name) == "decimal"]
     return lone[:1] or [name for name in names if table.kind(name) == "integer"]
 
@@ -229,6 +254,14 @@ def _of_one_stem(names: Sequence[str]) -> list[str]:
     return []
 
 
+def _summing_to_one(table: Table, names: Sequence[str]) -> list[str]:
+    """The columns of shares among others such as an age: all within [0, 1], summing to one in every row."""
+    columns = {name: table.column(name) for name in names}
+    shares = {name: values for name, values in columns.items() if bool(((values >= 0) & (values <= 1)).all())}
+    whole = len(shares) > 1 and bool((abs(np.sum(list(shares.values()), axis=0) - 1) < 0.01).all())
+    return list(shares) if whole else []
+
+
 def _with_stem(stem: str) -> list[re.Pattern[str]]:
     """Names that begin with a stem or, if it is more than a letter, end with it, other than those of statistics."""
     other = rf"(?!({_STATISTICS})([_.:\- ]{stem})?$)(?P<name>\S.*)"
@@ -259,13 +292,16 @@ def _named(table: Table, key: str, option: str) -> str:
 
 def _plain(name: str) -> str:
     """A name in lower case, with _ for whatever is neither letter nor digit."""
-    return re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")
+    return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
 
 
 def _short_names(names: Sequence[str], labels: AbstractSet[str]) -> list[str]:
     """The names of classes without the stem of their columns, unless the targets have it too."""
     if labels and labels <= set(names):
         return list(names)
+    numbered = [match for name in names if (match := _NUMBERED.fullmatch(name))]
+    if len(numbered) == len(names) and len({match["stem"] for match in numbered}) == 1:
+        return [match["number"] for match in numbered]
     for pattern in (pattern for stem in _STEMS[:-1] for pattern in _with_stem(stem)):
         matches = [match for name in names if (match := pattern.fullmatch(name))]
         if len(matches) == len(names):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unsmooth.logits.archives import BARE, npy_parts, npz_parts, pt_parts, safetensors_parts
 from unsmooth.logits.checks import LogitsFileError, to_numpy, validate
 from unsmooth.logits.columns import read_table
-from unsmooth.logits.guards import check_same_ids
+from unsmooth.logits.guards import check_not_sorted, check_same_ids
 from unsmooth.logits.labels import class_indices
 from unsmooth.logits.logits_file import METADATA_KEY, LogitsFile, read_header, read_logits
 from unsmooth.logits.names import (
@@ -29,7 +29,7 @@ from unsmooth.logits.names import (
 )
 from unsmooth.logits.values import recognise
 
-__all__ = ["read_any", "read_layer"]
+__all__ = ["read_any"]
 
 _ARCHIVES: Mapping[str, Callable[[Path], dict[str, Part]]] = {
     ".safetensors": safetensors_parts,
@@ -52,6 +52,7 @@ class _Content:
     notes: tuple[str, ...] = ()
     has_validation: bool = False
     ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    layer: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 def read_any(
@@ -102,7 +103,7 @@ def read_any(
         content = _with_targets_of(content, of_targets)
     if content.targets is None:
         raise _not_found(path, "targets", TARGETS_NAMES, content.holds)
-    values, form, notes = recognise(to_numpy(content.logits), path)
+    values, form, remarks = recognise(to_numpy(content.logits), path)
     targets = class_indices(to_numpy(content.targets), beside or path, content.class_names)
     validate(
         values,
@@ -113,27 +114,9 @@ def read_any(
         masked_allowed=True,
         look_at_values=form != "log-probabilities",  # -inf is a probability of zero, of which `as_logits` tells
     )
-    return LogitsFile(values, targets, metadata, form, (*content.notes, *notes), content.has_validation)
-
-
-def read_layer(path: str | os.PathLike[str], *, split: Literal["test", "val", "train"] = "test") -> dict[str, Any]:
-    """Read penultimate ``features`` of the samples, and ``weight`` and ``bias`` of the last layer, where they are.
-
-    Args:
-        path: an archive, as :func:`read_any` takes; a table holds none of them.
-        split: which one is wanted of a file that holds several (``features_train``, ``features_test``).
-
-    Returns:
-        Arrays by these names.
-    """
-    path = Path(path)
-    parts = _ARCHIVES[path.suffix.lower()](path) if path.is_file() and path.suffix.lower() in _ARCHIVES else {}
-    return {
-        base: to_numpy(part.load())
-        for wanted in (None, split)
-        for name, part in parts.items()
-        if (base := base_name(name)[0]) in ("features", "weight", "bias") and base_name(name)[1] == wanted
-    }
+    check_not_sorted(values, targets, path)
+    notes = (*content.notes, *remarks)
+    return LogitsFile(values, targets, metadata, form, notes, content.has_validation, content.layer)
 
 
 def _read(path: Path, logits_key: str | None, targets_key: str | None, split: str) -> _Content:
@@ -148,15 +131,19 @@ def _read(path: Path, logits_key: str | None, targets_key: str | None, split: st
         raise _unknown_suffix(path)
     try:
         if path.is_dir() or suffix in _TABLES:
-            table = read_table(path, logits_key=logits_key, targets_key=targets_key)
+            table = read_table(path, logits_key=logits_key, targets_key=targets_key, split=split)
             holds = f"columns {', '.join(map(repr, table.columns[:40]))}"
-            return _Content(table.logits, table.targets, holds, table.class_names, table.notes, ids=table.ids)
+            return _Content(
+                table.logits, table.targets, holds, table.class_names, table.notes, table.has_validation, table.ids
+            )
         return _of_parts(_ARCHIVES[suffix](path), path, logits_key, targets_key, split)
     except (LogitsFileError, ImportError):
         raise
     except Exception as error:  # every reader library has its own exceptions for a damaged file
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise LogitsFileError(f"{path}: cannot be read as {suffix or 'a folder of parquet files'}: {reason}") from error
+        reason = "" if isinstance(error, KeyError) else str(error).split("\n")[0]
+        raise LogitsFileError(
+            f"{path}: cannot be read as {suffix or 'a folder of parquet files'}: {reason or type(error).__name__}"
+        ) from error
 
 
 def _with_targets_of(content: _Content, beside: _Content) -> _Content:
@@ -188,7 +175,18 @@ def _of_parts(
         _class_names(parts),
         notes,
         logits_split != "val" and any(base_name(name)[1] == "val" for name in parts if name != logits),
+        layer=_layer(parts, split),
     )
+
+
+def _layer(parts: Mapping[str, Part], split: str) -> dict[str, Callable[[], Any]]:
+    """What loads features, weight and bias: those of the split, or of none."""
+    return {
+        base: part.load
+        for wanted in (None, split)
+        for name, part in parts.items()
+        if (base := base_name(name)[0]) in ("features", "weight", "bias") and base_name(name)[1] == wanted
+    }
 
 
 def _agreeing(parts: Mapping[str, Part], names: list[str], path: Path) -> Any:  # noqa: ANN401 - tensor or array

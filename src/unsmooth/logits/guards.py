@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unsmooth.logits.checks import LogitsFileError
+from unsmooth.logits.probabilities import ENOUGH_ROWS
 
-__all__ = ["chance_remark", "check_same_ids", "check_same_targets", "shared_rows"]
+__all__ = ["chance_remark", "check_not_sorted", "check_same_ids", "check_same_targets", "shared_rows"]
 
 _CHUNK_ELEMENTS = 1 << 20
 Floats = NDArray[np.floating[Any]]
@@ -40,6 +41,23 @@ def chance_remark(logits: Floats, targets: NDArray[np.int64]) -> str | None:
         if moved < chance / 2 and targets.min() + shift >= 0 and targets.max() + shift < classes:
             return f"{remark}with targets that count from {counted}, it would be {moved:.3f}"
     return f"{remark}do the targets belong to these rows, in this order?"
+
+
+def check_not_sorted(logits: Floats, targets: NDArray[np.int64], path: Path) -> None:
+    """Raise LogitsFileError where every row of (N, K) falls from left to right and the targets do not fit that.
+
+    Example:
+        >>> check_not_sorted(np.tile([0.7, 0.2, 0.1], (30, 1)), np.arange(30) % 3, Path("top3.csv"))
+        Traceback (most recent call last):
+        unsmooth.logits.checks.LogitsFileError: top3.csv: every row is sorted from large to small, as the 3 best ...
+    """
+    classes = logits.shape[1]
+    falls = classes > 2 and len(logits) >= ENOUGH_ROWS and bool((logits[:, :-1] >= logits[:, 1:]).all())
+    if falls and bool((logits[:, 0] > logits[:, -1]).all()) and chance_remark(logits, targets):
+        raise LogitsFileError(
+            f"{path}: every row is sorted from large to small, as the {classes} best of more values are; expected the "
+            "value of class 0 in the first column, of class 1 in the second, and so on"
+        )
 
 
 def check_same_ids(
@@ -87,12 +105,40 @@ def check_same_targets(
 def shared_rows(first: Floats, second: Floats) -> float:
     """Share of the different rows of (N, K) logits that are also rows of others, (M, K).
 
+    Rows that differ by one number in all classes, as logits and the logarithms of their softmax do, count as the same
+    where half of the rows at least are so. Files most of whose rows are equal to others of their own, such as shares of
+    a few votes, tell nothing: 0, unless all rows are the same in the same order.
+
     Example:
         >>> shared_rows(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[3.0, 4.0]]))
         0.5
     """
-    mine, others = (np.unique(_digests(rows)) for rows in (first, second))
-    return float(np.isin(mine, others).mean())
+    exact = _share(_digests(first), _digests(second))
+    if exact:
+        return exact
+    shifted = _share(_digests(_projections(first)), _digests(_projections(second)))
+    return shifted if shifted > 0.5 else 0.0
+
+
+def _share(mine: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
+    """Share of the different numbers that are also among the others."""
+    different = np.unique(mine)
+    if 2 * len(different) < len(mine):
+        return float(np.array_equal(mine, others))
+    return float(np.isin(different, others).mean())
+
+
+def _projections(rows: Floats) -> Floats:
+    """Random sums of the differences of each row to its maximum, rounded: (N, 3), the same whatever their mean."""
+    classes = rows.shape[1]
+    step = max(1, _CHUNK_ELEMENTS // classes)
+    weights = np.random.default_rng(0).normal(size=(classes, 3)) / classes**0.5
+    # The one difference of two classes must say all; three sums of more do so in a coarser rounding.
+    decimals = 4 if classes == 2 else 2
+    blocks = [np.asarray(rows[start : start + step], np.float64) for start in range(0, len(rows), step)]
+    lowest = np.log(np.finfo(np.float32).tiny)
+    gaps = (np.maximum(block - block.max(axis=1, keepdims=True), lowest) for block in blocks)
+    return np.concatenate([(gap @ weights).round(decimals) for gap in gaps])
 
 
 def _digests(rows: Floats) -> NDArray[np.uint64]:

@@ -18,7 +18,8 @@ def class_indices(values: NDArray[Any], path: Path, class_names: Sequence[str] =
     Args:
         values: (N,) or (N, 1) integers, whole floats, booleans or strings; or (N, K) one-hot rows.
         path: the file, for messages.
-        class_names: names of the classes in order, for strings.
+        class_names: names of the classes in order, for strings, and for integers if all names are numbers: targets 1
+            to K of columns 1 to K are 0 to K - 1.
 
     Raises:
         LogitsFileError: anything else, naming the file and the first bad row.
@@ -38,7 +39,17 @@ def class_indices(values: NDArray[Any], path: Path, class_names: Sequence[str] =
             missing = " (missing)" if np.isnan(values[row]).any() else ""
             raise LogitsFileError(f"{path}: row {row}: target {values[row]}{missing} is not a class index")
         values = values.astype(np.int64)
-    return as_targets(values, path)
+    return _of_numbers(as_targets(values, path), class_names)
+
+
+def _of_numbers(targets: NDArray[np.int64], class_names: Sequence[str]) -> NDArray[np.int64]:
+    """Indices of the classes whose names are the targets, where all are."""
+    if not class_names or not all(name.isdecimal() for name in class_names):
+        return targets
+    numbers = np.array(class_names, dtype=np.int64)
+    order = np.argsort(numbers)
+    places = order[np.searchsorted(numbers, targets, sorter=order).clip(max=len(order) - 1)]
+    return places if bool((numbers[places] == targets).all()) else targets
 
 
 def _from_one_hot(values: NDArray[Any], path: Path) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -58,6 +58,8 @@ class LogitsFile:
             :func:`unsmooth.logits.probabilities.as_logits` converts it.
         notes: what a reader of foreign files decided, a sentence each.
         has_validation: the file also holds a validation split, under names of its own.
+        layer: what loads the penultimate ``features`` of the samples, and ``weight`` and ``bias`` of the last layer,
+            of those that a foreign archive holds.
     """
 
     logits: NDArray[np.floating[Any]]
@@ -66,6 +68,11 @@ class LogitsFile:
     form: Form = "logits"
     notes: tuple[str, ...] = ()
     has_validation: bool = False
+    layer: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+
+    def load_layer(self) -> dict[str, NDArray[Any]]:
+        """Features of the samples, and weight and bias of the last layer, where they are."""
+        return {name: to_numpy(load()) for name, load in self.layer.items()}
 
     @property
     def num_samples(self) -> int:

@@ -52,7 +52,7 @@ def base_name(name: str) -> tuple[str, str | None]:
 
 def contents(parts: Mapping[str, Part]) -> str:
     """Names, shapes and types of the arrays of a file, for messages."""
-    listed = [f"{name} {part.shape} {part.dtype}" for name, part in list(parts.items())[:_SHOWN]]
+    listed = [f"{name or 'one array'} {part.shape} {part.dtype}" for name, part in list(parts.items())[:_SHOWN]]
     more = [f"{len(parts) - _SHOWN} more"] if len(parts) > _SHOWN else []
     return ", ".join([*listed, *more]) or "nothing"
 

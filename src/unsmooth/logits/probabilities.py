@@ -59,18 +59,22 @@ def are_probabilities(rows: "Tensor | NDArray[Any]") -> bool:
     return bool(rows.min() >= 0) and bool((abs(rows.sum(axis=1) - 1) < 0.01).all())  # type: ignore[call-overload]
 
 
-def are_log_probabilities(rows: "NDArray[Any]") -> bool:
+def are_log_probabilities(rows: "NDArray[Any]", *, scale: float = 1.0) -> bool:
     """Whether the rows of an (N, K) array are logarithms of softmax outputs, whose exponentials sum to one.
+
+    Args:
+        rows: (N, K).
+        scale: factor that makes them natural logarithms: log(10) for those of base 10, -1 for negative ones.
 
     Example:
         >>> are_log_probabilities(np.log([[0.7, 0.3]])), are_log_probabilities(np.array([[-0.7, -0.3]]))
         (True, False)
     """
-    if rows.ndim != 2 or 0 in rows.shape or not rows.max() <= 1e-3:
+    if rows.ndim != 2 or 0 in rows.shape or not scale * (rows.max() if scale > 0 else rows.min()) <= 1e-3:
         return False
     step = max(1, 1_000_000 // rows.shape[1])
     return all(
-        bool((abs(np.exp(rows[start : start + step], dtype=np.float64).sum(axis=1) - 1) < 0.01).all())
+        bool((abs(np.exp(scale * rows[start : start + step].astype(np.float64)).sum(axis=1) - 1) < 0.01).all())
         for start in range(0, len(rows), step)
     )
 

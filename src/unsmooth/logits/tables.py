@@ -4,8 +4,9 @@ import csv
 import json
 import re
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table", "is_number", "natural_key", "open_table"]
 
+_WRAPPED = re.compile(r"(?:np\.\w+|tensor)\(([^()\[\]]*)\)")  # a number as numpy and torch print it in a list
 _LIST = re.compile(r"(array|tensor)?[\[(]+[^\[(]*\d")  # a list of numbers, written as text
 _DELIMITERS = ("\t", ";", "|", ",")  # a decimal comma may stand beside any other delimiter
 
@@ -65,6 +67,14 @@ class Table:
         """The first text of a column that is not missing."""
         head = self._data.head(1000, columns=[name]).column(0)
         return next((str(text).strip() for text in head.to_pylist() if text is not None), "")
+
+    def only(self, name: str, texts: Sequence[str]) -> Self:
+        """The rows in which a column holds one of the texts."""
+        import pyarrow.compute as compute
+
+        fewer = copy(self)
+        fewer._data = self._data.filter(compute.field(name).isin(texts))
+        return fewer
 
     def column(self, name: str) -> NDArray[Any]:
         """A column as an array: (N,), or (N, K) of lists; missing numbers are nan."""
@@ -133,7 +143,9 @@ def _open_csv(path: Path) -> Table:
         from pyarrow.dataset import dataset
 
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = next((line for line in file if line.strip()), "").strip("\r\n")
+        blank, first = next(((row, line.strip("\r\n")) for row, line in enumerate(file) if line.strip()), (0, ""))
+    if "\ufffd" in first:
+        raise LogitsFileError(f"{path}: the first line is not UTF-8 text; save the table as UTF-8")
     delimiter = next((mark for mark in _DELIMITERS if mark in first), None)
     words = first.split()
     if delimiter is None and len(words) > 1 and all(is_number(word) for word in words):
@@ -152,7 +164,7 @@ def _open_csv(path: Path) -> Table:
     names = fields if has_header else [str(position) for position in range(len(fields))]
     table = arrow_csv.read_csv(
         path,
-        read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=int(has_header)),
+        read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=blank + int(has_header)),
         parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values='"' in first or "[" in first),
     )
     return Table(path, dataset(table), has_header=has_header)
@@ -171,5 +183,5 @@ def _parsed(text: str) -> NDArray[np.float64]:
     """A list that was written as text, by Python, numpy or torch."""
     if "..." in text:
         raise ValueError("lists are abbreviated by '...'; write every number, or a parquet file")
-    inside = re.search(r"[\[(]([^\[\](){}]*)[\])]", text)
+    inside = re.search(r"[\[(]([^\[\](){}]*)[\])]", _WRAPPED.sub(r"\1", text))
     return np.array([float(word) for word in re.split(r"[\s,]+", inside[1] if inside else text) if word])

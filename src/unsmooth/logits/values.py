@@ -1,5 +1,6 @@
 """What the numbers of a whole file are: logits, softmax outputs, their logarithms, percent, or nothing usable."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from unsmooth.logits.probabilities import ENOUGH_ROWS, are_log_probabilities, ar
 
 __all__ = ["recognise"]
 
+_LOGARITHMS = {
+    1.0: "",
+    -1.0: "negative log-probabilities",
+    math.log(2): "log-probabilities of base 2",
+    math.log(10): "log-probabilities of base 10",
+}
 _LEAST_MASK = 5e3  # the smallest magnitude in use for a masked class is 1e4
 _EXACT_IN_FLOAT32 = 1e4  # above, float32 has fewer than three decimals
 
@@ -24,11 +31,13 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
         path: the file, for messages.
 
     Returns:
-        The rows as float32, or as float64 where float32 would round them away; percent as fractions, and a number that
-        stands for a masked class as ``-inf``. What they are. What was decided, a sentence each.
+        The rows as float32, or as float64 where float32 would round them away; percent as fractions, logarithms of
+        another base or sign as natural ones, and a number that stands for a masked class as ``-inf``. What they are.
+        What was decided, a sentence each.
 
     Raises:
-        LogitsFileError: no real numbers, or fractions that do not sum to one in every row.
+        LogitsFileError: no real numbers, fractions that do not sum to one in every row, or integers of eight bits,
+            whose scale is unknown.
     """
     if values.dtype.kind not in "fiu":
         raise LogitsFileError(f"{path}: logits must be real numbers, got dtype {values.dtype}")
@@ -38,12 +47,18 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
         return as_float32(values, path), "logits", []
     if are_probabilities(values):
         return (values if values.dtype == np.float64 else as_float32(values, path)), "probabilities", []
+    for scale, what in _LOGARITHMS.items():
+        if (len(values) >= ENOUGH_ROWS or not what) and are_log_probabilities(values, scale=scale):
+            notes = [f"rows are {what} and are read as natural ones"] if what else []
+            return as_float32(values * scale if what else values, path), "log-probabilities", notes
     if values.shape[1] > 1 and values.min() >= 0:
         if whole := _common_sum(values):
             return values / whole, "probabilities", [f"rows sum to {whole:g} and are read as shares of it"]
         _refuse_fractions(values, path)
-    if are_log_probabilities(values):
-        return as_float32(values, path), "log-probabilities", []
+    if values.dtype.itemsize == 1:
+        raise LogitsFileError(
+            f"{path}: logits are {values.dtype}, as quantised outputs are; save them multiplied by their scale"
+        )
     values, notes = _without_masks(values)
     if (
         values.dtype == np.float64
@@ -60,8 +75,10 @@ def _common_sum(values: NDArray[Any]) -> float | None:
     whole = float(np.round(np.median(sums)))
     if whole != 100 and (whole <= 1 or len(sums) < ENOUGH_ROWS):
         return None
-    # Percent are often rounded; the sums of logits far from 0 are nearly equal.
-    return whole if bool((abs(sums - whole) < (1 if whole == 100 else 1e-3)).all()) else None
+    # Shares are often rounded; the sums of logits far from 0 are nearly equal, but their extremes are too.
+    rounded = values.min() <= whole / values.shape[1] / 10 and values.max() > whole / 2
+    tolerance = 0.02 * whole if rounded and len(sums) >= ENOUGH_ROWS else 1 if whole == 100 else 1e-3
+    return whole if bool((abs(sums - whole) < tolerance).all()) else None
 
 
 def _refuse_fractions(values: NDArray[Any], path: Path) -> None:

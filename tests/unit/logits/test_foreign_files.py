@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -72,6 +73,22 @@ TABLES = {
         {},
     ),
     "tuples": (pd.DataFrame({"logits": [str(tuple(row)) for row in LOGITS.tolist()], "label": TARGETS}), {}),
+    "lists as numpy's numbers print": (
+        pd.DataFrame({"logits": [str(list(row)) for row in LOGITS], "label": TARGETS}),
+        {},
+    ),
+    "names of other scripts": (
+        frame(list("äöü狗猫鱼кдрабв")).assign(target=np.array(list("äöü狗猫鱼кдрабв"))[TARGETS]),
+        {},
+    ),
+    "labels as scikit-learn's classes_": (
+        frame([k * k for k in range(3, 15)]).assign(target=(np.arange(3, 15) ** 2)[TARGETS]),
+        {},
+    ),
+    "classes and targets that count from 1": (
+        frame([f"class_{k + 1}" for k in range(12)]).assign(target=TARGETS + 1),
+        {},
+    ),
     "whole floats": (frame().assign(target=TARGETS.astype(float)), {}),
     "text lists": (pd.DataFrame({"id": range(90), "logits": LOGITS.tolist(), "label": TARGETS}), {}),
 }
@@ -116,6 +133,46 @@ def test_folder_with_parts_of_two_splits_is_refused(tmp_path):
 
     with pytest.raises(LogitsFileError, match="holds parts of test and val; expected the parts of one split"):
         read_any(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("partitions", [["split"], None])
+def test_rows_of_the_wanted_split_are_read(tmp_path, split, partitions):
+    both = pd.concat([frame(split=split), frame(split={"val": "test", "test": "validation"}[split])[::-1]])
+    both.to_parquet(tmp_path / "a.parquet", partition_cols=partitions, index=False)
+    file = read_any(tmp_path / "a.parquet", split=split)
+
+    assert_read(file)
+    assert file.has_validation == (split == "test") and file.notes[0] == f"reading the rows whose split is {split}"
+
+
+def test_rows_of_other_splits_are_refused(tmp_path):
+    frame(split=["train", "val"] * 45).to_csv(tmp_path / "a.csv", index=False)
+
+    with pytest.raises(LogitsFileError, match="column 'split' holds 'train', 'val'; expected rows of one split"):
+        read_any(tmp_path / "a.csv")
+
+
+def test_columns_that_sum_to_one_are_told_from_others(tmp_path):
+    PROBS.assign(age=50.0, target=TARGETS).to_csv(tmp_path / "a.csv", index=False)
+    file = read_any(tmp_path / "a.csv")
+
+    np.testing.assert_allclose(file.logits, PROBS)
+    assert "left out: 'age'" in file.notes[0]
+
+
+def test_blank_lines_above_a_header_are_left_out(tmp_path):
+    (tmp_path / "a.csv").write_text("\n\n" + frame().to_csv(index=False))
+
+    assert_read(read_any(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_table_in_another_encoding_is_refused(tmp_path, encoding):
+    frame(["é", *WORDS[1:]]).to_csv(tmp_path / "a.csv", index=False, encoding=encoding)
+
+    with pytest.raises(LogitsFileError, match="save the table as UTF-8"):
+        read_any(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize("name", ["id", "", "image_path"])
@@ -215,9 +272,13 @@ def torch_files():
     yield [z, t]
     yield {"logits": [z[:50], z[50:]], "labels": [t[:50], t[50:]]}
     yield {"logits": z.tolist(), "labels": t.tolist()}
+    yield {"logits": list(z), "labels": list(t)}
+    yield list(zip(z, t.tolist(), strict=True))
+    yield [{"logits": row, "label": target} for row, target in zip(z, t, strict=True)]
 
 
 TORCH_FILES = ["state", "splits", "batches", "pairs", "pair", "lists of batches", "lists of numbers"]
+TORCH_FILES += ["lists of rows", "pairs of samples", "samples"]
 
 
 @pytest.mark.parametrize("content", [*torch_files()], ids=TORCH_FILES)
@@ -236,6 +297,9 @@ def test_torch_file_is_read(tmp_path, content):
         ({"logits_test": LOGITS, "labels_val": TARGETS}, "found no targets"),
         ({"logits": LOGITS[:, 0], "labels": TARGETS}, "two columns"),
         ({"logits": LOGITS, "labels": softmax(LOGITS, 1)}, "must be one-hot"),
+        ({"logits": LOGITS.T, "labels": TARGETS}, "transpose the logits"),
+        ({"logits": LOGITS, "labels": np.where(TARGETS == 3, 255, TARGETS)}, "targets are 255, which seems to mean"),
+        ({"logits": (9 * LOGITS).astype(np.int8), "labels": TARGETS}, "save them multiplied by their scale"),
     ],
 )
 def test_archive_is_refused_by_name(tmp_path, arrays, message):
@@ -246,8 +310,13 @@ def test_archive_is_refused_by_name(tmp_path, arrays, message):
     assert "a.npz" in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-def test_sparse_tensor_is_an_array():
+def test_sparse_and_quantised_tensors_are_arrays():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch is to drop quantised tensors
+        quantised = torch.quantize_per_tensor(torch.eye(3), 0.5, 0, torch.qint8)
+
     assert (to_numpy(torch.eye(3).to_sparse()) == np.eye(3)).all()
+    assert (to_numpy(quantised) == np.eye(3)).all()
 
 
 def test_arrays_in_a_torch_file_are_refused_in_one_line(tmp_path):
@@ -296,6 +365,23 @@ def test_rows_of_one_sum_are_shares(tmp_path, whole):
 
     np.testing.assert_allclose(file.logits, softmax(LOGITS, 1), rtol=1e-6)
     assert file.notes == (f"rows sum to {whole} and are read as shares of it",)
+
+
+@pytest.mark.parametrize(("scale", "what"), [(-1, "negative"), (1 / np.log(2), "base 2"), (1 / np.log(10), "base 10")])
+def test_other_logarithms_of_probabilities_are_read_as_natural_ones(tmp_path, scale, what):
+    np.savez(tmp_path / "a.npz", scores=scale * log_softmax(LOGITS, 1), targets=TARGETS)
+    file = read_any(tmp_path / "a.npz")
+
+    np.testing.assert_allclose(file.logits, log_softmax(LOGITS, 1), rtol=1e-6)
+    assert file.form == "log-probabilities" and what in file.notes[0]
+
+
+def test_rounded_shares_are_told_from_logits(tmp_path):
+    np.savez(tmp_path / "a.npz", probs=np.round(255 * softmax(LOGITS, 1)).astype(np.uint8), targets=TARGETS)
+    file = read_any(tmp_path / "a.npz")
+
+    np.testing.assert_allclose(file.logits, softmax(LOGITS, 1), atol=0.5 / 255 + 1e-6)
+    assert file.form == "probabilities"
 
 
 def test_logits_far_above_zero_are_no_shares(tmp_path):
@@ -357,6 +443,30 @@ def test_targets_that_do_not_fit_are_remarked():
 
 def test_rows_too_few_to_tell_are_not_remarked():
     assert chance_remark(np.eye(3)[[0, 1]], np.array([0, 1])) is None
+
+
+@pytest.mark.parametrize("values", [softmax(LOGITS, 1), LOGITS])
+def test_values_sorted_from_large_to_small_are_refused(tmp_path, values):
+    np.savez(tmp_path / "a.npz", scores=-np.sort(-values, axis=1), targets=TARGETS)
+
+    with pytest.raises(LogitsFileError, match="every row is sorted from large to small"):
+        read_any(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_logits_share_their_rows_with_their_softmax(classes):
+    log_probs = np.log(softmax(LOGITS[:, :classes].astype(np.float32), 1))
+
+    assert shared_rows(LOGITS[:, :classes], log_probs[::-1]) > 0.9
+    assert shared_rows(LOGITS[:45, :classes], log_probs[45:]) == 0
+
+
+def test_shares_of_few_votes_tell_nothing_of_the_rows():
+    votes = np.random.default_rng(0).binomial(10, 0.7, size=2000)
+    shares = np.stack((votes, 10 - votes), 1) / 10
+
+    assert shared_rows(shares[:1000], shares[1000:]) == 0
+    assert shared_rows(shares, shares) == 1
 
 
 def test_shared_rows_are_counted_once_each():
