@@ -1,4 +1,6 @@
 import os
+import sys
+from collections.abc import Iterator
 
 # Before numpy or torch start: small operations are slower on several threads, and results then depend on their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,3 +22,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> str:
     return request.config.getoption("--device")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Undo what a test did to the threads of torch: several are slow in all tests after it."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
