@@ -1,4 +1,8 @@
-"""Figures: each function turns tables or logits into a figure and its data."""
+"""Figures: each function turns tables or logits into a figure and its data.
+
+Sizes are in inches; `losses` are those of the experiment. Missing columns or rows raise ValueError, and so do several
+experiments or architectures in one figure.
+"""
 
 from unsmooth.figures.calibration import logit_distances, reliability
 from unsmooth.figures.curves import risk_coverage

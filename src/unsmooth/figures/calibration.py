@@ -54,15 +54,11 @@ def reliability(
         diagrams: one row a cell, score and bin: experiment, architecture, loss, alpha, seed, score, bin, low, high,
             count, confidence, accuracy (fractions). The bins must be the same in all cells.
         summary: from `tables.summarise`, for the ECE in the titles.
-        losses: those of the experiment.
         width: inches; the height follows from the number of panels.
 
     Returns:
         The figure, in percent, and its data: experiment, architecture, loss, alpha, score, low, high, count,
         confidence, accuracy, share (of samples in the bin); fractions.
-
-    Raises:
-        ValueError: on missing columns or rows, or several experiments.
     """
     require_columns(diagrams, [*CELL, "score", "bin", "low", "high", "count", "confidence", "accuracy"], "diagrams")
     require_columns(summary, SUMMARY, "summary")
@@ -107,16 +103,11 @@ def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float 
     """Mean and largest distance of the top logit to the others and its margin, a row per loss and alpha.
 
     Args:
-        summary: from `tables.summarise`, one experiment and architecture.
-        losses: those of the experiment.
         width: inches; the height follows from the number of losses.
 
     Returns:
         The figure, before and after the temperature that minimises NLL, with 95 % bootstrap intervals, and its data:
         rows of `summary`.
-
-    Raises:
-        ValueError: on missing columns or rows, or several experiments.
     """
     require_columns(summary, SUMMARY, "summary")
     data = in_order(summary[summary["metric"].isin(LOGIT_DISTANCES) & summary["score"].isin(STYLES)], losses)

@@ -59,16 +59,10 @@ def risk_coverage(
         zoom_coverage: largest coverage of the second panel, in (0, 1].
         min_coverage: smallest coverage drawn, in [0, 1): below it a curve is noise of a handful of samples.
         band: "std" for +-1 standard deviation, "minmax" for the range over seeds; fewer than three are drawn as lines.
-        losses: those of the experiment.
-        width: inches.
-        height: inches.
 
     Returns:
         The figure, in percent (a text if the p-norm is undefined, as for two classes), and its data: experiment,
         architecture, loss, alpha, score, coverage, mean, std, min, max, seeds (fractions; risk, lower is better).
-
-    Raises:
-        ValueError: on missing columns or scores, several experiments, or coverage grids that differ.
     """
     require_columns(curves, [*CELL, "score", "coverage", "selective_risk"], "curves")
     require_columns(summary, SUMMARY, "summary")

@@ -46,9 +46,6 @@ def ranking_maps(
 
     Args:
         cells: two, cross-entropy and smoothed, with the same scenes.
-        title: heading of the figure.
-        losses: those of the experiment.
-        width: inches.
 
     Returns:
         The figure and its data: scene, loss, alpha, score, row, column and rank of each wrong pixel, where rank is the

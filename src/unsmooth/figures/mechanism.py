@@ -53,14 +53,10 @@ def max_logit_given_probability(
         cells: logits of CE and of the smoothed loss for every split, any number of seeds.
         alpha: smoothing to draw; the largest one given if None.
         loss: key of the smoothed loss.
-        losses: those of the experiment.
         splits: one row of panels each.
         window: width of a window of probability.
         step: distance between windows.
         min_count: a window with fewer samples is not drawn.
-        title: heading of the figure.
-        width: inches.
-        height: inches.
 
     Returns:
         The figure and its data: split, loss, alpha, outcome ("correct" or "wrong"), probability (centre of the window),
@@ -161,9 +157,6 @@ def extra_gradient(
         losses: those of the experiment, of which the smoothed ones are drawn.
         bins: number of bins; estimated ones are at most as many as validation samples.
         min_count: a bin with fewer test samples (pooled over seeds) is not drawn.
-        title: heading of the figure.
-        width: inches.
-        height: inches.
 
     Returns:
         The figure and its data: loss, alpha, bin, error, error_se, gradient, gradient_se (standard errors), expected

@@ -36,15 +36,11 @@ def scorecard_figure(
     are only in the table.
 
     Args:
-        scorecard: from `tables.scorecard`.
         losses: those of each experiment, by its name.
         width: inches; the height follows from the number of rows.
 
     Returns:
-        The figure, in percent (nll in nats), and its data: rows of `scorecard`, fractions.
-
-    Raises:
-        ValueError: on missing columns, no rows, or nothing that was run.
+        The figure, in percent (nll in nats), and its data: rows of `scorecard`, from `tables.scorecard`; fractions.
     """
     require_columns(scorecard, SCORECARD, "scorecard")
     started = scorecard.loc[scorecard["seeds"] > 0, "experiment"].unique()

@@ -95,7 +95,6 @@ def seed_lines(
         axes: where to draw.
         frame: one row a cell and `x`: loss, alpha, seed, `x`, `y`.
         x, y: columns.
-        losses: those of the experiment.
         band: `errorbar` of `seaborn.lineplot`.
     """
     styles = line_styles(configurations_of(frame, losses), losses)

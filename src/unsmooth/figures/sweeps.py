@@ -60,19 +60,13 @@ def degradation(
     Negative smoothing has its own row, so that it does not stretch the axes of the other.
 
     Args:
-        summary: from `tables.summarise`, one experiment and architecture.
         losses: of the experiment; the smoothed losses share the axis of alpha, with CE at 0.
         metrics: one panel each.
         before: score drawn first.
         after: score drawn second, if defined. The error is the same under both and drawn once.
-        width: inches.
-        height: inches.
 
     Returns:
         The figure, in percent, and its data: rows of `summary`, fractions.
-
-    Raises:
-        ValueError: on missing columns or rows, or several experiments.
     """
     require_columns(summary, SUMMARY, "summary")
     drawn = [losses.baseline, *losses.smoothed]
@@ -136,16 +130,10 @@ def pnorm_sweep(
             allowed), aurc (fraction). Without rows the figure says in words that there is nothing to choose.
         chosen: one row a cell: experiment, architecture, loss, alpha, seed, p; nan where the score fell back to MSP.
         reference: one row a cell and split, as `sweep` without p: AURC of MSP. A split without rows gets no line.
-        losses: those of the experiment.
-        width: inches.
-        height: inches.
 
     Returns:
         The figure, in percent, and its data: experiment, architecture, loss, alpha, split, p, mean, std, seeds, msp
         (mean AURC of MSP) and chosen (seeds that chose this p); fractions, lower is better.
-
-    Raises:
-        ValueError: on missing columns or rows, or several experiments.
     """
     require_columns(chosen, [*CELL, "p"], "chosen")
     require_columns(reference, [*CELL, "split", "aurc"], "reference")

@@ -19,17 +19,8 @@ def zoo(
 ) -> tuple[Figure, DataFrame]:
     """AURC and failure AUROC against accuracy, with an arrow from MSP to the p-norm for each model.
 
-    Args:
-        gains: from `tables.zoo_gains`.
-        losses: those of the experiment.
-        width: inches.
-        height: inches.
-
     Returns:
-        The figure, in percent, and its data: `gains` with the number of each model, fractions.
-
-    Raises:
-        ValueError: on missing columns or no rows.
+        The figure, in percent, and its data: `gains`, from `tables.zoo_gains`, with the number of each model; fractions.
     """
     require_columns(gains, GAINS, "gains")
     models = gains[CONFIGURATION].drop_duplicates(ignore_index=True)

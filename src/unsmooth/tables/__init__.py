@@ -1,6 +1,8 @@
 """Summaries over seeds, paired differences, and tables and sentences from them.
 
-`tables.losses` is not imported here: it needs the metrics, which no other table or figure may depend on.
+`summary` is the result of `summarise`, `differences` that of `paired_differences`, `losses` those of the experiment.
+Missing columns or rows raise ValueError. `tables.losses` is not imported here: it needs the metrics, which no other
+table or figure may depend on.
 """
 
 from unsmooth.tables.calibration import calibration_table

@@ -28,17 +28,10 @@ CHANGED = {"nll", "ece", "adaptive_ece", "classwise_ece"}  # changed by a temper
 def calibration_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Accuracy, NLL and calibration errors of every loss and alpha before and after temperature; logit distances.
 
-    Args:
-        summary: from `summarise`.
-        losses: those of the experiment.
-
     Returns:
         `data` has `<metric>[_pct]_before` and `_after` with `_std`, `_low`, `_high`, for these metrics, the MbLS
         variants and the distances; `display` has "before → after", each "mean ± std", and distances only before: a
         temperature divides them. Percent or nats, by metric.
-
-    Raises:
-        ValueError: on missing columns, or without a calibration metric of MSP.
     """
     require_columns(summary, SUMMARY, "summary")
     metrics = dict.fromkeys([*SHOWN_METRICS, *CALIBRATION_METRICS])  # in this order

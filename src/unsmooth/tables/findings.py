@@ -1,7 +1,8 @@
 """Findings of an experiment in sentences.
 
 A rise or fall is reported only if its 95 % paired bootstrap interval excludes 0.
-Values are in percent, differences in percentage points.
+Values are in percent, differences in percentage points. `headline` and `findings` are of one experiment and
+architecture.
 """
 
 from collections.abc import Mapping
@@ -41,14 +42,6 @@ def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KIN
 
     It describes the strength of smoothing that adds most errors to the most trusted fifth (risk at 20 % coverage,
     ranked by MSP), or that raises AURC most, or the last one.
-
-    Args:
-        summary: from `summarise`, of one experiment and architecture.
-        differences: from `paired_differences`, of the same.
-        losses: those of the experiment.
-
-    Raises:
-        ValueError: on missing columns or rows, or several experiments or architectures.
     """
     rows, configurations = _compared(summary, differences, losses)
     if not configurations:
@@ -66,16 +59,7 @@ def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KIN
 
 
 def findings(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> list[Finding]:
-    """Return at most eight sentences: every loss against CE, scores without effect, and growth with alpha.
-
-    Args:
-        summary: from `summarise`, of one experiment and architecture.
-        differences: from `paired_differences`, of the same.
-        losses: those of the experiment.
-
-    Raises:
-        ValueError: on missing columns or rows, or several experiments or architectures.
-    """
+    """Return at most eight sentences: every loss against CE, scores without effect, and growth with alpha."""
     rows, configurations = _compared(summary, differences, losses)
     ranked = sorted(configurations, key=lambda key: -_size(rows.get(_loss(key, TRUSTED))))
     kept = [key for key in configurations if key in ranked[:MAX_LOSSES]]
@@ -88,16 +72,7 @@ def findings(summary: DataFrame, differences: DataFrame, *, losses: Losses = KIN
 
 
 def findings_text(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> str:
-    """Headline and sentences of every experiment and architecture, in Markdown.
-
-    Args:
-        summary: from `summarise`.
-        differences: from `paired_differences`.
-        losses: those of the experiments.
-
-    Raises:
-        ValueError: on missing columns or no rows.
-    """
+    """Headline and sentences of every experiment and architecture, in Markdown."""
     require_columns(summary, SUMMARY, "summary")
     require_columns(differences, DIFFERENCES, "differences")
     parts = []

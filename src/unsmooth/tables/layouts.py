@@ -50,15 +50,8 @@ class Table:
 def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     """AURC and risk at 20 % coverage of every score (rows) for every loss and alpha (columns), in percent.
 
-    Args:
-        summary: from `summarise`.
-        losses: those of the experiment.
-
     Returns:
         `data` is tidy (experiment, architecture, score, loss, alpha, and percent columns), `display` is wide.
-
-    Raises:
-        ValueError: on missing columns, or without both metrics.
     """
     require_columns(summary, SUMMARY, "summary")
     metrics = {"aurc": "AURC", "risk_at_coverage_20": "R@20"}
@@ -89,14 +82,10 @@ def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
 
     Args:
         summary: from `summarise`, with `mean_iou`, `pixel_accuracy` and metrics that begin with `ALL_PIXELS`.
-        losses: those of the experiment.
 
     Returns:
         Percent. `data` has `<metric>_pct` and `_std` over seeds, and of selective metrics `_lower` and `_upper`, the
         means over seeds of their certified bounds; `display` has "mean ± std" and the bounds.
-
-    Raises:
-        ValueError: on missing columns or metrics.
     """
     require_columns(summary, SUMMARY, "summary")
     metrics = ["mean_iou", "pixel_accuracy", f"{ALL_PIXELS}aurc", f"{ALL_PIXELS}augrc"]
@@ -135,13 +124,9 @@ def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
     Args:
         runs: one row a cell: experiment, architecture, loss, alpha, seed, device, precision that it trained in, epochs,
             parameters, wall_time_s, images_per_s, peak_memory_mb, peak_device_memory_mb (nan on a CPU).
-        losses: those of the experiment.
 
     Returns:
         `data` has a row a cell and a last row "total": time summed, peak memory the largest of any cell.
-
-    Raises:
-        ValueError: on missing columns or no rows.
     """
     columns = [*CELL, "device", "precision", *COSTS]
     require_columns(runs, columns, "runs")

@@ -37,16 +37,9 @@ Key = tuple[str, float]  # loss and alpha
 def loss_comparisons(differences: DataFrame, *, losses: Losses = KINDS) -> DataFrame:
     """Every loss under MSP and both repairs against CE under MSP, by AURC and risk at 20 % coverage.
 
-    Args:
-        differences: from `paired_differences`.
-        losses: those of the experiment.
-
     Returns:
         Rows of `differences`, fractions, with `p_holm`, Holm's adjustment of `p_value` over all rows of an experiment,
         architecture and score, and `verdict`: where it is at most 0.05 "worse" or "better" than CE under MSP, else "".
-
-    Raises:
-        ValueError: on missing columns or rows.
     """
     require_columns(differences, DIFFERENCES, "differences")
     against_ce = differences["comparison"].eq("repair") | (
@@ -62,18 +55,10 @@ def loss_comparisons(differences: DataFrame, *, losses: Losses = KINDS) -> DataF
 def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Accuracy, ECE, AURC, AUGRC and risk at 20 % coverage of every loss under MSP and both repairs, with intervals.
 
-    Args:
-        summary: from `summarise`.
-        differences: from `paired_differences`.
-        losses: those of the experiment.
-
     Returns:
         `data` has a row a loss, alpha, score and metric: mean, spread and interval, and the difference from CE under
         MSP with its interval and p-values where `loss_comparisons` has one; percent and percentage points. `display`
         has a row a loss, "mean [low, high]", with an arrow where it is worse (up) or better (down) than CE under MSP.
-
-    Raises:
-        ValueError: on missing columns or rows.
     """
     require_columns(summary, SUMMARY, "summary")
     keys = [*CONFIGURATION, "score", "metric"]
@@ -113,16 +98,9 @@ def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses =
 def losses_summary(differences: DataFrame, *, losses: Losses = KINDS) -> list[str]:
     """Paragraphs in Markdown: losses that rank errors no worse than CE, and the effect of repairs on the others.
 
-    Args:
-        differences: from `paired_differences`.
-        losses: those of the experiment.
-
     Returns:
         Paragraphs by experiment and architecture. A loss is called worse or better only where Holm's correction
         leaves p at most 0.05; all others are given with their intervals.
-
-    Raises:
-        ValueError: on missing columns or rows.
     """
     paragraphs = []
     for place, rows in loss_comparisons(differences, losses=losses).groupby(["experiment", "architecture"], sort=False):

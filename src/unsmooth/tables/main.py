@@ -56,16 +56,11 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: L
     """Error, AURC and risk at 20 % coverage of every loss and alpha under MSP, and the last two after normalisation.
 
     Args:
-        summary: from `summarise`.
         fitted: as for `all_metrics_table`.
-        losses: those of the experiment.
 
     Returns:
         Percent. `data` has `<metric>_pct` under MSP and `<metric>_pnorm_pct`, with `_std`, `_low`, `_high`; `display`
         has "mean [low, high]". With two classes there is no normalisation, and a note says so.
-
-    Raises:
-        ValueError: on missing columns or without an error under MSP.
     """
     require_columns(summary, SUMMARY, "summary")
     wanted = {*MAIN.values()}
@@ -106,18 +101,13 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
     Metrics only of `calibration_table` are excluded.
 
     Args:
-        summary: from `summarise`.
         fitted: one row a cell and fitted score, columns experiment, architecture, loss, alpha, seed, score and
             `fell_back` (bool: it did not beat MSP on the validation split, so it is MSP); None marks nothing.
-        losses: those of the experiment.
 
     Returns:
         Percent where the metric has that unit. `data` has `<metric>[_pct]`, `_std`, `_low`, `_high` columns and
         `fell_back`, the number of seeds; `display` has "mean ± std", a dash where undefined (the p-norm of two
         classes), a dagger where a score fell back.
-
-    Raises:
-        ValueError: on missing columns or when no row has one of these scores.
     """
     require_columns(summary, SUMMARY, "summary")
     rows = in_order(summary[summary["score"].isin(MAIN_SCORES)], losses)
@@ -157,15 +147,8 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
 def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
     """Plain text for a terminal: error, AURC by MSP and both repairs, and risk at 20 % coverage before and after.
 
-    Args:
-        summary: from `summarise`.
-        losses: those of the experiments.
-
     Returns:
         Lines of text, percent (mean over seeds), lower is better in every column.
-
-    Raises:
-        ValueError: on missing columns or no rows.
     """
     require_columns(summary, SUMMARY, "summary")
     blocks = []

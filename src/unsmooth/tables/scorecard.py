@@ -57,9 +57,6 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     Returns:
         Columns `SCORECARD`, one row a published number, in the order of `experiments`; numbers are fractions
         (nll in nats), `difference` is ours - published, `noise` the half-width of the interval; nan where not run.
-
-    Raises:
-        ValueError: on missing columns.
     """
     if not summary.empty:
         require_columns(summary, SUMMARY, "summary")
@@ -94,9 +91,6 @@ def scorecard_table(
     Returns:
         `data` is the scorecard, fractions; `display` has the units of print, and a row for
         experiments without published numbers.
-
-    Raises:
-        ValueError: as `scorecard`.
     """
     data = scorecard(experiments, summary)
     texts = []

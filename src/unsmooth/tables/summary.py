@@ -66,15 +66,11 @@ def summarise(metrics: DataFrame, replicates: DataFrame, *, losses: Losses = KIN
         metrics: one row a cell, score and metric: experiment, architecture, loss, alpha, seed, score, metric, value
             (fraction; nan where undefined).
         replicates: the same columns and `replicate`, the index of the bootstrap weights. Rows may be missing.
-        losses: those of the experiment, in reading order.
 
     Returns:
         Columns `SUMMARY`, fractions. `std` is the sample standard deviation over seeds, nan for one seed. `low` and
         `high` are the 95 % percentile bootstrap interval of the mean over seeds; it covers the draw of the test set,
         not training. A value undefined in one seed is undefined in the mean.
-
-    Raises:
-        ValueError: on missing columns, no rows, or a repeated row.
     """
     rows, draws = _aligned(metrics, replicates, losses)
     return in_order(_spread(rows, rows["value"].to_numpy(), draws, [*CONFIGURATION, "score", "metric"]), losses)[
@@ -89,8 +85,6 @@ def paired_differences(metrics: DataFrame, replicates: DataFrame, *, losses: Los
     the same cell; "repair" is another loss under a repaired score against CE under MSP.
 
     Args:
-        metrics: as for `summarise`.
-        replicates: as for `summarise`.
         losses: those of the experiment; the first that is cross-entropy is the baseline.
 
     Returns:
@@ -99,9 +93,6 @@ def paired_differences(metrics: DataFrame, replicates: DataFrame, *, losses: Los
         excludes 0, otherwise 0. Whether more is better depends on the metric. `p_value` is that of no difference,
         two-sided, 2 Phi(-|difference| / s) with s the standard deviation of the replicates: the share of replicates
         beyond 0 cannot fall below 2 / (replicates + 1), too coarse to correct for many comparisons.
-
-    Raises:
-        ValueError: on missing columns, no rows, or a repeated row.
     """
     rows, draws = _aligned(metrics, replicates, losses)
     rows = rows.assign(row=np.arange(len(rows)))

@@ -31,16 +31,9 @@ GAINS = [*CONFIGURATION, "accuracy", "metric", "before", "after", "difference", 
 def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
     """Return AURC and failure AUROC of every model under MSP and under the p-norm, and their paired difference.
 
-    Args:
-        summary: from `summarise`.
-        differences: from `paired_differences`.
-
     Returns:
         Columns `GAINS`, fractions, a row a model and metric, the least accurate model first. `low` and `high` are the
         95 % paired bootstrap interval of `difference`, after - before; `sign` is 0 where it contains 0.
-
-    Raises:
-        ValueError: on missing columns, or without the p-norm.
     """
     require_columns(summary, SUMMARY, "summary")
     require_columns(differences, DIFFERENCES, "differences")
@@ -58,15 +51,8 @@ def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
 def zoo_table(gains: DataFrame, *, losses: Losses = KINDS) -> Table:
     """AURC and failure AUROC of every model before and after normalisation, and the difference with its interval.
 
-    Args:
-        gains: from `zoo_gains`.
-        losses: those of the experiment.
-
     Returns:
-        Percent; `data` is tidy, `display` has a row a model.
-
-    Raises:
-        ValueError: on missing columns or no rows.
+        Percent; `data` is tidy (of `zoo_gains`), `display` has a row a model.
     """
     require_columns(gains, GAINS, "gains")
     texts = []
