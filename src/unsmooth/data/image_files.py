@@ -101,31 +101,37 @@ def write_image_files(
     """
     if image_size > resize:
         raise DatasetError(f"resize must be at least image_size, {image_size}, to crop from, got {resize}")
-    table = pd.DataFrame(
-        [(split, path, target) for split, images in splits.items() for path, target in images],
-        columns=["split", "path", "target"],
-    )
-    with atomic_path(folder / IMAGES) as temporary:
-        table.to_csv(temporary, index=False)
-        digest = sha256_of(temporary)
     manifest = ImageManifest(
         dataset=dataset,
         classes=classes,
         input_shape=[3, image_size, image_size],
         mean=mean,
         std=std,
-        sizes={split: len(images) for split, images in splits.items()},
-        sha256=digest,
-        # The path of the source, not of the user's data, which may move.
-        root=os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
         image_size=image_size,
         resize=resize,
         resize_dtype=resize_dtype,
         keep_aspect=keep_aspect,
+        **write_table(folder, splits, ["path", "target"], root),
     )
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
     return manifest
+
+
+def write_table(
+    folder: Path, splits: Mapping[str, Sequence[tuple[Any, ...]]], columns: list[str], root: Path
+) -> dict[str, Any]:
+    """Write the table of files and return the fields of the manifest that follow from it."""
+    rows = [(split, *row) for split, files in splits.items() for row in files]
+    with atomic_path(folder / IMAGES) as temporary:
+        pd.DataFrame(rows, columns=["split", *columns]).to_csv(temporary, index=False)
+        digest = sha256_of(temporary)
+    return {
+        "sizes": {split: len(files) for split, files in splits.items()},
+        "sha256": digest,
+        # The path of the source, not of the user's data, which may move.
+        "root": os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
+    }
 
 
 def read_image_files(folder: Path) -> ImageFiles:

@@ -24,8 +24,8 @@ from torchvision.transforms.v2 import functional as transforms
 from unsmooth.atomic_files import atomic_path, sha256_of
 from unsmooth.config.specs.recipes import ColourShift, SceneCrop
 from unsmooth.data.arrays import IGNORED, MANIFEST, DatasetError, Manifest
-from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request
-from unsmooth.data.sources import PROVIDED, data_root
+from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request, write_table
+from unsmooth.data.sources import data_root
 from unsmooth.data.splits import hold_out
 
 JITTERS = (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation)
@@ -103,25 +103,16 @@ def write_scene_files(
             width, height = image.size
     except (OSError, ValueError) as error:
         raise DatasetError(f"{first} cannot be decoded: {error}") from None
-    table = pd.DataFrame(
-        [(split, *paths) for split, scenes in splits.items() for paths in scenes], columns=["split", "path", "labels"]
-    )
-    with atomic_path(folder / IMAGES) as temporary:
-        table.to_csv(temporary, index=False)
-        digest = sha256_of(temporary)
     manifest = SceneManifest(
         dataset=dataset,
         classes=classes,
         input_shape=[3, image_size or height, image_size or width],
         mean=mean,
         std=std,
-        sizes={split: len(scenes) for split, scenes in splits.items()},
-        sha256=digest,
         ignore_index=IGNORED,
-        # The path of the source, not of the user's data, which may move.
-        root=os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
         labels=labels,
         image_size=image_size,
+        **write_table(folder, splits, ["path", "labels"], root),
     )
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")

@@ -20,7 +20,7 @@ def zoo(
     """AURC and failure AUROC against accuracy, with an arrow from MSP to the p-norm for each model.
 
     Returns:
-        The figure, in percent, and its data: `gains`, from `tables.zoo_gains`, with the number of each model; fractions.
+        The figure, in percent, and its data: `gains`, from `tables.zoo_gains`, with the number of each model.
     """
     require_columns(gains, GAINS, "gains")
     models = gains[CONFIGURATION].drop_duplicates(ignore_index=True)
