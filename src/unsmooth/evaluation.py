@@ -1,4 +1,4 @@
-"""One cell's test confidences to its numbers: metrics, bootstrap replicates and curves, as tidy frames."""
+"""Metrics, bootstrap replicates and curves of one cell on test, as tidy frames."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -48,7 +48,7 @@ def selective_frames(
         confidences: score name to (N,) confidence.
         errors: (N,) bool.
         settings: operating points and bootstrap.
-        groups: (N,) what the bootstrap draws whole, such as the scene of each pixel; None for single samples.
+        groups: (N,) unit of resampling, such as the scene of each pixel; None for single samples.
 
     Returns:
         `score, metric, value` and `score, metric, replicate, value`; fractions. Replicates are paired across scores and
@@ -173,7 +173,7 @@ def reliability_frame(
 def segmentation_frames(
     confusions: NDArray[np.int64], pixels: pd.DataFrame, settings: Evaluation
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what is known of all pixels: mIoU and accuracy with bootstrap replicates, selective metrics with bounds.
+    """Return metrics of all pixels: mIoU and accuracy with bootstrap replicates, selective metrics with bounds.
 
     Args:
         confusions: (M, K, K) pixels of each scene, truth by prediction.
@@ -181,8 +181,8 @@ def segmentation_frames(
         settings: bootstrap, which draws scenes.
 
     Returns:
-        Frames as `selective_frames` returns them. Selective metrics are called `all_pixels_` and their name, with
-        `_lower` and `_upper` the bounds certified for them; mIoU and accuracy, of no score, stand with the MSP.
+        Frames as `selective_frames`. Selective metrics have the prefix `all_pixels_`, and their certified bounds the
+        suffixes `_lower` and `_upper`; mIoU and accuracy, which need no score, have the score MSP.
     """
     names = {"mean_iou": mean_iou, "pixel_accuracy": pixel_accuracy}
     replicates, seed = settings.bootstrap_replicates, settings.bootstrap_seed
@@ -252,7 +252,7 @@ def sweep_frame(split: str, confidences: Mapping[float, Floats], errors: NDArray
 
 
 def scene_groups(counts: Sequence[int] | None) -> NDArray[np.int64] | None:
-    """Return the scene of each sample, which the bootstrap draws whole; None where samples are single.
+    """Return the scene of each sample, the unit of resampling; None for single samples.
 
     Args:
         counts: samples of each scene, in the order of the samples; 0 for a scene without labels.
@@ -272,7 +272,7 @@ def operating_frame(
     risks: Sequence[float] = TARGET_RISKS,
     delta: float = DELTA,
 ) -> pd.DataFrame:
-    """Return what one score accepts at every target risk, with hindsight and by a certified threshold.
+    """Return the coverage of one score at every target risk, with hindsight and by a certified threshold.
 
     Args:
         confidence: (N,) of the test samples, larger = more trusted.
@@ -283,9 +283,8 @@ def operating_frame(
         delta: probability in (0, 1) that the risk of a certified threshold exceeds its target.
 
     Returns:
-        One row a target: `risk`; `coverage`, the largest at the target on the test samples; `threshold`, certified, nan
-        where infeasible; `certified_coverage` and `certified_risk` of it on the test samples, nan where it accepts no
-        sample.
+        One row per target: `risk`; `coverage`, the largest at the target on test; certified `threshold`, nan if
+        infeasible; its `certified_coverage` and `certified_risk` on test, nan if it accepts no sample.
     """
     ranks = rank_errors(confidence, errors)
     rows = []

@@ -1,4 +1,4 @@
-"""From a trained model to its logits."""
+"""Inference: logits of a trained model."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ LARGEST_BATCH = {"cuda": (500, 2**25), "cpu": (100, 2**20)}
 
 
 def inference_batch_size(manifest: Manifest, device: str) -> int:
-    """Return how many inputs to run at once, fewer where they or their logits are large, at least one.
+    """Return the batch size of inference, at least one, smaller for large inputs or logits.
 
     Args:
         manifest: of the dataset.
@@ -40,7 +40,7 @@ def load_model(architecture: Mapping[str, Any], dataset: Path, weights: Path, *,
 
 @torch.inference_mode()
 def scene_logits(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Run the model in evaluation mode, in float32, and yield one scene after the other.
+    """Yield the logits of one scene after the other, of the model in evaluation mode and float32.
 
     Args:
         model: returns logits (N, K, H, W), on the device of the batches.
@@ -57,7 +57,7 @@ def scene_logits(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> 
 def collect_pixel_logits(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, per_scene: int, seed: int
 ) -> tuple[Tensor, Tensor, list[int]]:
-    """Run the model over all scenes and keep some labelled pixels of each.
+    """Return the logits of a sample of labelled pixels of each scene.
 
     Args:
         model, batches: see `scene_logits`.
@@ -80,8 +80,8 @@ def choose_pixels(targets: Tensor, *, per_scene: int, seed: int, scene: int) -> 
 
     Args:
         targets: (H, W) class indices, `IGNORED` where a pixel has none.
-        per_scene: how many; all where fewer are labelled.
-        seed, scene: with `targets` they decide which, so that every model is looked at in the same places.
+        per_scene: number of pixels; all if fewer are labelled.
+        seed, scene: with `targets` they decide the choice, the same for every model.
 
     Returns:
         (n,) ascending positions in the flattened scene, on the CPU.

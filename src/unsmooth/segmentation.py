@@ -1,7 +1,7 @@
-"""Streaming scores of segmentation: every labelled pixel is scored once and only a sample of logits is kept.
+"""Streaming scores of segmentation: every labelled pixel is scored, and only a sample of logits is kept.
 
-All labelled test pixels go through the scores into one accumulator a score; what needs the logits themselves (fitting,
-figures, bootstrap) has those of a sample, the same number of pixels from each scene.
+Each score has one accumulator of all labelled test pixels; fitting, figures and bootstrap use the logits of a sample
+with the same number of pixels of each scene.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

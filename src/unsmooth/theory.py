@@ -1,4 +1,4 @@
-"""Why label smoothing breaks confidence: what it adds to the gradient of the largest logit.
+"""Theory of the damage to confidence: the extra gradient of label smoothing on the largest logit.
 
 With `v` the logits, `pi = softmax(v)`, `y` the class, `K` classes and smoothing `alpha`,
 
@@ -11,11 +11,13 @@ Given the input, y follows the true posterior, so the extra gradient on the pred
     E[d(L_LS - L_CE)/dv_max] = alpha (P(y = argmax | x) - 1 / K) = alpha (1 - P_error - 1 / K).
 
 Gradient descent moves against it: smoothing pushes the largest logit down, and hardest where the prediction is most
-likely right. That erases the difference between sure and unsure predictions that the confidence ranking lives on. For
-negative alpha (negative label smoothing) every sign turns.
+likely right, which erases the difference between sure and unsure predictions. For negative alpha (negative label
+smoothing) every sign changes.
 
-Everything here is float64 NumPy. References: Xia et al., "Towards Understanding Why Label Smoothing Degrades Selective
-Classification and How to Fix It", ICLR 2025, section 4.
+Everything is float64 NumPy; arguments out of range and shapes that do not match raise ValueError.
+
+References: Xia et al., "Towards Understanding Why Label Smoothing Degrades Selective Classification and How to Fix It",
+ICLR 2025, section 4.
 """
 
 from typing import Any, NamedTuple
@@ -65,9 +67,6 @@ def peak(logits: ArrayLike) -> Peak:
 
     Returns:
         `Peak` of (N,) arrays; probability in [1/K, 1], higher is more confident, odds in [0, K - 1], lower is.
-
-    Raises:
-        ValueError: if `logits` is not a finite (N, K) array with K >= 2.
     """
     values = np.asarray(logits, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] < 2:
@@ -95,9 +94,6 @@ def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) 
 
     Returns:
         (N, K) gradient of each sample's own loss; every row sums to 0.
-
-    Raises:
-        ValueError: if a target or `alpha` is out of range, or the shapes do not match.
     """
     values = np.asarray(logits, dtype=np.float64)
     if values.ndim != 2:
@@ -112,7 +108,7 @@ def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) 
 
 
 def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Floats:
-    """What smoothing adds to the gradient of the largest logit, d(L_LS - L_CE)/dv_max = alpha ([y = argmax] - 1/K).
+    """Extra gradient of smoothing on the largest logit, d(L_LS - L_CE)/dv_max = alpha ([y = argmax] - 1/K).
 
     Args:
         correct: (N,) bool, the prediction equals the target.
@@ -121,9 +117,6 @@ def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Flo
 
     Returns:
         (N,) extra gradient; positive pushes the largest logit down in training.
-
-    Raises:
-        ValueError: if `alpha` is out of range.
     """
     _check_alpha(alpha)
     return alpha * (np.asarray(correct, dtype=np.float64) - 1.0 / num_classes)
@@ -139,9 +132,6 @@ def expected_extra_gradient(error_probability: ArrayLike, *, alpha: float, num_c
 
     Returns:
         Same shape; for alpha > 0 positive (pushed down) where P_error < 1 - 1/K and falling with P_error.
-
-    Raises:
-        ValueError: if `alpha` is out of range.
     """
     return extra_gradient(
         1.0 - np.asarray(error_probability, dtype=np.float64),
@@ -166,9 +156,6 @@ def window_statistics(
 
     Returns:
         `WindowStatistics` of (W,) arrays, W = 1 + round((1 - width) / step), in the unit of `value`.
-
-    Raises:
-        ValueError: if the shapes differ, or `width` or `step` is out of range.
 
     References:
         Xia et al., ICLR 2025, the plots of v_max given pi_max (width 0.05, step 0.005).
@@ -216,9 +203,6 @@ def gradient_by_exact_error(
 
     Returns:
         `BinnedGradient` of (bins,) arrays; nan with 0 samples in an empty bin.
-
-    Raises:
-        ValueError: if the shapes do not match, or a target or `alpha` is out of range.
     """
     top, correct, num_classes = _scored(logits, targets)
     truth = np.asarray(posterior, dtype=np.float64)
@@ -265,9 +249,6 @@ def gradient_by_estimated_error(
     Returns:
         `BinnedGradient` of (bins,) arrays, most confident first; standard errors are binomial, from rates with one
         success and one failure added so that a bin without errors does not claim certainty. nan in an empty bin.
-
-    Raises:
-        ValueError: if shapes do not match, a target or `alpha` is out of range, or there are fewer samples than bins.
     """
     val_top, val_correct, num_classes = _scored(val_logits, val_targets)
     test_top, test_correct, test_classes = _scored(test_logits, test_targets)

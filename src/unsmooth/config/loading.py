@@ -1,4 +1,7 @@
-"""Reading and validation of the YAML files of configuration and experiments."""
+"""Reading and validation of the YAML files of configuration and experiments.
+
+A missing file, no YAML, a duplicate key, and a wrong key, type or range raise `ConfigError`, one line per fault.
+"""
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -31,20 +34,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:
-    """Validate the merged configuration.
-
-    Raises:
-        ConfigError: with one line per fault.
-    """
+    """Validate the merged configuration."""
     return validated(Config, data, "config")
 
 
 def load_config(paths: Sequence[Path]) -> Config:
-    """Read and validate configuration files; later files override earlier ones.
-
-    Raises:
-        ConfigError: a file is missing or not YAML, or a key, type or range is wrong.
-    """
+    """Read and validate configuration files; later files override earlier ones."""
     merged: dict[str, Any] = {}
     for path in paths:
         data = read_yaml(path, f"configuration {path}")
@@ -60,11 +55,7 @@ def experiment_path(entry: str, folder: Path) -> Path:
 
 
 def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperiment:
-    """Read and validate an experiment file; the keys `weights` and `logits` replace training.
-
-    Raises:
-        ConfigError: the file is missing or not YAML, or a key, type or range is wrong.
-    """
+    """Read and validate an experiment file; the keys `weights` and `logits` replace training."""
     if not re.fullmatch(NAME_PATTERN, path.stem):
         raise ConfigError(f"experiment file {path} must be named in lower-case letters, digits and _, from a letter on")
     data = read_yaml(path, f"experiment file {path}")
@@ -78,11 +69,7 @@ def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperi
 
 
 def read_yaml(path: Path, called: str) -> Any:
-    """Read a YAML file; messages name it `called`.
-
-    Raises:
-        ConfigError: the file is missing or not YAML, or a key occurs twice in one mapping.
-    """
+    """Read a YAML file; messages name it `called`."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 - a safe loader
     except FileNotFoundError:

@@ -1,7 +1,6 @@
-"""Fetch the published datasets: resumed, verified, unpacked, and recorded last of all.
+"""Downloads of published datasets: resumed, verified, unpacked, and recorded last.
 
-A fetched source is a folder with the dataset as its publisher lays it out, and `source.json`, whose presence means
-that all of it is there.
+A fetched source is a folder with the dataset in the layout of its publisher, and `source.json`, written last.
 """
 
 import hashlib
@@ -41,11 +40,11 @@ DIGEST = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,64}")
 
 
 class DownloadError(RuntimeError):
-    """A file could not be fetched, or what came is not what was published."""
+    """A file could not be fetched, or its digest differs from the published one."""
 
 
 class SourceError(ValueError):
-    """A source is unknown, or what the user provides of it is missing or different."""
+    """A source is unknown, or the user's data for it are missing or different."""
 
 
 def fetch_source(
@@ -57,21 +56,21 @@ def fetch_source(
     local: str | Path | None = None,
     log: Callable[[str], None] = print,
 ) -> None:
-    """Make `folder` hold a source, verified and unpacked, and write `source.json` there last.
+    """Fetch, verify and unpack a source into `folder`, and write `source.json` there last.
 
-    Archives that are fetched are kept in `folder`/archives. A source that is there already is left as it is.
+    Fetched archives are kept in `folder`/archives. A complete source is left as it is.
 
     Args:
         name: a key of `SOURCES`.
-        folder: where the source goes.
-        mirrors: beginning of a URL: what replaces it; tried in this order, the original last.
-        checksums: digest ("md5:..." or "sha256:...") by archive name, where an archive is not the published one.
-        local: a folder of the user's, which is only read: with the archives, or with the unpacked dataset, which is
-            then used where it lies. Nothing is downloaded when it is given.
+        folder: of the source.
+        mirrors: URL prefix to its replacement; tried in this order, the original last.
+        checksums: digest ("md5:..." or "sha256:...") by archive name, for archives that differ from the published ones.
+        local: the user's folder with the archives, or with the unpacked dataset, which is then used in place. It is
+            only read, and nothing is downloaded.
         log: receives a line now and then.
 
     Raises:
-        SourceError: there is no such source; it must be provided and is not; what is provided differs.
+        SourceError: unknown source; data that the user must provide are missing or differ.
         DownloadError: no address gave the right file.
         ExtractionError: an archive cannot be unpacked.
     """
@@ -104,7 +103,7 @@ def fetch_source(
 
 
 def source_root(folder: Path) -> Path:
-    """Return the data root of a fetched source: `folder` itself, or where the user keeps the unpacked dataset.
+    """Return the data root of a fetched source: `folder` itself, or the user's folder with the unpacked dataset.
 
     Raises:
         SourceError: the source has not been fetched, or the user's data are gone.
@@ -119,12 +118,12 @@ def source_root(folder: Path) -> Path:
 
 
 def follow(name: str, folder: Path, local: str | Path | None) -> None:
-    """Let a source that is used where it lies be used where the user has it now; the dataset stays the same.
+    """Point a source that is used in place to the user's present folder; the dataset stays the same.
 
     Args:
         name: a key of `SOURCES`.
-        folder: of the source; nothing happens unless it leads to data of the user's.
-        local: where they are now. Where it has no such data, the source counts as not fetched.
+        folder: of the source; only a link to the user's data is changed.
+        local: present folder of the data. Without the dataset in it the source counts as not fetched.
     """
     link = folder / PROVIDED
     if not (link.is_symlink() and (folder / RECORD).exists()):
@@ -145,16 +144,15 @@ def download(
     log: Callable[[str], None] = print,
     backoff_s: float = BACKOFF_S,
 ) -> None:
-    """Fetch a file; it appears at `path` only when its digest is right, and is not fetched again then.
+    """Download a file; it appears at `path` only with the right digest, and is then not fetched again.
 
-    A transfer that breaks off leaves `path`.part, from which the next one, of this process or a later one, goes on
-    unless the file has changed on the server.
+    An interrupted transfer leaves `path`.part, which the next one resumes unless the file has changed on the server.
 
     Args:
         url: its address.
-        path: where it goes.
+        path: of the file.
         digest: "md5:..." or "sha256:..." of its content, or the beginning of it.
-        mirrors: beginning of a URL: what replaces it; tried in this order, the original last.
+        mirrors: as for `fetch_source`.
         log: receives a line now and then; on a terminal there is a progress bar instead.
         backoff_s: pause before a second retry, doubled each time.
 
@@ -195,7 +193,7 @@ def _session(backoff_s: float) -> requests.Session:
 
 
 class _Part:
-    """The part of a file that has arrived, beside it, with the address and the version that it is a part of."""
+    """The received part of a file, beside it, with its address and version."""
 
     def __init__(self, target: Path, address: str) -> None:
         self.address, self.target = address, target
@@ -203,7 +201,7 @@ class _Part:
         self._note = target.with_name(f"{target.name}.part.json")
 
     def resumable(self) -> tuple[int, str]:
-        """Return how many bytes are there and the version they belong to; 0 where they cannot be added to."""
+        """Return the number of bytes and their version; 0 if they cannot be resumed."""
         try:
             note = json.loads(self._note.read_text())
             if note["address"] == self.address and note["version"]:
@@ -229,7 +227,7 @@ class _Part:
 
 
 def _receive_all(session: requests.Session, part: _Part, log: Callable[[str], None], backoff_s: float) -> None:
-    """Receive a file, going on where a transfer breaks off."""
+    """Receive a file, resuming interrupted transfers."""
     for drop in range(DROPS):
         try:
             return _receive(session, part, log)
@@ -240,7 +238,7 @@ def _receive_all(session: requests.Session, part: _Part, log: Callable[[str], No
 
 
 def _receive(session: requests.Session, part: _Part, log: Callable[[str], None]) -> None:
-    """Receive what is missing of a file, or all of it where the server cannot go on or has another version."""
+    """Receive the missing part of a file, or all of it if the server cannot resume or has another version."""
     start, version = part.resumable()
     headers = {"Accept-Encoding": "identity"}
     if start:
@@ -267,13 +265,13 @@ def _receive(session: requests.Session, part: _Part, log: Callable[[str], None])
 
 
 def _version(headers: Mapping[str, str]) -> str:
-    """Return what If-Range takes: a strong entity tag, else the date of the last change, else nothing."""
+    """Return the value of If-Range: a strong entity tag, else the date of the last change, else nothing."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
 
 def addresses(url: str, mirrors: Mapping[str, str]) -> list[str]:
-    """Return where a URL may be fetched: from every mirror of its beginning, then from the URL itself."""
+    """Return the addresses of a URL: every mirror of its beginning, then the URL itself."""
     replaced = [new + url[len(old) :] for old, new in mirrors.items() if url.startswith(old)]
     return list(dict.fromkeys([*replaced, url]))
 
@@ -316,7 +314,7 @@ def _with_checksums(source: Source, checksums: Mapping[str, str]) -> Source:
 
 
 def _is_fetched(source: Source, folder: Path, provided: Path | None) -> bool:
-    """Whether `folder` holds the source from archives of these digests, or points to where it is provided."""
+    """Whether `folder` holds the source from archives of these digests, or a link to the user's data."""
     try:
         record = json.loads((folder / RECORD).read_text())
         digests = {archive["file"]: archive["digest"] for archive in record["archives"]}
@@ -360,7 +358,7 @@ def _provided_archives(source: Source, provided: Path | None, log: Callable[[str
 
 
 def _what_to_provide(source: Source, provided: Path | None) -> str:
-    """Say which files are needed, where, and what is there."""
+    """Return a message with the missing files, the folder to name, and its present content."""
     lines = [f"{source.name} must be provided.", source.terms] if source.terms else []
     lines = lines or [f"{source.name} is not in the folder named for it; without a folder it is downloaded."]
     lines += [f"Name a folder of yours (downloads.folders.{source.name} in config.yaml) with these archives:"]

@@ -1,8 +1,8 @@
 """Safe unpacking of tar and zip archives from untrusted sources.
 
-Only plain files with relative names are taken, in folders below the one asked for; links, devices and names that lead
-elsewhere end the extraction. Size, number of members and compression ratio are limited by what is read, whatever the
-headers promise. Owners, permissions and times in the archive are ignored.
+Only plain files and folders with relative paths below the target are unpacked; links, devices and escaping paths end
+the extraction. Limits on size, number of members and compression ratio apply to the bytes read, not to the headers.
+Owners, permissions and times in the archive are ignored.
 """
 
 import gzip
@@ -39,7 +39,7 @@ DAMAGE = (
 
 
 class ExtractionError(ValueError):
-    """An archive is damaged, or holds something that is not unpacked."""
+    """An archive is damaged, or has a member that is not unpacked."""
 
 
 class Stream(Protocol):
@@ -52,7 +52,7 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an archive may unpack to.
+    """Limits of an unpacked archive.
 
     Attributes:
         total_bytes: size of everything together.
@@ -69,14 +69,13 @@ def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Li
     """Unpack a tar, tar.gz or zip file into the new `folder`, which appears whole or not at all.
 
     Args:
-        archive: the file; its kind is read from its first bytes.
+        archive: the file; its format is read from its first bytes.
         folder: must not exist.
         inner: unpack this archive inside `archive` instead of the outer one.
         limits: None for the default.
 
     Raises:
-        ExtractionError: the archive is damaged, exceeds the limits, or holds anything but files and folders below its
-            own; the message names archive and member.
+        ExtractionError: the archive is damaged, exceeds the limits, or has an unsafe member; the message names both.
     """
     with new_folder(folder) as temporary:
         if inner is None:
@@ -102,11 +101,7 @@ def keep_weights(paths: Mapping[str, Path], folder: Path) -> None:
 
 
 def members(archive: Path, limits: Limits | None = None) -> Iterator[tuple[PurePosixPath, Stream]]:
-    """Yield path and content of every file in a tar, tar.gz or zip file; the content is read before the next one.
-
-    Raises:
-        ExtractionError: as `extract`.
-    """
+    """Yield path and content of every file in a tar, tar.gz or zip file; the content is read before the next one."""
     limits = limits or Limits()
     name = archive.name
     spend = _meter(name, archive.stat().st_size, limits)
@@ -123,15 +118,9 @@ def members(archive: Path, limits: Limits | None = None) -> Iterator[tuple[PureP
 
 
 def tar_members(stream: Stream, name: str, limits: Limits | None = None) -> Iterator[tuple[PurePosixPath, Stream]]:
-    """Yield path and content of every file in a tar read from `stream`, such as a tar inside a tar.
+    """Yield path and content of every file in an uncompressed tar read from `stream`, such as a tar inside a tar.
 
-    Args:
-        stream: the tar, not compressed.
-        name: what errors call it.
-        limits: its number of members; size is for whoever opened the stream.
-
-    Raises:
-        ExtractionError: as `extract`.
+    Errors call it `name`. Of `limits` only the number of members applies; size is for whoever opened the stream.
     """
     limits = limits or Limits()
     source: Any = stream  # tarfile asks for a file, but only reads
@@ -149,11 +138,7 @@ def tar_members(stream: Stream, name: str, limits: Limits | None = None) -> Iter
 
 
 def write_member(folder: Path, path: PurePosixPath, stream: Stream, name: str) -> None:
-    """Write the content of a member of the archive `name` to `folder` / `path`, which must be new.
-
-    Raises:
-        ExtractionError: the file exists or cannot be written.
-    """
+    """Write the content of a member of the archive `name` to `folder` / `path`, which must be new."""
     target = folder / path
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -166,9 +151,7 @@ def write_member(folder: Path, path: PurePosixPath, stream: Stream, name: str) -
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder` that takes its name when the block succeeds.
-
-    What a killed run left of it is removed; when the block raises, nothing remains.
+    """Yield a temporary folder that is renamed to `folder` when the block succeeds, and removed when it raises.
 
     Raises:
         FileExistsError: `folder` exists.
@@ -187,7 +170,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 class _Reader:
-    """A stream that reports how much was read of it, and damage as an `ExtractionError`."""
+    """A stream that counts the bytes read and raises `ExtractionError` for damage."""
 
     def __init__(self, stream: Stream | IO[bytes], name: str, spend: Callable[[int], None]) -> None:
         self._stream, self._name, self._spend = stream, name, spend

@@ -16,14 +16,14 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 def download_from_hub(
     reference: str, path: Path, *, mirrors: Mapping[str, str] | None = None, log: Callable[[str], None] = print
 ) -> None:
-    """Fetch a large file of the Hugging Face Hub; it appears at `path` only when its SHA-256 is the published one.
+    """Download a large file of the Hugging Face Hub; it appears at `path` only with the published SHA-256.
 
     Args:
         reference: hf://owner/repository/path or hf://owner/repository@revision/path.
-        path: where it goes.
-        mirrors: beginning of a URL: what replaces it. One of https://huggingface.co/ is the endpoint of a mirror of the
-            hub; mirrors are tried in this order, without the user's token, and the hub last.
-        log: receives the endpoint that is asked.
+        path: of the file.
+        mirrors: URL prefix to its replacement. That of https://huggingface.co/ is the endpoint of a mirror of the hub;
+            mirrors are tried in this order, without the user's token, and the hub last.
+        log: receives the requested endpoint.
 
     Raises:
         DownloadError: no endpoint gave the file; the message says what each gave instead.
