@@ -23,7 +23,7 @@ from unsmooth.atomic_files import WriteError, atomic_path
 from unsmooth.config.loading import load_experiment
 from unsmooth.data import gaussians
 from unsmooth.data.arrays import Split, write_dataset
-from unsmooth.figures import save_figure
+from unsmooth.figures.style import save_figure
 from unsmooth.logits.logits_file import write_logits
 from unsmooth.training.cell import CellJob, train_cell
 from unsmooth.training.checkpoints import write_checkpoint

@@ -13,7 +13,7 @@ from score import score
 from unsmooth.config.cells import Cell
 from unsmooth.config.settings import Evaluation
 from unsmooth.data.arrays import Split, write_dataset
-from unsmooth.figures import max_logit_given_probability
+from unsmooth.figures.mechanism import max_logit_given_probability
 from unsmooth.logits.logits_file import write_logits
 from unsmooth.tables.collection import read_cell_logits
 from unsmooth.tables.labels import KINDS

@@ -10,7 +10,8 @@ from safetensors.numpy import load_file
 from unsmooth.page.content import scorecard_contents
 from unsmooth.page.page import page
 from unsmooth.page.run import risk_of_most_contrast
-from unsmooth.tables import SUMMARY, findings, headline
+from unsmooth.tables.findings import findings, headline
+from unsmooth.tables.summary import SUMMARY
 
 
 def test_every_sentence_is_one_of_the_findings(run, content):

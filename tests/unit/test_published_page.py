@@ -12,8 +12,9 @@ from unsmooth.config.errors import ConfigError
 from unsmooth.config.loading import load_experiment
 from unsmooth.published.page import write_page
 from unsmooth.published.planning import PLAN, write_plan
-from unsmooth.tables import cost_table, write_table
 from unsmooth.tables.collection import read_cells
+from unsmooth.tables.layouts import cost_table
+from unsmooth.tables.writing import write_table
 
 EXPERIMENT = {
     "description": "A bank.",

@@ -11,8 +11,8 @@ import pytest
 from unsmooth.config.loading import load_experiment
 from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.logits.logits_file import read_logits
-from unsmooth.tables import SUMMARY
 from unsmooth.tables.labels import LOGIT_DISTANCES
+from unsmooth.tables.summary import SUMMARY
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

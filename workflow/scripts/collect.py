@@ -5,9 +5,9 @@ from pathlib import Path
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import paired_differences, summarise
 from unsmooth.tables.collection import read_cells
 from unsmooth.tables.labels import Losses
+from unsmooth.tables.summary import paired_differences, summarise
 
 
 def collect(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.figures import degradation, save_figure
+from unsmooth.figures.style import save_figure
+from unsmooth.figures.sweeps import degradation
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.labels import Losses
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from unsmooth.data.arrays import ARRAYS, load_split
-from unsmooth.figures import extra_gradient, save_figure
+from unsmooth.figures.mechanism import extra_gradient
+from unsmooth.figures.style import save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cell_logits
 from unsmooth.tables.labels import Losses

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.figures import logit_distances, save_figure
+from unsmooth.figures.calibration import logit_distances
+from unsmooth.figures.style import save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.labels import Losses
 

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from unsmooth.figures import max_logit_given_probability, save_figure
+from unsmooth.figures.mechanism import max_logit_given_probability
+from unsmooth.figures.style import save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cell_logits
 from unsmooth.tables.titles import place_title

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from unsmooth.figures import pnorm_sweep, save_figure
+from unsmooth.figures.style import save_figure
+from unsmooth.figures.sweeps import pnorm_sweep
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import CELL_KEYS, read_cells
 from unsmooth.tables.labels import Losses

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from unsmooth.config.settings import HEADLINE_SCORES
-from unsmooth.figures import save_figure
 from unsmooth.figures.maps import REPAIR, CellScenes, ranking_maps
+from unsmooth.figures.style import save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import usable_scores

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.figures import risk_coverage, save_figure
+from unsmooth.figures.curves import risk_coverage
+from unsmooth.figures.style import save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cells
 from unsmooth.tables.labels import Losses

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.figures import save_figure, scorecard_figure
+from unsmooth.figures.scorecard import scorecard_figure
+from unsmooth.figures.style import save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.labels import Losses
 

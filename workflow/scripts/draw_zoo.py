@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from unsmooth.figures import save_figure, zoo
+from unsmooth.figures.style import save_figure
+from unsmooth.figures.zoo import zoo
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import zoo_gains
 from unsmooth.tables.labels import Losses
+from unsmooth.tables.zoo import zoo_gains
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

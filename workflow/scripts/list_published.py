@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import published_table, write_table
+from unsmooth.tables.scorecard import published_table
+from unsmooth.tables.writing import write_table
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

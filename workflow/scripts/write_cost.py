@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import cost_table, write_table
 from unsmooth.tables.collection import read_cells
 from unsmooth.tables.labels import Losses
+from unsmooth.tables.layouts import cost_table
+from unsmooth.tables.writing import write_table
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

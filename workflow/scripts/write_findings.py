@@ -7,7 +7,7 @@ import pandas as pd
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import findings_text
+from unsmooth.tables.findings import findings_text
 from unsmooth.tables.labels import Losses
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import write_table
 from unsmooth.tables.labels import Losses
 from unsmooth.tables.losses import losses_summary, losses_table
+from unsmooth.tables.writing import write_table
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

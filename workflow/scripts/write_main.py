@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import all_metrics_table, main_table, write_table
 from unsmooth.tables.collection import read_cells
 from unsmooth.tables.labels import Losses
+from unsmooth.tables.main import all_metrics_table, main_table
+from unsmooth.tables.writing import write_table
 
 
 def write_main(summary: str, fitted: list[str], cells: list[dict], losses: Losses, stem: Path) -> None:

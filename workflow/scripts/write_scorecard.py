@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import scorecard_table, write_table
 from unsmooth.tables.collection import read_costs, read_summaries
+from unsmooth.tables.scorecard import scorecard_table
+from unsmooth.tables.writing import write_table
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.runtime.jobs import job
-from unsmooth.tables import scores_table, write_table
 from unsmooth.tables.labels import Losses
+from unsmooth.tables.layouts import scores_table
+from unsmooth.tables.writing import write_table
 
 if __name__ == "__main__":
     with job(snakemake, __file__):

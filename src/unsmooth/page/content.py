@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from unsmooth.tables import Table, scorecard_table
-from unsmooth.tables.scorecard import NOT_RUN
+from unsmooth.tables.layouts import Table
+from unsmooth.tables.scorecard import NOT_RUN, scorecard_table
 
 Content = dict[str, Any]
 SMALLEST_COVERAGE = 0.01  # below it a curve is noise of a handful of samples

@@ -20,9 +20,11 @@ from unsmooth.evaluation import DELTA, TARGET_RISKS
 from unsmooth.logits.logits_file import read_logits
 from unsmooth.page.content import Content, by_score, counted, plain_columns, plain_curves, plain_table
 from unsmooth.registry.scores import score_label
-from unsmooth.tables import all_metrics_table, cost_table, findings, headline, main_table
 from unsmooth.tables.collection import read_cells, read_fitted
+from unsmooth.tables.findings import findings, headline
 from unsmooth.tables.labels import BASELINE_SCORE, Losses, configurations_of, scores_in_order
+from unsmooth.tables.layouts import cost_table
+from unsmooth.tables.main import all_metrics_table, main_table
 from unsmooth.tables.titles import place_title
 
 Floats = NDArray[np.floating[Any]]

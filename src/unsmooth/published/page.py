@@ -15,10 +15,9 @@ from unsmooth.published.machines import machines_table
 from unsmooth.published.planning import AS_RELEASED, PLAN, planned_folders, published_experiments
 from unsmooth.published.sections import section
 from unsmooth.registry.scores import score_label
-from unsmooth.tables import scorecard
 from unsmooth.tables.collection import read_costs, read_summaries
 from unsmooth.tables.labels import DASH, Losses, metric_style
-from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, published_text
+from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, published_text, scorecard
 
 INTRODUCTION = (
     "The published experiments on their own data, trained with this repository. `make published DATA=FOLDER` runs "

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsmooth.tables import findings, findings_text, headline, paired_differences, summarise
+from unsmooth.tables.findings import findings, findings_text, headline
 from unsmooth.tables.labels import Losses, LossName
+from unsmooth.tables.summary import paired_differences, summarise
 
 PLACE = {"experiment": "glyphs_resnet8", "architecture": "resnet8"}
 LOSSES = {("ce", 0.0): 0.0, ("ls", 0.2): 0.01, ("ls", 0.4): 0.02, ("nls", -0.2): -0.001}

@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import norm
 
 from unsmooth.metrics import holm
-from unsmooth.tables import paired_differences, summarise
 from unsmooth.tables.losses import losses_summary, losses_table
+from unsmooth.tables.summary import paired_differences, summarise
 
 SCORES = ("msp", "msp_temperature", "max_logit_pnorm")
 SHIFTS = {"ce": 0.0, "ls": 0.01, "focal": 0.012, "online_ls": -0.01, "mbls": 0.0001, "maxsup": 0.0024}

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from unsmooth.config.kinds import Published
-from unsmooth.figures import save_figure, scorecard_figure
-from unsmooth.figures.scorecard import BLOCKS
-from unsmooth.tables import SUMMARY, published_table, scorecard, scorecard_table, write_table
-from unsmooth.tables.scorecard import METRICS
+from unsmooth.figures.scorecard import BLOCKS, scorecard_figure
+from unsmooth.figures.style import save_figure
+from unsmooth.tables.scorecard import METRICS, published_table, scorecard, scorecard_table
+from unsmooth.tables.summary import SUMMARY
+from unsmooth.tables.writing import write_table
 
 PUBLISHED = {"loss": "ls", "alpha": 0.2, "score": "msp", "error": 10.0, "aurc": 2.0, "source": "a paper"}
 DEVIATION = {"what": "Three seeds.", "why": "One was published.", "switchable": False}

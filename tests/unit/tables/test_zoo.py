@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsmooth.figures import zoo
+from unsmooth.figures.zoo import zoo
 from unsmooth.models.libraries import UnknownModelError, timm_preprocessing
-from unsmooth.tables import paired_differences, summarise, zoo_gains, zoo_table
 from unsmooth.tables.labels import Losses, LossName
+from unsmooth.tables.summary import paired_differences, summarise
+from unsmooth.tables.zoo import zoo_gains, zoo_table
 
 LOSSES = Losses([LossName("ce", "ce"), LossName("ls_mixup", "ls", "Mixup and LS")])
 MODELS = {"weak": ("ce", 0.0, 0.4), "strong": ("ls_mixup", 0.1, 0.2)}  # loss, alpha and error
