@@ -106,7 +106,8 @@ def _run(request: bytes) -> int:
     os.environb.clear()
     os.environb.update(dict(variable.split(b"=", 1) for variable in variables))
     sys.argv = [os.fsdecode(part) for part in command.split(SEPARATOR)]
-    sys.path[0] = os.path.dirname(sys.argv[0])
+    searched = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = [os.path.dirname(sys.argv[0]), *filter(None, searched)]
     tempfile.tempdir = None  # by the environment of the job
     for name in [name for name in sys.modules if name.partition(".")[0] == __package__.partition(".")[0]]:
         del sys.modules[name]

@@ -62,14 +62,16 @@ def number_of(path):
 def test_script_has_its_own_folder_environment_streams_and_code(start, tmp_path):
     done = start(
         "import sys, unsmooth\n"
-        "print(os.getcwd(), os.environ['OWN'], sys.argv, sys.path[0], 'json' in sys.modules, __name__)\n"
+        "print(os.getcwd(), os.environ['OWN'], sys.argv, *sys.path[:3], 'json' in sys.modules, __name__)\n"
         "print('in error', file=sys.stderr)\n",
         OWN="1",
+        PYTHONPATH=f"/first{os.pathsep}/second",
     )
     output, error = done.communicate()
 
     script = str(tmp_path / "script.py")
-    assert output.split() == [str(tmp_path), "1", f"['{script}']", str(tmp_path), "True", "__main__"]
+    path = [str(tmp_path), "/first", "/second"]
+    assert output.split() == [str(tmp_path), "1", f"['{script}']", *path, "True", "__main__"]
     assert (error, done.returncode) == ("in error\n", 0)
     assert number_of(tmp_path / "process") != done.pid
 
