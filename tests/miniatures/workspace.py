@@ -3,18 +3,21 @@
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import yaml
+from miniatures.warm_python import warm_python
 
 REPOSITORY = Path(__file__).parents[2]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
 
 @dataclass
@@ -25,10 +28,10 @@ class Workspace:
     log: str = ""
     variables: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, command: Sequence[str] = SNAKEMAKE) -> subprocess.Popen[str]:
         """Start snakemake here as a user would, on this copy's own library, in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *arguments, "--configfile", "tiny.yaml", "--cores", "2"],
+            [*command, *arguments, "--configfile", "tiny.yaml", "--cores", "2"],
             cwd=self.folder,
             env=os.environ | self.variables | {"PYTHONPATH": str(self.folder / "src"), "COLUMNS": "200"},
             stdout=subprocess.PIPE,
@@ -38,8 +41,8 @@ class Workspace:
         )
 
     def snakemake(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-        """Run snakemake to its end; standard output holds standard error too."""
-        process = self.start(*arguments)
+        """Run snakemake, forked from a warm process, to its end; standard output holds standard error too."""
+        process = self.start(*arguments, command=warm_snakemake())
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -70,6 +73,12 @@ class Workspace:
         """Replace top-level keys of an experiment file."""
         file = self.folder / "experiments" / f"{name}.yaml"
         file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | changes))
+
+
+def warm_snakemake() -> list[str]:
+    """Return a command that forks Snakemake, and its jobs, from a warm Python; a longer run warms one of its own."""
+    script = Path(__file__).with_name("snakemake_here.py")
+    return [*warm_python(), sys.executable, str(script), shlex.join(warm_python())]
 
 
 def make_workspace(folder: Path) -> Workspace:

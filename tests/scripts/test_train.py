@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from miniatures.warm_python import warm_python
 from safetensors.torch import load_file
 from train import train
 
@@ -19,15 +20,10 @@ from unsmooth.data import glyphs
 from unsmooth.data.arrays import read_manifest
 from unsmooth.runtime.code import code_hash
 from unsmooth.runtime.targets import training_targets
-from unsmooth.training.cell import CellJob
+from unsmooth.training.cell import CellJob, train_cell
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "train.py"
-PROGRAM = """
-import json, sys, torch
-from unsmooth.training.cell import CellJob, launch
-torch.set_num_threads(1)
-launch(CellJob(**json.loads(sys.argv[1])), devices=int(sys.argv[2]))
-"""
+PROGRAM = Path(__file__).parents[1] / "miniatures" / "train_cell.py"
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +70,15 @@ def training_in_two(training):
     return training | {"recipe": training["recipe"] | {"shards": 2, "epochs": 10}}
 
 
-def start(training, dataset, cell, devices=1, teacher=None):
-    job = CellJob(
+def job_of(training, dataset, cell, teacher=None):
+    return CellJob(
         training, str(dataset), str(cell), str(cell / "checkpoint.pt"), code="any", device="cpu", teacher=teacher
     )
-    command = [sys.executable, "-u", "-c", PROGRAM, json.dumps(asdict(job)), str(devices)]
+
+
+def start(training, dataset, cell, devices=1, teacher=None):
+    job = json.dumps(asdict(job_of(training, dataset, cell, teacher)))
+    command = [*warm_python(), sys.executable, str(PROGRAM), job, str(devices)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -89,9 +89,7 @@ def weights_digest(cell):
 @pytest.fixture(scope="module")
 def uninterrupted(training, dataset, tmp_path_factory):
     cell = tmp_path_factory.mktemp("uninterrupted")
-    with start(training, dataset, cell) as process:
-        output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    train_cell(job_of(training, dataset, cell))
     return cell
 
 

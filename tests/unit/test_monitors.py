@@ -269,7 +269,9 @@ def report_of_one_process(rank, folder):
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
 def test_two_processes_agree_with_one(tmp_path):
-    commands = [[sys.executable, __file__, str(rank), str(tmp_path)] for rank in (0, 1)]
+    from miniatures.warm_python import warm_python  # which the processes do not find
+
+    commands = [[*warm_python(), sys.executable, __file__, str(rank), str(tmp_path)] for rank in (0, 1)]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for command in commands
     ]

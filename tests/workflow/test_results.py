@@ -163,6 +163,12 @@ def test_run_ends_with_results_and_costs(finished):
     assert "evaluate" in finished.log.split("Cost by rule")[1]
 
 
+def test_run_writes_its_page(finished):
+    page = (finished.folder / "results" / "report" / "index.html").read_text()
+
+    assert all(name in page for name in EXPERIMENTS)
+
+
 def test_named_targets_exist(finished):
     listed = set(finished.snakemake("--list-rules").stdout.split())
 

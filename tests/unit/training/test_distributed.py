@@ -131,6 +131,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def processes(folder):
+    from miniatures.warm_python import warm_python  # which the processes do not find
+
     interrupted(SystemExit, 2 * AGREED_STEP + 5, terminate, folder / "from_one.pt")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -138,7 +140,7 @@ def processes(folder):
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     started = [
         subprocess.Popen(
-            [sys.executable, __file__, str(folder)],
+            [*warm_python(), sys.executable, __file__, str(folder)],
             env=os.environ | common | {"RANK": str(number), "LOCAL_RANK": str(number)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
