@@ -38,6 +38,8 @@ class Score:
         limits: ``limits(**params)`` raises ValueError for a parameter out of range; also called by the function.
         exists: ``exists(num_classes=K, **params)`` raises ValueError where the score ranks nothing for K classes.
         variants: names in results, with labels, of the same score fitted by another objective.
+        quantity: what a threshold bounds, in words, with parameters in braces; "" is the score itself.
+        unit: a value x of the score is the "probability" 1 - exp(-x), the "uncertainty" exp(-x), or the quantity.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Score:
     limits: str = ""
     exists: str = ""
     variants: Mapping[str, str] = field(default_factory=dict)
+    quantity: str = ""
+    unit: Literal["quantity", "probability", "uncertainty"] = "quantity"
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -132,7 +136,15 @@ ORDER = Parameter("order of the norm; infinity is the largest magnitude")
 OF_FEATURES: frozenset[Need] = frozenset({"features", "training"})
 
 _ENTRIES = (
-    Score("msp", "MSP", "Hendrycks & Gimpel, ICLR 2017", f"{LOGITS}:msp", f"{LOGITS}:msp_rows"),
+    Score(
+        "msp",
+        "MSP",
+        "Hendrycks & Gimpel, ICLR 2017",
+        f"{LOGITS}:msp",
+        f"{LOGITS}:msp_rows",
+        quantity="the largest probability",
+        unit="probability",
+    ),
     Score(
         "msp_temperature",
         "MSP with temperature",
@@ -143,6 +155,8 @@ _ENTRIES = (
         fit=f"{FITTING}:fit_temperature",
         limits=f"{LOGITS}:check_temperature",
         variants={NLL_TEMPERATURE: "MSP with NLL temperature"},
+        quantity="the largest probability at temperature {temperature:.4g}",
+        unit="probability",
     ),
     Score(
         "max_logit_pnorm",
@@ -156,14 +170,24 @@ _ENTRIES = (
         defaults={"p": 5, "centring": "mean"},
         limits=f"{ROWS}:check_norm",
         exists=f"{ROWS}:check_ranking",
+        quantity="the largest p-normalised logit (p = {p:g})",
     ),
-    Score("max_logit", "Max logit", "Hendrycks et al., ICML 2022", f"{LOGITS}:max_logit", f"{LOGITS}:max_logit_of"),
+    Score(
+        "max_logit",
+        "Max logit",
+        "Hendrycks et al., ICML 2022",
+        f"{LOGITS}:max_logit",
+        f"{LOGITS}:max_logit_of",
+        quantity="the largest logit",
+    ),
     Score(
         "negative_entropy",
         "Neg. entropy",
         "Shannon, 1948",
         f"{LOGITS}:negative_entropy",
         f"{LOGITS}:negative_entropy_of",
+        quantity="the entropy of the softmax in nats",
+        unit="uncertainty",
     ),
     Score(
         "energy",
@@ -172,6 +196,7 @@ _ENTRIES = (
         f"{LOGITS}:energy",
         f"{LOGITS}:energy_of",
         limits=f"{LOGITS}:check_temperature",
+        quantity="the log-sum-exp of the logits",
     ),
     Score(
         "logit_margin",
@@ -179,6 +204,7 @@ _ENTRIES = (
         "Liang, Peng & Sun, TMLR 2024",
         f"{LOGITS}:logit_margin",
         f"{LOGITS}:logit_margin_of",
+        quantity="the lead of the largest logit over the second",
     ),
     Score(
         "softmax_margin",
@@ -186,9 +212,17 @@ _ENTRIES = (
         "Scheffer, Decomain & Wrobel, IDA 2001",
         f"{LOGITS}:softmax_margin",
         f"{LOGITS}:softmax_margin_of",
+        quantity="the lead of the largest probability over the second",
+        unit="probability",
     ),
     Score(
-        "negative_gini", "Neg. Gini", "Breiman et al., 1984", f"{LOGITS}:negative_gini", f"{LOGITS}:negative_gini_of"
+        "negative_gini",
+        "Neg. Gini",
+        "Breiman et al., 1984",
+        f"{LOGITS}:negative_gini",
+        f"{LOGITS}:negative_gini_of",
+        quantity="the Gini impurity of the softmax",
+        unit="uncertainty",
     ),
     Score(
         "doctor_alpha",
@@ -196,6 +230,8 @@ _ENTRIES = (
         "Granese et al., NeurIPS 2021",
         f"{LOGITS}:doctor_alpha",
         f"{LOGITS}:doctor_alpha_of",
+        quantity="DOCTOR's alpha uncertainty",
+        unit="uncertainty",
     ),
     Score(
         "doctor_beta",
@@ -203,6 +239,8 @@ _ENTRIES = (
         "Granese et al., NeurIPS 2021",
         f"{LOGITS}:doctor_beta",
         f"{LOGITS}:doctor_beta_of",
+        quantity="the odds of an error, (1 - MSP) / MSP,",
+        unit="uncertainty",
     ),
     Score(
         "gen",
@@ -211,6 +249,8 @@ _ENTRIES = (
         f"{LOGITS}:gen",
         f"{LOGITS}:gen_of",
         limits=f"{LOGITS}:check_gen",
+        quantity="the generalised entropy of the softmax",
+        unit="uncertainty",
     ),
     Score(
         "softmax_k",
@@ -220,6 +260,8 @@ _ENTRIES = (
         f"{LOGITS}:softmax_k_of",
         defaults={"k": 5},
         limits=f"{LOGITS}:check_k",
+        quantity="the largest probability among the {k} largest logits",
+        unit="probability",
     ),
     Score(
         "msp_pnorm",
@@ -231,6 +273,8 @@ _ENTRIES = (
         fit=f"{FITTING}:fit_pnorm_temperature",
         limits=f"{PNORM}:check_msp_pnorm",
         exists=f"{ROWS}:check_ranking",
+        quantity="the largest probability of the p-normalised logits (p = {p:g}, temperature {temperature:.4g})",
+        unit="probability",
     ),
     Score(
         "bk",
@@ -244,6 +288,8 @@ _ENTRIES = (
         },
         fit=f"{FITTING}:fit_bk",
         limits=f"{PEERS}:check_bk",
+        quantity="the largest probability minus {ratio:.4g} times the second",
+        unit="probability",
     ),
     Score(
         "ets",
@@ -254,6 +300,8 @@ _ENTRIES = (
         fitted={"temperature": TEMPERATURE, "weight": Parameter("of the tempered probability", high=1)},
         fit=f"{FITTING}:fit_ets",
         limits=f"{PEERS}:check_ets",
+        quantity="the largest probability, mixed with weight {weight:.4g} at temperature {temperature:.4g},",
+        unit="probability",
     ),
     Score(
         "hts",
@@ -267,9 +315,26 @@ _ENTRIES = (
         },
         fit=f"{FITTING}:fit_hts",
         limits=f"{PEERS}:check_hts",
+        quantity="the largest probability at the sample's own temperature",
+        unit="probability",
     ),
-    Score("lda", "LDA", f"{CATTELAN}, released code", f"{PEERS}:lda", f"{PEERS}:lda_of", exists=f"{PEERS}:check_lda"),
-    Score("j_score", "J", f"{CATTELAN}, released code", f"{PEERS}:j_score", f"{PEERS}:j_of"),
+    Score(
+        "lda",
+        "LDA",
+        f"{CATTELAN}, released code",
+        f"{PEERS}:lda",
+        f"{PEERS}:lda_of",
+        exists=f"{PEERS}:check_lda",
+        quantity="the LDA score on its log scale",
+    ),
+    Score(
+        "j_score",
+        "J",
+        f"{CATTELAN}, released code",
+        f"{PEERS}:j_score",
+        f"{PEERS}:j_of",
+        quantity="the J score on its log scale",
+    ),
     Score(
         "rl_geo_m",
         "Geometric margin",
