@@ -1,12 +1,11 @@
 """Fit a score's parameters on validation data, by the area under the risk-coverage curve or by likelihood.
 
-Everything is deterministic, and free of scale where the score is: logits times ten give temperatures times ten.
-(``bk``, ``ets`` and ``hts`` look at the softmax of the logits as they are, and so at their scale.) Where AURC is the
-objective the search is over a grid and then, finer and finer, around its best point, because AURC is a step function
-with many local minima; p has few values, so its search is exhaustive. The likelihood of a temperature is convex in
-1/T, and its minimum is the root of the derivative. A fitted score that does not beat MSP on the same data falls back
-to MSP, and says so. Whether to replace MSP at all is another question, which weighs the cost of a wrong choice:
-:mod:`unsmooth.diagnosis.recommendation`.
+Fits are deterministic and, for scores free of scale, equivariant: logits times ten give temperatures times ten.
+(``bk``, ``ets`` and ``hts`` depend on the scale of the logits.) AURC is a step function with many local minima, so it
+is searched on a grid and then, ever finer, around the best point; p has few values, so its search is exhaustive. The
+likelihood of a temperature is convex in 1/T, and its minimum is the root of the derivative. A fitted score that does
+not beat MSP on the same data falls back to MSP, with the reason. :mod:`unsmooth.diagnosis.recommendation` decides
+whether to replace MSP at all.
 """
 
 import json
@@ -50,16 +49,16 @@ _STARTS, _ZOOMS, _ZOOM = 3, 3, 4.0
 
 @dataclass(frozen=True)
 class FittedScore:
-    """A score with its parameters, ready to apply: ``fitted(logits)`` gives (N,) confidences, larger = more trusted.
+    """A score with its parameters: ``fitted(logits)`` gives (N,) confidences, larger = more trusted.
 
     Attributes:
         name: score in the registry.
         params: its parameters; those of the search even when it fell back.
-        objective: what was minimised, ``"aurc"`` or ``"nll"``; None without validation data.
+        objective: minimised objective, ``"aurc"`` or ``"nll"``; None without validation data.
         objective_value: its value on the validation data.
         baseline_value: the value of MSP on the same data.
         fell_back: whether calls use MSP instead.
-        reason: why it fell back.
+        reason: of the fallback.
         num_samples: size of the validation data.
 
     Raises:
@@ -90,7 +89,7 @@ class FittedScore:
         return find_score("msp").formula({}) if self.fell_back else find_score(self.name).formula(self.params)
 
     def refusal(self, num_classes: int) -> str | None:
-        """Why the score ranks nothing for so many classes; None where it does."""
+        """Reason why the score ranks nothing for so many classes; None if it ranks."""
         return None if self.fell_back else find_score(self.name).refusal(num_classes, self.params)
 
     def to_json(self) -> str:
@@ -111,7 +110,7 @@ class FittedScore:
 
 
 def usable_scores(fitted: Mapping[str, Mapping[str, Any]]) -> dict[str, FittedScore]:
-    """The scores of :func:`unsmooth.tables.collection.read_fitted`, without those that rank nothing in their logits."""
+    """The scores of :func:`unsmooth.tables.collection.read_fitted` that rank the samples of their logits."""
     found = {name: FittedScore.from_json(json.dumps(fields)) for name, fields in fitted.items()}
     return {name: score for name, score in found.items() if score.objective_value is not None}
 
@@ -126,25 +125,25 @@ def fit_score(
     centring: Centring = "mean",
     fallback: bool = True,
 ) -> FittedScore:
-    """Fit a score on validation data, or take its default when there are none.
+    """Fit a score on validation data, or return its default without data.
 
     Without data only scores that need no fitting are available, and ``max_logit_pnorm`` with p = 5: over 84 ImageNet
     models a fixed p = 5 gained 0.0681 in NAURC against 0.0680 for p tuned on 1,000 samples (Cattelan & Silva 2024,
     released code).
 
     Args:
-        name: score of logits in the registry. Scores of features have statistics of training data instead of
-            parameters, and classes of their own that compute them: ``Mahalanobis.fit(features, targets)`` and so on.
+        name: score of logits in the registry. Scores of features have classes of their own with statistics of
+            training data: ``Mahalanobis.fit(features, targets)`` and so on.
         logits: (N, K) validation logits, never the data that is evaluated later; None for the default.
         targets: (N,) class indices in [0, K).
         objective: ``"aurc"``, or ``"nll"`` for ``msp_temperature``.
         ps: norm orders to try; the first wins a tie.
         centring: of the p-norm scores.
-        fallback: return MSP when the fit is not strictly better than MSP on these data.
+        fallback: return MSP if the fit is not strictly better on these data.
 
     Returns:
-        The fitted score, with the objective's value and MSP's. Two classes, where a centred p-norm ranks nothing, and
-        likelihoods without a finite optimum fall back to MSP with the reason.
+        The fitted score, with the values of the objective for it and for MSP. A centred p-norm of two classes, which
+        ranks nothing, and a likelihood without a finite optimum fall back to MSP with the reason.
 
     Raises:
         ValueError: unknown name, a score of features, a score without that objective or without default, ps or centring
@@ -209,7 +208,7 @@ class NothingToFit(ValueError):
 
 @dataclass(frozen=True)
 class Validation:
-    """Logits to fit to, with what one pass over them has computed.
+    """Validation logits and statistics of one pass over them.
 
     Attributes:
         logits: (N, K).
@@ -271,7 +270,7 @@ class Validation:
 
     @cached_property
     def _weights(self) -> NDArray[np.float64]:
-        """What an error adds to AURC at each position, the least confident first."""
+        """Contribution of an error to AURC at each position, the least confident first."""
         count = len(self.errors)
         return np.cumsum(1 / np.arange(count, 0, -1)) / count
 
@@ -351,7 +350,7 @@ class Validation:
 
     @property
     def evaluations(self) -> int:
-        """How many scores of these data a search can afford."""
+        """Number of score evaluations that a search may spend on these data."""
         return max(_BUDGET // self.logits.numel(), 64)
 
     def nll(self, inverse_temperature: float) -> tuple[float, float]:
@@ -400,7 +399,7 @@ def fit_p(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Pa
 
 
 def _refusal(p: float, centring: Centring, num_classes: int) -> str | None:
-    """Why a norm order ranks nothing; None where it does."""
+    """Reason why a norm order ranks nothing; None if it ranks."""
     return FittedScore("max_logit_pnorm", {"p": p, "centring": centring}).refusal(num_classes)
 
 

@@ -1,6 +1,6 @@
 """Confidence from logits and their softmax.
 
-Scores made of probabilities saturate: in float32 most samples of a confident network have MSP exactly 1, and a sort
+Scores of probabilities saturate: in float32 most samples of a confident network have MSP exactly 1, and a sort
 breaks those ties at random. With ``scale="log"``, the default, they return minus the logarithm of the uncertainty, a
 strictly increasing function of the textbook value, which ``scale="natural"`` returns.
 """
@@ -91,7 +91,7 @@ def msp_temperature_rows(rows: Rows, *, temperature: float, scale: Scale = "log"
 def max_logit(logits: Array) -> Array:
     r"""Largest logit, :math:`\max_k z_k`.
 
-    Unlike every other score here it changes when a constant is added to a row.
+    Unlike the other scores it changes when a constant is added to a row.
 
     Args:
         logits: (N, K) floating point, K >= 2.
@@ -186,9 +186,6 @@ def softmax_margin(logits: Array, *, scale: Scale = "log") -> Array:
     Returns:
         (N,) float64; larger is more trusted.
 
-    Raises:
-        ValueError: as :func:`msp`.
-
     References:
         Scheffer, Decomain & Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001.
 
@@ -220,9 +217,6 @@ def negative_entropy(logits: Array, *, scale: Scale = "log") -> Array:
 
     Returns:
         (N,) float64; larger is more trusted.
-
-    Raises:
-        ValueError: as :func:`msp`.
 
     References:
         Shannon, "A Mathematical Theory of Communication", 1948.
@@ -259,9 +253,6 @@ def negative_gini(logits: Array, *, scale: Scale = "log") -> Array:
     Returns:
         (N,) float64; larger is more trusted.
 
-    Raises:
-        ValueError: as :func:`msp`.
-
     References:
         Breiman et al., "Classification and Regression Trees", 1984.
 
@@ -273,7 +264,7 @@ def negative_gini(logits: Array, *, scale: Scale = "log") -> Array:
 
 
 def log_gini_bracket(rows: Rows) -> Tensor:
-    """log(p1 + 1 - u Q), Q the sum of q^2: the Gini impurity 1 - sum p^2 is u times that bracket."""
+    """log(p1 + 1 - u Q), Q the sum of q^2; the Gini impurity 1 - sum p^2 is u times the bracket."""
     return torch.log(sigmoid(rows.log_odds) + 1 - rows.log_uncertainty.exp() * rows.others_collision)
 
 
@@ -336,7 +327,7 @@ def gen(logits: Array, *, gamma: float = 0.1, top: int = 100, scale: Scale = "lo
     Args:
         logits: (N, K) floating point, K >= 2.
         gamma: exponent in (0, 1]; 0.1 in the paper.
-        top: M >= 2, how many classes count; 100 in the paper. More than K means all.
+        top: M >= 2, number of classes; 100 in the paper. More than K means all.
         scale: ``"log"`` for the form that cannot saturate, ``"natural"`` for -G.
 
     Returns:

@@ -1,4 +1,4 @@
-r"""Statistics of logit rows: everything the scores are functions of, computed once for a block of rows.
+r"""Statistics of logit rows, from which all scores follow, computed once for a block of rows.
 
 Let :math:`z_{(1)} \ge z_{(2)} \ge \dots` be a row's sorted logits, :math:`p` its softmax, and :math:`q` the softmax of
 the classes other than the predicted one. With :math:`R = \sum_{k \ge 3} e^{z_{(k)} - z_{(2)}}` the log-odds of the
@@ -11,7 +11,7 @@ rounds to one. Every probability score is written with :math:`d`, the uncertaint
 :math:`q`. Elements are handled in the precision of the input (at least float32), each row's result in float64, so that
 confident samples do not tie by rounding.
 
-A row's result depends on that row alone: not on the rows beside it, nor on how many are processed at a time. On a CPU
+A row's result depends on that row alone, not on other rows or the block size. On a CPU
 few classes lie outermost in memory, so that every operation runs over many rows rather than along a short one. A logit
 of ``-inf`` is a masked class: probability zero, and absent from means and norms.
 """
@@ -55,13 +55,13 @@ class _Piece(NamedTuple):
 
 
 class Rows:
-    """A block of logit rows and, computed when first asked for, their statistics.
+    """A block of logit rows and their statistics, computed on first use.
 
     Args:
         logits: (n, K) float32 or float64, n >= 2, K >= 2; read, never written.
         work: three (n, K) of the same dtype, device and layout; overwritten.
-        first_row: index of the block's first row in the whole, for messages.
-        count: how many of the rows are wanted; results have this many entries. None wants all.
+        first_row: index of the first row of the block, for messages.
+        count: number of rows with results, the first ones; None for all.
 
     Raises:
         ValueError: a row has a NaN or ``+inf``, or fewer than two classes that are not masked.
@@ -86,7 +86,7 @@ class Rows:
         return self.logits.shape[1]
 
     def refuse(self, bad: Tensor, what: str) -> None:
-        """Raise ValueError naming the first row that is bad (n,)."""
+        """Raise ValueError with the first row at which `bad` (n,) is true."""
         if bool(bad.any()):
             raise ValueError(f"logits: row {self.first_row + int(bad.int().argmax())} {what}")
 
@@ -169,7 +169,7 @@ class Rows:
 
     @cached_property
     def runner_up_share(self) -> Tensor:
-        """q_(2): the runner-up's share of what the predicted class leaves."""
+        """q_(2), the share of the runner-up among the other classes."""
         return 1 / (1 + self._rest)
 
     @cached_property
@@ -268,7 +268,7 @@ class Rows:
         return mean
 
     def normalised_maximum(self, ps: Sequence[float], centring: Centring) -> Tensor:
-        """(n, P): the centred maximum over ||z - centre||_p; a constant row gets the least value, 0 or -1."""
+        """(n, P): the centred maximum over ||z - centre||_p; a constant row gets the lowest value, 0 or -1."""
         top, norms = self.norms(ps, centring)
         return torch.where(norms > 0, top[:, None] / norms, -1.0 if centring == "none" else 0.0)
 
@@ -360,7 +360,7 @@ def check_norm(p: float, centring: str = "mean") -> None:
 
 
 def check_ranking(num_classes: int, p: float, centring: str = "mean") -> None:
-    """Raise ValueError for a p-norm that ranks nothing."""
+    """Raise ValueError for a p-norm that is constant for K classes."""
     if p == 0 and centring == "none":
         raise ValueError("p = 0 without centring is max_logit over the number of non-zero logits; use max_logit")
     if num_classes == 2 and p > 0 and centring != "none":
@@ -455,7 +455,7 @@ def _as_tensor(block: Tensor | NDArray[Any]) -> Tensor:
 
 
 def _in_layout(block: Tensor) -> Tensor:
-    """The block as its device runs through it fastest."""
+    """The block in the fastest memory layout of its device."""
     return block.T.contiguous().T if _few_classes(block) else block.contiguous()
 
 
