@@ -305,9 +305,9 @@ def _columns(values: Any) -> list[Any]:  # noqa: ANN401
 class SelectiveHead(nn.Module):
     """Last layer of a selective classifier: logits (N, K) -> (class index or -1 (N,) int64, confidence (N,) float64).
 
-    It has no data-dependent branch, so ``torch.export`` and ``torch.onnx.export`` take it with a dynamic batch, alone
-    or behind a network. A row that :meth:`SelectiveClassifier.predict` refuses (NaN, ``+inf``, one class left) has
-    confidence nan here and is rejected. The confidence may differ in its last digits from
+    It has no data-dependent branch, so ``torch.onnx.export`` and ``torch.export.export(..., strict=False)`` take it
+    with a dynamic batch, alone or behind a network. A row that :meth:`SelectiveClassifier.predict` refuses (NaN,
+    ``+inf``, one class left) has confidence nan here and is rejected. The confidence may differ in its last digits from
     :meth:`SelectiveClassifier.confidence`, and by single precision in other runtimes.
 
     Args:

@@ -133,7 +133,7 @@ def diagnose(
     if plot is not None and plot.suffix not in (".png", ".pdf", ".svg"):
         raise typer.BadParameter(f"{plot} must end in .png, .pdf or .svg", param_hint="--plot")
     written = {"--json": json_out, "--html": html, "--save": save, "--plot": plot}
-    _refuse_overwriting([*files, *(val or ()), *(targets or ()), *(val_targets or ()), *(train or ())], written)
+    _check_outputs([*files, *(val or ()), *(targets or ()), *(val_targets or ()), *(train or ())], written)
     keys, results = (logits_key, targets_key), list["Diagnosis"]()
     for position, (path, name) in enumerate(zip(files, _names(files), strict=True)):
         with _errors_name(path):
@@ -211,7 +211,7 @@ def score(
 
     if output is not None and output.suffix not in COLUMN_SUFFIXES:
         raise typer.BadParameter(f"{output} must end in {', '.join(COLUMN_SUFFIXES)}", param_hint="--output")
-    _refuse_overwriting([file, val, targets, val_targets, classifier, train], {"--output": output})
+    _check_outputs([file, val, targets, val_targets, classifier, train], {"--output": output})
     params = _parse_params(param or [], p)
     if (params and val) or (classifier and (params or val)):
         raise typer.BadParameter("parameters, --val and --classifier exclude each other", param_hint="--param")
@@ -636,11 +636,13 @@ def _check_one_each(files: Sequence[Path], others: Sequence[Path] | None, option
         raise typer.BadParameter(f"{len(others)} given for {len(files)} FILE; give none or one each", param_hint=option)
 
 
-def _refuse_overwriting(inputs: Sequence[Path | None], outputs: Mapping[str, Path | None]) -> None:
+def _check_outputs(inputs: Sequence[Path | None], outputs: Mapping[str, Path | None]) -> None:
     read = {path.resolve() for path in inputs if path is not None}
     for option, path in outputs.items():
         if path is not None and path.resolve() in read:
             raise typer.BadParameter(f"{path} is read; write to another file", param_hint=option)
+        if path is not None and path.is_dir():
+            raise typer.BadParameter(f"{path} is a folder; name a file in it", param_hint=option)
 
 
 def _names(files: Sequence[Path]) -> list[str]:

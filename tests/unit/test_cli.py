@@ -208,6 +208,7 @@ def test_error_names_the_validation_file(folder):
         ["diagnose", "good.npz", "good.csv", "--val", "good.npz"],
         ["diagnose", "good.npz", "good.csv", "--save", "c.json"],
         ["diagnose", "good.npz", "--plot", "c.doc"],
+        ["diagnose", "good.npz", "--json", "."],
         ["score", "good.npz", "--score", "nope"],
         ["score", "good.npz", "--score", "knn"],
         ["score", "good.npz", "--score", "knn", "--train", "good.npz", "--val", "good.npz"],

@@ -22,7 +22,7 @@ from unsmooth.diagnosis.signature import centred_maximum, smoothing_signature
 from unsmooth.diagnosis.wording import label_of
 from unsmooth.logits.probabilities import depends_on_mean
 from unsmooth.metrics import certified_threshold, coverage_at_risk
-from unsmooth.metrics.inputs import as_real
+from unsmooth.metrics.inputs import as_fraction, as_real
 from unsmooth.registry.scores import Need, score_label
 from unsmooth.scores import (
     DEFAULT_PS,
@@ -101,9 +101,8 @@ def diagnose(
         >>> diagnosis.signature.verdict, diagnosis.recommended.name, diagnosis.rows
         ('unclear', 'msp', {'fit': 500, 'certify': 500, 'test': 1000})
     """
-    for option, value in (("target_risk", target_risk), ("delta", delta)):
-        if not 0 < value < 1:
-            raise ValueError(f"{option} must be in (0, 1), got {value}")
+    target_risk = as_fraction(target_risk, "target_risk", open_low=True, open_high=True)
+    delta = as_fraction(delta, "delta", open_low=True, open_high=True)
     names, left_out = _choose_names(scores, layer, train, from_probabilities, only_msp)
     at_hand = {"logits": as_real(logits, "logits"), **(layer or {})}
     others = _score_by_features([name for name in names if _of_features(name)], at_hand, train, left_out)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
+from unsmooth.logits.probabilities import ENOUGH_ROWS, refuse_probabilities
 from unsmooth.metrics.inputs import (
     Array,
     as_binary_errors,
@@ -383,6 +384,8 @@ def nll(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | Non
     if values.ndim != 2:
         raise ValueError(f"logits must have 2 axes (N, K), got shape {values.shape}")
     classes = as_targets(targets, values.shape)
+    if len(values) >= ENOUGH_ROWS:
+        refuse_probabilities(values)
     bad = ~np.isfinite(values.max(axis=1))
     if bad.any():
         row = int(bad.argmax())
@@ -520,4 +523,9 @@ def _binary(
 
 
 def as_probs(probs: Any) -> Array:  # noqa: ANN401
-    return _check_unit(as_finite(probs, "probs", ndim=2), "probs")
+    values = _check_unit(as_finite(probs, "probs", ndim=2), "probs")
+    sums = values.sum(axis=1)
+    if not bool((abs(sums - 1) < 0.01).all()):
+        row = int((abs(sums - 1) >= 0.01).argmax())
+        raise ValueError(f"rows of probs must sum to 1, as softmax outputs do, got {sums[row]:.4g} at row {row}")
+    return values

@@ -49,7 +49,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betainc, betaincinv
 
-from unsmooth.metrics.inputs import as_binary_errors
+from unsmooth.metrics.inputs import as_binary_errors, as_fraction
 from unsmooth.metrics.ranking import Levels, rank_levels
 
 # Shares of delta for the starts n, n/2, n/4, ...; later ones get the last. The middle ones pass most often.
@@ -119,9 +119,8 @@ def certified_threshold(
         >>> certified_threshold([0.9, 0.8], [0, 0], risk=0.05, delta=0.05).feasible
         False
     """
-    for name, value in (("risk", risk), ("delta", delta)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name} must be in (0, 1), got {value}")
+    risk = as_fraction(risk, "risk", open_low=True, open_high=True)
+    delta = as_fraction(delta, "delta", open_low=True, open_high=True)
     levels = rank_levels(confidence, as_binary_errors(errors))
     n = int(levels.accepted[-1]) if len(levels.size) else 0
     best, best_level = -1, math.nan

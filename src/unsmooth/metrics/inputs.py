@@ -3,6 +3,7 @@
 Tensors are recognised by their `detach` method, without importing torch. Inputs are never modified.
 """
 
+import math
 import warnings
 from typing import Any
 
@@ -148,9 +149,14 @@ def as_pair(confidence: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
     return scores, residuals
 
 
-def as_fraction(value: float, name: str, *, open_low: bool = False) -> float:
-    """Return `value` as a float in [0, 1], or in (0, 1] when `open_low`."""
-    number = float(value)
-    if not (0 < number <= 1 if open_low else 0 <= number <= 1):
-        raise ValueError(f"{name} must be in {'(0' if open_low else '[0'}, 1], got {value}")
+def as_fraction(value: float, name: str, *, open_low: bool = False, open_high: bool = False) -> float:
+    """Return `value` as a float in [0, 1], without 0 when `open_low` and without 1 when `open_high`."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    above = number > 0 if open_low else number >= 0
+    if not (above and (number < 1 if open_high else number <= 1)):
+        bounds = f"{'(' if open_low else '['}0, 1{')' if open_high else ']'}"
+        raise ValueError(f"{name} must be in {bounds}, got {value!r}")
     return number

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unsmooth.metrics.inputs import Array, as_finite, as_pair, as_weight, same_length
+from unsmooth.metrics.inputs import Array, as_finite, as_fraction, as_pair, as_weight, same_length
 from unsmooth.metrics.ranking import ErrorRanks, group_starts
 from unsmooth.metrics.summary import metric_functions, selective_metrics
 from unsmooth.metrics.sums import Floats
@@ -269,7 +269,7 @@ def _replicated(
     sample_weight: ArrayLike | None,
 ) -> tuple[float, Floats]:
     """Return a metric on the data, and its replicates."""
-    _check_level(level)
+    level = as_fraction(level, "level", open_low=True, open_high=True)
     risks, coverages = _targets(metric)
     values = bootstrap_replicates(
         confidence,
@@ -326,11 +326,6 @@ def holm(p_values: ArrayLike) -> Floats:
     adjusted = np.empty_like(values)
     adjusted[order] = np.maximum.accumulate(scaled)
     return adjusted
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}")
 
 
 def _targets(metric: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

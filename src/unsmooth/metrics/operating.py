@@ -268,8 +268,7 @@ def selective_gap_terms(confidence: ArrayLike, errors: ArrayLike, *, coverage: f
         (0.5, 0.25, 0.25)
     """
     target = as_fraction(coverage, "coverage", open_low=True)
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must be in (0, 1), got {delta}")
+    delta = as_fraction(delta, "delta", open_low=True, open_high=True)
     levels = rank_levels(confidence, errors)
     ranks = levels.error_ranks()
     gap = finish(_gap(ranks, target), "selective_gap_terms", ranks)

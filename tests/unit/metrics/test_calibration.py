@@ -194,6 +194,8 @@ def test_no_samples_is_nan_with_a_warning():
         (lambda: brier([[0.5, 0.5]], [2]), r"targets must be class indices in 0..1, got 2 at row 0"),
         (lambda: brier([[0.5, 0.5]], [0.5]), "targets must be class indices"),
         (lambda: brier([[0.5, -0.5]], [0]), r"probs must be in \[0, 1\]"),
+        (lambda: brier([[0.5, 0.5], [0.9, 0.4]], [0, 1]), r"rows of probs must sum to 1, .* got 1.3 at row 1"),
+        (lambda: nll([[0.7, 0.3]] * 20, [0] * 20), "sums to one, as softmax outputs and predict_proba do"),
         (lambda: nll([[0.0, np.nan]], [0]), "logits must be finite or -inf for some classes, got .* at row 0"),
         (lambda: nll([[0.0, 1.0], [np.inf, 0]], [0, 0]), "at row 1"),
         (lambda: nll([[-np.inf, -np.inf]], [0]), "at row 0"),
