@@ -130,27 +130,32 @@ def _arguments(function: Callable[..., Any]) -> str:
     return ", ".join(name for name in signature(function).parameters if name != "self")
 
 
+def _of_logits(name: str, label: str, source: str, module: str, *, rows: str = "", **more: Any) -> Score:  # noqa: ANN401
+    """Return the entry of a score of logits alone; the formula of a block has the name of the score and "_of"."""
+    return Score(name, label, source, f"{module}:{name}", f"{module}:{rows or f'{name}_of'}", **more)
+
+
 CATTELAN, HENG = "Cattelan & Silva, UAI 2024", "Heng & Soh, ICLR 2026"
 TEMPERATURE = Parameter("divides the logits", open_low=True)
 ORDER = Parameter("order of the norm; infinity is the largest magnitude")
 OF_FEATURES: frozenset[Need] = frozenset({"features", "training"})
 
 _ENTRIES = (
-    Score(
+    _of_logits(
         "msp",
         "MSP",
         "Hendrycks & Gimpel, ICLR 2017",
-        f"{LOGITS}:msp",
-        f"{LOGITS}:msp_rows",
+        LOGITS,
+        rows="msp_rows",
         quantity="the largest probability",
         unit="probability",
     ),
-    Score(
+    _of_logits(
         "msp_temperature",
         "MSP with temperature",
         f"Guo et al., ICML 2017; {CATTELAN}",
-        f"{LOGITS}:msp_temperature",
-        f"{LOGITS}:msp_temperature_rows",
+        LOGITS,
+        rows="msp_temperature_rows",
         fitted={"temperature": TEMPERATURE},
         fit=f"{FITTING}:fit_temperature",
         limits=f"{LOGITS}:check_temperature",
@@ -158,12 +163,11 @@ _ENTRIES = (
         quantity="the largest probability at temperature {temperature:.4g}",
         unit="probability",
     ),
-    Score(
+    _of_logits(
         "max_logit_pnorm",
         "p-norm",
         f"{CATTELAN}; Xia et al., ICLR 2025",
-        f"{PNORM}:max_logit_pnorm",
-        f"{PNORM}:max_logit_pnorm_of",
+        PNORM,
         fitted={"p": ORDER},
         fit=f"{FITTING}:fit_p",
         # The released ablation of Cattelan & Silva (2024): p = 5 untuned equals p tuned on 1,000 samples.
@@ -172,103 +176,86 @@ _ENTRIES = (
         exists=f"{ROWS}:check_ranking",
         quantity="the largest p-normalised logit (p = {p:g})",
     ),
-    Score(
-        "max_logit",
-        "Max logit",
-        "Hendrycks et al., ICML 2022",
-        f"{LOGITS}:max_logit",
-        f"{LOGITS}:max_logit_of",
-        quantity="the largest logit",
-    ),
-    Score(
+    _of_logits("max_logit", "Max logit", "Hendrycks et al., ICML 2022", LOGITS, quantity="the largest logit"),
+    _of_logits(
         "negative_entropy",
         "Neg. entropy",
         "Shannon, 1948",
-        f"{LOGITS}:negative_entropy",
-        f"{LOGITS}:negative_entropy_of",
+        LOGITS,
         quantity="the entropy of the softmax in nats",
         unit="uncertainty",
     ),
-    Score(
+    _of_logits(
         "energy",
         "Energy",
         "Liu et al., NeurIPS 2020",
-        f"{LOGITS}:energy",
-        f"{LOGITS}:energy_of",
+        LOGITS,
         limits=f"{LOGITS}:check_temperature",
         quantity="the log-sum-exp of the logits",
     ),
-    Score(
+    _of_logits(
         "logit_margin",
         "Logit margin",
         "Liang, Peng & Sun, TMLR 2024",
-        f"{LOGITS}:logit_margin",
-        f"{LOGITS}:logit_margin_of",
+        LOGITS,
         quantity="the lead of the largest logit over the second",
     ),
-    Score(
+    _of_logits(
         "softmax_margin",
         "Softmax margin",
         "Scheffer, Decomain & Wrobel, IDA 2001",
-        f"{LOGITS}:softmax_margin",
-        f"{LOGITS}:softmax_margin_of",
+        LOGITS,
         quantity="the lead of the largest probability over the second",
         unit="probability",
     ),
-    Score(
+    _of_logits(
         "negative_gini",
         "Neg. Gini",
         "Breiman et al., 1984",
-        f"{LOGITS}:negative_gini",
-        f"{LOGITS}:negative_gini_of",
+        LOGITS,
         quantity="the Gini impurity of the softmax",
         unit="uncertainty",
     ),
-    Score(
+    _of_logits(
         "doctor_alpha",
         "DOCTOR alpha",
         "Granese et al., NeurIPS 2021",
-        f"{LOGITS}:doctor_alpha",
-        f"{LOGITS}:doctor_alpha_of",
+        LOGITS,
         quantity="DOCTOR's alpha uncertainty",
         unit="uncertainty",
     ),
-    Score(
+    _of_logits(
         "doctor_beta",
         "DOCTOR beta",
         "Granese et al., NeurIPS 2021",
-        f"{LOGITS}:doctor_beta",
-        f"{LOGITS}:doctor_beta_of",
+        LOGITS,
         quantity="the odds of an error, (1 - MSP) / MSP,",
         unit="uncertainty",
     ),
-    Score(
+    _of_logits(
         "gen",
         "GEN",
         "Liu, Lochman & Zach, CVPR 2023",
-        f"{LOGITS}:gen",
-        f"{LOGITS}:gen_of",
+        LOGITS,
         limits=f"{LOGITS}:check_gen",
         quantity="the generalised entropy of the softmax",
         unit="uncertainty",
     ),
-    Score(
+    _of_logits(
         "softmax_k",
         "Top-k softmax",
         f"{CATTELAN}, released code",
-        f"{LOGITS}:softmax_k",
-        f"{LOGITS}:softmax_k_of",
+        LOGITS,
         defaults={"k": 5},
         limits=f"{LOGITS}:check_k",
         quantity="the largest probability among the {k} largest logits",
         unit="probability",
     ),
-    Score(
+    _of_logits(
         "msp_pnorm",
         "MSP with p-norm",
         CATTELAN,
-        f"{PNORM}:msp_pnorm",
-        f"{PNORM}:msp_pnorm_of",
+        PNORM,
         fitted={"p": ORDER, "temperature": TEMPERATURE},
         fit=f"{FITTING}:fit_pnorm_temperature",
         limits=f"{PNORM}:check_msp_pnorm",
@@ -276,12 +263,11 @@ _ENTRIES = (
         quantity="the largest probability of the p-normalised logits (p = {p:g}, temperature {temperature:.4g})",
         unit="probability",
     ),
-    Score(
+    _of_logits(
         "bk",
         "BK",
         f"Belghazi & Lopez-Paz, 2021, as released by {CATTELAN}",
-        f"{PEERS}:bk",
-        f"{PEERS}:bk_of",
+        PEERS,
         fitted={
             "alpha": Parameter("weight of the largest probability", open_low=True),
             "beta": Parameter("weight of the second largest", low=None),
@@ -291,24 +277,22 @@ _ENTRIES = (
         quantity="the largest probability minus {ratio:.4g} times the second",
         unit="probability",
     ),
-    Score(
+    _of_logits(
         "ets",
         "ETS",
         "Zhang, Kailkhura & Han, ICML 2020",
-        f"{PEERS}:ets",
-        f"{PEERS}:ets_of",
+        PEERS,
         fitted={"temperature": TEMPERATURE, "weight": Parameter("of the tempered probability", high=1)},
         fit=f"{FITTING}:fit_ets",
         limits=f"{PEERS}:check_ets",
         quantity="the largest probability, mixed with weight {weight:.4g} at temperature {temperature:.4g},",
         unit="probability",
     ),
-    Score(
+    _of_logits(
         "hts",
         "HTS",
         "Balanya, Maroñas & Ramos, 2022",
-        f"{PEERS}:hts",
-        f"{PEERS}:hts_of",
+        PEERS,
         fitted={
             "weight": Parameter("of the entropy in the temperature", low=None),
             "bias": Parameter("of the temperature", low=None),
@@ -318,22 +302,16 @@ _ENTRIES = (
         quantity="the largest probability at the sample's own temperature",
         unit="probability",
     ),
-    Score(
+    _of_logits(
         "lda",
         "LDA",
         f"{CATTELAN}, released code",
-        f"{PEERS}:lda",
-        f"{PEERS}:lda_of",
+        PEERS,
         exists=f"{PEERS}:check_lda",
         quantity="the LDA score on its log scale",
     ),
-    Score(
-        "j_score",
-        "J",
-        f"{CATTELAN}, released code",
-        f"{PEERS}:j_score",
-        f"{PEERS}:j_of",
-        quantity="the J score on its log scale",
+    _of_logits(
+        "j_score", "J", f"{CATTELAN}, released code", PEERS, rows="j_of", quantity="the J score on its log scale"
     ),
     Score(
         "rl_geo_m",
@@ -342,13 +320,7 @@ _ENTRIES = (
         f"{FEATURES}:rl_geo_m",
         needs=frozenset({"logits", "last_layer"}),
     ),
-    Score(
-        "sirc",
-        "SIRC",
-        "Xia & Bouganis, ACCV 2022",
-        f"{FEATURES}:SIRC",
-        needs=OF_FEATURES | {"logits"},
-    ),
+    Score("sirc", "SIRC", "Xia & Bouganis, ACCV 2022", f"{FEATURES}:SIRC", needs=OF_FEATURES | {"logits"}),
     Score("mahalanobis", "Mahalanobis", "Lee et al., NeurIPS 2018", f"{FEATURES}:Mahalanobis", needs=OF_FEATURES),
     Score("knn", "KNN", "Sun et al., ICML 2022", f"{FEATURES}:NearestNeighbours", needs=OF_FEATURES),
     Score("vim", "ViM", "Wang et al., CVPR 2022", f"{FEATURES}:ViM", needs=OF_FEATURES | {"logits", "last_layer"}),
