@@ -29,9 +29,10 @@ published: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --configfile results/published/config.yaml --cores all
 	$(BIN)/python -m unsmooth.published write
 
-# Files of tests side by side, on two to four cores, those that take longest first.
+# Files of tests side by side, those that take longest first. One process more than cores: the tests on Slurm mostly wait.
 test: install
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder tests/workflow tests src
+	$(BIN)/pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder tests/workflow tests src
 
 # The workflow on a Slurm of its own on this machine; installs Slurm, so it needs root and Debian or Ubuntu.
 test-slurm: install
