@@ -236,7 +236,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             model.eval(),
             (example,),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1 << 31)},),
             input_names=["logits" if network is None else "inputs"],
             output_names=["prediction", "confidence"],
             verbose=False,

@@ -301,7 +301,11 @@ def test_onnx_model_equals_the_head(name):
     logits = torch.from_numpy(data(32)[0])
     head, _ = head_of(name, logits)
     program = torch.onnx.export(
-        head, (logits,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), verbose=False
+        head,
+        (logits,),
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1 << 31)},),
+        verbose=False,
     )
     session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
     fresh = data(200, seed=5)[0]
