@@ -157,16 +157,30 @@ def test_page_of_nothing_is_refused(tmp_path, experiments):
     assert not (tmp_path / "docs").exists()
 
 
-def test_readme_shows_the_numbers_of_the_committed_results(pytestconfig):
+@pytest.mark.parametrize(
+    ("title", "experiment"), [("CIFAR-10", "cifar10_resnet20"), ("Bank Marketing", "bank_marketing_mlp")]
+)
+def test_readme_shows_the_numbers_of_the_committed_results(pytestconfig, title, experiment):
     readme = (pytestconfig.rootpath / "README.md").read_text()
-    table = readme[readme.index("| Bank Marketing, percent") :].partition("\n\n")[0].splitlines()[2:]
-    summary = pd.read_csv(pytestconfig.rootpath / "docs/results/bank_marketing_mlp/summary.csv")
-    found = summary[summary["score"] == "msp"].set_index(["loss", "alpha", "metric"])
+    header, _, *table = readme[readme.index(f"| {title}, percent") :].partition("\n\n")[0].splitlines()
+    summary = pd.read_csv(pytestconfig.rootpath / f"docs/results/{experiment}/summary.csv")
+    found = summary.set_index(["score", "loss", "alpha", "metric"])
     keys = {"cross-entropy": ("ce", 0.0), "LS": ("ls",), "NLS": ("nls",)}
+    columns = {
+        "error": ("msp", "error"),
+        "AURC": ("msp", "aurc"),
+        "risk at 20 % coverage": ("msp", "risk_at_coverage_20"),
+        "AURC repaired": ("max_logit_pnorm", "aurc"),
+        "risk at 20 % repaired": ("max_logit_pnorm", "risk_at_coverage_20"),
+    }
+    names = [name.strip() for name in header.strip("|").split("|")][1:]
+    assert table
     for line in table:
-        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
-        kind, *alpha = name.split()
-        for cell, metric in zip(cells, ("error", "aurc", "risk_at_coverage_20"), strict=True):
-            row = 100 * found.loc[(*keys[kind], *map(float, alpha), metric), ["mean", "low", "high"]].astype(float)
+        model, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        kind, *alpha = model.split()
+        for name, cell in zip(names, cells, strict=True):
+            score, metric = columns[name]
+            row = 100 * found.loc[(score, *keys[kind], *map(float, alpha), metric), ["mean", "low", "high"]].astype(
+                float
+            )
             assert cell == f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-    assert len(table) == 6
