@@ -173,6 +173,12 @@ def test_missing_malformed_and_empty_files_are_named(tmp_path, write):
         load_experiment(tmp_path / "Test-1.yaml")
 
 
+@pytest.mark.parametrize(("key", "value"), [("seeds", [True]), ("recipe", EXPERIMENT["recipe"] | {"epochs": True})])
+def test_truth_value_is_no_number(write, key, value):
+    with pytest.raises(ConfigError, match=rf"test.yaml: {key}.*must be a number, got .*True"):
+        load_experiment(write(yaml.safe_dump(EXPERIMENT | {key: value})))
+
+
 def test_key_given_twice_is_named_with_its_file(tmp_path, write):
     experiment = write(yaml.safe_dump(EXPERIMENT) + "seeds: [2]\n")
     with pytest.raises(ConfigError, match=r"test\.yaml, line \d+ .*the key 'seeds' occurs twice"):

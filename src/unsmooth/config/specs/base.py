@@ -1,9 +1,10 @@
 """Base of all parts of the configuration: strict, frozen, with numbers in range."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 NAME_PATTERN = r"[a-z][a-z0-9_]*"
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
@@ -24,6 +25,17 @@ class Spec(BaseModel):
     """A frozen part of the configuration that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_numbers(cls, data: object) -> object:
+        """Refuse the truths that YAML makes of yes and on, which pydantic would read as 1."""
+        for key, value in data.items() if isinstance(data, dict) else ():
+            wanted = str(cls.model_fields[key].annotation) if key in cls.model_fields else ""
+            is_number = re.search(r"\b(int|float)\b", wanted) and not re.search(r"\bbool\b", wanted)
+            if is_number and any(isinstance(each, bool) for each in (value if isinstance(value, list) else [value])):
+                raise ValueError(f"{key} must be a number, got {value}")
+        return data
 
 
 def left_at(default: object) -> Callable[[Any], bool]:
