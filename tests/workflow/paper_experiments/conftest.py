@@ -27,33 +27,33 @@ EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 GRID = {"losses": {"ce": None, "ls": {"alpha": [0.2]}}, "seeds": [0]}
 PUBLISHED = {"error": 20.0, "aurc": 10.0, "source": "a test"}
 IMAGENET = {
-    "dataset": {"num_val": 20, "num_train_logits": 10, "image_size": 64, "resize": 72},
+    "dataset": {"num_val": 8, "num_train_logits": 4, "image_size": 64, "resize": 72},
     "recipe": {"epochs": 2, "batch_size": 16, "shards": 2, "warmup": {"epochs": 1}, "precision": "fp32"},
 }
 TWO_EPOCHS = {"epochs": 2, "schedule": {"milestones": [1]}}
-MBLS_CIFAR = {"dataset": {"num_val": 80}, "recipe": TWO_EPOCHS | {"batch_size": 10}}
-TINY_IMAGENET = {"dataset": {"val_per_class": 3}, "recipe": TWO_EPOCHS | {"batch_size": 4}}
+MBLS_CIFAR = {"dataset": {"num_val": 40}, "recipe": TWO_EPOCHS | {"batch_size": 10}}
+TINY_IMAGENET = {"dataset": {"val_per_class": 2}, "recipe": TWO_EPOCHS | {"batch_size": 4}}
 IMDB = {"dataset": {"num_val": 20, "max_tokens": 32}, "recipe": {"epochs": 3, "batch_size": 16}}
-# experiment: what is made small, and the size of its test split
+# experiment: what is made small, and the size of its test split; large networks take one step an epoch
 SMALL = {
-    "cifar10_resnet20": ({"dataset": {"num_val": 20}, "recipe": {"epochs": 2, "schedule": {"milestones": [1]}}}, 20),
+    "cifar10_resnet20": ({"dataset": {"num_val": 20}, "recipe": {"epochs": 2, "schedule": {"milestones": [1]}}}, 10),
     "cifar100_densenet": (
         {
-            "dataset": {"num_val": 40},
-            "recipe": {"epochs": 2, "schedule": {"milestones": [1]}, "precision": "fp32"},  # CPUs are slow in fp16
-        },
-        100,
-    ),
-    "cifar10_resnet50_mbls": (MBLS_CIFAR, 20),
-    "cifar10_resnet101_mbls": (MBLS_CIFAR, 20),
-    "tiny_imagenet_resnet50": (TINY_IMAGENET, 12),
-    "tiny_imagenet_resnet101": (TINY_IMAGENET, 12),
-    "cub_resnet101": (
-        {
-            "dataset": {"num_val": 12, "image_size": 48, "resize": 56},
-            "recipe": TWO_EPOCHS | {"batch_size": 8},
+            "dataset": {"num_val": 20},
+            "recipe": TWO_EPOCHS | {"batch_size": 32, "precision": "fp32"},  # CPUs are slow in fp16
         },
         20,
+    ),
+    "cifar10_resnet50_mbls": (MBLS_CIFAR, 10),
+    "cifar10_resnet101_mbls": (MBLS_CIFAR, 10),
+    "tiny_imagenet_resnet50": (TINY_IMAGENET, 8),
+    "tiny_imagenet_resnet101": (TINY_IMAGENET, 8),
+    "cub_resnet101": (
+        {
+            "dataset": {"num_val": 8, "image_size": 48, "resize": 56},
+            "recipe": TWO_EPOCHS | {"batch_size": 8},
+        },
+        8,
     ),
     "newsgroups_gpool_cnn": (
         {
@@ -64,30 +64,30 @@ SMALL = {
     ),
     "cityscapes_deeplabv3plus": (
         {
-            "dataset": {"num_val": 4, "num_train_logits": 3},
+            "dataset": {"num_val": 3, "num_train_logits": 2},
             "architectures": {"deeplabv3plus": {"pretrained": None}},
             "recipe": {
                 "epochs": 2,
                 "batch_size": 4,
                 "schedule": {"epochs": 1},
-                "augmentation": {"scene_crop": {"size": 48}},
+                "augmentation": {"scene_crop": {"size": 32}},
                 "precision": "fp32",
             },
             "pixels": {"per_scene": 50, "maps": [0, 1]},
         },
-        6,
+        4,
     ),
     "voc_deeplabv3": (
         {
-            "dataset": {"num_val": 4, "num_train_logits": 3, "image_size": 48},
+            "dataset": {"num_val": 3, "num_train_logits": 2, "image_size": 48},
             "recipe": TWO_EPOCHS | {"batch_size": 4, "augmentation": {"scene_crop": {"size": 48, "longest": 64}}},
             "pixels": {"per_scene": 50, "maps": [0, 1]},
         },
-        6,
+        4,
     ),
-    "imagenet_resnet50": (IMAGENET, 40),
-    "imagenet_vit_s16": (IMAGENET, 40),
-    "zoo": ({"dataset": {"num_val": 20, "num_train_logits": 10}}, 40),
+    "imagenet_resnet50": (IMAGENET, 16),
+    "imagenet_vit_s16": (IMAGENET, 16),
+    "zoo": ({"dataset": {"num_val": 8, "num_train_logits": 4}}, 16),
     "imdb_lstm": (IMDB, 40),
     "imdb_lstm_glove6b": (IMDB, 40),
     "bank_marketing_mlp": ({"dataset": {"num_val": 100}, "recipe": {"epochs": 3}}, 221),
@@ -100,18 +100,18 @@ def archives(tmp_path_factory):
     """The miniature of every archive, by its upstream name."""
     folder = tmp_path_factory.mktemp("archives")
     return {
-        **write_cifar10(folder),
-        **write_cifar100(folder),
-        **write_cityscapes(folder),
-        **write_imagenet(folder, num_classes=4, train_images=8, val_images=60),
-        **write_tiny_imagenet(folder),
-        **write_cub(folder),
+        **write_cifar10(folder, batch_size=10),
+        **write_cifar100(folder, num_train=52, num_test=20),
+        **write_cityscapes(folder, train=4, val=7, size=(32, 64)),
+        **write_imagenet(folder, num_classes=4, train_images=4, val_images=24),
+        **write_tiny_imagenet(folder, train_images=3, val_images=8),
+        **write_cub(folder, images=6),
         **write_imdb(folder, reviews=30),
         **write_glove(folder),
         **write_punkt_tab(folder),
         **write_newsgroups(folder),
         **write_glove_6b(folder),
-        **write_voc2012(folder),
+        **write_voc2012(folder, train=4, val=7),
         **write_bank_marketing(folder),
         **write_online_shoppers(folder),
     }
