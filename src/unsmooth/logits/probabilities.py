@@ -20,6 +20,7 @@ __all__ = [
     "depends_on_mean",
     "logits_from_probabilities",
     "refuse_probabilities",
+    "refuse_softmax",
     "refuse_unnormalised",
     "refuse_zeros",
 ]
@@ -54,7 +55,7 @@ def are_probabilities(rows: "Tensor | NDArray[Any]") -> bool:
         >>> are_probabilities(np.array([[0.7, 0.3]])), are_probabilities(np.array([[0.7, -0.3]]))
         (True, False)
     """
-    if rows.ndim != 2 or 0 in rows.shape:
+    if rows.ndim != 2 or 0 in rows.shape or bool((rows[0] < 0).any()):  # the first row alone clears nearly all logits
         return False
     return bool(rows.min() >= 0) and bool((abs(rows.sum(axis=1) - 1) < 0.01).all())  # type: ignore[call-overload]
 
@@ -91,15 +92,20 @@ def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
 
 def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:
     """Raise ValueError where (N, K) logits are outputs of softmax, as of scikit-learn's `predict_proba`, or sigmoid."""
-    if bool((logits[:1] < 0).any()):  # true of nearly all logits, and spares them the passes below
+    refuse_softmax(logits)
+    if bool((logits[:1] < 0).any()):
         return
+    if len(logits) >= ENOUGH_ROWS and (lowest := float(logits.min())) < (highest := float(logits.max())):
+        refuse_unnormalised("logits", lowest, highest)
+
+
+def refuse_softmax(logits: "Tensor | NDArray[Any]") -> None:
+    """Raise ValueError where (N, K) logits are outputs of softmax."""
     if are_probabilities(logits):
         raise ValueError(
             "logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do; give their "
             "logarithms, unsmooth.logits.probabilities.logits_from_probabilities(probs)"
         )
-    if len(logits) >= ENOUGH_ROWS and (lowest := float(logits.min())) < (highest := float(logits.max())):
-        refuse_unnormalised("logits", lowest, highest)
 
 
 def refuse_unnormalised(name: str, lowest: float, highest: float) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.logits.logits_file import LogitsFile
+from unsmooth.logits.probabilities import ENOUGH_ROWS, refuse_softmax
 from unsmooth.registry.scores import SCORES
 from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score
 from unsmooth.scores.rows import Centring, Rows, map_blocks
@@ -84,7 +85,8 @@ def score_all(
         (N,) float64 arrays by name, the predictions, and the scores left out with the reason.
 
     Raises:
-        ValueError: unknown or doubled name, a score that needs features, NaN or ``+inf`` (row named), K = 1, N = 0.
+        ValueError: unknown or doubled name, a score that needs features, NaN or ``+inf`` (row named), softmax outputs,
+            K = 1, N = 0.
 
     Example:
         >>> scored = score_all(torch.tensor([[4.0, 1.0, 1.0], [0.0, 2.0, 1.0]]), scores=["logit_margin"], ps=[1])
@@ -114,7 +116,10 @@ def score_all(
         table = torch.stack(columns) if columns else rows.top.new_empty(0, len(rows.top))  # (S, n)
         return table[:, : rows.count], rows.predictions[: rows.count], rows.num_classes
 
-    blocks = list(map_blocks(logits.logits if isinstance(logits, LogitsFile) else logits, score, chunk))
+    source = logits.logits if isinstance(logits, LogitsFile) else logits
+    if isinstance(source, Tensor | np.ndarray) and source.ndim == 2 and len(source) >= ENOUGH_ROWS:
+        refuse_softmax(source)
+    blocks = list(map_blocks(source, score, chunk))
     if not blocks:
         raise ValueError("logits must have at least one row, got N = 0")
     tables, predictions, (num_classes, *_) = zip(*blocks, strict=True)

@@ -260,6 +260,14 @@ def test_batches_with_other_class_counts_are_refused() -> None:
         score_all(iter([logits_of(), logits_of(num_classes=18)]))
 
 
+def test_softmax_outputs_are_refused_where_logits_are_expected() -> None:
+    probabilities = logits_of().softmax(dim=1)
+
+    for source in (probabilities, probabilities.numpy()):
+        with pytest.raises(ValueError, match="every row is non-negative and sums to one, as softmax outputs"):
+            score_all(source)
+
+
 def test_nothing_to_score_is_refused() -> None:
     with pytest.raises(ValueError, match="N = 0"):
         score_all(iter([]))
