@@ -99,7 +99,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: complaints.append(request.url) if _is_foreign(request.url, path) else None)
-        page.goto(path.as_uri())
+        page.goto(path.as_uri(), timeout=120_000)  # the first start of a browser is slow on a busy machine
         return page
 
     yield opened
