@@ -275,7 +275,8 @@ def test_two_processes_agree_with_one(tmp_path):
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for command in commands
     ]
-    uneven, lonely, nothing = zip(*(json.loads(run.communicate(timeout=120)[0]) for run in processes), strict=True)
+    printed = [run.communicate(timeout=120)[0].splitlines()[-1] for run in processes]  # gloo of torch 2.10 prints too
+    uneven, lonely, nothing = zip(*map(json.loads, printed), strict=True)
     logits, _, errors = whole()
     expected = [function(msp(logits), errors, **options) for _, _, function, options in METRICS]
 
