@@ -29,10 +29,10 @@ published: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --configfile results/published/config.yaml --cores all
 	$(BIN)/python -m unsmooth.published write
 
-# Files of tests side by side, those that take longest first. One process more than cores: the tests on Slurm mostly wait.
+# Files of tests side by side. One process more than cores: the tests on Slurm mostly wait.
 test: install
 	$(BIN)/pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadfile \
-		--no-loadscope-reorder tests/workflow tests src
+		--no-loadscope-reorder tests src
 
 # The workflow on a Slurm of its own on this machine; installs Slurm, so it needs root and Debian or Ubuntu.
 test-slurm: install
