@@ -92,9 +92,9 @@ def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
 
 def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:
     """Raise ValueError where (N, K) logits are outputs of softmax, as of scikit-learn's `predict_proba`, or sigmoid."""
-    refuse_softmax(logits)
-    if bool((logits[:1] < 0).any()):
+    if bool((logits[:1] < 0).any()):  # true of nearly all logits, and spares them the passes below
         return
+    refuse_softmax(logits)
     if len(logits) >= ENOUGH_ROWS and (lowest := float(logits.min())) < (highest := float(logits.max())):
         refuse_unnormalised("logits", lowest, highest)
 
