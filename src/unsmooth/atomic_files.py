@@ -1,13 +1,14 @@
 """Atomic file writes, readable disk errors and checksums."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import resource
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from tempfile import mkstemp
@@ -48,9 +49,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
         temporary = Path(name)
         try:
+            _lock(handle)
             with explained_write_errors(path):  # while what was written still counts in what is free
                 yield temporary
                 # mkstemp makes private files; results are for everyone the umask allows.
@@ -62,6 +63,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
                 _sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
 
 
 @contextmanager
@@ -83,10 +85,26 @@ def explained_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what a process left beside `path` that was killed while it wrote in `atomic_path`."""
+    """Remove what a process left beside `path` that was killed while it wrote in `atomic_path`.
+
+    What a living process writes stays: the job of a killed run may live on while another run makes the same file.
+    """
     path = Path(path)
     for left in path.parent.glob(f".{escape(path.stem)}-????????{escape(path.suffix)}"):
-        left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, PermissionError), left.open("r+b") as file:  # NFS locks no file opened to read
+            if _lock(file.fileno()):
+                left.unlink()
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file until it is closed; return whether no other process holds it (True where locks are unknown)."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -1,6 +1,8 @@
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -54,13 +56,23 @@ def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path):
     kept = [tmp_path / name for name in ("main.csv", ".main-figure.csv", ".main-abcdefgh.png", ".other-abcdefgh.csv")]
     for file in kept:
         file.touch()
-    block = atomic_path(path)
-    left = block.__enter__()
-    assert left.exists()
+    killed = "with atomic_path(sys.argv[1]): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", f"import os, sys\nfrom unsmooth.atomic_files import *\n{killed}", path])
+    assert len([*tmp_path.iterdir()]) == len(kept) + 1
 
     remove_leftovers(path)
 
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_file_that_another_job_is_writing_is_no_leftover(tmp_path):
+    path = tmp_path / "main.csv"
+
+    with atomic_path(path) as first:
+        first.write_text("whole")
+        remove_leftovers(path)
+
+    assert path.read_text() == "whole"
 
 
 def test_digest_is_sha256(tmp_path):
