@@ -13,8 +13,6 @@ rule collect:
         cells=PLAN.cell_keys,
         losses=PLAN.loss_kinds,
         code=PLAN.code("collect"),
-    message:
-        "collect {wildcards.experiment}"
     script:
         "../workflow/scripts/collect.py"
 
@@ -32,8 +30,6 @@ rule write_findings:
     params:
         losses=PLAN.loss_names,
         code=PLAN.code("write_findings"),
-    message:
-        "write_findings {wildcards.experiment}"
     script:
         "../workflow/scripts/write_findings.py"
 
@@ -44,13 +40,11 @@ rule merge_summaries:
     output:
         shown("results/tables/summary.csv", "summary of every metric", "table"),
     log:
-        "results/logs/merge_summaries/summary.log",
+        "results/logs/merge_summaries.log",
     localrule: True
     conda:
         "../envs/report.yaml"
     params:
         code=PLAN.code("merge_summaries"),
-    message:
-        "merge_summaries"
     script:
         "../workflow/scripts/merge_summaries.py"

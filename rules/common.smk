@@ -23,7 +23,6 @@ from unsmooth.runtime.provenance import canonical_json
 
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
 IMPORTED_CELL_NAME = CELL_NAME.replace("{architecture}", IMPORTED)
-CELL_MESSAGE = CELL_NAME.replace("{", "{wildcards.")
 PAGE = "results/report/index.html"
 PAGE_FILES = [  # of every cell
     "logits/test.safetensors",

@@ -12,8 +12,6 @@ rule download:
     params:
         # Expected digests. The origin (downloads.mirrors and .folders) changes no result, so it is no parameter.
         archives=PLAN.archives,
-    message:
-        "download {wildcards.source}"
     script:
         "../workflow/scripts/download.py"
 
@@ -31,8 +29,6 @@ rule download_weights:
         "../envs/train.yaml"
     params:
         reference=lambda wildcards: f"{HUB}{wildcards.hub_file}",
-    message:
-        "download_weights {wildcards.hub_file}"
     script:
         "../workflow/scripts/download_weights.py"
 
@@ -51,8 +47,6 @@ rule build_dataset:
         "../envs/train.yaml"
     params:
         dataset=lambda wildcards: canonical_json(PLAN.datasets[wildcards.dataset].model_dump()),
-    message:
-        "build_dataset {wildcards.dataset}"
     script:
         "../workflow/scripts/build_dataset.py"
 
@@ -65,5 +59,3 @@ use rule build_dataset as index_dataset with:
         "results/logs/index_dataset/{dataset}.log",
     wildcard_constraints:
         dataset=one_of(name for name, found in PLAN.datasets.items() if found.files),
-    message:
-        "index_dataset {wildcards.dataset}"

@@ -16,7 +16,5 @@ rule evaluate:
     params:
         settings=PLAN.setting("evaluation"),
         code=PLAN.code("evaluate"),
-    message:
-        f"evaluate {CELL_MESSAGE}"
     script:
         "../workflow/scripts/evaluate.py"

@@ -4,7 +4,7 @@ rule draw_scorecard:
     output:
         **figure_outputs("scorecard", "scorecard against published numbers"),
     log:
-        "results/logs/draw_scorecard/scorecard.log",
+        "results/logs/draw_scorecard.log",
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -12,8 +12,6 @@ rule draw_scorecard:
         losses=canonical_json({name: told["losses"] for name, told in PLAN.compared.items()}),
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_scorecard"),
-    message:
-        "draw_scorecard"
     script:
         "../workflow/scripts/draw_scorecard.py"
 
@@ -37,8 +35,6 @@ rule draw_risk_coverage:
         cells=PLAN.cell_keys,
         settings=PLAN.setting("figures.width", "figures.risk_coverage"),
         code=PLAN.code("draw_risk_coverage"),
-    message:
-        "draw_risk_coverage {wildcards.experiment}/{wildcards.architecture}/{wildcards.score}"
     script:
         "../workflow/scripts/draw_risk_coverage.py"
 
@@ -58,8 +54,6 @@ rule draw_max_logit:
         cells=PLAN.keys_of(PLAN.extreme_cells),
         settings=PLAN.setting("figures.width", "figures.max_logit"),
         code=PLAN.code("draw_max_logit"),
-    message:
-        "draw_max_logit {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_max_logit.py"
 
@@ -77,8 +71,6 @@ rule draw_degradation:
         losses=PLAN.loss_names,
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_degradation"),
-    message:
-        "draw_degradation {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_degradation.py"
 
@@ -98,8 +90,6 @@ rule draw_pnorm_sweep:
         cells=PLAN.cell_keys,
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_pnorm_sweep"),
-    message:
-        "draw_pnorm_sweep {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_pnorm_sweep.py"
 
@@ -119,8 +109,6 @@ rule draw_extra_gradient:
         cells=PLAN.keys_of(PLAN.smoothed_cells),
         settings=PLAN.setting("figures.extra_gradient"),
         code=PLAN.code("draw_extra_gradient"),
-    message:
-        "draw_extra_gradient {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_extra_gradient.py"
 
@@ -140,8 +128,6 @@ rule draw_reliability:
         cells=PLAN.cell_keys,
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_reliability"),
-    message:
-        "draw_reliability {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_reliability.py"
 
@@ -159,8 +145,6 @@ rule draw_logit_distances:
         losses=PLAN.loss_names,
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_logit_distances"),
-    message:
-        "draw_logit_distances {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_logit_distances.py"
 
@@ -179,8 +163,6 @@ rule draw_zoo:
         losses=PLAN.loss_names,
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_zoo"),
-    message:
-        "draw_zoo {wildcards.experiment}"
     script:
         "../workflow/scripts/draw_zoo.py"
 
@@ -202,7 +184,5 @@ rule draw_ranking_maps:
         cells=PLAN.keys_of(PLAN.mapped_cells),
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_ranking_maps", *PLAN.headline_targets),
-    message:
-        "draw_ranking_maps {wildcards.experiment}/{wildcards.architecture}"
     script:
         "../workflow/scripts/draw_ranking_maps.py"

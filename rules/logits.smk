@@ -18,8 +18,6 @@ rule dump_logits:
         architecture=PLAN.architecture,
         cell=PLAN.cell_key,
         code=PLAN.architecture_code("dump_logits"),
-    message:
-        f"dump_logits {CELL_MESSAGE}"
     script:
         "../workflow/scripts/dump_logits.py"
 
@@ -35,8 +33,6 @@ use rule dump_logits as dump_pixels with:
         cell=PLAN.cell_key,
         pixels=PLAN.pixels("per_scene", "seed"),
         code=PLAN.architecture_code("dump_logits"),
-    message:
-        f"dump_pixels {CELL_MESSAGE}"
 
 
 rule stream_pixels:
@@ -62,8 +58,6 @@ rule stream_pixels:
         pixels=PLAN.pixels("maps", "map_size"),
         settings=PLAN.setting("evaluation.risk_at_coverage"),
         code=PLAN.architecture_code("stream_pixels", *PLAN.headline_targets),
-    message:
-        f"stream_pixels {CELL_MESSAGE}"
     script:
         "../workflow/scripts/stream_pixels.py"
 
@@ -81,7 +75,5 @@ rule import_logits:
     params:
         cell=PLAN.cell_key,
         code=PLAN.code("import_logits"),
-    message:
-        "import_logits {wildcards.experiment}/{wildcards.loss}_alpha-{wildcards.alpha}/seed-{wildcards.seed}/{wildcards.split}"
     script:
         "../workflow/scripts/import_logits.py"

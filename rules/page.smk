@@ -19,8 +19,6 @@ rule collect_page:
         experiment=PLAN.shown,
         images=PLAN.has_images,
         code=PLAN.code("collect_page", *PLAN.headline_targets),
-    message:
-        "collect_page {wildcards.experiment}"
     script:
         "../workflow/scripts/collect_page.py"
 
@@ -33,7 +31,7 @@ rule write_page:
     output:
         PAGE,
     log:
-        "results/logs/write_page/page.log",
+        "results/logs/write_page.log",
     conda:
         "../envs/report.yaml"
     params:
@@ -41,7 +39,5 @@ rule write_page:
         compared=canonical_json(PLAN.compared),
         page=[sha256_of(path) for path in ASSETS],
         code=PLAN.code("write_page"),
-    message:
-        "write_page"
     script:
         "../workflow/scripts/write_page.py"

@@ -15,7 +15,5 @@ rule score:
         scores=PLAN.setting("scores"),
         entries=PLAN.score_entries,
         code=PLAN.code("score", *PLAN.score_targets),
-    message:
-        f"score {CELL_MESSAGE}"
     script:
         "../workflow/scripts/score.py"

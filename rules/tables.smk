@@ -2,15 +2,13 @@ rule list_published:
     output:
         **table_outputs("published_experiments", "experiments with published numbers"),
     log:
-        "results/logs/list_published/published_experiments.log",
+        "results/logs/list_published.log",
     localrule: True
     conda:
         "../envs/report.yaml"
     params:
         experiments=canonical_json(PLAN.compared),
         code=PLAN.code("list_published"),
-    message:
-        "list_published"
     script:
         "../workflow/scripts/list_published.py"
 
@@ -22,15 +20,13 @@ rule write_scorecard:
     output:
         **table_outputs("scorecard", "scorecard against published numbers"),
     log:
-        "results/logs/write_scorecard/scorecard.log",
+        "results/logs/write_scorecard.log",
     localrule: True
     conda:
         "../envs/report.yaml"
     params:
         experiments=canonical_json(PLAN.compared),
         code=PLAN.code("write_scorecard"),
-    message:
-        "write_scorecard"
     script:
         "../workflow/scripts/write_scorecard.py"
 
@@ -50,8 +46,6 @@ rule write_main:
         losses=PLAN.loss_names,
         cells=PLAN.cell_keys,
         code=PLAN.code("write_main"),
-    message:
-        "write_main {wildcards.experiment}"
     script:
         "../workflow/scripts/write_main.py"
 
@@ -68,8 +62,6 @@ rule write_scores:
     params:
         losses=PLAN.loss_names,
         code=PLAN.code("write_scores"),
-    message:
-        "write_scores {wildcards.experiment}"
     script:
         "../workflow/scripts/write_scores.py"
 
@@ -86,8 +78,6 @@ rule write_calibration:
     params:
         losses=PLAN.loss_names,
         code=PLAN.code("write_calibration"),
-    message:
-        "write_calibration {wildcards.experiment}"
     script:
         "../workflow/scripts/write_calibration.py"
 
@@ -106,8 +96,6 @@ rule write_losses:
     params:
         losses=PLAN.loss_names,
         code=PLAN.code("write_losses"),
-    message:
-        "write_losses {wildcards.experiment}"
     script:
         "../workflow/scripts/write_losses.py"
 
@@ -126,8 +114,6 @@ rule write_segmentation:
     params:
         losses=PLAN.loss_names,
         code=PLAN.code("write_segmentation"),
-    message:
-        "write_segmentation {wildcards.experiment}"
     script:
         "../workflow/scripts/write_segmentation.py"
 
@@ -145,8 +131,6 @@ rule write_cost:
         losses=PLAN.loss_names,
         cells=PLAN.cell_keys,
         code=PLAN.code("write_cost"),
-    message:
-        "write_cost {wildcards.experiment}"
     script:
         "../workflow/scripts/write_cost.py"
 
@@ -164,7 +148,5 @@ rule write_zoo:
     params:
         losses=PLAN.loss_names,
         code=PLAN.code("write_zoo"),
-    message:
-        "write_zoo {wildcards.experiment}"
     script:
         "../workflow/scripts/write_zoo.py"

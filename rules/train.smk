@@ -20,8 +20,6 @@ rule train:
         training=PLAN.training,
         # Not an output: the checkpoint must survive a killed job, so that the next one resumes.
         checkpoint=lambda wildcards: f"{CELL}/checkpoint.pt".format(**wildcards),
-    message:
-        f"train {CELL_MESSAGE}"
     script:
         "../workflow/scripts/train.py"
 
@@ -43,7 +41,5 @@ rule import_weights:
         architecture=PLAN.architecture,
         source=PLAN.source_of_weights,
         code=PLAN.architecture_code("import_weights"),
-    message:
-        f"import_weights {CELL_MESSAGE}"
     script:
         "../workflow/scripts/import_weights.py"

@@ -40,15 +40,15 @@ def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
     """Return jobs, total wall clock and processor seconds and peak memory of every rule.
 
     Args:
-        benchmarks: one folder per rule with the usage of each job, written by `unsmooth.runtime.jobs`, or by Snakemake
-            with "-" for unknown values.
+        benchmarks: folder with the usage of each job, by rule, written by `unsmooth.runtime.jobs`, or by Snakemake with
+            "-" for unknown values.
 
     Returns:
         `rule, jobs, seconds, processor, memory` (s, s, MB), the most expensive rule first.
     """
-    paths = sorted(benchmarks.glob("*/**/*.tsv"))
     frames = [
-        pd.read_csv(path, sep="\t", na_values="-").assign(rule=path.relative_to(benchmarks).parts[0]) for path in paths
+        pd.read_csv(path, sep="\t", na_values="-").assign(rule=path.with_suffix("").relative_to(benchmarks).parts[0])
+        for path in sorted(benchmarks.rglob("*.tsv"))
     ]
     if not frames:
         return pd.DataFrame(columns=["rule", "jobs", "seconds", "processor", "memory"])

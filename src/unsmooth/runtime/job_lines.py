@@ -2,8 +2,11 @@
 
 import logging
 import time
+from typing import Any
 
 from snakemake.logging import LogEvent, get_event
+
+from unsmooth.runtime.jobs import LOGS
 
 SILENT = {LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED, LogEvent.RESOURCES_INFO}
 # Messages that Snakemake logs without an event.
@@ -21,7 +24,7 @@ NOISE = (
 class JobLines(logging.Formatter):
     """Formatter of Snakemake's jobs and progress, and filter that drops all but errors and messages beside them.
 
-    A dry run lists the jobs, a run says which have finished: "[12/78] train glyphs/resnet8/ls_alpha-0.2/seed-1 (31 s)".
+    A dry run lists the jobs, a run those that have finished: "[12/78] train glyphs/resnet8/ls_alpha-0.2/seed-1 (31 s)".
     """
 
     def __init__(self, other: logging.Formatter, *, dry_run: bool) -> None:
@@ -35,7 +38,7 @@ class JobLines(logging.Formatter):
         """Track starting and finished jobs; return whether the record is shown."""
         event = get_event(record)
         if event == LogEvent.JOB_INFO:
-            self.begun[record.jobid] = (record.rule_msg or record.rule_name, time.monotonic())  # type: ignore[attr-defined]
+            self.begun[record.jobid] = (_name(record), time.monotonic())  # type: ignore[attr-defined]
             return self.dry_run
         if event == LogEvent.JOB_FINISHED:
             self.finished.append(record.job_id)  # type: ignore[attr-defined]
@@ -58,6 +61,12 @@ class JobLines(logging.Formatter):
     def _job(self, number: int) -> str:
         name, began = self.begun.pop(number)
         return f"{name} ({time.monotonic() - began:.0f} s)"
+
+
+def _name(record: Any) -> str:  # noqa: ANN401 - Snakemake adds the fields of an event
+    """Return rule and place of a job, which are the folder and the rest of the path of its log."""
+    log = record.log[0] if record.log else record.rule_name
+    return log.removeprefix(f"{LOGS}/").removesuffix(".log").replace("/", " ", 1)
 
 
 def shorten_terminal_output(logger: logging.Logger, *, dry_run: bool) -> None:

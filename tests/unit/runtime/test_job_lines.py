@@ -6,8 +6,8 @@ from snakemake.logging import LogEvent
 from unsmooth.runtime.job_lines import shorten_terminal_output
 
 INFO = [
-    {"jobid": number, "rule_msg": message, "rule_name": f"rule_{number}"}
-    for number, message in enumerate(["train a", None])
+    {"jobid": number, "log": log, "rule_name": f"rule_{number}"}
+    for number, log in enumerate([["results/logs/train/a/seed-0.5.log"], []])
 ]
 
 
@@ -44,11 +44,11 @@ def test_run_gives_one_line_to_each_finished_job(terminal):
         dry_run=False,
     )
 
-    assert lines == ["[1/3] rule_1 (0 s)", "Error in rule x", "[2/3] train a (0 s)"]
+    assert lines == ["[1/3] rule_1 (0 s)", "Error in rule x", "[2/3] train a/seed-0.5 (0 s)"]
 
 
 def test_dry_run_lists_jobs_and_counts_them_once(terminal):
     stats = (LogEvent.RUN_INFO, "Job stats: 2", {})
     lines = terminal([stats, *((LogEvent.JOB_INFO, "", fields) for fields in INFO), stats], dry_run=True)
 
-    assert lines == ["Job stats: 2", "Job 0: train a", "Job 1: rule_1"]
+    assert lines == ["Job stats: 2", "Job 0: train a/seed-0.5", "Job 1: rule_1"]
