@@ -68,11 +68,12 @@ rule draw_degradation:
     conda:
         "../envs/report.yaml"
     params:
+        figure="unsmooth.figures.sweeps:degradation",
         losses=PLAN.loss_names,
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_degradation"),
+        code=PLAN.code("draw_summary", "unsmooth.figures.sweeps:degradation"),
     script:
-        "../workflow/scripts/draw_degradation.py"
+        "../workflow/scripts/draw_summary.py"
 
 
 rule draw_pnorm_sweep:
@@ -132,21 +133,16 @@ rule draw_reliability:
         "../workflow/scripts/draw_reliability.py"
 
 
-rule draw_logit_distances:
-    input:
-        summary="results/tables/{experiment}/summary.csv",
+use rule draw_degradation as draw_logit_distances with:
     output:
         **figure_outputs("{experiment}/{architecture}/logit_distances", "distances between logits"),
     log:
         "results/logs/draw_logit_distances/{experiment}/{architecture}.log",
-    conda:
-        "../envs/report.yaml"
     params:
+        figure="unsmooth.figures.calibration:logit_distances",
         losses=PLAN.loss_names,
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_logit_distances"),
-    script:
-        "../workflow/scripts/draw_logit_distances.py"
+        code=PLAN.code("draw_summary", "unsmooth.figures.calibration:logit_distances"),
 
 
 rule draw_zoo:

@@ -60,26 +60,22 @@ rule write_scores:
     conda:
         "../envs/report.yaml"
     params:
+        table="unsmooth.tables.layouts:scores_table",
         losses=PLAN.loss_names,
-        code=PLAN.code("write_scores"),
+        code=PLAN.code("write_table", "unsmooth.tables.layouts:scores_table"),
     script:
-        "../workflow/scripts/write_scores.py"
+        "../workflow/scripts/write_table.py"
 
 
-rule write_calibration:
-    input:
-        summary="results/tables/{experiment}/summary.csv",
+use rule write_scores as write_calibration with:
     output:
         **table_outputs("{experiment}/calibration", "calibration and logit distances"),
     log:
         "results/logs/write_calibration/{experiment}.log",
-    conda:
-        "../envs/report.yaml"
     params:
+        table="unsmooth.tables.calibration:calibration_table",
         losses=PLAN.loss_names,
-        code=PLAN.code("write_calibration"),
-    script:
-        "../workflow/scripts/write_calibration.py"
+        code=PLAN.code("write_table", "unsmooth.tables.calibration:calibration_table"),
 
 
 rule write_losses:
@@ -100,22 +96,17 @@ rule write_losses:
         "../workflow/scripts/write_losses.py"
 
 
-rule write_segmentation:
-    input:
-        summary="results/tables/{experiment}/summary.csv",
+use rule write_scores as write_segmentation with:
     output:
         **table_outputs("{experiment}/segmentation", "segmentation, all pixels"),
     log:
         "results/logs/write_segmentation/{experiment}.log",
     wildcard_constraints:
         experiment=one_of(PLAN.named(lambda found: found.dense)),
-    conda:
-        "../envs/report.yaml"
     params:
+        table="unsmooth.tables.layouts:segmentation_table",
         losses=PLAN.loss_names,
-        code=PLAN.code("write_segmentation"),
-    script:
-        "../workflow/scripts/write_segmentation.py"
+        code=PLAN.code("write_table", "unsmooth.tables.layouts:segmentation_table"),
 
 
 rule write_cost:

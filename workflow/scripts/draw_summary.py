@@ -1,4 +1,4 @@
-"""Draw AURC, error and risk at low coverage against alpha."""
+"""Draw a figure of the summary of an architecture."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.figures.style import save_figure
-from unsmooth.figures.sweeps import degradation
+from unsmooth.registry import resolve
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.labels import Losses
 
 if __name__ == "__main__":
-    with job(snakemake, __file__):
+    with job(snakemake, __file__, snakemake.params.figure):
         summary = pd.read_csv(snakemake.input.summary)
-        figure, data = degradation(
+        figure, data = resolve(snakemake.params.figure)(
             summary[summary["architecture"] == snakemake.wildcards.architecture],
             losses=Losses.of(json.loads(snakemake.params.losses)),
             width=json.loads(snakemake.params.settings)["figures.width"],
