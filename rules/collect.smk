@@ -10,7 +10,7 @@ rule collect:
     conda:
         "../envs/report.yaml"
     params:
-        cells=PLAN.cell_keys,
+        cells=PLAN.keys_of(),
         losses=PLAN.loss_kinds,
         code=PLAN.code("collect"),
     script:

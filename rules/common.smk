@@ -13,6 +13,7 @@ from unsmooth.config.cells import CELL, CELL_NAME, IMPORTED
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, read_yaml
+from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.data.sources import PROVIDED
 from unsmooth.page import ASSETS
 from unsmooth.runtime.gpus import has_gpus
@@ -20,6 +21,7 @@ from unsmooth.runtime.job_lines import shorten_terminal_output
 from unsmooth.runtime.job_server import command_prefix
 from unsmooth.runtime.plan import FIGURES, TABLES, Plan, one_of
 from unsmooth.runtime.provenance import canonical_json
+from unsmooth.runtime.targets import score_entries, score_targets
 
 IMPORTED_CELL = CELL.replace("{architecture}", IMPORTED)
 IMPORTED_CELL_NAME = CELL_NAME.replace("{architecture}", IMPORTED)

@@ -32,7 +32,7 @@ rule draw_risk_coverage:
         "../envs/report.yaml"
     params:
         losses=PLAN.loss_names,
-        cells=PLAN.cell_keys,
+        cells=PLAN.keys_of(),
         settings=PLAN.setting("figures.width", "figures.risk_coverage"),
         code=PLAN.code("draw_risk_coverage"),
     script:
@@ -88,7 +88,7 @@ rule draw_pnorm_sweep:
         "../envs/report.yaml"
     params:
         losses=PLAN.loss_names,
-        cells=PLAN.cell_keys,
+        cells=PLAN.keys_of(),
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_pnorm_sweep"),
     script:
@@ -126,7 +126,7 @@ rule draw_reliability:
         "../envs/report.yaml"
     params:
         losses=PLAN.loss_names,
-        cells=PLAN.cell_keys,
+        cells=PLAN.keys_of(),
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_reliability"),
     script:
@@ -179,6 +179,6 @@ rule draw_ranking_maps:
         losses=PLAN.loss_names,
         cells=PLAN.keys_of(PLAN.mapped_cells),
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_ranking_maps", *PLAN.headline_targets),
+        code=PLAN.code("draw_ranking_maps", *score_targets(HEADLINE_SCORES)),
     script:
         "../workflow/scripts/draw_ranking_maps.py"

@@ -15,10 +15,10 @@ rule collect_page:
     conda:
         "../envs/train.yaml"
     params:
-        cells=PLAN.cell_keys,
+        cells=PLAN.keys_of(),
         experiment=PLAN.shown,
         images=PLAN.has_images,
-        code=PLAN.code("collect_page", *PLAN.headline_targets),
+        code=PLAN.code("collect_page", *score_targets(HEADLINE_SCORES)),
     script:
         "../workflow/scripts/collect_page.py"
 

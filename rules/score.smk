@@ -13,7 +13,7 @@ rule score:
         "../envs/train.yaml"
     params:
         scores=PLAN.setting("scores"),
-        entries=PLAN.score_entries,
-        code=PLAN.code("score", *PLAN.score_targets),
+        entries=canonical_json(score_entries(PLAN.settings.scores)),
+        code=PLAN.code("score", *score_targets(PLAN.settings.scores)),
     script:
         "../workflow/scripts/score.py"

@@ -44,7 +44,7 @@ rule write_main:
         "../envs/report.yaml"
     params:
         losses=PLAN.loss_names,
-        cells=PLAN.cell_keys,
+        cells=PLAN.keys_of(),
         code=PLAN.code("write_main"),
     script:
         "../workflow/scripts/write_main.py"
@@ -120,7 +120,7 @@ rule write_cost:
         "../envs/report.yaml"
     params:
         losses=PLAN.loss_names,
-        cells=PLAN.cell_keys,
+        cells=PLAN.keys_of(),
         code=PLAN.code("write_cost"),
     script:
         "../workflow/scripts/write_cost.py"

@@ -12,19 +12,10 @@ from unsmooth.registry.losses import BASELINE, SMOOTHING
 
 
 class Grid(Spec):
-    """Keys of every experiment file: losses with their strengths, and seeds.
+    """Keys of every experiment file: losses with their strengths, and seeds."""
 
-    Attributes:
-        trained: whether its models are trained here.
-        has_models: whether models run over a dataset; otherwise logits are imported.
-        description: one sentence.
-        losses: each key names a loss and its fixed parameters; `alpha` is its strength, the grid axis.
-        seeds: one model a seed.
-        without: excluded cells of the grid.
-    """
-
-    trained: ClassVar[bool] = False
-    has_models: ClassVar[bool] = True
+    trained: ClassVar[bool] = False  # whether its models are trained here
+    has_models: ClassVar[bool] = True  # whether models run over a dataset; otherwise logits are imported
 
     description: str = Field(description="what the experiment is, in a sentence")
     losses: Annotated[dict[Name, Loss], Field(min_length=1, description="name to loss; a key is the default kind")]

@@ -1,6 +1,7 @@
 """The kinds of experiment: trained here, on given weights, or on logits files."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self
 
@@ -72,15 +73,7 @@ class Pixels(Spec):
 
 
 class ModelExperiment(Grid):
-    """An experiment on models and a dataset.
-
-    Attributes:
-        dataset, architectures: the same for every loss.
-        pixels: for scenes only: pixels whose logits are kept.
-        published: results to compare with.
-        deviations: departures from the released code.
-        as_released: whether the switchable deviations are reverted.
-    """
+    """An experiment on models and a dataset, the same for every loss."""
 
     dataset: Dataset = Field(description="dataset to classify")
     architectures: Annotated[
@@ -153,18 +146,12 @@ class ModelExperiment(Grid):
     @property
     def dataset_id(self) -> str:
         """Return the dataset's folder name: its kind, then all options that differ from the defaults."""
-        defaults = {name: field.default for name, field in type(self.dataset).model_fields.items()}
-        options = self.dataset.model_dump()
-        changed = [f"{key}-{_text(value)}" for key, value in sorted(options.items()) if value != defaults[key]]
-        return "_".join([self.dataset.kind, *changed])
+        changed = sorted(self.dataset.model_dump(exclude_defaults=True).items())
+        return "_".join([self.dataset.kind, *(f"{key}-{_text(value)}" for key, value in changed)])
 
 
 class Experiment(ModelExperiment):
-    """An experiment that trains models on a dataset by a recipe.
-
-    Attributes:
-        recipe: the same for every loss.
-    """
+    """An experiment that trains models on a dataset by a recipe, the same for every loss."""
 
     trained: ClassVar[bool] = True
 
@@ -268,21 +255,14 @@ class Experiment(ModelExperiment):
 
 
 class WeightsExperiment(ModelExperiment):
-    """An experiment on given weights.
-
-    Attributes:
-        weights: weights file of each cell: a path, or hf://owner/repository/path, with the placeholders {architecture},
-            {loss}, {alpha} and {seed}, optional if they take a single value, and {name}, the name of the architecture
-            in its library; or one such pattern per loss.
-        trained_with: for a zoo, in which each architecture has a single model: loss to its architectures.
-    """
+    """An experiment on given weights."""
 
     weights: str | dict[Name, str] = Field(
-        description="path or hf://owner/repository/path, with the placeholders {architecture}, {name}, {loss}, {alpha} "
-        "and {seed}; or loss to such a path"
+        description="path or hf://owner/repository/path, with the placeholders {architecture}, {name} (its name in its "
+        "library), {loss}, {alpha} and {seed}, optional if they take a single value; or loss to such a path"
     )
     trained_with: dict[Name, list[Name]] | None = Field(
-        None, description="loss to the architectures trained with it, if not all were trained with every loss"
+        None, description="a zoo, each architecture trained with a single loss: loss to its architectures"
     )
 
     @model_validator(mode="after")
@@ -296,20 +276,12 @@ class WeightsExperiment(ModelExperiment):
                 )
         if isinstance(self.weights, dict) and self.weights.keys() != self.losses.keys():
             raise ValueError(f"weights must be of the losses {', '.join(self.losses)}, got {', '.join(self.weights)}")
+        placeholders = (
+            "{architecture}, {name}, {loss}, {alpha} and {seed} only (and {name} where the architecture has one)"
+        )
         cells = self.cells("experiment")
-        try:
-            found = {self.source(cell) for cell in cells}
-        except (AttributeError, LookupError, ValueError):
-            raise ValueError(
-                "weights may contain {architecture}, {name}, {loss}, {alpha} and {seed} only (and {name} where the "
-                f"architecture has one), got {self.weights!r}"
-            ) from None
-        if len(found) < len(cells):
-            raise ValueError(
-                f"weights must name {len(cells)} different files, one for every architecture, loss, alpha and seed; "
-                f"{self.weights!r} names {len(found)}"
-            )
-        for source in found:
+        each = "architecture, loss, alpha and seed"
+        for source in _different_files("weights", self.weights, placeholders, each, map(self.source, cells)):
             if source.startswith(HUB) and not HUB_FILE.fullmatch(source):
                 raise ValueError(
                     f"expected hf://owner/repository/path or hf://owner/repository@revision/path, got {source!r}"
@@ -341,33 +313,20 @@ class WeightsExperiment(ModelExperiment):
 
 
 class LogitsExperiment(Grid):
-    """An experiment on imported logits.
-
-    Attributes:
-        logits: path of the files with the placeholders {split} (val and test, and train where `train` is true),
-            {loss}, {alpha} and {seed}; the last three are optional if they take a single value.
-        train: whether there are logits of the training split, for the figure that compares it with test.
-    """
+    """An experiment on imported logits."""
 
     has_models: ClassVar[bool] = False
 
-    logits: str = Field(description="path with the placeholders {split}, {loss}, {alpha} and {seed}")
-    train: bool = Field(False, description="whether there are logits of the training split")
+    logits: str = Field(
+        description="path with the placeholders {split}, {loss}, {alpha} and {seed}, optional with a single value"
+    )
+    train: bool = Field(False, description="whether there are logits of the training split, besides val and test")
 
     @model_validator(mode="after")
     def _one_file_each(self) -> Self:
-        cells = self.cells("experiment")
-        try:
-            paths = {self.path(cell, split) for cell in cells for split in self.splits}
-        except (AttributeError, LookupError, ValueError):
-            raise ValueError(
-                f"logits may contain {{split}}, {{loss}}, {{alpha}} and {{seed}} only, got {self.logits!r}"
-            ) from None
-        if len(paths) < len(cells) * len(self.splits):
-            raise ValueError(
-                f"logits must name {len(cells) * len(self.splits)} different files, one for every split, loss, alpha "
-                f"and seed; {self.logits!r} names {len(paths)}"
-            )
+        paths = (self.path(cell, split) for cell in self.cells("experiment") for split in self.splits)
+        placeholders = "{split}, {loss}, {alpha} and {seed} only"
+        _different_files("logits", self.logits, placeholders, "split, loss, alpha and seed", paths)
         return self
 
     @property
@@ -383,6 +342,19 @@ class LogitsExperiment(Grid):
     def path(self, cell: "Cell", split: str) -> str:
         """Return the logits file of `cell` on `split`."""
         return self.logits.format(split=split, loss=cell.loss, alpha=format_number(cell.alpha), seed=cell.seed)
+
+
+def _different_files(key: str, pattern: object, placeholders: str, each: str, files: Iterable[str]) -> list[str]:
+    """Return the files that a pattern names; ValueError if it has other placeholders, or names a file twice."""
+    try:
+        named = list(files)
+    except (AttributeError, LookupError, ValueError):
+        raise ValueError(f"{key} may contain {placeholders}, got {pattern!r}") from None
+    if len(set(named)) < len(named):
+        raise ValueError(
+            f"{key} must name {len(named)} different files, one for every {each}; {pattern!r} names {len(set(named))}"
+        )
+    return named
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,7 @@ ON_IMPORT = "(on import)"  # the statements of a module that define nothing
 DIGITS = 16
 
 
+@cache
 def code_hash(*entries: str | Path) -> str:
     """Return one fingerprint of all `definitions` of the entries.
 
@@ -65,11 +66,7 @@ def definitions(*entries: str | Path) -> dict[str, dict[str, str]]:
 def definition_digest(path: Path, name: str) -> str | None:
     """Return the fingerprint of the definition of `name` in a file; None where there is none."""
     statements = _module(path).statements.get(name) if path.is_file() else None
-    return (
-        _digest("\n".join(ast.unparse(_without_docstrings(statement)) for statement in statements))
-        if statements
-        else None
-    )
+    return _digest("\n".join(map(_unparsed, statements))) if statements else None
 
 
 def source_file(name: str) -> Path:
@@ -164,7 +161,7 @@ def _used(path: Path, name: str) -> list[tuple[Path, str]]:
 def _found(dotted: str, name: str) -> Iterator[tuple[Path, str]]:
     """Yield the definition of a name, followed through re-exports; of a module, all its definitions."""
     submodule, path = _file(f"{dotted}.{name}"), _file(dotted)
-    if path is None or _is_infrastructure(submodule or path):
+    if path is None or (submodule or path).relative_to(PACKAGE).parts[0] in INFRASTRUCTURE:
         return
     module = _module(submodule or path)
     if submodule is not None:
@@ -181,22 +178,19 @@ def _file(dotted: str) -> Path | None:
     return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
 
 
-def _is_infrastructure(path: Path) -> bool:
-    return path.relative_to(PACKAGE).parts[0] in INFRASTRUCTURE
-
-
 def _file_name(path: Path) -> str:
     is_script = not path.is_relative_to(PACKAGE)
     return f"{SCRIPTS}/{path.name}" if is_script else path.relative_to(PACKAGE.parent).as_posix()
 
 
-def _without_docstrings(statement: ast.stmt) -> ast.stmt:
+def _unparsed(statement: ast.stmt) -> str:
+    """Return the code of a statement without docstrings and comments."""
     for node in ast.walk(statement):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             match node.body:
                 case [ast.Expr(value=ast.Constant(value=str())), *rest]:
                     node.body = rest or [ast.Pass()]
-    return statement
+    return ast.unparse(statement)
 
 
 def _digest(text: str) -> str:

@@ -7,7 +7,7 @@ settings are equal text; a job's parameters hold only settings that its result d
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from unsmooth.config.cells import CELL, IMPORTED, Cell
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, load_experiment, parse_config
-from unsmooth.config.settings import HEADLINE_SCORES, Config
+from unsmooth.config.settings import Config
 from unsmooth.data.sources import SOURCES
 from unsmooth.runtime.code import code_hash
 from unsmooth.runtime.provenance import canonical_json
-from unsmooth.runtime.targets import score_entries, score_targets, training_targets
+from unsmooth.runtime.targets import training_targets
 
 TABLES = ["main", "main_all", "scores", "calibration", "losses", "segmentation", "cost", "zoo"]
 FIGURES = [
@@ -163,13 +163,9 @@ class Plan:
 
         return paths
 
-    def keys_of(self, chosen: Cells) -> Params:
-        """Return a params function: the keys of the chosen cells, in the order of `from_cells`."""
-        return lambda wildcards: canonical_json([vars(cell) for cell in chosen(wildcards)])
-
-    def cell_keys(self, wildcards: Wildcards) -> str:
-        """Return the keys of the cells of an experiment, in the order of `from_cells`."""
-        return self.keys_of(self.cells_of)(wildcards)
+    def keys_of(self, chosen: Cells | None = None) -> Params:
+        """Return a params function: the keys of the chosen cells, by default of all, in the order of `from_cells`."""
+        return lambda wildcards: canonical_json([vars(cell) for cell in (chosen or self.cells_of)(wildcards)])
 
     def cell_key(self, wildcards: Wildcards) -> str:
         """Return the key of a cell."""
@@ -220,32 +216,16 @@ class Plan:
         archives = SOURCES[wildcards.source].archives
         return canonical_json({archive.file: digests.get(archive.file, archive.digest) for archive in archives})
 
-    def fingerprint(self, script: str, *targets: str) -> str:
-        """Return the fingerprint of a script and of its dynamic imports `targets`, "module:name"."""
-        return _code(self.scripts / f"{script}.py", *targets)
-
     def code(self, script: str, *targets: str) -> Params:
-        """Return a params function, `fingerprint`: a process that runs one job of a cluster computes that one alone."""
-        return lambda wildcards: self.fingerprint(script, *targets)
+        """Return a params function: the fingerprint of a script and of its dynamic imports `targets`, "module:name".
+
+        As a function, so that a process that runs one job of a cluster computes that of no other job.
+        """
+        return lambda wildcards: code_hash(self.scripts / f"{script}.py", *targets)
 
     def architecture_code(self, script: str, *targets: str) -> Params:
         """Return a params function: the fingerprint of a script that runs the architecture of a cell."""
-        return lambda wildcards: self.fingerprint(script, self._architecture(wildcards).target, *targets)
-
-    @property
-    def score_entries(self) -> str:
-        """Return the registry's fitted parameters and defaults of the scores."""
-        return canonical_json(score_entries(self.settings.scores))
-
-    @property
-    def score_targets(self) -> list[str]:
-        """Return the functions that compute the scores of the configuration."""
-        return score_targets(self.settings.scores)
-
-    @property
-    def headline_targets(self) -> list[str]:
-        """Return the functions that compute the scores of tables and figures."""
-        return score_targets(HEADLINE_SCORES)
+        return lambda wildcards: self.code(script, self._architecture(wildcards).target, *targets)(wildcards)
 
     def stale_cells(self) -> list[str]:
         """Return the folders of trained cells whose code has changed since."""
@@ -253,7 +233,7 @@ class Plan:
         for folder, cell in self.cells.items():
             found, run = self.experiments[cell.experiment], Path(folder, "run.json")
             if found.trained and run.exists():
-                code = self.fingerprint("train", *training_targets(found.training(cell)))
+                code = code_hash(self.scripts / "train.py", *training_targets(found.training(cell)))
                 stale += [folder] if json.loads(run.read_text()).get("code") != code else []
         return stale
 
@@ -329,19 +309,12 @@ class Plan:
         A zoo has a single figure, of all its models.
         """
         found = self.experiments[experiment]
-        if found.is_zoo != (figure == "zoo"):
+        compared = found.baseline and found.smoothed
+        absent = (figure in COMPARISONS and not compared) or (figure == "ranking_maps" and not found.dense)
+        if found.is_zoo != (figure == "zoo") or absent:
             return []
-        if figure == "zoo":
-            return _files(f"results/figures/{experiment}/zoo", "pdf", "png", "csv")
-        if figure in COMPARISONS and not (found.baseline and found.smoothed):
-            return []
-        if figure == "ranking_maps" and not found.dense:
-            return []
-        return [
-            file
-            for architecture in found.architecture_names
-            for file in _files(f"results/figures/{experiment}/{architecture}/{figure}", "pdf", "png", "csv")
-        ]
+        places = [experiment] if found.is_zoo else [f"{experiment}/{name}" for name in found.architecture_names]
+        return [f"results/figures/{place}/{figure}.{suffix}" for place in places for suffix in ("pdf", "png", "csv")]
 
     def table_files(self, table: str, experiment: str) -> list[str]:
         """Return the files of a table; none where the experiment has no data for it."""
@@ -352,7 +325,8 @@ class Plan:
             "segmentation": found.dense,
             "zoo": found.is_zoo,
         }
-        return _files(f"results/tables/{experiment}/{table}", "csv", "md", "tex") if present.get(table, True) else []
+        suffixes = ("csv", "md", "tex") if present.get(table, True) else ()
+        return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in suffixes]
 
     def outputs(self, experiment: str) -> list[str]:
         """Return all outputs of one experiment."""
@@ -369,14 +343,5 @@ def one_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-@cache
-def _code(script: Path, *targets: str) -> str:
-    return code_hash(script, *targets)
-
-
 def _download(source: str) -> str:
     return f"resources/sources/{source}/source.json"
-
-
-def _files(stem: str, *suffixes: str) -> list[str]:
-    return [f"{stem}.{suffix}" for suffix in suffixes]

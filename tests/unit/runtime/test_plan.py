@@ -97,6 +97,6 @@ def test_only_cells_whose_code_has_changed_are_stale(plan, tmp_path, monkeypatch
 
     from unsmooth.runtime.targets import training_targets
 
-    code = plan.fingerprint("train", *training_targets(plan.experiments["drawn"].training(cell)))
+    code = plan.code("train", *training_targets(plan.experiments["drawn"].training(cell)))(None)
     run.write_text(f'{{"code": "{code}"}}')
     assert plan.stale_cells() == []

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
 from pydantic import AfterValidator, Field, field_validator
 
-from unsmooth.config.specs.base import PositiveInt, Spec, kinds, left_at
+from unsmooth.config.specs.base import PositiveInt, Share, Spec, kinds, left_at
 from unsmooth.data.sources import SOURCES, WEIGHTS
 
 
@@ -97,9 +97,7 @@ class TorchvisionSpec(ArchitectureSpec):
         "torchvision", description="the library's own, or the defaults of torch's layers"
     )
     pretrained: Pretrained = Field(None, description="source of the weights that training starts from")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="before the last layer; ResNets and their kin", exclude_if=left_at(0)
-    )
+    dropout: Share = Field(0.0, description="before the last layer; ResNets and their kin", exclude_if=left_at(0))
 
 
 class TimmSpec(ArchitectureSpec):
@@ -113,7 +111,7 @@ class TimmSpec(ArchitectureSpec):
 
     kind: Literal["timm"] = Field("timm", description="selects this form")
     name: str = Field(description="timm's name, such as vit_small_patch16_224")
-    drop_rate: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="dropout before the classifier")
+    drop_rate: Share = Field(0.0, description="dropout before the classifier")
     preprocessing: Literal["dataset", "timm"] = Field(
         "dataset",
         description="size, resizing and normalisation of test images: the dataset's, or what timm evaluates it with",
@@ -151,7 +149,7 @@ class LstmSpec(ArchitectureSpec):
     kind: Literal["lstm"] = Field("lstm", description="selects this form")
     hidden_size: PositiveInt = Field(256, description="width of the LSTM")
     head: list[PositiveInt] = Field([256, 128], description="widths of the layers after it")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="before each of them")
+    dropout: Share = Field(0.2, description="before each of them")
     read: Literal["last_token", "last_step"] = Field(
         "last_token", description="output handed on: of the last word, or of the last position, padding included"
     )

@@ -13,10 +13,8 @@ PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Strengths = Annotated[list[NonNegativeFloat], Field(min_length=1)]
-Weights = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
-
 
 S = TypeVar("S", bound="Spec")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, Union
 
 from pydantic import Field, model_validator
 
-from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Spec, kinds, left_at
+from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Share, Spec, kinds, left_at
 from unsmooth.data.array_files import check_arrays, kind_of_inputs, read_headers
 from unsmooth.data.sources import VECTORS
 
@@ -134,7 +134,7 @@ class MarkovText(_Drawn):
     vocabulary: Annotated[int, Field(ge=2)] = Field(12, description="different tokens")
     max_tokens: Annotated[int, Field(ge=4)] = Field(24, description="length to which sequences are padded")
     embedding_size: PositiveInt = Field(32, description="length of the frozen vector of a token")
-    similarity: Annotated[float, Field(ge=0, lt=1)] = Field(0.35, description="share of the chain that classes share")
+    similarity: Share = Field(0.35, description="share of the chain that classes share")
     seed: Seed = Field(0, description="seed of the sequences")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from unsmooth.config.specs.base import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Spec, left_at
+from unsmooth.config.specs.base import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Share, Spec, left_at
 
 Precision = Literal["fp32", "bf16", "fp16"]
 FOR_IMAGE_FILES = ("resized_crop", "random_crop")  # augmentations for image files only
@@ -15,7 +15,7 @@ class Sgd(Spec):
 
     kind: Literal["sgd"] = Field("sgd", description="selects this form")
     lr: PositiveFloat = Field(description="peak learning rate")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="share of the last step kept")
+    momentum: Share = Field(0.9, description="share of the last step kept")
     nesterov: bool = Field(False, description="look-ahead momentum")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty on every weight")
 
@@ -25,9 +25,7 @@ class AdamW(Spec):
 
     kind: Literal["adamw"] = Field("adamw", description="selects this form")
     lr: PositiveFloat = Field(description="peak learning rate")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        (0.9, 0.999), description="decay of the first and second moments"
-    )
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description="decay of the first and second moments")
     weight_decay: NonNegativeFloat = Field(0.01, description="decoupled decay of every weight")
 
 
@@ -36,9 +34,7 @@ class Adam(Spec):
 
     kind: Literal["adam"] = Field("adam", description="selects this form")
     lr: PositiveFloat = Field(description="peak learning rate")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        (0.9, 0.999), description="decay of the first and second moments"
-    )
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description="decay of the first and second moments")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty on every weight")
 
 
@@ -59,7 +55,7 @@ class Cosine(Spec):
 
     kind: Literal["cosine"] = Field("cosine", description="selects this form")
     unit: Literal["step", "epoch"] = Field("step", description="how often the rate changes")
-    final: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="last rate over peak rate")
+    final: Share = Field(0.0, description="last rate over peak rate")
 
 
 class MultiStep(Spec):
@@ -113,7 +109,7 @@ class GradientClip(Spec):
 class ColourShift(Spec):
     """Random contrast and brightness, and hue, saturation and value, each with probability 1/2."""
 
-    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="largest relative change of contrast")
+    contrast: Share = Field(0.0, description="largest relative change of contrast")
     brightness: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="largest change; 1 is black to white")
     hue: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="largest turn, degrees")
     saturation: Annotated[float, Field(ge=0, le=255)] = Field(0.0, description="largest change, levels of 0 to 255")
@@ -128,9 +124,7 @@ class SceneCrop(Spec):
         None, description="longer side of a scene at scale 1, pixels; null is its own", exclude_if=left_at(None)
     )
     rescale: tuple[PositiveFloat, PositiveFloat] = Field((0.5, 2.0), description="smallest and largest scale")
-    jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="largest relative change of brightness, contrast and saturation"
-    )
+    jitter: Share = Field(0.0, description="largest relative change of brightness, contrast and saturation")
     shift: ColourShift | None = Field(None, description="changes by addition", exclude_if=left_at(None))
 
 
