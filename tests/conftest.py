@@ -6,6 +6,13 @@ from collections.abc import Iterator
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("unsmooth", deadline=None, derandomize=True)
+settings.load_profile("unsmooth")
+
+# Processes take files in this order, and shall end together.
+LONGEST_FIRST = ("tests/workflow/paper_experiments", "tests/workflow", "tests/faults")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: [not item.nodeid.startswith(path) for path in LONGEST_FIRST])
     if config.getoption("--device") == "cpu":
         for item in items:
             if "gpu" in item.keywords:

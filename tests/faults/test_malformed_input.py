@@ -23,9 +23,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = [yaml.safe_load(path.read_text()) for path in sorted((REPOSITORY / "experiments").glob("*.yaml"))]
 CONFIGURATION = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
-many = settings(
-    max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+many = settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def paths_in(data, path=()):

@@ -53,7 +53,7 @@ def test_import_of_the_package_loads_no_torch():
 
 
 @given(count=st.integers(2, 200), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 5))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_split_is_a_partition_without_an_empty_part(count, fraction, seed):
     first, second = split_rows(count, fraction=fraction, seed=seed)
 

@@ -199,7 +199,7 @@ def test_something_else_is_called_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_anywhere_ends_in_an_error_that_names_the_archive_or_in_files_below(tmp_path_factory, name, data):
     folder = tmp_path_factory.mktemp("damaged")

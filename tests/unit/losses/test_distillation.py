@@ -17,7 +17,7 @@ def batch(*trailing, seed=0, count=6):
 
 @pytest.mark.slow
 @given(st.integers(0, 2**20), st.floats(0, 1), st.floats(0.5, 20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_value_and_gradient_are_those_of_the_formula(seed, alpha, temperature):
     logits, targets, teacher = batch(seed=seed)
     logits.requires_grad_()

@@ -59,7 +59,7 @@ seeds = st.integers(0, 2**20)
 
 
 @given(seeds, st.floats(-1, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_smoothing_adds_alpha_times_target_minus_mean_logit(seed, alpha):
     logits, targets = batch(seed=seed)
     added = (logits.gather(1, targets[:, None]).squeeze(1) - logits.mean(dim=1)).mean()
@@ -70,7 +70,7 @@ def test_smoothing_adds_alpha_times_target_minus_mean_logit(seed, alpha):
 
 
 @given(seeds, st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_margin_zero_is_smoothing_plus_alpha_times_max_minus_target(seed, alpha):
     logits, targets = batch(seed=seed)
     added = (logits.amax(dim=1) - logits.gather(1, targets[:, None]).squeeze(1)).mean()
@@ -82,7 +82,7 @@ def test_margin_zero_is_smoothing_plus_alpha_times_max_minus_target(seed, alpha)
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_losses_that_are_cross_entropy_at_their_neutral_setting(seed):
     logits, targets = batch(seed=seed)
     expected = cross_entropy(logits, targets)

@@ -77,7 +77,7 @@ def test_adaptive_bins_follow_array_split_without_ties():
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=1, max_size=20), st.integers(0, 99))
 def test_no_calibration_metric_depends_on_sample_order(data, seed):
     confidence, errors = np.array([c for c, _ in data]) / 10, np.array([e for _, e in data])

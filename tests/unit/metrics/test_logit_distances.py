@@ -14,7 +14,7 @@ def test_distances_of_two_samples_by_hand():
     assert distances.margin.tolist() == [2.0, 0.0]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 1000), classes=st.integers(2, 20), shift=st.floats(-100, 100), scale=st.floats(0.1, 10))
 def test_distances_are_ordered_ignore_a_shift_and_scale(seed, classes, shift, scale):
     logits = np.random.default_rng(seed).normal(size=(30, classes))

@@ -150,7 +150,7 @@ def test_risk_at_coverage_takes_the_count_that_the_fraction_means():
 
 
 @pytest.mark.parametrize("name", PLAIN)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=tied_data(largest=6))
 def test_ties_give_the_mean_over_all_tie_orders(name, data):
     expected = mean_over_tie_orders(PLAIN[name], *data)
@@ -159,7 +159,7 @@ def test_ties_give_the_mean_over_all_tie_orders(name, data):
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=tied_data(largest=12), seed=st.integers(0, 99))
 def test_no_metric_depends_on_sample_order(name, data, seed):
     confidence, errors = data
@@ -169,7 +169,7 @@ def test_no_metric_depends_on_sample_order(name, data, seed):
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=tied_data(largest=12))
 def test_no_metric_changes_under_an_increasing_transform(name, data):
     confidence, errors = data
@@ -178,7 +178,7 @@ def test_no_metric_changes_under_an_increasing_transform(name, data):
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=tied_data(), weights=st.lists(st.integers(0, 3), min_size=7, max_size=7))
 def test_whole_weights_count_as_copies(name, data, weights):
     confidence, errors = data
@@ -193,7 +193,7 @@ def test_whole_weights_count_as_copies(name, data, weights):
 
 
 @pytest.mark.parametrize("name", SCALE_FREE)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=tied_data())
 def test_copying_the_data_set_changes_nothing(name, data):
     confidence, errors = data
@@ -202,7 +202,7 @@ def test_copying_the_data_set_changes_nothing(name, data):
     assert copied == pytest.approx(REGISTRY[name](confidence, errors), abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=tied_data(largest=30))
 def test_detection_metrics_agree_with_scikit_learn(data):
     confidence, errors = data
@@ -214,7 +214,7 @@ def test_detection_metrics_agree_with_scikit_learn(data):
     assert ap_successes(confidence, errors) == pytest.approx(average_precision_score(~errors, confidence), abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=tied_data(largest=30))
 def test_identities_between_metrics_hold_with_ties(data):
     confidence, errors = data
@@ -231,7 +231,7 @@ def test_identities_between_metrics_hold_with_ties(data):
     assert achievable_aurc(confidence, errors) <= partial_aurc(confidence, errors) + 1e-12
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=tied_data(largest=12), coverage=st.floats(0.05, 1.0))
 def test_gap_terms_add_up(data, coverage):
     terms = selective_gap_terms(*data, coverage=coverage)
@@ -280,7 +280,7 @@ def test_balanced_risk_agrees_with_a_loop_over_thresholds_and_classes():
     assert coverage[-1] == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=tied_data(), weights=st.lists(st.integers(0, 3), min_size=7, max_size=7), scale=st.sampled_from([1, 0.3]))
 def test_whole_weights_count_as_copies_of_balanced_metrics(data, weights, scale):
     confidence, errors = data

@@ -167,7 +167,7 @@ def test_dropped_bits_shrink_the_width_as_stated():
     assert widths[1] * (1 << 13) / StreamingMetrics().capacity < 1e-6  # the width is inversely proportional to the bins
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 999), st.integers(2, 40))
 def test_state_does_not_depend_on_update_or_merge_order(seed, capacity):
     rng = np.random.default_rng(seed)
@@ -326,7 +326,7 @@ def test_bad_batches_are_refused_and_change_nothing():
     assert state(stream) == before
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2))
 def test_keys_keep_the_order_of_any_two_floats(pair):
     low, high = sorted(pair)

@@ -253,19 +253,19 @@ def test_float32_differs_from_float64_by_rounding_only(name: str) -> None:
 
 
 @given(shift=st.floats(-1e3, 1e3), name=st.sampled_from(sorted(SHIFT_FREE)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shifting_a_row_changes_nothing(shift: float, name: str) -> None:
     torch.testing.assert_close(SHIFT_FREE[name](LOGITS + shift), SHIFT_FREE[name](LOGITS), rtol=1e-8, atol=1e-9)
 
 
 @given(log_factor=st.floats(-60, 60), name=st.sampled_from(sorted(PNORMS)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_scaling_changes_no_pnorm(log_factor: float, name: str) -> None:
     torch.testing.assert_close(PNORMS[name](LOGITS * 2.718**log_factor), PNORMS[name](LOGITS), rtol=1e-10, atol=0)
 
 
 @given(seed=st.integers(0, 1000), name=st.sampled_from(sorted(ALL)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_order_of_classes_and_samples_does_not_matter(seed: int, name: str) -> None:
     generator = torch.Generator().manual_seed(seed)
     classes, samples = torch.randperm(10, generator=generator), torch.randperm(200, generator=generator)
@@ -276,7 +276,7 @@ def test_order_of_classes_and_samples_does_not_matter(seed: int, name: str) -> N
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(ALL)), num_classes=st.integers(3, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_confidence_is_finite_for_any_finite_logits(seed: int, name: str, num_classes: int) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(7, num_classes)) * 10.0 ** rng.uniform(-30, 30, size=(7, 1))

@@ -23,7 +23,7 @@ def batch(*trailing, seed=0, count=6, size=5):
 
 
 @given(seeds, shares)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_mixup_blends_inputs_and_targets_by_the_same_share(seed, share):
     images, targets, partners = batch(seed=seed)
 
@@ -34,7 +34,7 @@ def test_mixup_blends_inputs_and_targets_by_the_same_share(seed, share):
 
 
 @given(seeds, shares)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cutmix_mixes_targets_by_the_area_that_is_left(seed, share):
     images, targets, partners = batch(seed=seed)
     torch.manual_seed(seed)
@@ -94,7 +94,7 @@ def test_pixel_ignored_in_either_image_is_ignored_after_mixup():
 
 
 @given(seeds, shares, st.floats(-1, 0.99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_effective_smoothing_is_what_mixed_then_smoothed_targets_put_off_their_largest_class(seed, share, alpha):
     images, targets, partners = batch(seed=seed)
     soft = mixup(images, targets, share=share, partners=partners, num_classes=K)[1].double()

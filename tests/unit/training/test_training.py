@@ -679,7 +679,7 @@ def test_augmented_images_are_shifted_or_mirrored_windows_of_the_padded_image():
     assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2), st.booleans())
 def test_processes_get_the_shards_of_one_and_the_same_batch(shards, world_size, start, flip):
     world_size = min(shards, world_size)
