@@ -13,7 +13,7 @@ from unsmooth.inference import collect_pixel_logits, inference_batch_size, load_
 from unsmooth.logits.collection import collect_logits
 from unsmooth.logits.logits_file import write_logits
 from unsmooth.models import own_preprocessing
-from unsmooth.runtime.gpus import leased_gpus
+from unsmooth.runtime.gpus import leased_device
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.provenance import versions
 from unsmooth.runtime.targets import architecture_target
@@ -67,15 +67,14 @@ if __name__ == "__main__":
         torch.set_num_threads(snakemake.threads)
         # Scores rank small differences of logits, which TF32 would round.
         torch.backends.cudnn.allow_tf32 = False
-        resources = snakemake.resources
-        with leased_gpus(resources.get("gpu", 1), jobs_per_gpu=resources.get("jobs_per_gpu", 1)) as gpus:
+        with leased_device(snakemake.resources) as device:
             dump_logits(
                 architecture,
                 json.loads(snakemake.params.cell),
                 Path(snakemake.input.manifest).parent,
                 Path(snakemake.input.model),
                 [Path(path) for path in snakemake.output],
-                device="cuda" if gpus else "cpu",
+                device=device,
                 workers=snakemake.threads - 1,
                 pixels=json.loads(snakemake.params.get("pixels", "null")),
             )

@@ -12,7 +12,7 @@ from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.data.arrays import DatasetError, read_manifest
 from unsmooth.data.loading import evaluation_batches
 from unsmooth.inference import inference_batch_size, load_model, scene_logits
-from unsmooth.runtime.gpus import leased_gpus
+from unsmooth.runtime.gpus import leased_device
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import architecture_target, score_targets
 from unsmooth.scores import NLL_TEMPERATURE, usable_scores
@@ -70,8 +70,7 @@ if __name__ == "__main__":
         # Scores rank small differences of logits, which TF32 would round.
         torch.backends.cudnn.allow_tf32 = False
         pixels = json.loads(snakemake.params.pixels)
-        resources = snakemake.resources
-        with leased_gpus(resources.get("gpu", 1), jobs_per_gpu=resources.get("jobs_per_gpu", 1)) as gpus:
+        with leased_device(snakemake.resources) as device:
             stream_pixels(
                 architecture,
                 Path(snakemake.input.manifest).parent,
@@ -83,6 +82,6 @@ if __name__ == "__main__":
                 coverages=json.loads(snakemake.params.settings)["evaluation.risk_at_coverage"],
                 places=pixels["maps"],
                 map_size=pixels["map_size"],
-                device="cuda" if gpus else "cpu",
+                device=device,
                 workers=snakemake.threads - 1,
             )

@@ -1,7 +1,6 @@
-"""Write the findings of an experiment in sentences."""
+"""Write the headline and the findings of every architecture of an experiment, in Markdown."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 
@@ -10,20 +9,10 @@ from unsmooth.runtime.jobs import job
 from unsmooth.tables.findings import findings_text
 from unsmooth.tables.labels import Losses
 
-
-def write_findings(summary: str, differences: str, losses: Losses, output: Path) -> None:
-    """Write the headline and the sentences of every architecture, in Markdown."""
-    text = findings_text(pd.read_csv(summary), pd.read_csv(differences), losses=losses)
-    with atomic_path(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(text)
-
-
 if __name__ == "__main__":
     with job(snakemake, __file__):
-        write_findings(
-            snakemake.input.summary,
-            snakemake.input.differences,
-            Losses.of(json.loads(snakemake.params.losses)),
-            Path(snakemake.output[0]),
-        )
+        summary, differences = pd.read_csv(snakemake.input.summary), pd.read_csv(snakemake.input.differences)
+        text = findings_text(summary, differences, losses=Losses.of(json.loads(snakemake.params.losses)))
+        with atomic_path(snakemake.output[0]) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(text)

@@ -11,20 +11,10 @@ from unsmooth.tables.labels import Losses
 from unsmooth.tables.main import all_metrics_table, main_table
 from unsmooth.tables.writing import write_table
 
-
-def write_main(summary: str, fitted: list[str], cells: list[dict], losses: Losses, stem: Path) -> None:
-    """Write a short table, and one of every metric with `_all` in its name."""
-    frames = pd.read_csv(summary), read_cells(fitted, cells)
-    write_table(main_table(*frames, losses=losses), stem)
-    write_table(all_metrics_table(*frames, losses=losses), stem.with_name(f"{stem.name}_all"))
-
-
 if __name__ == "__main__":
     with job(snakemake, __file__):
-        write_main(
-            snakemake.input.summary,
-            list(snakemake.input.fitted),
-            json.loads(snakemake.params.cells),
-            Losses.of(json.loads(snakemake.params.losses)),
-            Path(snakemake.output.csv).with_suffix(""),
-        )
+        losses = Losses.of(json.loads(snakemake.params.losses))
+        summary = pd.read_csv(snakemake.input.summary)
+        fitted = read_cells(list(snakemake.input.fitted), json.loads(snakemake.params.cells))
+        for make, file in ((main_table, snakemake.output.csv), (all_metrics_table, snakemake.output.all_csv)):
+            write_table(make(summary, fitted, losses=losses), Path(file).with_suffix(""))

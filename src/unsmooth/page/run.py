@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas import DataFrame, Series
-from PIL import Image
+from pandas import DataFrame
 from safetensors.numpy import load_file
 
 from unsmooth.config.cells import Cell
@@ -31,7 +30,7 @@ Floats = NDArray[np.floating[Any]]
 
 REPAIR = "max_logit_pnorm"
 SHOWN_ERRORS = 12  # per model, to fit on a screen
-_CELL = ("model", "seed", "curves", "points", "by_p", "reliability", "errors")  # keys of _cell
+_OF_MODELS = ("classes", "samples")  # keys of _cell for all models together
 _MIN_WINDOW = 10  # samples; as in the printed figure
 
 
@@ -60,7 +59,10 @@ def experiment_content(
         Plain JSON-ready data, for `page`.
     """
     place = (cells[0]["experiment"], cells[0]["architecture"])
-    summary, differences = (_at(frame, place) for frame in (summary, differences))
+    summary, differences = (
+        frame[(frame["experiment"] == place[0]) & (frame["architecture"] == place[1])]
+        for frame in (summary, differences)
+    )
     models = configurations_of(DataFrame(cells), losses)
     folders = [Path(Cell(**cell).folder) for cell in cells]
     found = [_cell(path, dataset is not None) for path in folders]
@@ -105,7 +107,7 @@ def experiment_content(
         "risk": risk_of_most_contrast([part for part in named if part["model"] in shown]),
         "delta": DELTA,
         "findings": [{"heading": "Each loss beside cross-entropy", "sentences": sentences}],
-        "cells": [{key: part[key] for key in _CELL if key in part} for part in named],
+        "cells": [{key: part[key] for key in part if key not in _OF_MODELS} for part in named],
         "by_alpha": _by_alpha(summary, models, losses),
         "mechanism": [] if windows is None else _mechanism(windows, losses),
         "tables": tables,
@@ -138,10 +140,6 @@ def _part(metric: str) -> str:
     if metric.startswith(("coverage_at", "risk_at")):
         return "Operating points"
     return "Calibration" if metric in ("ece", "nll", "brier") else "Ranking"
-
-
-def _at(frame: DataFrame, place: tuple[str, str]) -> DataFrame:
-    return frame[(frame["experiment"] == place[0]) & (frame["architecture"] == place[1])]
 
 
 def _cell(folder: Path, has_images: bool) -> dict[str, Any]:
@@ -183,32 +181,23 @@ def _confident_errors(
     targets: NDArray[np.int64],
 ) -> list[dict[str, int]]:
     """The errors with the highest MSP, with their ranks among all test samples; rank 1 is the most trusted."""
-    before = Series(-confidences[BASELINE_SCORE]).rank(method="min").to_numpy()
-    after = Series(-confidences.get(REPAIR, confidences[BASELINE_SCORE])).rank(method="min").to_numpy()
-    wrong = np.flatnonzero(errors)
-    rows = wrong[np.argsort(before[wrong], kind="stable")][:SHOWN_ERRORS]
-    return [
-        {
-            "row": int(row),
-            "target": int(targets[row]),
-            "prediction": int(predictions[row]),
-            "before": int(before[row]),
-            "after": int(after[row]),
-        }
-        for row in rows
-    ]
+    before = confidences[BASELINE_SCORE]
+    ranks = DataFrame({"before": before, "after": confidences.get(REPAIR, before)}).rank(method="min", ascending=False)
+    samples = DataFrame({"row": range(len(errors)), "target": targets, "prediction": predictions}).join(
+        ranks.astype(int)
+    )
+    return samples[errors].sort_values("before", kind="stable").head(SHOWN_ERRORS).to_dict("records")
 
 
 def _pictures(dataset: Path, cells: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """PNG data URIs of all shown pictures by row of the test split."""
     rows = sorted({error["row"] for cell in cells for error in cell["errors"]})
-    return dict(zip(rows, map(_data_uri, read_pictures(dataset, "test", rows)), strict=True))
-
-
-def _data_uri(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    found = {}
+    for row, picture in zip(rows, read_pictures(dataset, "test", rows), strict=True):
+        buffer = io.BytesIO()
+        picture.save(buffer, format="PNG", optimize=True)
+        found[row] = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return found
 
 
 def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losses) -> list[dict[str, Any]]:
@@ -216,26 +205,22 @@ def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losse
     if not losses.smoothed:
         return []
     rows = summary[(summary["metric"] == "aurc") & summary["loss"].isin([losses.baseline, *losses.smoothed])]
-    values = plain_columns(rows[["mean", "low", "high"]])
     places = [models.index(key) for key in zip(rows["loss"], rows["alpha"], strict=True)]
-    return [
-        {"model": model, "score": score, **{name: column[row] for name, column in values.items()}}
-        for row, (model, score) in enumerate(zip(places, rows["score"], strict=True))
-    ]
+    columns = {"model": places, "score": rows["score"], **plain_columns(rows[["mean", "low", "high"]])}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _mechanism(windows: DataFrame, losses: Losses) -> list[dict[str, Any]]:
     """The largest logit given the largest probability: a panel per split and loss, a line per outcome."""
     windows = windows.assign(standard_error=windows["std"] / np.sqrt(windows["count"]))
-    return [
-        {
-            "title": f"{losses.label(*key)}, {split}",
-            "lines": {
-                str(outcome): plain_columns(rows[["probability", "mean", "standard_error"]].iloc[::2])
-                for outcome, rows in panel[panel["count"] >= _MIN_WINDOW].groupby("outcome")
-            },
-        }
-        for split, by_split in windows.groupby("split", sort=False)
-        for key in configurations_of(by_split, losses)
-        for panel in [by_split[(by_split["loss"] == key[0]) & (by_split["alpha"] == key[1])]]
-    ]
+    panels = []
+    for split, by_split in windows.groupby("split", sort=False):
+        for loss, alpha in configurations_of(by_split, losses):
+            panel = by_split[(by_split["loss"] == loss) & (by_split["alpha"] == alpha)]
+            shown = panel.loc[panel["count"] >= _MIN_WINDOW, ["outcome", "probability", "mean", "standard_error"]]
+            lines = {
+                str(outcome): plain_columns(rows.drop(columns="outcome").iloc[::2])
+                for outcome, rows in shown.groupby("outcome")
+            }
+            panels.append({"title": f"{losses.label(loss, alpha)}, {split}", "lines": lines})
+    return panels

@@ -9,10 +9,11 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
@@ -69,6 +70,13 @@ def leased_gpus(
         if jobs_per_gpu > 1:
             held.enter_context(_memory_share(leased, jobs_per_gpu))
         yield leased
+
+
+@contextmanager
+def leased_device(resources: Mapping[str, Any]) -> Iterator[str]:
+    """Lease the GPUs of a job's `resources` for the block; yield its device, "cuda" or "cpu"."""
+    with leased_gpus(resources.get("gpu", 1), jobs_per_gpu=resources.get("jobs_per_gpu", 1)) as gpus:
+        yield "cuda" if gpus else "cpu"
 
 
 @contextmanager
