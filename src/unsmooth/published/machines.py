@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pandas import DataFrame
-from tabulate import tabulate
 
 from unsmooth.config.cells import Cell
+from unsmooth.published.sections import KEYS, markdown
 
 
 def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
@@ -22,8 +22,8 @@ def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
     rows, versions = [], set()
     for name in names:
         mine = costs[costs["experiment"] == name]
-        keys = mine[["experiment", "architecture", "loss", "alpha", "seed"]].itertuples(index=False)
-        runs = [json.loads((run / Cell(*key).folder / "run.json").read_text()) for key in keys]
+        folders = [run / Cell(*key).folder for key in mine[KEYS].itertuples(index=False)]
+        runs = [json.loads((folder / "run.json").read_text()) for folder in folders]
         versions |= {", ".join(f"{library} {number}" for library, number in made["versions"].items()) for made in runs}
         rows.append(
             {
@@ -36,8 +36,7 @@ def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
                 "SHA-256 of the data": _listed(made["data_sha256"][:16] for made in runs),
             }
         )
-    table = tabulate(rows, headers="keys", tablefmt="pipe", disable_numparse=True)
-    return f"{table}\n\nVersions: {'; '.join(sorted(versions))}."
+    return f"{markdown(rows)}\n\nVersions: {'; '.join(sorted(versions))}."
 
 
 def _device(made: Mapping[str, Any]) -> str:

@@ -7,13 +7,12 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 from pandas import DataFrame
-from tabulate import tabulate
 
 from unsmooth.config.kinds import Experiment
 from unsmooth.data.sources import SOURCES
 from unsmooth.published.machines import machines_table
 from unsmooth.published.planning import AS_RELEASED, PLAN, planned_folders, published_experiments
-from unsmooth.published.sections import section
+from unsmooth.published.sections import markdown, section
 from unsmooth.registry.scores import score_label
 from unsmooth.tables.collection import read_costs, read_summaries
 from unsmooth.tables.labels import DASH, Losses, metric_style
@@ -64,17 +63,16 @@ def _page(run: Path, known: Mapping[str, Experiment], finished: Sequence[str], f
     tables = [run / "results" / "tables" / name for name in finished]
     summary = read_summaries([path / "summary.csv" for path in tables])
     costs = read_costs([path / "cost.csv" for path in tables])
-    compared = {name: _compared(known, name) for name in finished}
+    compared = {
+        name: {**known[name.removesuffix(AS_RELEASED)].compared, "as_released": name.endswith(AS_RELEASED)}
+        for name in finished
+    }
     card = scorecard(compared, summary)
     card.to_csv(folder / "scorecard.csv", index=False)
     parts = ["# Results on the published data", INTRODUCTION, "## Scorecard", _scorecard(card, known)]
     parts += [section(run / "results", known, name, costs, folder) for name in known if name in finished]
     parts += ["## What was run where", machines_table(run, finished, costs), _not_run(run, known, finished)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
-
-
-def _compared(known: Mapping[str, Experiment], name: str) -> Mapping[str, object]:
-    return {**known[name.removesuffix(AS_RELEASED)].compared, "as_released": name.endswith(AS_RELEASED)}
 
 
 def _scorecard(card: DataFrame, known: Mapping[str, Experiment]) -> str:
@@ -131,12 +129,17 @@ def _agreement(judged: Sequence[tuple[str, pd.Series]]) -> str:
 
 def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]) -> str:
     """The published experiments without results, with the data that each needs."""
-    present = _sources_at_hand(run)
+    downloaded = {path.parent.name for path in (run / "resources" / "sources").glob("*/source.json")}
+    present = downloaded | planned_folders(run / PLAN).keys()
     rows = []
     for name, experiment in known.items():
         if name in finished:
             continue
-        missing = [_source(source) for source in experiment.dataset.sources if source not in present]
+        missing = [
+            source if SOURCES[source].terms is None else f"{source} (behind a login)"
+            for source in experiment.dataset.sources
+            if source not in present
+        ]
         rows.append(
             {
                 "Experiment": name,
@@ -145,18 +148,3 @@ def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]
             }
         )
     return f"## Not run\n\n{markdown(rows)}" if rows else ""
-
-
-def _sources_at_hand(run: Path) -> set[str]:
-    """The sources that were downloaded, or are in folders that the plan of the run names."""
-    downloaded = {path.parent.name for path in (run / "resources" / "sources").glob("*/source.json")}
-    return downloaded | planned_folders(run / PLAN).keys()
-
-
-def _source(name: str) -> str:
-    return name if SOURCES[name].terms is None else f"{name} (behind a login)"
-
-
-def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return a Markdown table of rows with the same keys."""
-    return tabulate([*rows], headers="keys", tablefmt="pipe", disable_numparse=True)

@@ -99,25 +99,20 @@ def _is_trained(run: Path, cell: Cell) -> bool:
 
 def _restricted(content: dict[str, Any], experiment: Experiment, cells: Sequence[Cell]) -> dict[str, Any]:
     """Return the content of an experiment file that spans `cells`, with the published numbers of those alone."""
-    found = {cell_name(cell.loss, cell.alpha, cell.seed) for cell in cells}
+    strengths = {(cell.loss, cell.alpha) for cell in cells}
     alphas = {
-        loss: [
-            alpha for alpha in experiment.alphas(loss) if (loss, alpha) in {(cell.loss, cell.alpha) for cell in cells}
-        ]
-        for loss in experiment.losses
+        loss: [alpha for alpha in experiment.alphas(loss) if (loss, alpha) in strengths] for loss in experiment.losses
     }
+    losses = {}
+    for loss, kept in alphas.items():
+        if kept:
+            strength = {"alpha": kept} if hasattr(experiment.losses[loss], "alpha") else {}
+            losses[loss] = {**(content["losses"][loss] or {}), **strength}
     seeds = [seed for seed in experiment.seeds if seed in {cell.seed for cell in cells}]
-    grid = [(loss, alpha, seed) for loss in alphas for alpha, seed in product(alphas[loss], seeds)]
-    losses = {
-        loss: {
-            **(content["losses"][loss] or {}),
-            **({"alpha": kept} if hasattr(experiment.losses[loss], "alpha") else {}),
-        }
-        for loss, kept in alphas.items()
-        if kept
-    }
+    found = {cell_name(cell.loss, cell.alpha, cell.seed) for cell in cells}
+    grid = [cell_name(loss, alpha, seed) for loss in alphas for alpha, seed in product(alphas[loss], seeds)]
     published = [row for row in content.get("published", []) if row.get("alpha", 0.0) in alphas[row["loss"]]]
-    without = [name for key in grid if (name := cell_name(*key)) not in found]
+    without = [name for name in grid if name not in found]
     return {**content, "losses": losses, "seeds": seeds, "published": published, "without": without}
 
 

@@ -1,7 +1,7 @@
 """One section of the page of results: what an experiment found, as a sentence, a table and figures."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ COLUMNS = {  # title: score, metric
     "AURC, p-norm": ("max_logit_pnorm", "aurc"),
     "Risk at 20 %, p-norm": ("max_logit_pnorm", "risk_at_coverage_20"),
 }
+KEYS = ["experiment", "architecture", "loss", "alpha", "seed"]  # of a cell
 FIGURES = {
     "risk_coverage_msp": "Risk-coverage curves, ranked by MSP",
     "risk_coverage_max_logit_pnorm": "Risk-coverage curves after normalisation of the logits",
@@ -66,8 +67,14 @@ def section(results: Path, known: Mapping[str, Experiment], name: str, costs: Da
     for variant in (name, name + AS_RELEASED):
         if (results / "tables" / variant / "summary.csv").exists():
             parts += [_numbers(results, variant, folder, of=name), _missing(experiment, variant, costs)]
-    parts.append(_told(experiment, name, costs))
+    lines = [line.removeprefix(f"{name}: ") for line in deviations({name: experiment.compared}, costs)]
+    parts.append("\n".join(["Differences from the released code:\n", *(f"- {line}" for line in lines)]))
     return "\n\n".join(filter(None, parts))
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return a Markdown table of rows with the same keys."""
+    return tabulate([*rows], headers="keys", tablefmt="pipe", disable_numparse=True)
 
 
 def _table(summary: DataFrame, losses: Losses, *, two_classes: bool) -> str:
@@ -78,7 +85,7 @@ def _table(summary: DataFrame, losses: Losses, *, two_classes: bool) -> str:
         found = {(row["score"], row["metric"]): row for _, row in group.iterrows()}
         texts = {title: _cell(found.get(key)) for title, key in columns.items()}
         rows.append({"Loss": losses.label(first["loss"], first["alpha"]), "Seeds": str(first["seeds"]), **texts})
-    return tabulate(rows, headers="keys", tablefmt="pipe", disable_numparse=True)
+    return markdown(rows)
 
 
 def _cell(values: Series | None) -> str:
@@ -100,8 +107,7 @@ def _numbers(results: Path, variant: str, folder: Path, *, of: str) -> str:
 
 def _missing(experiment: Experiment, variant: str, costs: DataFrame) -> str:
     """The models of the grid that were not run; seeds are named where only some of them are missing."""
-    keys = ["experiment", "architecture", "loss", "alpha", "seed"]
-    ran = {Cell(*row) for row in costs.loc[costs["experiment"] == variant, keys].itertuples(index=False)}
+    ran = {Cell(*key) for key in costs[KEYS].itertuples(index=False)}
     left: dict[tuple[str, float], set[int]] = {}
     for cell in experiment.cells(variant):
         if cell not in ran:
@@ -116,8 +122,3 @@ def _missing(experiment: Experiment, variant: str, costs: DataFrame) -> str:
 
 def _as(variant: str) -> str:
     return "as released" if variant.endswith(AS_RELEASED) else "as shipped"
-
-
-def _told(experiment: Experiment, name: str, costs: DataFrame) -> str:
-    lines = [line.removeprefix(f"{name}: ") for line in deviations({name: experiment.compared}, costs)]
-    return "\n".join(["Differences from the released code:\n", *(f"- {line}" for line in lines)])
