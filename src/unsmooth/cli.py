@@ -9,11 +9,12 @@ import math
 import re
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -302,13 +303,14 @@ def metrics(
     import numpy as np
 
     from unsmooth.diagnosis.terminal import print_table, progress_bar
-    from unsmooth.metrics import bootstrap_replicates, selective_metrics
+    from unsmooth.metrics import UndefinedMetricWarning, bootstrap_replicates, selective_metrics
 
     if 0 in coverage:
         raise typer.BadParameter("0 is not in (0, 1]", param_hint="--coverage")
     with _errors_name(file), progress_bar(file.name) as progress:
         confidence, errors = _read_confidences(file)
-        with _quiet():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedMetricWarning)  # undefined metrics show as nan
             values = selective_metrics(confidence, errors, risks=risk, coverages=coverage)
             resampled = {}
             if replicates:
@@ -336,7 +338,10 @@ def metrics(
     columns = ["value", "low", "high"] if replicates else ["value"]
     print_table(
         ["metric", *columns],
-        [[name, *(_cell(row[column]) for column in columns)] for name, row in rows.items()],
+        [
+            [name, *("nan" if row[column] is None else f"{row[column]:.6g}" for column in columns)]
+            for name, row in rows.items()
+        ],
         title=f"{len(confidence):,} samples" + (", 95 % bootstrap intervals" if replicates else ""),
     )
 
@@ -386,23 +391,15 @@ def verify(
         raise typer.Exit(1)
 
 
-def _cell(value: float | None) -> str:
-    return "nan" if value is None else f"{value:.6g}"
-
-
-def _plain(text: str) -> str:
-    return re.sub(r":math:`([^`]*)`", r"\1", text)
-
-
 def _list_scores(wanted: bool) -> None:
     if wanted:
         from unsmooth.diagnosis.terminal import print_table
         from unsmooth.scores import SCORES
 
-        rows = [
-            [name, ", ".join(sorted(entry.needs)), ", ".join(entry.fitted), _plain(entry.summary)]
-            for name, entry in SCORES.items()
-        ]
+        rows = []
+        for name, entry in SCORES.items():
+            summary = re.sub(r":math:`([^`]*)`", r"\1", entry.summary)
+            rows.append([name, ", ".join(sorted(entry.needs)), ", ".join(entry.fitted), summary])
         print_table(["score", "needs", "fitted", ""], rows, title="Scores of logits and features")
         raise typer.Exit
 
@@ -606,29 +603,13 @@ def _errors_name(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except (ValueError, OSError, MemoryError, KeyError) as error:
-        _fail(path, error)
+        from unsmooth.logits.checks import LogitsFileError
 
-
-def _fail(path: Path, error: Exception) -> NoReturn:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    from unsmooth.logits.checks import LogitsFileError
-
-    text = textwrap.shorten(reason, 600, placeholder=" ...")
-    named = isinstance(error, LogitsFileError) or text.startswith(str(path))
-    typer.echo(f"error: {text}" if named else f"error: {path}: {text}", err=True)
-    raise typer.Exit(1)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence warnings of undefined metrics, which show as nan."""
-    import warnings
-
-    from unsmooth.metrics import UndefinedMetricWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        yield
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+        text = textwrap.shorten(reason, 600, placeholder=" ...")
+        named = isinstance(error, LogitsFileError) or text.startswith(str(path))
+        typer.echo(f"error: {text}" if named else f"error: {path}: {text}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _check_one_each(files: Sequence[Path], others: Sequence[Path] | None, option: str) -> None:

@@ -1,5 +1,6 @@
 """Closing message of a run: short results, headlines, costs and output files."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def closing_message(results: Path, experiments: Mapping[str, Losses]) -> str:
         if (summary := tables / "summary.csv").exists():
             parts.append(short_table(pd.read_csv(summary), losses=losses))
         if (findings := tables / "findings.md").exists():
-            parts += _headlines(findings.read_text(encoding="utf-8")).values()
+            parts += re.findall(r"^# .+\n+(.+)$", findings.read_text(encoding="utf-8"), re.MULTILINE)
     costs = costs_by_rule(results / "benchmarks").head(SHOWN_COSTS)
     if len(costs):
         shown = [f"{cost.rule} {cost.processor:,.0f} s ({cost.jobs})" for cost in costs.itertuples()]
@@ -55,15 +56,3 @@ def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
     totals = {"jobs": ("s", "size"), "seconds": ("s", "sum"), "processor": ("cpu_time", "sum")}
     costs = pd.concat(frames).groupby("rule").agg(**totals, memory=("max_rss", "max"))
     return costs.sort_values("processor", ascending=False).reset_index()
-
-
-def _headlines(findings: str) -> dict[str, str]:
-    """Return the first sentence below each heading of the findings."""
-    found: dict[str, str] = {}
-    heading = ""
-    for line in filter(None, findings.splitlines()):
-        if line.startswith("# "):
-            heading = line.removeprefix("# ")
-        else:
-            found.setdefault(heading, line)
-    return found

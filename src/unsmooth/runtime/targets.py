@@ -3,25 +3,20 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from unsmooth.config.specs.architectures import Architecture
-from unsmooth.config.specs.datasets import Dataset
+from unsmooth.config.specs.architectures import ARCHITECTURES
+from unsmooth.config.specs.datasets import DATASETS
 from unsmooth.registry.losses import LOSSES
 from unsmooth.registry.scores import SCORES
-
-DATASETS: TypeAdapter[Any] = TypeAdapter(Dataset)
-ARCHITECTURES: TypeAdapter[Any] = TypeAdapter(Architecture)
 
 
 def dataset_target(dataset: Mapping[str, Any]) -> str:
     """Return the function that builds a dataset, given by its `kind` and options."""
-    return DATASETS.validate_python(dict(dataset)).target
+    return DATASETS[dataset["kind"]].target
 
 
 def architecture_target(architecture: Mapping[str, Any]) -> str:
     """Return the class or function of an architecture, given by its `kind` and options."""
-    return ARCHITECTURES.validate_python(dict(architecture)).target
+    return ARCHITECTURES[architecture["kind"]].target
 
 
 def training_targets(training: Mapping[str, Any]) -> list[str]:

@@ -20,11 +20,9 @@ from textwrap import shorten
 from typing import Any, Literal
 
 from unsmooth.atomic_files import sha256_of
-from unsmooth.config.cells import Cell
 from unsmooth.config.grid import Grid
 from unsmooth.config.kinds import Experiment, ModelExperiment
 from unsmooth.config.loading import experiment_path, load_config, load_experiment
-from unsmooth.config.settings import Config
 from unsmooth.runtime.code import SCRIPTS, definition_digest, source_file
 from unsmooth.runtime.provenance import canonical_json
 from unsmooth.runtime.records import RECORDS, Record, RecordError, read_record
@@ -126,13 +124,17 @@ class _Results:
         self.read: dict[str, str | None] = {}
 
     def verification(self) -> Verification:
-        findings = {*self.damaged, *self._unrecorded(), *self._cells_never_made()}
+        made = {Path(path).parent.as_posix() for path in self.records}
+        never_made = [Finding("missing", "is in the configuration, but was never made", cell) for cell in self.cells]
+        findings = {*self.damaged, *self._unrecorded(), *(cell for cell in never_made if cell.path not in made)}
         for path in self._live():
             record = self.records[path]
             if self._digest(path) != record.sha256:
                 findings.add(self._difference(path, f"{record.rule} wrote it"))
             findings.update(Finding("stale", reason, path) for reason in self._stale(path, record))
-            findings.update(self._changed_sources(record))
+            for source, digest in record.inputs.items():  # those that no job made, such as imported logits
+                if source not in self.records and self._digest(source) != digest:
+                    findings.add(self._difference(source, "results were made from it"))
         libraries = defaultdict(set)
         for record in self.records.values():
             for name, version in record.versions.items():
@@ -165,20 +167,19 @@ class _Results:
         changed = [file for file, found in record.code.items() if _code_changed(file, found)]
         if changed:
             yield f"is older than the code of {', '.join(changed)}"
-        for name, was, now in self._changed_settings(path, record):
-            yield f"was made with {name} {_shown(was)}, the configuration has {_shown(now)}"
+        for setting, recorded, present in self._settings(path, record):
+            for name, was, now in _differences(setting, recorded, json.loads(canonical_json(present))):
+                yield f"was made with {name} {_shown(was)}, the configuration has {_shown(now)}"
 
-    def _changed_settings(self, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
-        if self.config is not None:
-            for name, was, now in self._settings(self.config, path, record):
-                yield from _differences(name, was, json.loads(canonical_json(now)))  # as a record holds it
-
-    def _settings(self, config: Config, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
-        """Yield name, recorded value and present value of each setting of the job."""
+    def _settings(self, path: str, record: Record) -> Iterator[tuple[str, Any, Any]]:
+        """Yield name, recorded value and present value of each setting of the job; none without a configuration."""
+        if self.config is None:
+            return
         told = {param: json.loads(record.params[param]) for param in TOLD & set(record.params)}
         for name, was in (told.get("settings", {}) | told.get("scores", {})).items():
-            yield name, was, config.setting(name)
-        cell = self._cell(path)
+            yield name, was, self.config.setting(name)
+        # None for files outside cells, and for cells outside the configuration.
+        cell = next((self.cells[folder] for folder in map(str, Path(path).parents) if folder in self.cells), None)
         experiment = self.experiments[cell.experiment] if cell else None
         if "training" in told and cell and isinstance(experiment, Experiment):
             yield "training", told["training"], experiment.training(cell)
@@ -194,22 +195,6 @@ class _Results:
             was = sorted(Path(source).parent.name for source in record.inputs if source.endswith("/summary.csv"))
             in_print = sorted(name for name, found in self.experiments.items() if found.compared)
             yield "experiments", was, sorted(self.experiments) if record.rule == "merge_summaries" else in_print
-
-    def _cell(self, path: str) -> Cell | None:
-        """Return the cell of a file; None for other files, and for cells outside the configuration."""
-        return next((self.cells[folder] for folder in map(str, Path(path).parents) if folder in self.cells), None)
-
-    def _changed_sources(self, record: Record) -> Iterator[Finding]:
-        """Compare input files that no job made, such as imported logits."""
-        for path, digest in record.inputs.items():
-            if path not in self.records and self._digest(path) != digest:
-                yield self._difference(path, "results were made from it")
-
-    def _cells_never_made(self) -> Iterator[Finding]:
-        made = {Path(path).parent.as_posix() for path in self.records}
-        for folder in self.cells:
-            if folder not in made:
-                yield Finding("missing", "is in the configuration, but was never made", folder)
 
     def _unrecorded(self) -> Iterator[Finding]:
         known = {*self.records, *(finding.path for finding in self.damaged), EXPORTED}
