@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.extras import named_extras
-from unsmooth.logits.probabilities import ENOUGH_ROWS, refuse_probabilities
+from unsmooth.logits.guards import refuse_target_column
+from unsmooth.logits.probabilities import refuse_probabilities
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
@@ -127,6 +128,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         check_shape(logits)
         refuse_probabilities(logits)
         targets = as_targets(val_targets, tuple(logits.shape), name="val_targets")
+        refuse_target_column(logits, torch.from_numpy(targets).to(logits.device))
         certify = np.arange(len(targets))
         if self.params is not None:
             score = FittedScore(self.score_name, {**entry.defaults, **self.params})
@@ -189,8 +191,6 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         values = _as_logits(logits)
         if values.ndim != 2 or values.shape[1] != self.n_features_in_:
             raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(values.shape)}")
-        if len(values) >= ENOUGH_ROWS:
-            refuse_probabilities(values)
         confidence: Array = self.score_(values)
         return confidence
 

@@ -116,6 +116,7 @@ def diagnose(
     """
     from unsmooth.diagnosis.diagnose import diagnose as run
     from unsmooth.diagnosis.terminal import print_comparison, print_diagnosis, progress_bar
+    from unsmooth.logits.names import base_name
     from unsmooth.scores import NLL_TEMPERATURE, SCORES
 
     _check_one_each(files, val, "--val")
@@ -135,6 +136,9 @@ def diagnose(
         raise typer.BadParameter(f"{plot} must end in .png, .pdf or .svg", param_hint="--plot")
     written = {"--json": json_out, "--html": html, "--save": save, "--plot": plot}
     _check_outputs([*files, *(val or ()), *(targets or ()), *(val_targets or ()), *(train or ())], written)
+    for path in files if len(files) > 1 and not val else ():
+        if base_name(path.stem)[1] == "val":
+            _note(f"{path}: is diagnosed as a classifier of its own; validation samples belong to --val")
     keys, results = (logits_key, targets_key), list["Diagnosis"]()
     for position, (path, name) in enumerate(zip(files, _names(files), strict=True)):
         with _errors_name(path):

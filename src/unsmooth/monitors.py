@@ -96,9 +96,12 @@ class _SelectiveMetric(Metric):
             target: (N,) class indices for logits; for confidences the errors, bool or 0/1.
 
         Raises:
+            TypeError: no tensors.
             ValueError: shapes that do not match, NaN or ``+inf``, targets that are no class, errors other than 0 and 1,
                 softmax outputs for a score that cannot be had from them.
         """
+        if not (isinstance(preds, Tensor) and isinstance(target, Tensor)):
+            raise TypeError(f"preds and target must be tensors, got {type(preds).__name__} and {type(target).__name__}")
         if preds.ndim not in (1, 2) or target.shape != preds.shape[:1]:
             raise ValueError(
                 "preds must be (N, K) logits or (N,) confidences and target (N,), "
@@ -123,8 +126,11 @@ class _SelectiveMetric(Metric):
             values = preds if preds.dtype == torch.float64 else preds.float()
             self.lowest = torch.minimum(self.lowest, values.min().to(self.lowest.dtype))
             self.highest = torch.maximum(self.highest, values.max().to(self.highest.dtype))
-            confidence = self.score(values)
-            if not self.met_logits and are_probabilities(values):
+            probable = are_probabilities(values)
+            # Scores refuse softmax outputs in as many rows as tell them from logits.
+            parts = values.split(ENOUGH_ROWS - 1) if probable else [values]
+            confidence = torch.cat([self.score(part) for part in parts])
+            if probable and not self.met_logits:
                 self.confidence_of_probabilities.append(self._of_probabilities(values).to(self._float))
             else:
                 self.met_logits = torch.ones_like(self.met_logits)

@@ -77,6 +77,18 @@ def test_several_files_are_compared(folder):
     assert result.stdout.count("The classifier errs") == 2
 
 
+def test_validation_file_among_the_files_is_noted(folder):
+    result = run("diagnose", "good.npz", "val.csv", *QUICK)
+
+    assert "val.csv: is diagnosed as a classifier of its own; validation samples belong to --val" in result.stderr
+
+
+def test_array_without_targets_is_told_the_option_that_gives_them(folder):
+    assert "give their file with --targets" in run("diagnose", "l.npy", "t.npy").stderr
+    assert "or are they the logits?" in run("diagnose", "t.npy", "--targets", "l.npy").stderr
+    assert run("diagnose", "good").stderr == "error: good: no such file\n"
+
+
 def test_validation_file_leaves_all_of_the_file_to_test(folder):
     result = run("diagnose", "good.npz", "--val", "val.csv", *QUICK, "--json", "-")
 

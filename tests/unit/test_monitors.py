@@ -60,6 +60,24 @@ def test_softmax_outputs_count_as_their_logits():
     assert float(monitor.compute()) == pytest.approx(aurc(msp(logits), errors), rel=1e-4)
 
 
+@pytest.mark.parametrize("score", [msp, FittedScore("max_logit_pnorm", {"p": 4})])
+def test_softmax_outputs_in_batches_of_any_size_count_as_their_logits(score):
+    logits, targets, errors = whole()
+    values = []
+    for size in (7, len(logits)):
+        monitor = AURC(score=score)
+        for rows, classes in zip(logits.softmax(1).split(size), targets.split(size), strict=True):
+            monitor.update(rows, classes)
+        values.append(float(monitor.compute()))
+
+    assert values[0] == values[1] == pytest.approx(aurc(score(logits), errors), rel=1e-4)
+
+
+def test_what_is_no_tensor_is_named():
+    with pytest.raises(TypeError, match="preds and target must be tensors, got ndarray and list"):
+        AURC().update(np.zeros((2, 3)), [0, 1])
+
+
 def test_saturated_softmax_outputs_are_ties_not_failures():
     monitor = AURC()
     monitor.update(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))

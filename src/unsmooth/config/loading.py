@@ -1,6 +1,7 @@
 """Reading and validation of the YAML files of configuration and experiments.
 
-A missing file, no YAML, a duplicate key, and a wrong key, type or range raise `ConfigError`, one line per fault.
+A missing file, no YAML, a duplicate key, a number in base 8 or 60, and a wrong key, type or range raise `ConfigError`,
+one line per fault.
 """
 
 import re
@@ -15,13 +16,18 @@ from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperimen
 from unsmooth.config.settings import Config
 from unsmooth.config.specs.base import NAME_PATTERN
 
+_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML loader that refuses duplicate keys, of which YAML would silently keep the last value."""
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML loader that refuses what YAML silently reads as something else.
+
+    Of duplicate keys it would keep the last value; 1:30 would be 90 and 010 would be 8.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key, Hashable):
                 continue
@@ -30,6 +36,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                     None, None, f"the key {key!r} occurs twice in one mapping", key_node.start_mark
                 )
             seen.add(key)
+            for entry in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
+                if entry.tag in _NUMBER_TAGS and re.search(r":|^[-+]?0\d", entry.value):
+                    read_as = self.construct_object(entry)
+                    problem = f"{key}: {entry.value} would be read as {read_as}; expected a decimal number"
+                    raise yaml.constructor.ConstructorError(None, None, problem, entry.start_mark)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -71,7 +82,7 @@ def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperi
 def read_yaml(path: Path, called: str) -> Any:
     """Read a YAML file; messages name it `called`."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506 - a safe loader
+        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a safe loader
     except FileNotFoundError:
         known = sorted(other.stem for other in path.parent.glob("*.yaml"))
         raise ConfigError(f"{called} does not exist{suggestion(path.stem, known)}") from None

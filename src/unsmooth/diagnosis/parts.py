@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.logits.guards import shared_rows
+from unsmooth.logits.guards import refuse_target_column, shared_rows
 from unsmooth.logits.probabilities import refuse_probabilities
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores.rows import check_shape
@@ -59,6 +59,7 @@ class Parts:
         check_shape(logits)
         refuse_probabilities(logits)
         test = Samples(logits, as_targets(targets, logits.shape), others or {})
+        refuse_target_column(test.logits, test.targets)
         if val_logits is None or val_targets is None:
             if len(test) < 4:
                 raise ValueError(f"at least 4 samples are needed to fit, certify and test, got {len(test)}")

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LogitsFileError", "as_float32", "as_targets", "to_numpy", "validate"]
+__all__ = [
+    "LogitsFileError",
+    "as_float32",
+    "as_targets",
+    "outside_hint",
+    "to_numpy",
+    "transpose_hint",
+    "validate",
+]
 
 _CHUNK_ELEMENTS = 1 << 20
 _IGNORED = (-100, -1, 255)
@@ -35,7 +43,7 @@ def validate(
         raise LogitsFileError(f"{path}: targets must have shape (N,), got {targets.shape}")
     beside = "" if targets_path is None else f" in {targets_path}"
     if len(logits) != len(targets):
-        hint = "; expected a row for each sample: transpose the logits" if logits.shape[1] == len(targets) else ""
+        hint = transpose_hint(logits.shape, len(targets))
         raise LogitsFileError(f"{path}: {len(logits)} rows of logits but {len(targets)} targets{beside}{hint}")
     if len(logits) == 0:
         raise LogitsFileError(f"{path}: no rows; expected at least one sample")
@@ -49,17 +57,23 @@ def validate(
         row = int(outside.argmax())
         where = targets_path or path
         raise LogitsFileError(
-            f"{where}: row {row}: target {targets[row]} is outside [0, {classes}){_hint_outside(targets, classes)}"
+            f"{where}: row {row}: target {targets[row]} is outside [0, {classes}){outside_hint(targets, classes)}"
         )
     if look_at_values:
         _check_finite(logits, path, masked_allowed=masked_allowed)
 
 
-def _hint_outside(targets: NDArray[np.int64], classes: int) -> str:
+def transpose_hint(shape: tuple[int, ...], num_targets: int) -> str:
+    """What to do about logits of a shape that has the number of targets in the wrong place; empty otherwise."""
+    return "; expected a row for each sample: transpose the logits" if shape[1] == num_targets else ""
+
+
+def outside_hint(targets: NDArray[Any], classes: int) -> str:
+    """What targets outside [0, K) seem to be; empty where nothing is known."""
     outside = targets[(targets < 0) | (targets >= classes)]
     if targets.min() == 1 and targets.max() == classes:
         return "; the targets seem to count from 1, so subtract 1"
-    if outside[0] in _IGNORED and bool((outside == outside[0]).all()):
+    if len(outside) and outside[0] in _IGNORED and bool((outside == outside[0]).all()):
         return f"; {len(outside)} targets are {outside[0]}, which seems to mean ignored samples: leave those rows out"
     return ""
 

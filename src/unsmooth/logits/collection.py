@@ -18,8 +18,8 @@ def collect_logits(
     """Run a classifier in evaluation mode over all batches of a loader.
 
     Args:
-        model: returns logits (B, K), or an object that holds them as `logits`, as the models of Hugging Face do. Its
-            mode (training or evaluation) is restored afterwards.
+        model: returns logits (B, K), or an object or a mapping that holds them as `logits`, as the models of Hugging
+            Face do. The mode (training or evaluation) of each of its modules is restored afterwards.
         loader: batches in a fixed order: pairs (inputs, targets) with targets (B,) class indices, or mappings whose
             targets are called labels, label, targets or target and whose other entries are the model's arguments.
         device: where the model runs; None is the device of its parameters. Batches are moved there.
@@ -28,7 +28,8 @@ def collect_logits(
         Logits (N, K) float32 and targets (N,) int64, on the CPU, in the order of the batches.
 
     Raises:
-        ValueError: no batches, a mapping without targets, or outputs that are not (B, K).
+        TypeError: a model that is no module.
+        ValueError: no batches, a batch of another kind, outputs that are not (B, K), targets that are not (B,) indices.
 
     Example:
         >>> from torch.utils.data import DataLoader, TensorDataset
@@ -37,20 +38,26 @@ def collect_logits(
         >>> logits.shape, targets.shape
         (torch.Size([10, 3]), torch.Size([10]))
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     logits, targets = [], []
     try:
         for batch in loader:
             output, target = _run(model, batch, device)
-            if output.ndim != 2 or len(output) != len(target):
-                raise ValueError(f"the model must return logits ({len(target)}, K), got {tuple(output.shape)}")
+            if target.ndim != 1 or target.is_floating_point():
+                raise ValueError(f"targets must be (B,) class indices, got {target.dtype} {tuple(target.shape)}")
+            shape = tuple(getattr(output, "shape", ())) or type(output).__name__
+            if len(shape) != 2 or shape[0] != len(target):
+                raise ValueError(f"the model must return logits ({len(target)}, K), got {shape}")
             logits.append(output.float().cpu())
             targets.append(target.cpu().long())
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
     if not logits:
         raise ValueError("the loader must have at least one batch, got none")
     return torch.cat(logits), torch.cat(targets)
@@ -66,10 +73,14 @@ def _run(model: nn.Module, batch: Any, device: torch.device | str) -> tuple[Tens
             )
         target = batch[key]
         output = model(**{name: _moved(value, device) for name, value in batch.items() if name != key})
-    else:
+    elif isinstance(batch, list | tuple) and len(batch) == 2:
         inputs, target = batch
         output = model(_moved(inputs, device))
-    return getattr(output, "logits", output), torch.as_tensor(target)
+    else:
+        came = f"{len(batch)} entries" if isinstance(batch, list | tuple) else type(batch).__name__
+        raise ValueError(f"a batch must be a pair (inputs, targets) or a mapping, got {came}")
+    held = output.get("logits", output) if isinstance(output, Mapping) else getattr(output, "logits", output)
+    return held, torch.as_tensor(target)
 
 
 def _moved(value: Any, device: torch.device | str) -> Any:

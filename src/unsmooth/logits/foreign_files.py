@@ -122,7 +122,7 @@ def read_any(
 def _read(path: Path, logits_key: str | None, targets_key: str | None, split: str) -> _Content:
     suffix = path.suffix.lower()
     if not path.exists():
-        if suffix in (*_ARCHIVES, *_TABLES):
+        if suffix in (*_ARCHIVES, *_TABLES, ""):
             raise LogitsFileError(f"{path}: no such file")
         raise _unknown_suffix(path)
     if path.is_file() and path.stat().st_size == 0:
@@ -213,7 +213,7 @@ def _class_names(parts: Mapping[str, Part]) -> tuple[str, ...]:
 
 
 def _not_found(path: Path, what: str, names: tuple[str, ...], holds: str) -> LogitsFileError:
-    remedy = f"name them with --{what}-key" + (", or give a separate targets file" if what == "targets" else "")
+    remedy = f"name them with --{what}-key" + (", or give their file with --targets" if what == "targets" else "")
     return LogitsFileError(
         f"{path}: found no {what}; the file holds {holds}; expected a name such as {', '.join(names[:4])}, {remedy}"
     )

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from unsmooth.logits.checks import LogitsFileError
 from unsmooth.logits.probabilities import ENOUGH_ROWS
 
-__all__ = ["chance_remark", "check_not_sorted", "check_same_ids", "check_same_targets", "shared_rows"]
+__all__ = [
+    "chance_remark",
+    "check_not_sorted",
+    "check_same_ids",
+    "check_same_targets",
+    "refuse_target_column",
+    "shared_rows",
+]
 
 _CHUNK_ELEMENTS = 1 << 20
 Floats = NDArray[np.floating[Any]]
@@ -100,6 +107,22 @@ def check_same_targets(
         raise LogitsFileError(
             f"{path}: row {row}: target {targets[row]}, but {other_targets[row]} in {other_path}; {expected}"
         )
+
+
+def refuse_target_column(logits: Any, targets: Any) -> None:  # noqa: ANN401 - arrays or tensors
+    """Raise ValueError where a column of (N, K) logits holds the targets (N,), as a whole table does.
+
+    Example:
+        >>> refuse_target_column(np.arange(60.0).reshape(30, 2) % 3, np.arange(0, 60, 2) % 3)
+        Traceback (most recent call last):
+        ValueError: logits: column 0 holds the targets; leave it out
+    """
+    if len(targets) < ENOUGH_ROWS or bool((targets == targets[0]).all()):
+        return
+    head = slice(ENOUGH_ROWS)
+    for column, same in enumerate((logits[head] == targets[head, None]).all(0).tolist()):
+        if same and bool((logits[:, column] == targets).all()):
+            raise ValueError(f"logits: column {column} holds the targets; leave it out")
 
 
 def shared_rows(first: Floats, second: Floats) -> float:

@@ -57,7 +57,8 @@ def _from_one_hot(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
     if broken.any():
         row = int(broken.argmax())
         raise LogitsFileError(
-            f"{path}: row {row}: targets of shape {values.shape} must be one-hot, with a single 1 in a row"
+            f"{path}: row {row}: targets of shape {values.shape} must be one-hot, with a single 1 in a row; "
+            "or are they the logits?"
         )
     return values.argmax(axis=1).astype(np.int64)
 

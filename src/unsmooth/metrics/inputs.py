@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from unsmooth.logits.checks import outside_hint, transpose_hint
+
 Array = NDArray[Any]
 
 
@@ -27,7 +29,7 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
     """Return `values` as a numpy array: float16 and bfloat16 become float32, wider than float64 becomes float64.
 
     Args:
-        values: array, list, or tensor on any device (gradients are dropped).
+        values: array, list, frame, or tensor on any device (gradients are dropped); masked entries become nan.
         name: argument name used in error messages.
 
     Returns:
@@ -45,6 +47,8 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
         if str(values.dtype) == "torch.bfloat16" or "float8" in str(values.dtype):
             values = values.float()
         values = values.numpy()
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype(np.float64).filled(np.nan)
     array = np.asarray(values)
     if array.dtype == np.float16:
         return array.astype(np.float32)
@@ -53,7 +57,9 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
     if array.size == 0 and array.dtype == object:
         return array.astype(np.float64)
     if array.dtype.kind not in "buif":
-        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        columns = getattr(values, "columns", ())
+        text = next((f", column {c!r}" for c in columns if np.asarray(values[c]).dtype.kind not in "buif"), "")
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype} of {type(values).__name__}{text}")
     return array
 
 
@@ -127,18 +133,19 @@ def as_targets(targets: Any, shape: tuple[int, ...], name: str = "targets") -> N
     array = to_numpy(targets, name)
     if array.ndim != 1:
         raise ValueError(f"{name} must have 1 axis (N,), got shape {array.shape}")
-    same_length(array, name, rows, "the predictions")
+    same_length(array, name, rows, "the predictions", transpose_hint(shape, len(array)))
     bad = ~((array >= 0) & (array < classes) & (array == np.floor(array)))
     if bad.any():
         row = _first_bad_row(bad)
-        raise ValueError(f"{name} must be class indices in 0..{classes - 1}, got {array[row]} at row {row}")
+        hint = outside_hint(array, classes)
+        raise ValueError(f"{name} must be class indices in 0..{classes - 1}, got {array[row]} at row {row}{hint}")
     return array.astype(np.int64)
 
 
-def same_length(array: Array, name: str, length: int, reference: str) -> None:
+def same_length(array: Array, name: str, length: int, reference: str, hint: str = "") -> None:
     """Raise ValueError unless `array` has `length` rows, as `reference` has."""
     if len(array) != length:
-        raise ValueError(f"{name} has {len(array)} rows but {reference} has {length}; they must match")
+        raise ValueError(f"{name} has {len(array)} rows but {reference} has {length}; they must match{hint}")
 
 
 def as_pair(confidence: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:

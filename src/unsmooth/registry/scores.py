@@ -355,6 +355,8 @@ def available_scores(*needs: Need) -> tuple[str, ...]:
 
 def find_score(name: str) -> Score:
     """The registry's entry; ValueError with the known names for an unknown one."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a score must be a text such as 'msp', got {type(name).__name__}")
     if name not in SCORES:
         raise ValueError(f"unknown score {name!r}, expected one of {', '.join(SCORES)}")
     return SCORES[name]

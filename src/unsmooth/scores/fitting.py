@@ -21,9 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unsmooth.logits.checks import outside_hint, transpose_hint
+from unsmooth.logits.guards import refuse_target_column
 from unsmooth.logits.probabilities import are_log_probabilities, depends_on_mean, refuse_probabilities
 from unsmooth.metrics import aurc
-from unsmooth.metrics.inputs import as_real
+from unsmooth.metrics.inputs import as_real, to_numpy
 from unsmooth.registry import resolve
 from unsmooth.registry.scores import find_score
 from unsmooth.scores.logit_scores import msp
@@ -238,8 +240,8 @@ class Validation:
         values = (
             logits.detach() if isinstance(logits, Tensor) else torch.from_numpy(np.array(as_real(logits, "logits")))
         )
-        classes = torch.from_numpy(np.array(targets)) if isinstance(targets, np.ndarray) else targets
-        classes = torch.as_tensor(classes).to(values.device)
+        classes = targets if isinstance(targets, Tensor) else torch.from_numpy(np.array(to_numpy(targets, "targets")))
+        classes = classes.to(values.device)
         check_shape(values)
         orders = [p for p in ps if _refusal(p, centring, values.shape[1]) is None]
 
@@ -250,13 +252,16 @@ class Validation:
         table = map_rows(values, columns)
         predictions = table[:, 0].long()
         if classes.shape != predictions.shape:
-            raise ValueError(f"targets must have shape {tuple(predictions.shape)}, got {tuple(classes.shape)}")
+            hint = transpose_hint(values.shape, len(classes)) if classes.ndim == 1 else ""
+            raise ValueError(f"targets must have shape {tuple(predictions.shape)}, got {tuple(classes.shape)}{hint}")
         if classes.is_floating_point() or classes.dtype == torch.bool:
             raise ValueError(f"targets must be class indices, got dtype {classes.dtype}")
         outside = (classes < 0) | (classes >= values.shape[1])
         if bool(outside.any()):
             row = int(outside.int().argmax())
-            raise ValueError(f"targets: row {row}: {int(classes[row])} is outside [0, {values.shape[1]})")
+            hint = outside_hint(classes.cpu().numpy(), values.shape[1])
+            raise ValueError(f"targets: row {row}: {int(classes[row])} is outside [0, {values.shape[1]}){hint}")
+        refuse_target_column(values, classes)
         errors = (predictions != classes).cpu().numpy()
         return cls(values, classes.long(), errors, table[:, 1], (orders, centring), table[:, 2:])
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.logits.logits_file import LogitsFile
-from unsmooth.logits.probabilities import ENOUGH_ROWS, refuse_softmax
 from unsmooth.registry.scores import SCORES
 from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score
 from unsmooth.scores.rows import Centring, Rows, map_blocks
@@ -117,8 +116,6 @@ def score_all(
         return table[:, : rows.count], rows.predictions[: rows.count], rows.num_classes
 
     source = logits.logits if isinstance(logits, LogitsFile) else logits
-    if isinstance(source, Tensor | np.ndarray) and source.ndim == 2 and len(source) >= ENOUGH_ROWS:
-        refuse_softmax(source)
     blocks = list(map_blocks(source, score, chunk))
     if not blocks:
         raise ValueError("logits must have at least one row, got N = 0")

@@ -30,6 +30,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unsmooth.logits.probabilities import ENOUGH_ROWS, refuse_softmax
+from unsmooth.metrics.inputs import as_real
+
 Centring = Literal["mean", "none", "min"]
 Array = TypeVar("Array", Tensor, NDArray[Any])
 Result = TypeVar("Result")
@@ -425,10 +428,14 @@ def map_blocks(source: Source, formula: Callable[["Rows"], Result], chunk: int |
 def _cut(source: Source, chunk: int | None) -> Iterator[_Piece]:
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1 row, got {chunk}")
-    batches = [source] if isinstance(source, Tensor | np.ndarray) else source
+    if hasattr(source, "columns"):
+        source = as_real(source, "logits")
+    batches = source if isinstance(source, Iterable) and not isinstance(source, Tensor | np.ndarray) else [source]
     first_row, num_classes = 0, None
     for batch in batches:
         check_shape(batch)
+        if len(batch) >= ENOUGH_ROWS:
+            refuse_softmax(batch)
         if num_classes not in (None, batch.shape[1]):
             raise ValueError(f"batches differ in classes: {num_classes}, then {batch.shape[1]} from row {first_row}")
         num_classes = batch.shape[1]
@@ -460,9 +467,9 @@ def _in_layout(block: Tensor) -> Tensor:
 
 
 def map_rows(logits: Array, formula: Formula) -> Array:
-    """Apply a formula to every row: tensor in, tensor on the same device out; array in, array out. float64 (N, ...)."""
+    """Apply a formula to every row: tensor in, tensor on the same device out; array or frame in, array out. float64."""
     results = list(map_blocks(logits, lambda rows: formula(rows)[: rows.count]))
     if not results:
         raise ValueError("logits must have at least one row, got N = 0")
     joined = torch.cat(results)
-    return joined.numpy() if isinstance(logits, np.ndarray) else joined
+    return joined if isinstance(logits, Tensor) else joined.numpy()

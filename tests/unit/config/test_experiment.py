@@ -179,6 +179,15 @@ def test_truth_value_is_no_number(write, key, value):
         load_experiment(write(yaml.safe_dump(EXPERIMENT | {key: value})))
 
 
+@pytest.mark.parametrize(
+    ("text", "read_as"), [("epochs: 1:30", 90), ("epochs: 010", 8), ("seeds: [0, 1:30]", 90), ("lr: 1:30.5", 90.5)]
+)
+def test_number_that_yaml_reads_in_another_base_is_named_with_its_key(write, text, read_as):
+    key, number = text.split(": ")
+    with pytest.raises(ConfigError, match=rf"test\.yaml, line 3 .*{key}: \S+ would be read as {read_as}; expected a"):
+        load_experiment(write(f"description: x\nrecipe:\n  {text}\n"))
+
+
 def test_key_given_twice_is_named_with_its_file(tmp_path, write):
     experiment = write(yaml.safe_dump(EXPERIMENT) + "seeds: [2]\n")
     with pytest.raises(ConfigError, match=r"test\.yaml, line \d+ .*the key 'seeds' occurs twice"):

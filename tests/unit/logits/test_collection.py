@@ -48,9 +48,44 @@ def test_mappings_are_the_arguments_of_the_model_but_for_the_targets():
     assert targets.tolist() == TARGETS.tolist()
 
 
+def test_each_module_gets_its_mode_back(model):
+    model[1].eval()
+    collect_logits(model, [(INPUTS, TARGETS)])
+
+    assert [module.training for module in model.modules()] == [True, True, False]
+
+
+def test_output_that_is_a_mapping_holds_its_logits():
+    class Head(nn.Linear):
+        def forward(self, inputs):
+            return {"loss": None, "logits": super().forward(inputs)}
+
+    head = Head(4, 3)
+
+    assert torch.equal(collect_logits(head, [(INPUTS, TARGETS)])[0], head(INPUTS)["logits"])
+
+
+def test_model_that_is_no_module_is_named():
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got list"):
+        collect_logits([(INPUTS, TARGETS)], nn.Linear(4, 3))
+
+
+def test_output_that_is_no_tensor_is_named():
+    class Head(nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs), inputs
+
+    with pytest.raises(ValueError, match=r"the model must return logits \(10, K\), got tuple"):
+        collect_logits(Head(4, 3), [(INPUTS, TARGETS)])
+
+
 @pytest.mark.parametrize(
     ("loader", "message"),
     [
+        ([(INPUTS, TARGETS, TARGETS)], r"a batch must be a pair \(inputs, targets\) or a mapping, got 3 entries"),
+        ([INPUTS[:2]], r"a batch must be a pair \(inputs, targets\) or a mapping, got Tensor"),
+        ([(INPUTS, TARGETS + 0.5)], r"targets must be \(B,\) class indices, got torch.float32 \(10,\)"),
+        ([(INPUTS, TARGETS[:, None])], r"targets must be \(B,\) class indices, got torch.int32 \(10, 1\)"),
         ([], "the loader must have at least one batch, got none"),
         (
             [{"features": INPUTS}],

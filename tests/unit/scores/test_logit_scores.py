@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -435,11 +436,27 @@ def test_read_only_array_and_gradient_tensor_are_accepted() -> None:
     assert (scores.msp(frozen) == scores.msp(LOGITS.clone().requires_grad_()).numpy()).all()
 
 
+def test_frame_is_scored_as_its_array() -> None:
+    frame = pd.DataFrame(LOGITS.numpy(), columns=list("abcdefghij"))
+
+    assert (scores.msp(frame) == scores.msp(LOGITS.numpy())).all()
+    assert (scores.score_all(frame)["gen"] == scores.gen(frame)).all()
+
+
+@pytest.mark.parametrize("rows", [LOGITS.softmax(dim=1), LOGITS.softmax(dim=1).numpy()])
+def test_softmax_outputs_are_refused_by_every_score(rows: torch.Tensor) -> None:
+    for score in (*ALL.values(), scores.fit_score("max_logit_pnorm"), lambda rows: scores.score_all([rows])):
+        with pytest.raises(ValueError, match="sums to one, as softmax outputs and predict_proba do"):
+            score(rows)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: scores.msp(LOGITS[0]), r"shape \(N, K\)"),
         (lambda: scores.msp(LOGITS.long()), "floating point"),
+        (lambda: scores.msp(None), "logits must be a tensor or an array .*, got NoneType"),
+        (lambda: scores.msp(pd.DataFrame({"a": [0.5], "id": ["x"]})), "got dtype object of DataFrame, column 'id'"),
         (lambda: scores.msp(LOGITS, scale="linear"), "scale must be"),
         (lambda: scores.msp_temperature(LOGITS, temperature=0.0), "temperature must be positive"),
         (lambda: scores.max_logit_pnorm(LOGITS, p=-1), "p must be at least 0"),
