@@ -48,7 +48,7 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
             values = values.float()
         values = values.numpy()
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     array = np.asarray(values)
     if array.dtype == np.float16:
         return array.astype(np.float32)
