@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.extras import named_extras
+from unsmooth.logits.collection import evaluation_mode
 from unsmooth.logits.guards import refuse_target_column
 from unsmooth.logits.probabilities import refuse_probabilities
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
@@ -216,11 +217,11 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
 
         Args:
             path: the file to write, whole or not at all.
-            network: returns logits (N, K); None exports the head alone.
+            network: returns logits (N, K) in evaluation mode; None exports the head alone.
             example: (N, ...) a batch of at least two inputs of the network, which fixes all other dimensions.
 
         Raises:
-            ValueError: a network without an example.
+            ValueError: a network without an example, or of another number of classes.
             MissingExtraError: the extra ``onnx`` is not installed.
         """
         model: nn.Module = self.to_module()
@@ -230,17 +231,22 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             raise ValueError("example must be a batch of inputs of the network, got None")
         else:
             model = nn.Sequential(network, model)
+            with evaluation_mode(network), torch.no_grad():
+                shape = tuple(network(example).shape)
+            if shape != (len(example), self.n_features_in_):
+                raise ValueError(f"network must return logits ({len(example)}, {self.n_features_in_}), got {shape}")
         with named_extras():
             import onnxscript  # noqa: F401 - torch would only say that its exporter failed
-        program = torch.onnx.export(
-            model.eval(),
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1 << 31)},),
-            input_names=["logits" if network is None else "inputs"],
-            output_names=["prediction", "confidence"],
-            verbose=False,
-        )
+        with evaluation_mode(model):
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1 << 31)},),
+                input_names=["logits" if network is None else "inputs"],
+                output_names=["prediction", "confidence"],
+                verbose=False,
+            )
         assert program is not None  # it is with dynamo
         with atomic_path(path) as temporary:
             program.save(temporary)

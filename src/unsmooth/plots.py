@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from unsmooth.extras import named_extras
 from unsmooth.metrics import reliability_curve, risk_coverage_curve
+from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.theory import window_statistics
 
 with named_extras():
@@ -78,14 +79,19 @@ def plot_max_logit(logits: ArrayLike, targets: ArrayLike, *, ax: "Axes | None" =
 
     Returns:
         The axes, with a band of one standard error around each mean.
+
+    Raises:
+        ValueError: softmax outputs, NaN, or targets that are no class of the logits.
     """
+    from unsmooth.diagnosis.signature import centred_maximum  # torch takes a second to start
+    from unsmooth.scores import msp
+
     ax = _axes(ax, "Largest probability", "Centred maximum logit")
-    values, truth = np.asarray(logits, dtype=np.float64), np.asarray(targets)
-    top = values.max(axis=1)
-    probability = 1 / np.exp(values - top[:, None]).sum(axis=1)
-    correct = values.argmax(axis=1) == truth
+    values = as_real(logits, "logits")
+    probability, largest = msp(values, scale="natural"), centred_maximum(values)
+    correct = values.argmax(axis=1) == as_targets(targets, values.shape)
     for name, rows in (("correct", correct), ("wrong", ~correct)):
-        _plot_windows(ax, probability[rows], (top - values.mean(axis=1))[rows], name)
+        _plot_windows(ax, probability[rows], largest[rows], name)
     ax.legend()
     return ax
 

@@ -332,8 +332,11 @@ def test_onnx_file_has_named_outputs_and_any_batch(classifier, tmp_path):
     expected = classifier.to_module()(network(inputs))
     assert predictions.tolist() == expected[0].tolist()
     assert confidence == pytest.approx(expected[1].numpy(), rel=1e-5)
+    assert network.training
     with pytest.raises(ValueError, match="example must be a batch of inputs of the network"):
         classifier.to_onnx(tmp_path / "none.onnx", network=network)
+    with pytest.raises(ValueError, match=r"network must return logits \(2, 6\), got \(2, 5\)"):
+        classifier.to_onnx(tmp_path / "none.onnx", network=torch.nn.Linear(4, 5), example=torch.zeros(2, 4))
 
 
 def test_head_works_behind_a_network(classifier):

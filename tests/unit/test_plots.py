@@ -2,6 +2,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from scipy.special import softmax
 
 from unsmooth.metrics import risk_coverage_curve
 from unsmooth.plots import plot_max_logit, plot_reliability, plot_risk_coverage
@@ -43,6 +44,22 @@ def test_maximum_logit_plot_has_a_mean_and_a_band_for_each_outcome(sample):
     assert [line.get_label() for line in ax.lines] == ["correct", "wrong"]
     assert len(ax.collections) == 2
     assert ax.get_legend() is not None
+
+
+def test_maximum_logit_plot_takes_masked_classes_and_refuses_what_are_no_logits_or_targets(sample):
+    logits, targets, errors = sample
+    masked = np.column_stack([logits, np.full(len(logits), -np.inf)])
+    lines = [plot_max_logit(rows, targets, ax=Figure().subplots()).lines[0].get_ydata() for rows in (logits, masked)]
+
+    assert lines[1] == pytest.approx(lines[0])
+    for rows, classes, message in (
+        (softmax(logits, axis=1), targets, "sums to one, as softmax outputs"),
+        (logits, errors, "got truth values, as errors are"),
+        (logits, targets + 1, "seem to count from 1"),
+        (logits[:, 0], targets, r"logits must have shape \(N, K\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plot_max_logit(rows, classes, ax=Figure().subplots())
 
 
 def test_plots_take_the_current_axes_where_none_are_given(sample):

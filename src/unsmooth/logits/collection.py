@@ -1,12 +1,13 @@
 """Logits of a trained model over a loader."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["collect_logits"]
+__all__ = ["collect_logits", "evaluation_mode"]
 
 TARGET_KEYS = ("labels", "label", "targets", "target")  # of batches that are mappings
 
@@ -42,10 +43,8 @@ def collect_logits(
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     logits, targets = [], []
-    try:
+    with evaluation_mode(model):
         for batch in loader:
             output, target = _run(model, batch, device)
             if target.ndim != 1 or target.is_floating_point():
@@ -55,12 +54,21 @@ def collect_logits(
                 raise ValueError(f"the model must return logits ({len(target)}, K), got {shape}")
             logits.append(output.float().cpu())
             targets.append(target.cpu().long())
-    finally:
-        for module, training in modes:
-            module.training = training
     if not logits:
         raise ValueError("the loader must have at least one batch, got none")
     return torch.cat(logits), torch.cat(targets)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode; each of its modules gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _run(model: nn.Module, batch: Any, device: torch.device | str) -> tuple[Tensor, Tensor]:

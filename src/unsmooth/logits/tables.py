@@ -144,6 +144,7 @@ def _open_csv(path: Path) -> Table:
 
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         blank, first = next(((row, line.strip("\r\n")) for row, line in enumerate(file) if line.strip()), (0, ""))
+        has_more = any(line.strip() for line in file)
     if "\ufffd" in first:
         raise LogitsFileError(f"{path}: the first line is not UTF-8 text; save the table as UTF-8")
     delimiter = next((mark for mark in _DELIMITERS if mark in first), None)
@@ -160,6 +161,8 @@ def _open_csv(path: Path) -> Table:
         raise LogitsFileError(
             f"{path}: the first line holds numbers such as {numbers[0]} and text: a header with column names is missing"
         )
+    if has_header and not has_more:
+        raise LogitsFileError(f"{path}: no rows below the header; expected at least one sample")
     fields[0] = fields[0].lstrip("# ")  # numpy.savetxt writes a header as a comment
     names = fields if has_header else [str(position) for position in range(len(fields))]
     table = arrow_csv.read_csv(

@@ -51,6 +51,9 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
         if (len(values) >= ENOUGH_ROWS or not what) and are_log_probabilities(values, scale=scale):
             notes = [f"rows are {what} and are read as natural ones"] if what else []
             return as_float32(values * scale if what else values, path), "log-probabilities", notes
+    if _are_log_odds(values):
+        notes = ["rows are log-odds of softmax outputs, log p / (1 - p), and are read as log p"]
+        return as_float32(-np.logaddexp(0, -values), path), "log-probabilities", notes
     if values.shape[1] > 1 and values.min() >= 0:
         if whole := _common_sum(values):
             return values / whole, "probabilities", [f"rows sum to {whole:g} and are read as shares of it"]
@@ -67,6 +70,15 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
     ):
         return values, "logits", notes
     return as_float32(values, path), "logits", notes
+
+
+def _are_log_odds(values: NDArray[Any]) -> bool:
+    """Whether the sigmoids of every row sum to one; of two classes logits may have this too."""
+    if values.shape[1] < 3 or len(values) < ENOUGH_ROWS:
+        return False
+    blocks = np.array_split(values, max(1, values.size // 1_000_000))
+    blocks.insert(0, values[:1])  # clears nearly all logits
+    return all(are_log_probabilities(-np.logaddexp(0, -block.astype(np.float64))) for block in blocks)
 
 
 def _common_sum(values: NDArray[Any]) -> float | None:

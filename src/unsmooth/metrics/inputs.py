@@ -134,6 +134,8 @@ def as_targets(targets: Any, shape: tuple[int, ...], name: str = "targets") -> N
     if array.ndim != 1:
         raise ValueError(f"{name} must have 1 axis (N,), got shape {array.shape}")
     same_length(array, name, rows, "the predictions", transpose_hint(shape, len(array)))
+    if array.dtype.kind == "b" and classes > 2:
+        raise ValueError(f"{name} must be class indices in 0..{classes - 1}, got truth values, as errors are")
     bad = ~((array >= 0) & (array < classes) & (array == np.floor(array)))
     if bad.any():
         row = _first_bad_row(bad)
@@ -153,6 +155,12 @@ def as_pair(confidence: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
     scores = as_finite(confidence, "confidence")
     residuals = as_errors(errors)
     same_length(residuals, "errors", len(scores), "confidence")
+    if (
+        residuals.dtype != bool
+        and 0 < np.count_nonzero(scores) < len(scores)
+        and bool(((scores == 0) | (scores == 1)).all())
+    ):
+        raise ValueError("confidence holds 0 and 1 alone, but errors do not; expected confidence first, then errors")
     return scores, residuals
 
 

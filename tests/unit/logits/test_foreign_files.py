@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logit, softmax
 
 from unsmooth.extras import MissingExtraError
 from unsmooth.logits.checks import to_numpy
@@ -215,6 +215,7 @@ def test_what_was_left_out_is_noted(tmp_path):
         ("class_0,class_1,label,target\n1.5,2.5,0,1\n", "'target' and 'label' may both be the targets and differ"),
         ("class_0,class_1,target\n1.5,2.5,1\n1.5,2.5,2\n", "seem to count from 1"),
         ("cat,dog\n1.5,2.5\n", "found no targets; the file holds columns 'cat', 'dog'"),
+        ("class_0,class_1,target\n\n", "no rows below the header; expected at least one sample"),
     ],
 )
 def test_table_is_refused_by_name(tmp_path, text, message):
@@ -365,6 +366,14 @@ def test_rows_of_one_sum_are_shares(tmp_path, whole):
 
     np.testing.assert_allclose(file.logits, softmax(LOGITS, 1), rtol=1e-6)
     assert file.notes == (f"rows sum to {whole} and are read as shares of it",)
+
+
+def test_log_odds_of_softmax_outputs_are_read_as_their_logarithms(tmp_path):
+    np.savez(tmp_path / "a.npz", logits=logit(softmax(LOGITS, axis=1)), targets=TARGETS)
+    file = read_any(tmp_path / "a.npz")
+
+    assert file.logits == pytest.approx(log_softmax(LOGITS, axis=1), abs=1e-4)
+    assert file.form == "log-probabilities" and "log-odds" in file.notes[0]
 
 
 @pytest.mark.parametrize(("scale", "what"), [(-1, "negative"), (1 / np.log(2), "base 2"), (1 / np.log(10), "base 10")])

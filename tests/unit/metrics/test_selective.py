@@ -459,6 +459,7 @@ def test_continuous_residuals_have_areas_but_nothing_to_detect():
         ([[0.1, 0.2]], [0, 1], r"confidence must have 1 axis\(es\), got shape \(1, 2\)"),
         (["a", "b"], [0, 1], "confidence must hold real numbers"),
         ([1j, 0], [0, 1], "confidence must hold real numbers, got dtype complex128"),
+        ([True, False], [0.9, 0.4], "expected confidence first, then errors"),
     ],
 )
 def test_bad_data_is_refused_with_the_row_named(confidence, errors, message):
