@@ -16,7 +16,7 @@ from unsmooth.published.sections import markdown, section
 from unsmooth.registry.scores import score_label
 from unsmooth.tables.collection import read_costs, read_summaries
 from unsmooth.tables.labels import DASH, Losses, metric_style
-from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, published_text, scorecard
+from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, measured_text, published_text, scorecard
 
 INTRODUCTION = (
     "The published experiments on their own data, trained with this repository. `make published DATA=FOLDER` runs "
@@ -93,8 +93,8 @@ def _scorecard(card: DataFrame, known: Mapping[str, Experiment]) -> str:
                 "Model": model,
                 "Metric": style.title,
                 "Published": published_text(chosen),
-                "As released": _measured(ran.get(True)),
-                "As shipped": _measured(ran.get(False)),
+                "As released": measured_text(ran[True]) if True in ran else DASH,
+                "As shipped": measured_text(ran[False]) if False in ran else DASH,
                 "Difference": f"{style.scale * chosen['difference']:+.{style.decimals}f}",
                 "Verdict": chosen["verdict"],
             }
@@ -109,14 +109,6 @@ def _scorecard(card: DataFrame, known: Mapping[str, Experiment]) -> str:
 def _model(row: pd.Series, experiment: Experiment) -> str:
     label = Losses.of(experiment.named_losses).label(row["loss"], row["alpha"])
     return label if row["score"] == "msp" else f"{label}, {score_label(row['score'])}"
-
-
-def _measured(row: pd.Series | None) -> str:
-    if row is None:
-        return DASH
-    style = metric_style(row["metric"])
-    spread = "" if row["seeds"] == 1 else f" ± {style.scale * row['std']:.{style.decimals}f}"
-    return f"{style.scale * row['mean']:.{style.decimals}f}{spread} ({row['seeds']})"
 
 
 def _agreement(judged: Sequence[tuple[str, pd.Series]]) -> str:

@@ -14,6 +14,7 @@ from unsmooth.config.kinds import Experiment
 from unsmooth.published.planning import AS_RELEASED
 from unsmooth.tables.findings import headline
 from unsmooth.tables.labels import DASH, Losses, in_order
+from unsmooth.tables.layouts import plus_minus
 from unsmooth.tables.scorecard import deviations
 from unsmooth.tables.titles import place_title
 
@@ -92,7 +93,7 @@ def _cell(values: Series | None) -> str:
     if values is None or np.isnan(values["mean"]):
         return DASH
     mean, std, low, high = (100 * values[name] for name in ("mean", "std", "low", "high"))
-    return f"{mean:.2f}" + ("" if np.isnan(std) else f" ± {std:.2f}") + f" [{low:.2f}, {high:.2f}]"
+    return f"{plus_minus(mean, std, 2)} [{low:.2f}, {high:.2f}]"
 
 
 def _numbers(results: Path, variant: str, folder: Path, *, of: str) -> str:

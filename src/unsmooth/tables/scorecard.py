@@ -108,7 +108,7 @@ def scorecard_table(
                     "Score": score_label(row["score"]),
                     "Metric": style.title,
                     "Published": published_text(row),
-                    "Here": _measured(row),
+                    "Here": measured_text(row),
                     "Difference": difference if row["seeds"] else DASH,
                     "Published in": row["source"],
                 }
@@ -147,7 +147,8 @@ def _compared(published: float, rounding: float, row: Series) -> dict[str, Any]:
     return kept | {"seeds": seeds, "difference": difference, "noise": noise, "verdict": verdict}
 
 
-def _measured(row: Series) -> str:
+def measured_text(row: Series) -> str:
+    """The mean of a row of `scorecard` with its spread and number of seeds, as in "22.05 ± 0.14 (3)"."""
     if row["seeds"] == 0:
         return NOT_RUN
     style = metric_style(row["metric"])
