@@ -15,14 +15,12 @@ class ConfigError(ValueError):
     """The configuration is invalid; the message names file, key, value and expected values."""
 
 
-def validated(model: type[Model], data: Any, source: str) -> Model:
+def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model:
     """Return `data` as a validated `model`.
 
     Raises:
         ConfigError: with one line per fault, each beginning with `source`.
     """
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{source}: expected a mapping of keys to values, got {type(data).__name__}")
     try:
         return model.model_validate(data)
     except ValidationError as error:

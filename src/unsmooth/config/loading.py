@@ -53,10 +53,7 @@ def load_config(paths: Sequence[Path]) -> Config:
     """Read and validate configuration files; later files override earlier ones."""
     merged: dict[str, Any] = {}
     for path in paths:
-        data = read_yaml(path, f"configuration {path}")
-        if not isinstance(data, Mapping):
-            raise ConfigError(f"configuration {path}: expected a mapping of keys to values, got {type(data).__name__}")
-        merged = _laid_over(merged, data)
+        merged = _laid_over(merged, read_yaml(path, f"configuration {path}"))
     return parse_config(merged)
 
 
@@ -70,19 +67,18 @@ def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperi
     if not re.fullmatch(NAME_PATTERN, path.stem):
         raise ConfigError(f"experiment file {path} must be named in lower-case letters, digits and _, from a letter on")
     data = read_yaml(path, f"experiment file {path}")
-    if isinstance(data, Mapping) and "logits" in data:
+    if "logits" in data:
         return validated(LogitsExperiment, data, str(path))
-    on_weights = isinstance(data, Mapping) and "weights" in data
-    kind: type[Experiment | WeightsExperiment] = WeightsExperiment if on_weights else Experiment
+    kind: type[Experiment | WeightsExperiment] = WeightsExperiment if "weights" in data else Experiment
     ours = validated(kind, data, str(path))
     released = validated(kind, _switched_back(data), f"{path} as released")
     return released if ours.as_released else ours
 
 
-def read_yaml(path: Path, called: str) -> Any:
-    """Read a YAML file; messages name it `called`."""
+def read_yaml(path: Path, called: str) -> Mapping[str, Any]:
+    """Read a YAML file of keys and values; messages name it `called`."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a safe loader
+        data = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a safe loader
     except FileNotFoundError:
         known = sorted(other.stem for other in path.parent.glob("*.yaml"))
         raise ConfigError(f"{called} does not exist{suggestion(path.stem, known)}") from None
@@ -94,11 +90,14 @@ def read_yaml(path: Path, called: str) -> Any:
         raise ConfigError(f"{called}{line} is not YAML: {getattr(error, 'problem', error)}") from None
     except (ValueError, RecursionError) as error:  # an impossible date, or thousands of brackets
         raise ConfigError(f"{called} is not YAML: {error}") from None
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{called}: expected a mapping of keys to values, got {type(data).__name__}")
+    return data
 
 
-def _switched_back(data: Any) -> Any:
+def _switched_back(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an experiment with the released values of its switchable deviations; given weights need no recipe."""
-    if isinstance(data, Mapping) and isinstance(data.get("deviations"), list):
+    if isinstance(data.get("deviations"), list):
         for deviation in data["deviations"]:
             if isinstance(deviation, Mapping) and isinstance(released := deviation.get("as_released"), Mapping):
                 unused = {"recipe"} if "weights" in data else set()
