@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def _confident_errors(
     errors: NDArray[np.bool_],
     predictions: NDArray[np.int64],
     targets: NDArray[np.int64],
-) -> list[dict[str, int]]:
+) -> list[dict[Hashable, Any]]:
     """The errors with the highest MSP, with their ranks among all test samples; rank 1 is the most trusted."""
     before = confidences[BASELINE_SCORE]
     ranks = DataFrame({"before": before, "after": confidences.get(REPAIR, before)}).rank(method="min", ascending=False)
