@@ -224,11 +224,11 @@ def score(
         entry = find_score(score_name)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--score") from None
-    if not entry.rows and (params or val or classifier):
+    if not entry.of_logits and (params or val or classifier):
         raise typer.BadParameter(f"{score_name} is fitted on --train alone", param_hint="--score")
     if "training" in entry.needs and train is None:
         raise typer.BadParameter(f"{score_name} needs --train", param_hint="--score")
-    if entry.rows and train is not None:
+    if entry.of_logits and train is not None:
         raise typer.BadParameter(f"{score_name} is a score of logits alone", param_hint="--train")
     chosen = None
     if params:
@@ -257,7 +257,7 @@ def score(
             progress("fitting", 0, read.num_samples)
             chosen = fit_score(score_name, converted.logits, held.targets)
             _note(f"{score_name}: {chosen.reason or chosen.params}")
-        elif chosen is None and entry.rows:
+        elif chosen is None and entry.of_logits:
             chosen = fit_score(score_name)
         name, fixed = (score_name, {}) if chosen is None else (chosen.name, chosen.params)
         if chosen is None or not chosen.fell_back:

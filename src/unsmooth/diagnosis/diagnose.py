@@ -195,7 +195,7 @@ def _choose_names(
 
 
 def _of_features(name: str) -> bool:
-    return name in SCORES and not SCORES[name].rows
+    return name in SCORES and not SCORES[name].of_logits
 
 
 def _score_by_features(

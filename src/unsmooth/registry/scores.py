@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Need = Literal["logits", "features", "last_layer", "training"]
 LOGITS, PNORM, PEERS = "unsmooth.scores.logit_scores", "unsmooth.scores.pnorm", "unsmooth.scores.peers"
-FEATURES, ROWS, FITTING = "unsmooth.scores.feature_scores", "unsmooth.scores.rows", "unsmooth.scores.fitting"
+FEATURES, FITTING = "unsmooth.scores.feature_scores", "unsmooth.scores.fitting"
 NLL_TEMPERATURE = "msp_temperature_nll"  # `msp_temperature` with the temperature that minimises NLL
 
 
@@ -27,16 +27,13 @@ class Score:
         name: name in settings and results.
         label: name in tables and figures.
         source: publication.
-        target: the public function, or the class of a score with training statistics.
-        rows: ``rows(block, **params)``, the score of a block in the one pass; empty for scores that need more than
-            logits.
+        target: the public function, of logits alone by :func:`unsmooth.scores.formulas.of_logits`, or the class of a
+            score with training statistics.
         needs: inputs: ``"logits"``, ``"features"`` (penultimate activations of the same samples), ``"last_layer"`` (its
             weight and bias), ``"training"`` (statistics of training features).
         fitted: parameters that :func:`unsmooth.scores.fit_score` finds on validation data.
         fit: ``fit(data, ps, centring)`` finds them.
         defaults: parameters used without fitting; a fitted parameter missing here has no default.
-        limits: ``limits(**params)`` raises ValueError for a parameter out of range; also called by the function.
-        exists: ``exists(num_classes=K, **params)`` raises ValueError where the score ranks nothing for K classes.
         variants: names in results, with labels, of the same score fitted by another objective.
         quantity: what a threshold bounds, in words, with parameters in braces; "" is the score itself.
         unit: a value x of the score is the "probability" 1 - exp(-x), the "uncertainty" exp(-x), or the quantity.
@@ -46,13 +43,10 @@ class Score:
     label: str
     source: str
     target: str
-    rows: str = ""
     needs: frozenset[Need] = frozenset({"logits"})
     fitted: Mapping[str, Parameter] = field(default_factory=dict)
     fit: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    limits: str = ""
-    exists: str = ""
     variants: Mapping[str, str] = field(default_factory=dict)
     quantity: str = ""
     unit: Literal["quantity", "probability", "uncertainty"] = "quantity"
@@ -66,7 +60,12 @@ class Score:
     @property
     def targets(self) -> list[str]:
         """All functions behind the score."""
-        return [target for target in (self.target, self.rows, self.fit, self.limits, self.exists) if target]
+        return [target for target in (self.target, self.fit) if target]
+
+    @property
+    def of_logits(self) -> bool:
+        """Whether the score needs logits alone, so that the one pass computes it."""
+        return self.needs == {"logits"}
 
     @property
     def summary(self) -> str:
@@ -88,51 +87,45 @@ class Score:
         return f"score = unsmooth.scores.{name}.fit({_arguments(fit)}) on training data, then score({_arguments(call)})"
 
     def formula(self, params: Mapping[str, Any]) -> "Callable[..., Tensor]":
-        """``rows`` with these parameters.
+        """The formula of a block of rows, with these parameters.
 
         Raises:
             ValueError: the score needs more than logits, or a parameter is unknown, missing or out of range.
         """
-        if not self.rows:
+        if not self.of_logits:
             raise ValueError(
                 f"{self.name} needs {', '.join(sorted(self.needs))}, not logits alone; compute it by {self.usage}"
             )
-        rows = resolve(self.rows)
+        fixed = getattr(self.function, "keywords", {})
         try:
-            signature(rows).bind(None, **params)
+            if missing := self.fitted.keys() - params.keys():
+                raise TypeError(f"missing a required argument: {min(missing)!r}")
+            found: Callable[..., Tensor] = _documented(self.function).formula(**fixed, **params)
         except TypeError as error:
             raise ValueError(f"{self.name}: {error}, got {dict(params)}") from None
-        if self.limits:
-            _call(self.limits, params)
-        return partial(rows, **params)
+        return found
 
     def refusal(self, num_classes: int, params: Mapping[str, Any]) -> str | None:
         """The reason why the score ranks nothing for so many classes; None if it ranks."""
         try:
-            if self.exists:
-                _call(self.exists, {**params, "num_classes": num_classes})
+            if self.of_logits:
+                _documented(self.function).refuse(num_classes, **params)
         except ValueError as error:
             return str(error)
         return None
 
 
-def _documented(function: Callable[..., Any]) -> Callable[..., Any]:
+def _documented(function: Callable[..., Any]) -> Any:  # noqa: ANN401
     return function.func if isinstance(function, partial) else function
-
-
-def _call(check: str, params: Mapping[str, Any]) -> None:
-    """Call a check with the parameters that it takes."""
-    function = resolve(check)
-    function(**{name: params[name] for name in signature(function).parameters if name in params})
 
 
 def _arguments(function: Callable[..., Any]) -> str:
     return ", ".join(name for name in signature(function).parameters if name != "self")
 
 
-def _of_logits(name: str, label: str, source: str, module: str, *, rows: str = "", **more: Any) -> Score:  # noqa: ANN401
-    """Return the entry of a score of logits alone; the formula of a block has the name of the score and "_of"."""
-    return Score(name, label, source, f"{module}:{name}", f"{module}:{rows or f'{name}_of'}", **more)
+def _of_logits(name: str, label: str, source: str, module: str, **more: Any) -> Score:  # noqa: ANN401
+    """Return the entry of a score of logits alone, a function of the same name."""
+    return Score(name, label, source, f"{module}:{name}", **more)
 
 
 CATTELAN, HENG = "Cattelan & Silva, UAI 2024", "Heng & Soh, ICLR 2026"
@@ -146,7 +139,6 @@ _ENTRIES = (
         "MSP",
         "Hendrycks & Gimpel, ICLR 2017",
         LOGITS,
-        rows="msp_rows",
         quantity="the largest probability",
         unit="probability",
     ),
@@ -155,10 +147,8 @@ _ENTRIES = (
         "MSP with temperature",
         f"Guo et al., ICML 2017; {CATTELAN}",
         LOGITS,
-        rows="msp_temperature_rows",
         fitted={"temperature": TEMPERATURE},
         fit=f"{FITTING}:fit_temperature",
-        limits=f"{LOGITS}:check_temperature",
         variants={NLL_TEMPERATURE: "MSP with NLL temperature"},
         quantity="the largest probability at temperature {temperature:.4g}",
         unit="probability",
@@ -172,8 +162,6 @@ _ENTRIES = (
         fit=f"{FITTING}:fit_p",
         # The released ablation of Cattelan & Silva (2024): p = 5 untuned equals p tuned on 1,000 samples.
         defaults={"p": 5, "centring": "mean"},
-        limits=f"{ROWS}:check_norm",
-        exists=f"{ROWS}:check_ranking",
         quantity="the largest p-normalised logit (p = {p:g})",
     ),
     _of_logits("max_logit", "Max logit", "Hendrycks et al., ICML 2022", LOGITS, quantity="the largest logit"),
@@ -190,7 +178,6 @@ _ENTRIES = (
         "Energy",
         "Liu et al., NeurIPS 2020",
         LOGITS,
-        limits=f"{LOGITS}:check_temperature",
         quantity="the log-sum-exp of the logits",
     ),
     _of_logits(
@@ -237,7 +224,6 @@ _ENTRIES = (
         "GEN",
         "Liu, Lochman & Zach, CVPR 2023",
         LOGITS,
-        limits=f"{LOGITS}:check_gen",
         quantity="the generalised entropy of the softmax",
         unit="uncertainty",
     ),
@@ -247,7 +233,6 @@ _ENTRIES = (
         f"{CATTELAN}, released code",
         LOGITS,
         defaults={"k": 5},
-        limits=f"{LOGITS}:check_k",
         quantity="the largest probability among the {k} largest logits",
         unit="probability",
     ),
@@ -258,8 +243,6 @@ _ENTRIES = (
         PNORM,
         fitted={"p": ORDER, "temperature": TEMPERATURE},
         fit=f"{FITTING}:fit_pnorm_temperature",
-        limits=f"{PNORM}:check_msp_pnorm",
-        exists=f"{ROWS}:check_ranking",
         quantity="the largest probability of the p-normalised logits (p = {p:g}, temperature {temperature:.4g})",
         unit="probability",
     ),
@@ -273,7 +256,6 @@ _ENTRIES = (
             "beta": Parameter("weight of the second largest", low=None),
         },
         fit=f"{FITTING}:fit_bk",
-        limits=f"{PEERS}:check_bk",
         quantity="the largest probability minus {ratio:.4g} times the second",
         unit="probability",
     ),
@@ -284,7 +266,6 @@ _ENTRIES = (
         PEERS,
         fitted={"temperature": TEMPERATURE, "weight": Parameter("of the tempered probability", high=1)},
         fit=f"{FITTING}:fit_ets",
-        limits=f"{PEERS}:check_ets",
         quantity="the largest probability, mixed with weight {weight:.4g} at temperature {temperature:.4g},",
         unit="probability",
     ),
@@ -298,7 +279,6 @@ _ENTRIES = (
             "bias": Parameter("of the temperature", low=None),
         },
         fit=f"{FITTING}:fit_hts",
-        limits=f"{PEERS}:check_hts",
         quantity="the largest probability at the sample's own temperature",
         unit="probability",
     ),
@@ -307,12 +287,9 @@ _ENTRIES = (
         "LDA",
         f"{CATTELAN}, released code",
         PEERS,
-        exists=f"{PEERS}:check_lda",
         quantity="the LDA score on its log scale",
     ),
-    _of_logits(
-        "j_score", "J", f"{CATTELAN}, released code", PEERS, rows="j_of", quantity="the J score on its log scale"
-    ),
+    _of_logits("j_score", "J", f"{CATTELAN}, released code", PEERS, quantity="the J score on its log scale"),
     Score(
         "rl_geo_m",
         "Geometric margin",

@@ -161,7 +161,7 @@ def fit_score(
     """
     entry = find_score(name)
     # A score that needs more than logits is refused by FittedScore, with what to call instead.
-    if not entry.rows or (logits is None and targets is None and entry.has_default):
+    if not entry.of_logits or (logits is None and targets is None and entry.has_default):
         return FittedScore(name, dict(entry.defaults))
     if logits is None or targets is None:
         if logits is not None or targets is not None:

@@ -12,12 +12,40 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from unsmooth.scores.rows import Array, Rows, map_rows, power, sigmoid, softplus
+from unsmooth.scores.formulas import of_logits
+from unsmooth.scores.rows import Rows, power, sigmoid, softplus
 
 Scale = Literal["log", "natural"]
 
 
-def msp(logits: Array, *, scale: Scale = "log") -> Array:
+def check_temperature(temperature: float) -> None:
+    """Raise ValueError unless the temperature is positive and finite."""
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature must be positive and finite, got {temperature}")
+
+
+def check_gen(gamma: float, top: int) -> None:
+    """Raise ValueError for parameters out of range."""
+    if not 0 < gamma <= 1:
+        raise ValueError(f"gamma must be in (0, 1], got {gamma}")
+    if not (isinstance(top, Integral) and top >= 2):
+        raise ValueError(f"top must be a whole number of at least 2 classes, got {top}")
+
+
+def check_k(k: int) -> None:
+    """Raise ValueError unless k is a whole number of at least 2."""
+    if not (isinstance(k, Integral) and k >= 2):
+        raise ValueError(f"k must be a whole number of at least 2 classes, got {k}")
+
+
+def check_scale(scale: str) -> None:
+    """Raise ValueError for a scale that does not exist."""
+    if scale not in ("log", "natural"):
+        raise ValueError(f"scale must be 'log' or 'natural', got {scale!r}")
+
+
+@of_logits()
+def msp(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Maximum softmax probability.
 
     .. math:: p_{(1)} = \max_k \mathrm{softmax}(z)_k, \qquad \text{log scale: } -\log(1 - p_{(1)})
@@ -30,7 +58,7 @@ def msp(logits: Array, *, scale: Scale = "log") -> Array:
         (N,) float64; larger is more trusted.
 
     Raises:
-        ValueError: NaN, ``+inf``, K < 2 or a row with one class left.
+        ValueError: NaN, ``+inf``, K < 2, a row with one class left, or a parameter out of range.
 
     References:
         Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples", ICLR 2017.
@@ -41,35 +69,19 @@ def msp(logits: Array, *, scale: Scale = "log") -> Array:
         >>> msp(torch.tensor([[0.0, 0.0], [90.0, 0.0], [91.0, 0.0]]), scale="natural")
         tensor([0.5000, 1.0000, 1.0000], dtype=torch.float64)
     """
-    return map_rows(logits, lambda rows: msp_rows(rows, scale=scale))
+    return msp_at(rows.log_odds, scale)
 
 
-def msp_of(log_odds: Tensor, scale: Scale = "log") -> Tensor:
-    """MSP from the log-odds of the prediction."""
-    check_scale(scale)
-    return softplus(log_odds) if scale == "log" else sigmoid(log_odds)
-
-
-def msp_rows(rows: Rows, *, scale: Scale = "log") -> Tensor:
-    """MSP of a block."""
-    return msp_of(rows.log_odds, scale)
-
-
-def msp_temperature(logits: Array, *, temperature: float, scale: Scale = "log") -> Array:
+@of_logits(limits=check_temperature)
+def msp_temperature(rows: Rows, *, temperature: float, scale: Scale = "log") -> Tensor:
     r"""Maximum softmax probability of the tempered logits, :math:`\max_k \mathrm{softmax}(z / T)_k`.
 
     T -> 0 ranks by the margin of the logits, T -> inf by the maximum of the logits centred by their mean.
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
         temperature: T > 0; 1 is :func:`msp`. Fit it with :func:`unsmooth.scores.fit_score`.
         scale: as in :func:`msp`.
-
-    Returns:
-        (N,) float64; larger is more trusted.
-
-    Raises:
-        ValueError: as :func:`msp`, or ``temperature`` not positive and finite.
 
     References:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (T by NLL).
@@ -79,28 +91,17 @@ def msp_temperature(logits: Array, *, temperature: float, scale: Scale = "log") 
         >>> msp_temperature(torch.tensor([[2.0, 0.0]]), temperature=2.0, scale="natural")
         tensor([0.7311], dtype=torch.float64)
     """
-    check_temperature(temperature)
-    return map_rows(logits, lambda rows: msp_temperature_rows(rows, temperature=temperature, scale=scale))
+    return msp_at(rows.log_odds_at(1 / temperature), scale)
 
 
-def msp_temperature_rows(rows: Rows, *, temperature: float, scale: Scale = "log") -> Tensor:
-    """MSP of a block at a temperature."""
-    return msp_of(rows.log_odds_at(1 / temperature), scale)
-
-
-def max_logit(logits: Array) -> Array:
+@of_logits()
+def max_logit(rows: Rows) -> Tensor:
     r"""Largest logit, :math:`\max_k z_k`.
 
-    Unlike the other scores it changes when a constant is added to a row.
+    Unlike the other scores it changes when a constant is added to a row, and a row may have one class left.
 
     Args:
-        logits: (N, K) floating point, K >= 2.
-
-    Returns:
-        (N,) float64; larger is more trusted.
-
-    Raises:
-        ValueError: NaN, ``+inf`` or K < 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
 
     References:
         Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World Settings", ICML 2022.
@@ -109,26 +110,16 @@ def max_logit(logits: Array) -> Array:
         >>> max_logit(torch.tensor([[1.0, 3.0, 2.0]]))
         tensor([3.], dtype=torch.float64)
     """
-    return map_rows(logits, max_logit_of)
-
-
-def max_logit_of(rows: Rows) -> Tensor:
-    """Largest logits of a block."""
     return rows.top
 
 
-def energy(logits: Array, *, temperature: float = 1.0) -> Array:
-    r"""Negative free energy, :math:`T \log \sum_k e^{z_k / T}`.
+@of_logits(limits=check_temperature)
+def energy(rows: Rows, *, temperature: float = 1.0) -> Tensor:
+    r"""Negative free energy, :math:`T \log \sum_k e^{z_k / T}`; the literature's energy is minus this.
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
         temperature: T > 0.
-
-    Returns:
-        (N,) float64; larger is more trusted (the literature's energy is minus this).
-
-    Raises:
-        ValueError: as :func:`msp`, or ``temperature`` not positive and finite.
 
     References:
         Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020.
@@ -137,27 +128,16 @@ def energy(logits: Array, *, temperature: float = 1.0) -> Array:
         >>> energy(torch.tensor([[0.0, 0.0]]))
         tensor([0.6931], dtype=torch.float64)
     """
-    check_temperature(temperature)
-    return map_rows(logits, lambda rows: energy_of(rows, temperature))
-
-
-def energy_of(rows: Rows, temperature: float = 1.0) -> Tensor:
-    """Negative free energy of a block."""
     log_odds = rows.log_odds if temperature == 1 else rows.log_odds_at(1 / temperature)
     return rows.top + temperature * softplus(-log_odds)
 
 
-def logit_margin(logits: Array) -> Array:
-    r"""Gap between the two largest logits, :math:`z_{(1)} - z_{(2)}` (RL_conf-M).
+@of_logits()
+def logit_margin(rows: Rows) -> Tensor:
+    r"""Gap between the two largest logits, :math:`z_{(1)} - z_{(2)} \ge 0` (RL_conf-M).
 
     Args:
-        logits: (N, K) floating point, K >= 2.
-
-    Returns:
-        (N,) float64, non-negative; larger is more trusted.
-
-    Raises:
-        ValueError: NaN, ``+inf``, K < 2 or a row with one class left.
+        logits: as in :func:`msp`; so are the result and the errors raised.
 
     References:
         Liang, Peng & Sun, "Selective Classification Under Distribution Shifts", TMLR 2024.
@@ -166,25 +146,18 @@ def logit_margin(logits: Array) -> Array:
         >>> logit_margin(torch.tensor([[1.0, 3.0, 2.5]]))
         tensor([0.5000], dtype=torch.float64)
     """
-    return map_rows(logits, logit_margin_of)
-
-
-def logit_margin_of(rows: Rows) -> Tensor:
-    """Gaps between the two largest logits of a block."""
     return rows.margin
 
 
-def softmax_margin(logits: Array, *, scale: Scale = "log") -> Array:
+@of_logits()
+def softmax_margin(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Gap between the two largest softmax probabilities.
 
     .. math:: m = p_{(1)} - p_{(2)}, \qquad \text{log scale: } -\log(1 - m)
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
         scale: ``"log"`` for the form that cannot saturate, in [0, inf); ``"natural"`` for m in [0, 1].
-
-    Returns:
-        (N,) float64; larger is more trusted.
 
     References:
         Scheffer, Decomain & Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001.
@@ -193,11 +166,6 @@ def softmax_margin(logits: Array, *, scale: Scale = "log") -> Array:
         >>> softmax_margin(torch.tensor([[0.0, 0.0], [50.0, 0.0], [60.0, 0.0]])).round()
         tensor([ 0., 49., 59.], dtype=torch.float64)
     """
-    return map_rows(logits, lambda rows: softmax_margin_of(rows, scale))
-
-
-def softmax_margin_of(rows: Rows, scale: Scale = "log") -> Tensor:
-    """Softmax margin of a block."""
     check_scale(scale)
     if scale == "log":
         return -rows.log_uncertainty - torch.log1p(rows.runner_up_share)
@@ -206,17 +174,15 @@ def softmax_margin_of(rows: Rows, scale: Scale = "log") -> Tensor:
     return torch.exp(log_runner_up + rows.margin) * -torch.expm1(-rows.margin)
 
 
-def negative_entropy(logits: Array, *, scale: Scale = "log") -> Array:
+@of_logits()
+def negative_entropy(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Minus the entropy of the softmax, in nats.
 
     .. math:: -H = \sum_k p_k \log p_k, \qquad \text{log scale: } -\log H
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
         scale: ``"log"`` for -log H, in [-log log K, inf); ``"natural"`` for -H in [-log K, 0].
-
-    Returns:
-        (N,) float64; larger is more trusted.
 
     References:
         Shannon, "A Mathematical Theory of Communication", 1948.
@@ -227,31 +193,18 @@ def negative_entropy(logits: Array, *, scale: Scale = "log") -> Array:
         >>> negative_entropy(torch.tensor([[800.0, 0.0], [900.0, 0.0]])).round()
         tensor([793., 893.], dtype=torch.float64)
     """
-    return map_rows(logits, lambda rows: negative_entropy_of(rows, scale))
+    return negated(log_entropy(rows), scale)
 
 
-def negative_entropy_of(rows: Rows, scale: Scale = "log") -> Tensor:
-    """Negative entropy of a block."""
-    # H = u (-log u + log(1 + t) / t + H_q) with t = u / p1: positive terms only, and u factored out.
-    odds = torch.exp(-rows.log_odds)
-    certain_part = torch.where(odds > 0, torch.log1p(odds) / odds, 1.0)
-    bracket = -rows.log_uncertainty + certain_part + rows.others_entropy
-    return negated(rows.log_uncertainty + torch.log(bracket), scale)
-
-
-def negative_gini(logits: Array, *, scale: Scale = "log") -> Array:
-    r"""Minus the Gini impurity of the softmax.
+@of_logits()
+def negative_gini(rows: Rows, *, scale: Scale = "log") -> Tensor:
+    r"""Minus the Gini impurity of the softmax, in the order of :func:`doctor` alpha.
 
     .. math:: -(1 - \textstyle\sum_k p_k^2), \qquad \text{log scale: } -\log(1 - \textstyle\sum_k p_k^2)
 
-    Same order as :func:`doctor` alpha.
-
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
         scale: ``"log"`` for the form that cannot saturate, ``"natural"`` for the value in [-(1 - 1/K), 0].
-
-    Returns:
-        (N,) float64; larger is more trusted.
 
     References:
         Breiman et al., "Classification and Regression Trees", 1984.
@@ -260,20 +213,11 @@ def negative_gini(logits: Array, *, scale: Scale = "log") -> Array:
         >>> negative_gini(torch.tensor([[0.0, 0.0]]), scale="natural")
         tensor([-0.5000], dtype=torch.float64)
     """
-    return map_rows(logits, lambda rows: negative_gini_of(rows, scale))
-
-
-def log_gini_bracket(rows: Rows) -> Tensor:
-    """log(p1 + 1 - u Q), Q the sum of q^2; the Gini impurity 1 - sum p^2 is u times the bracket."""
-    return torch.log(sigmoid(rows.log_odds) + 1 - rows.log_uncertainty.exp() * rows.others_collision)
-
-
-def negative_gini_of(rows: Rows, scale: Scale = "log") -> Tensor:
-    """Negative Gini impurity of a block."""
     return negated(rows.log_uncertainty + log_gini_bracket(rows), scale)
 
 
-def doctor(logits: Array, *, variant: Literal["alpha", "beta"] = "alpha", scale: Scale = "log") -> Array:
+@of_logits()
+def doctor(rows: Rows, *, variant: Literal["alpha", "beta"] = "alpha", scale: Scale = "log") -> Tensor:
     r"""DOCTOR: minus the estimated odds of an error.
 
     .. math:: D_\alpha = -\frac{1 - g}{g},\; g = \textstyle\sum_k p_k^2; \qquad D_\beta = -\frac{1 - p_{(1)}}{p_{(1)}}
@@ -281,15 +225,9 @@ def doctor(logits: Array, *, variant: Literal["alpha", "beta"] = "alpha", scale:
     The log scale is :math:`-\log(-D)`; for beta that is the log-odds of the prediction, in the order of :func:`msp`.
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
         variant: ``"alpha"`` or ``"beta"``.
         scale: ``"log"`` for the form that cannot saturate, ``"natural"`` for D in (-K, 0].
-
-    Returns:
-        (N,) float64; larger is more trusted.
-
-    Raises:
-        ValueError: as :func:`msp`, or an unknown ``variant``.
 
     References:
         Granese et al., "DOCTOR: A Simple Method for Detecting Misclassification Errors", NeurIPS 2021.
@@ -300,41 +238,26 @@ def doctor(logits: Array, *, variant: Literal["alpha", "beta"] = "alpha", scale:
     """
     if variant not in ("alpha", "beta"):
         raise ValueError(f"variant must be 'alpha' or 'beta', got {variant!r}")
-    formula = doctor_alpha_of if variant == "alpha" else doctor_beta_of
-    return map_rows(logits, lambda rows: formula(rows, scale))
-
-
-def doctor_alpha_of(rows: Rows, scale: Scale = "log") -> Tensor:
-    """DOCTOR alpha of a block."""
-    uncertainty = rows.log_uncertainty.exp()
-    collision = sigmoid(rows.log_odds).square() + uncertainty.square() * rows.others_collision
+    if variant == "beta":
+        return negated(-rows.log_odds, scale)
+    collision = sigmoid(rows.log_odds).square() + rows.log_uncertainty.exp().square() * rows.others_collision
     return negated(rows.log_uncertainty + log_gini_bracket(rows) - torch.log(collision), scale)
-
-
-def doctor_beta_of(rows: Rows, scale: Scale = "log") -> Tensor:
-    """DOCTOR beta of a block."""
-    return negated(-rows.log_odds, scale)
 
 
 doctor_alpha, doctor_beta = partial(doctor, variant="alpha"), partial(doctor, variant="beta")
 
 
-def gen(logits: Array, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log") -> Array:
+@of_logits(limits=check_gen)
+def gen(rows: Rows, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log") -> Tensor:
     r"""Generalised entropy of the most probable classes, negated.
 
     .. math:: -G = -\sum_{k \le M} p_{(k)}^\gamma (1 - p_{(k)})^\gamma, \qquad \text{log scale: } -\log G
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
         gamma: exponent in (0, 1]; 0.1 in the paper.
         top: M >= 2, number of classes; 100 in the paper. More than K means all.
         scale: ``"log"`` for the form that cannot saturate, ``"natural"`` for -G.
-
-    Returns:
-        (N,) float64; larger is more trusted.
-
-    Raises:
-        ValueError: as :func:`msp`, or ``gamma`` or ``top`` out of range.
 
     References:
         Liu, Lochman & Zach, "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection", CVPR 2023.
@@ -343,40 +266,21 @@ def gen(logits: Array, *, gamma: float = 0.1, top: int = 100, scale: Scale = "lo
         >>> gen(torch.tensor([[0.0, 0.0]]), gamma=0.5, scale="natural")
         tensor([-1.], dtype=torch.float64)
     """
-    check_gen(gamma, top)
-    return map_rows(logits, lambda rows: gen_of(rows, gamma=gamma, top=top, scale=scale))
-
-
-def gen_of(rows: Rows, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log") -> Tensor:
-    """GEN of a block."""
     # p = u q for the other classes, so u^gamma factors out of the sum.
     bracket = power(sigmoid(rows.log_odds), gamma) + rows.others_powers(gamma, top - 1)
     return negated(gamma * rows.log_uncertainty + torch.log(bracket), scale)
 
 
-def check_gen(gamma: float = 0.1, top: int = 100) -> None:
-    """Raise ValueError for parameters out of range."""
-    if not 0 < gamma <= 1:
-        raise ValueError(f"gamma must be in (0, 1], got {gamma}")
-    if not (isinstance(top, Integral) and top >= 2):
-        raise ValueError(f"top must be a whole number of at least 2 classes, got {top}")
-
-
-def softmax_k(logits: Array, *, k: int, scale: Scale = "log") -> Array:
+@of_logits(limits=check_k)
+def softmax_k(rows: Rows, *, k: int, scale: Scale = "log") -> Tensor:
     r"""Maximum softmax probability among the k largest logits alone.
 
     k = 2 has the order of :func:`logit_margin`; k = K is :func:`msp`.
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`msp`; so are the result and the errors raised.
         k: number of classes kept, at least 2; more than K means all.
         scale: as in :func:`msp`.
-
-    Returns:
-        (N,) float64; larger is more trusted.
-
-    Raises:
-        ValueError: as :func:`msp`, or k < 2.
 
     References:
         Cattelan & Silva, "How to Fix a Broken Confidence Estimator", UAI 2024 (code).
@@ -385,30 +289,27 @@ def softmax_k(logits: Array, *, k: int, scale: Scale = "log") -> Array:
         >>> softmax_k(torch.tensor([[0.0, 0.0, 0.0]]), k=2, scale="natural")
         tensor([0.5000], dtype=torch.float64)
     """
-    check_k(k)
-    return map_rows(logits, lambda rows: softmax_k_of(rows, k=k, scale=scale))
+    return msp_at(rows.log_odds_among(k), scale)
 
 
-def softmax_k_of(rows: Rows, *, k: int, scale: Scale = "log") -> Tensor:
-    """MSP of a block among the k largest logits."""
-    return msp_of(rows.log_odds_among(k), scale)
+def msp_at(log_odds: Tensor, scale: Scale = "log") -> Tensor:
+    """MSP from the log-odds of the prediction."""
+    check_scale(scale)
+    return softplus(log_odds) if scale == "log" else sigmoid(log_odds)
 
 
-def check_k(k: int) -> None:
-    """Raise ValueError unless k is a whole number of at least 2."""
-    if not (isinstance(k, Integral) and k >= 2):
-        raise ValueError(f"k must be a whole number of at least 2 classes, got {k}")
+def log_entropy(rows: Rows) -> Tensor:
+    """Logarithm of the entropy of a block, in nats."""
+    # H = u (-log u + log(1 + t) / t + H_q) with t = u / p1: positive terms only, and u factored out.
+    odds = torch.exp(-rows.log_odds)
+    certain_part = torch.where(odds > 0, torch.log1p(odds) / odds, 1.0)
+    bracket = -rows.log_uncertainty + certain_part + rows.others_entropy
+    return rows.log_uncertainty + torch.log(bracket)
 
 
-def check_temperature(temperature: float = 1.0) -> None:
-    """Raise ValueError unless the temperature is positive and finite."""
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be positive and finite, got {temperature}")
-
-
-def check_scale(scale: str) -> None:
-    if scale not in ("log", "natural"):
-        raise ValueError(f"scale must be 'log' or 'natural', got {scale!r}")
+def log_gini_bracket(rows: Rows) -> Tensor:
+    """log(p1 + 1 - u Q), Q the sum of q^2; the Gini impurity 1 - sum p^2 is u times the bracket."""
+    return torch.log(sigmoid(rows.log_odds) + 1 - rows.log_uncertainty.exp() * rows.others_collision)
 
 
 def negated(log_uncertainty: Tensor, scale: Scale) -> Tensor:

@@ -129,7 +129,7 @@ def score_all(
 def _wanted(scores: Iterable[str | FittedScore] | Mapping[str, str | FittedScore] | None) -> dict[str, FittedScore]:
     """The score of each result name."""
     if scores is None:
-        scores = [name for name, entry in SCORES.items() if entry.rows and not entry.fitted]
+        scores = [name for name, entry in SCORES.items() if entry.of_logits and not entry.fitted]
     if isinstance(scores, str):
         raise ValueError(f"scores must be a collection of names, got the string {scores!r}")
     items = [*scores.items()] if isinstance(scores, Mapping) else [(_name(score), score) for score in scores]

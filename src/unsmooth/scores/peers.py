@@ -9,90 +9,20 @@ import math
 import torch
 from torch import Tensor
 
-from unsmooth.scores.logit_scores import (
-    Scale,
-    check_scale,
-    check_temperature,
-    log_gini_bracket,
-    msp_of,
-    negative_entropy_of,
-)
-from unsmooth.scores.rows import Array, Rows, check_shape, map_rows, sigmoid, softplus
+from unsmooth.scores.formulas import of_logits
+from unsmooth.scores.logit_scores import Scale, check_scale, check_temperature, log_entropy, log_gini_bracket, msp_at
+from unsmooth.scores.rows import Rows, sigmoid, softplus
 
 # Replaces zero under a logarithm, so that every confidence is finite.
 _TINY = 1e-300
 
 
-def bk(logits: Array, *, alpha: float = 1.0, beta: float = 0.5, scale: Scale = "log") -> Array:
-    r"""Weighted difference of the two largest softmax probabilities.
-
-    .. math:: s = \alpha p_{(1)} - \beta p_{(2)}, \qquad \text{log scale: } -\log(1 - s / \alpha)
-
-    beta = 0 has the order of MSP, beta = alpha that of the softmax margin.
-
-    Args:
-        logits: (N, K) floating point, K >= 2.
-        alpha: weight of the largest probability, positive.
-        beta: weight of the second, above -alpha.
-        scale: ``"log"`` or ``"natural"``.
-
-    Returns:
-        (N,) float64; larger is more trusted.
-
-    Raises:
-        ValueError: NaN, ``+inf``, K < 2, a row with one class left, or weights out of range.
-
-    References:
-        Belghazi & Lopez-Paz, "What classifiers know what they don't?", 2021, as released by Cattelan & Silva, UAI 2024.
-
-    Example:
-        >>> bk(torch.tensor([[0.0, 0.0]]), alpha=1.0, beta=0.5, scale="natural")
-        tensor([0.2500], dtype=torch.float64)
-    """
-    check_bk(alpha, beta)
-    return map_rows(logits, lambda rows: bk_of(rows, alpha=alpha, beta=beta, scale=scale))
-
-
-def bk_of(rows: Rows, *, alpha: float, beta: float, scale: Scale = "log") -> Tensor:
-    """BK of a block."""
-    check_scale(scale)
-    if scale == "log":
-        return -rows.log_uncertainty - torch.log1p(beta / alpha * rows.runner_up_share)
-    return alpha * sigmoid(rows.log_odds) - beta * rows.log_uncertainty.exp() * rows.runner_up_share
-
-
-def check_bk(alpha: float = 1.0, beta: float = 0.5) -> None:
+def check_bk(alpha: float, beta: float) -> None:
     """Raise ValueError for weights out of range."""
     if not 0 < alpha < float("inf"):
         raise ValueError(f"alpha must be positive and finite, got {alpha}")
     if not -alpha < beta < float("inf"):
         raise ValueError(f"beta must be above -alpha = {-alpha} and finite, got {beta}")
-
-
-def ets(logits: Array, *, temperature: float, weight: float, scale: Scale = "log") -> Array:
-    r"""Ensemble temperature scaling without its constant term.
-
-    .. math:: s = w \max_k \mathrm{softmax}(z / T)_k + (1 - w) \max_k \mathrm{softmax}(z)_k, \qquad
-        \text{log scale: } -\log(1 - s)
-
-    Args:
-        logits: (N, K) floating point, K >= 2.
-        temperature: T > 0.
-        weight: w in [0, 1].
-        scale: ``"log"`` or ``"natural"``.
-
-    Returns:
-        (N,) float64; larger is more trusted.
-
-    References:
-        Zhang, Kailkhura & Han, "Mix-n-Match", ICML 2020.
-
-    Example:
-        >>> ets(torch.tensor([[2.0, 0.0]]), temperature=2.0, weight=1.0, scale="natural")
-        tensor([0.7311], dtype=torch.float64)
-    """
-    check_ets(temperature, weight)
-    return map_rows(logits, lambda rows: ets_of(rows, temperature=temperature, weight=weight, scale=scale))
 
 
 def check_ets(temperature: float, weight: float) -> None:
@@ -102,8 +32,65 @@ def check_ets(temperature: float, weight: float) -> None:
         raise ValueError(f"weight must be in [0, 1], got {weight}")
 
 
-def ets_of(rows: Rows, *, temperature: float, weight: float, scale: Scale = "log") -> Tensor:
-    """ETS of a block."""
+def check_hts(weight: float, bias: float) -> None:
+    """Raise ValueError for parameters out of range."""
+    if not (abs(weight) < float("inf") and abs(bias) < 700):
+        raise ValueError(f"weight must be finite and bias in (-700, 700), got {weight} and {bias}")
+
+
+def check_lda(num_classes: int) -> None:
+    """Raise ValueError for K = 2."""
+    if num_classes == 2:
+        raise ValueError("lda needs the spread of the other classes, and K = 2 leaves only one; use msp")
+
+
+@of_logits(limits=check_bk)
+def bk(rows: Rows, *, alpha: float = 1.0, beta: float = 0.5, scale: Scale = "log") -> Tensor:
+    r"""Weighted difference of the two largest softmax probabilities.
+
+    .. math:: s = \alpha p_{(1)} - \beta p_{(2)}, \qquad \text{log scale: } -\log(1 - s / \alpha)
+
+    beta = 0 has the order of MSP, beta = alpha that of the softmax margin.
+
+    Args:
+        logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
+        alpha: weight of the largest probability, positive.
+        beta: weight of the second, above -alpha.
+        scale: ``"log"`` or ``"natural"``.
+
+    References:
+        Belghazi & Lopez-Paz, "What classifiers know what they don't?", 2021, as released by Cattelan & Silva, UAI 2024.
+
+    Example:
+        >>> bk(torch.tensor([[0.0, 0.0]]), alpha=1.0, beta=0.5, scale="natural")
+        tensor([0.2500], dtype=torch.float64)
+    """
+    check_scale(scale)
+    if scale == "log":
+        return -rows.log_uncertainty - torch.log1p(beta / alpha * rows.runner_up_share)
+    return alpha * sigmoid(rows.log_odds) - beta * rows.log_uncertainty.exp() * rows.runner_up_share
+
+
+@of_logits(limits=check_ets)
+def ets(rows: Rows, *, temperature: float, weight: float, scale: Scale = "log") -> Tensor:
+    r"""Ensemble temperature scaling without its constant term.
+
+    .. math:: s = w \max_k \mathrm{softmax}(z / T)_k + (1 - w) \max_k \mathrm{softmax}(z)_k, \qquad
+        \text{log scale: } -\log(1 - s)
+
+    Args:
+        logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
+        temperature: T > 0.
+        weight: w in [0, 1].
+        scale: ``"log"`` or ``"natural"``.
+
+    References:
+        Zhang, Kailkhura & Han, "Mix-n-Match", ICML 2020.
+
+    Example:
+        >>> ets(torch.tensor([[2.0, 0.0]]), temperature=2.0, weight=1.0, scale="natural")
+        tensor([0.7311], dtype=torch.float64)
+    """
     check_scale(scale)
     return ets_combination(rows.log_odds_at(1 / temperature), rows.log_odds, weight, scale)
 
@@ -119,7 +106,8 @@ def ets_combination(tempered: Tensor, plain: Tensor, weight: float, scale: Scale
     return least - torch.log(torch.exp(least - tempered) + torch.exp(least - plain))
 
 
-def hts(logits: Array, *, weight: float, bias: float, scale: Scale = "log") -> Array:
+@of_logits(limits=check_hts)
+def hts(rows: Rows, *, weight: float, bias: float, scale: Scale = "log") -> Tensor:
     r"""MSP with a temperature for each sample, by its entropy H.
 
     .. math:: T = \log\left(1 + e^b + w \log \frac{H}{\log K}\right), \qquad s = \max_k \mathrm{softmax}(z / T)_k
@@ -129,16 +117,13 @@ def hts(logits: Array, *, weight: float, bias: float, scale: Scale = "log") -> A
     logits, and no other w and b restores it.
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
         weight: w, finite.
         bias: b, finite, below 700.
         scale: as in :func:`unsmooth.scores.msp`.
 
-    Returns:
-        (N,) float64; larger is more trusted.
-
     Raises:
-        ValueError: as :func:`bk`, or T is not positive in some row, which needs w > 0.
+        ValueError: as :func:`unsmooth.scores.msp`, or T is not positive in some row, which needs w > 0.
 
     References:
         Balanya, Maroñas & Ramos, "Adaptive Temperature Scaling for Robust Calibration of Deep Neural Networks", 2022.
@@ -147,24 +132,12 @@ def hts(logits: Array, *, weight: float, bias: float, scale: Scale = "log") -> A
         >>> hts(torch.tensor([[2.0, 0.0, 0.0]]), weight=0.0, bias=0.541324855, scale="natural").round(decimals=3)
         tensor([0.7870], dtype=torch.float64)
     """
-    check_hts(weight, bias)
-    return map_rows(logits, lambda rows: hts_of(rows, weight=weight, bias=bias, scale=scale))
-
-
-def check_hts(weight: float, bias: float) -> None:
-    """Raise ValueError for parameters out of range."""
-    if not (abs(weight) < float("inf") and abs(bias) < 700):
-        raise ValueError(f"weight must be finite and bias in (-700, 700), got {weight} and {bias}")
-
-
-def hts_of(rows: Rows, *, weight: float, bias: float, scale: Scale = "log") -> Tensor:
-    """HTS of a block."""
-    return msp_of(hts_log_odds(rows, log_relative_entropy(rows), weight, bias), scale)
+    return msp_at(hts_log_odds(rows, log_relative_entropy(rows), weight, bias), scale)
 
 
 def log_relative_entropy(rows: Rows) -> Tensor:
     """log(H / log K) of a block."""
-    return -negative_entropy_of(rows) - math.log(math.log(rows.num_classes))
+    return log_entropy(rows) - math.log(math.log(rows.num_classes))
 
 
 def hts_log_odds(rows: Rows, log_entropy: Tensor, weight: float, bias: float) -> Tensor:
@@ -174,7 +147,8 @@ def hts_log_odds(rows: Rows, log_entropy: Tensor, weight: float, bias: float) ->
     return rows.log_odds_at(1 / temperature)
 
 
-def lda(logits: Array, *, scale: Scale = "log") -> Array:
+@of_logits(exists=check_lda)
+def lda(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Separation of the prediction from the other classes, in units of their spread.
 
     .. math:: s = \frac{(p_{(1)} - 1/K)^2}{\mathrm{Var}_{k \ne \hat y}\, p_k}, \qquad \text{log scale: } \log s
@@ -183,14 +157,11 @@ def lda(logits: Array, *, scale: Scale = "log") -> Array:
     (The released code takes one variance over all rows together, which leaves the order of MSP.)
 
     Args:
-        logits: (N, K) floating point, K >= 3.
+        logits: (N, K) floating point, K >= 3; the result is as of :func:`unsmooth.scores.msp`.
         scale: ``"log"`` or ``"natural"``, which overflows for confident samples.
 
-    Returns:
-        (N,) float64; larger is more trusted.
-
     Raises:
-        ValueError: as :func:`bk`, or K = 2, where there is no spread.
+        ValueError: as :func:`unsmooth.scores.msp`, or K = 2, where there is no spread.
 
     References:
         Released code of Cattelan & Silva, UAI 2024, after Fisher's discriminant ratio.
@@ -199,13 +170,6 @@ def lda(logits: Array, *, scale: Scale = "log") -> Array:
         >>> lda(torch.tensor([[3.0, 1.0, 0.0]]), scale="natural").round(decimals=2)
         tensor([100.0100], dtype=torch.float64)
     """
-    check_shape(logits)
-    check_lda(logits.shape[1])
-    return map_rows(logits, lambda rows: lda_of(rows, scale))
-
-
-def lda_of(rows: Rows, scale: Scale = "log") -> Tensor:
-    """LDA of a block."""
     check_scale(scale)
     check_lda(rows.num_classes)
     # The others are u q, so their variance is u^2 Var(q).
@@ -214,13 +178,8 @@ def lda_of(rows: Rows, scale: Scale = "log") -> Tensor:
     return log_ratio if scale == "log" else log_ratio.exp()
 
 
-def check_lda(num_classes: int) -> None:
-    """Raise ValueError for K = 2."""
-    if num_classes == 2:
-        raise ValueError("lda needs the spread of the other classes, and K = 2 leaves only one; use msp")
-
-
-def j_score(logits: Array, *, scale: Scale = "log") -> Array:
+@of_logits()
+def j_score(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Mean gap to the largest probability, less the spread of the gaps.
 
     .. math:: J = p_{(1)} - \mathrm{mean}_k(p_k - p_{(1)}) - \mathrm{std}_k(p_k), \qquad
@@ -229,11 +188,8 @@ def j_score(logits: Array, *, scale: Scale = "log") -> Array:
     The standard deviation has K - 1 degrees of freedom.
 
     Args:
-        logits: (N, K) floating point, K >= 2.
+        logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
         scale: ``"log"`` or ``"natural"``.
-
-    Returns:
-        (N,) float64; larger is more trusted.
 
     References:
         Released code of Cattelan & Silva, UAI 2024.
@@ -242,11 +198,6 @@ def j_score(logits: Array, *, scale: Scale = "log") -> Array:
         >>> j_score(torch.tensor([[0.0, 0.0]]), scale="natural")
         tensor([0.5000], dtype=torch.float64)
     """
-    return map_rows(logits, lambda rows: j_of(rows, scale))
-
-
-def j_of(rows: Rows, scale: Scale = "log") -> Tensor:
-    """J of a block."""
     check_scale(scale)
     classes = rows.num_classes
     uncertainty = rows.log_uncertainty.exp()

@@ -3,11 +3,19 @@
 import torch
 from torch import Tensor
 
-from unsmooth.scores.logit_scores import Scale, check_temperature, msp_of
+from unsmooth.scores.formulas import of_logits
+from unsmooth.scores.logit_scores import Scale, check_temperature, msp_at
 from unsmooth.scores.rows import Array, Centring, Rows, check_norm, check_ranking, check_shape, map_rows
 
 
-def max_logit_pnorm(logits: Array, *, p: float, centring: Centring = "mean") -> Array:
+def check_msp_pnorm(p: float, temperature: float, centring: str) -> None:
+    """Raise ValueError for parameters out of range."""
+    check_norm(p, centring)
+    check_temperature(temperature)
+
+
+@of_logits(limits=check_norm, exists=check_ranking)
+def max_logit_pnorm(rows: Rows, *, p: float, centring: Centring = "mean") -> Tensor:
     r"""Largest logit after centring and division by the p-norm: the repair of label smoothing.
 
     .. math:: \frac{\max_k u_k}{\lVert u \rVert_p}, \qquad u = z - c(z)
@@ -40,18 +48,13 @@ def max_logit_pnorm(logits: Array, *, p: float, centring: Centring = "mean") -> 
         >>> max_logit_pnorm(torch.tensor([[4.0, 1.0, 1.0]]), p=1)
         tensor([0.5000], dtype=torch.float64)
     """
-    _check(logits, p, centring)
-    return map_rows(logits, lambda rows: max_logit_pnorm_of(rows, p=p, centring=centring))
-
-
-def max_logit_pnorm_of(rows: Rows, *, p: float, centring: Centring = "mean") -> Tensor:
-    """Normalised maximum of a block."""
     return rows.normalised_maximum([p], centring)[:, 0]
 
 
+@of_logits(limits=check_msp_pnorm, exists=check_ranking)
 def msp_pnorm(
-    logits: Array, *, p: float, temperature: float = 1.0, centring: Centring = "mean", scale: Scale = "log"
-) -> Array:
+    rows: Rows, *, p: float, temperature: float = 1.0, centring: Centring = "mean", scale: Scale = "log"
+) -> Tensor:
     r"""Maximum softmax probability of the p-normalised logits.
 
     .. math:: \max_k \mathrm{softmax}\!\left(\frac{u}{T \lVert u \rVert_p}\right)_k, \qquad u = z - c(z)
@@ -76,24 +79,7 @@ def msp_pnorm(
         >>> msp_pnorm(torch.tensor([[4.0, 1.0, 1.0], [0.0, 0.0, 0.0]]), p=1, scale="natural")
         tensor([0.5142, 0.3333], dtype=torch.float64)
     """
-    check_msp_pnorm(p, temperature, centring)
-    _check(logits, p, centring)
-    return map_rows(
-        logits, lambda rows: msp_pnorm_of(rows, p=p, temperature=temperature, centring=centring, scale=scale)
-    )
-
-
-def msp_pnorm_of(
-    rows: Rows, *, p: float, temperature: float = 1.0, centring: Centring = "mean", scale: Scale = "log"
-) -> Tensor:
-    """MSP of the p-normalised logits of a block."""
-    return msp_of(rows.log_odds_at(1 / (temperature * pnorm_units(rows, p, centring))), scale)
-
-
-def check_msp_pnorm(p: float, temperature: float = 1.0, centring: str = "mean") -> None:
-    """Raise ValueError for parameters out of range."""
-    check_norm(p, centring)
-    check_temperature(temperature)
+    return msp_at(rows.log_odds_at(1 / (temperature * pnorm_units(rows, p, centring))), scale)
 
 
 def pnorm_units(rows: Rows, p: float, centring: Centring = "mean") -> Tensor:
@@ -124,7 +110,9 @@ def top_pnorm_logits(logits: Array, *, p: float, k: int = 3, centring: Centring 
         >>> top_pnorm_logits(torch.tensor([[4.0, 1.0, 1.0]]), p=1)
         tensor([[ 0.5000, -0.2500, -0.2500]], dtype=torch.float64)
     """
-    _check(logits, p, centring)
+    check_shape(logits)
+    check_norm(p, centring)
+    check_ranking(logits.shape[1], p, centring)
     if not 1 <= k <= logits.shape[1]:
         raise ValueError(f"k must be in [1, {logits.shape[1]}], got {k}")
 
@@ -134,9 +122,3 @@ def top_pnorm_logits(logits: Array, *, p: float, k: int = 3, centring: Centring 
         return torch.where(norm > 0, (top[:, None] + below) / norm, 0.0)
 
     return map_rows(logits, largest)
-
-
-def _check(logits: Array, p: float, centring: Centring) -> None:
-    check_shape(logits)
-    check_norm(p, centring)
-    check_ranking(logits.shape[1], p, centring)

@@ -278,7 +278,7 @@ def test_registry_describes_every_score() -> None:
         assert entry.name == name
         assert entry.summary.endswith((".", ":"))
         assert len(entry.source) > 10
-        assert entry.rows or entry.needs != {"logits"}
+        assert entry.of_logits == hasattr(getattr(entry.function, "func", entry.function), "formula")
 
 
 def test_available_scores_grow_with_what_is_at_hand() -> None:

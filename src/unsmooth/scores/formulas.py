@@ -1,0 +1,59 @@
+"""Scores of logits from formulas of a block of rows."""
+
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from inspect import signature
+from typing import Any, Concatenate, ParamSpec
+
+from torch import Tensor
+
+from unsmooth.scores.rows import Array, Formula, Rows, check_shape, map_rows
+
+P = ParamSpec("P")
+Check = Callable[..., None]
+
+
+def of_logits(
+    *, limits: Check | None = None, exists: Check | None = None
+) -> Callable[[Callable[Concatenate[Rows, P], Tensor]], Callable[Concatenate[Array, P], Array]]:
+    """Return a decorator that makes a score of logits (N, K) from its formula, `formula(rows, **params)`.
+
+    The score has two more functions as attributes: ``formula(**params)``, the formula with these parameters, which
+    raises TypeError for an unknown or missing one, and ``refuse(num_classes, **params)``.
+
+    Args:
+        limits: called with those parameters of the score that it takes; raises ValueError for one out of range.
+        exists: called with `num_classes` too; raises ValueError where the score ranks nothing for K classes.
+    """
+
+    def decorate(of_rows: Callable[Concatenate[Rows, P], Tensor]) -> Callable[Concatenate[Array, P], Array]:
+        rows, *parameters = signature(of_rows).parameters.values()
+
+        def formula(*args: P.args, **params: P.kwargs) -> Formula:
+            bound = signature(of_rows).bind(None, *args, **params)
+            bound.apply_defaults()
+            _call(limits, bound.arguments)
+            return partial(of_rows, **params)
+
+        def refuse(num_classes: int, **params: object) -> None:
+            _call(exists, {**params, "num_classes": num_classes})
+
+        @wraps(of_rows)
+        def score(logits: Array, *args: P.args, **params: P.kwargs) -> Array:
+            of_block = formula(*args, **params)
+            if exists is not None:
+                check_shape(logits)
+                refuse(logits.shape[1], **params)
+            return map_rows(logits, of_block)
+
+        public = signature(of_rows).replace(parameters=[rows.replace(name="logits", annotation="Array"), *parameters])
+        vars(score).update(formula=formula, refuse=refuse, __signature__=public)
+        return score  # type: ignore[return-value]
+
+    return decorate
+
+
+def _call(check: Check | None, params: Mapping[str, Any]) -> None:
+    """Call a check with the parameters that it takes."""
+    if check is not None:
+        check(**{name: params[name] for name in signature(check).parameters if name in params})
