@@ -12,18 +12,9 @@ from unsmooth.scores import SCORES
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "References", "Example")
 SPECIAL = {  # metrics that their modules export alone
     "balanced": ["balanced_augrc", "balanced_aurc", "balanced_risk_coverage"],
-    "calibration": [
-        "average_calibration_error",
-        "binary_brier",
-        "binary_ece",
-        "binary_nll",
-        "fail_nll",
-        "mce",
-        "rms_calibration_error",
-        "top_label_brier",
-    ],
+    "calibration": ["fail_nll", "mce", "top_label_brier"],
     "detection": ["ap_errors", "ap_successes"],
-    "operating": ["sac", "selective_gap_area", "selective_gap_terms", "working_point"],
+    "operating": ["sac", "selective_gap_terms"],
     "selective": ["eaugrc", "partial_aurc", "sele"],
 }
 METRICS = {name: getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}

@@ -277,7 +277,7 @@ def save_with_features(path, count, seed):
     np.savez(path, logits=logits, targets=targets, features=features, **layer)
 
 
-OF_FEATURES = sorted(name for name, entry in SCORES.items() if not entry.rows)
+OF_FEATURES = sorted(name for name, entry in SCORES.items() if not entry.of_logits)
 
 
 @pytest.mark.parametrize("name", OF_FEATURES)

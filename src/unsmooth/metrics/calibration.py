@@ -1,9 +1,10 @@
 """Calibration errors, distances of stated probabilities from observed frequencies, and proper scores.
 
 Two kinds of input. Top-label metrics take `confidence`, the probability of the predicted class in [0, 1], and `errors`;
-class metrics take `probs` or `logits` (N, K) and `targets`. Bins are (lo, hi], the first one closed at 0, so every
-sample is counted once. Sums are in float64. All values are fractions (nll in nats) and lower is better. A sample weight
-of 2 counts as two copies and 0 as none.
+class metrics take `probs` or `logits` (N, K) and `targets`. For a binary forecast give the top-label metrics the
+probability of class 1 and `errors` = 1 - targets, and `nll` the logits (0, log-odds). Bins are (lo, hi], the first one
+closed at 0, so every sample is counted once. Sums are in float64. All values are fractions (nll in nats) and lower is
+better. A sample weight of 2 counts as two copies and 0 as none.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from unsmooth.metrics.inputs import (
     as_finite,
     as_targets,
     as_weight,
+    refuse_rows,
     same_length,
     to_numpy,
     warn_undefined,
@@ -87,11 +89,7 @@ def reliability_curve(
 def ece(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None) -> float:
     """Expected calibration error: `sum_b (n_b / n) |mean confidence_b - accuracy_b|` over equal-width bins.
 
-    Args:
-        confidence: (N,) probability of the predicted class, in [0, 1].
-        errors: (N,) bool or 0/1.
-        bins: number of bins.
-        sample_weight: (N,) non-negative.
+    Arguments and errors raised as `reliability_curve`.
 
     Returns:
         Fraction in [0, 1], lower is better; nan with a warning for no samples.
@@ -103,7 +101,8 @@ def ece(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weig
         >>> round(ece([0.2, 0.9, 0.8], [1, 0, 0], bins=2), 4)  # (0.2 + 2 * 0.15) / 3
         0.1667
     """
-    return _over_bins(confidence, errors, bins, sample_weight, "ece", weighted_gap)
+    curve = reliability_curve(confidence, errors, bins=bins, sample_weight=sample_weight)
+    return weighted_gap(curve) if curve.weight.any() else warn_undefined("ece", "there are no samples")
 
 
 def mce(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None) -> float:
@@ -121,62 +120,8 @@ def mce(confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weig
         >>> round(mce([0.2, 0.9, 0.8], [1, 0, 0], bins=2), 4)
         0.2
     """
-    return _over_bins(confidence, errors, bins, sample_weight, "mce", lambda curve: np.nanmax(curve.gap))
-
-
-def average_calibration_error(
-    confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
-) -> float:
-    """Mean gap, `(1 / B+) sum_b |mean confidence_b - accuracy_b|`, over the B+ bins that hold samples.
-
-    Each bin counts once, however few samples it holds. Arguments and errors raised as `ece`.
-
-    Returns:
-        Fraction in [0, 1], lower is better; nan with a warning for no samples.
-
-    References:
-        Neumann, Zisserman and Vedaldi, Relaxed Softmax, NeurIPS 2018 workshop on machine learning for intelligent
-        transportation systems.
-
-    Example:
-        >>> round(average_calibration_error([0.2, 0.9, 0.8], [1, 0, 0], bins=2), 4)  # (0.2 + 0.15) / 2
-        0.175
-    """
-    return _over_bins(
-        confidence,
-        errors,
-        bins,
-        sample_weight,
-        "average_calibration_error",
-        lambda curve: np.nanmean(curve.gap),
-    )
-
-
-def rms_calibration_error(
-    confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
-) -> float:
-    """Root mean square gap, sqrt(sum_b (n_b / n) (mean confidence_b - accuracy_b)^2).
-
-    Arguments and errors raised as `ece`.
-
-    Returns:
-        Fraction in [0, 1], lower is better; nan with a warning for no samples.
-
-    References:
-        Kumar, Liang and Ma, Verified Uncertainty Calibration, NeurIPS 2019.
-
-    Example:
-        >>> round(rms_calibration_error([0.2, 0.9, 0.8], [1, 0, 0], bins=2), 4)
-        0.1683
-    """
-    return _over_bins(
-        confidence,
-        errors,
-        bins,
-        sample_weight,
-        "rms_calibration_error",
-        lambda curve: np.sqrt(np.nansum(curve.weight * curve.gap**2) / curve.weight.sum()),
-    )
+    curve = reliability_curve(confidence, errors, bins=bins, sample_weight=sample_weight)
+    return float(np.nanmax(curve.gap)) if curve.weight.any() else warn_undefined("mce", "there are no samples")
 
 
 def adaptive_ece(
@@ -248,38 +193,6 @@ def classwise_ece(
     return float(np.mean([weighted_gap(curve) for curve in curves]))
 
 
-def binary_ece(
-    probs: ArrayLike, targets: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
-) -> float:
-    """Calibration error of the probability of the positive class against 0/1 targets, without taking the top label.
-
-    `sum_b (n_b / n) |mean p_b - frequency of class 1 in bin b|`.
-
-    Args:
-        probs: (N,) probability of class 1, in [0, 1].
-        targets: (N,) 0 or 1.
-        bins: number of equal-width bins.
-        sample_weight: (N,) non-negative.
-
-    Returns:
-        Fraction in [0, 1], lower is better; nan with a warning for no samples.
-
-    Raises:
-        ValueError: probabilities outside [0, 1], targets not 0/1, lengths that differ.
-
-    References:
-        Naeini, Cooper and Hauskrecht, AAAI 2015.
-
-    Example:
-        >>> binary_ece([0.25, 0.75], [0, 1], bins=2)
-        0.25
-    """
-    probability, positive, weight = _binary(probs, targets, sample_weight)
-    if not _total(positive, weight):
-        return warn_undefined("binary_ece", "there are no samples")
-    return float(weighted_gap(bin_means(probability, positive, weight, bin_edges(bins))))
-
-
 def brier(probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Brier score: mean over samples of sum_k (p_k - [k == target])^2.
 
@@ -299,25 +212,6 @@ def brier(probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | No
     classes = as_targets(targets, probability.shape)
     losses = _row_losses(probability, classes, lambda p, chosen: np.square(p).sum(axis=1) + 1 - 2 * chosen)
     return _mean(losses, as_weight(sample_weight, len(classes), "targets"), "brier")
-
-
-def binary_brier(probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Brier score of the positive class: mean (p - target)^2, half of `brier` on the two columns 1 - p and p.
-
-    Arguments and errors raised as `binary_ece`.
-
-    Returns:
-        Score in [0, 1], lower is better; nan with a warning for no samples.
-
-    References:
-        Brier, Verification of Forecasts Expressed in Terms of Probability, 1950.
-
-    Example:
-        >>> binary_brier([0.75, 0.5], [1, 0])
-        0.15625
-    """
-    probability, positive, weight = _binary(probs, targets, sample_weight)
-    return _mean(np.square(probability.astype(np.float64) - positive), weight, "binary_brier")
 
 
 def top_label_brier(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
@@ -362,10 +256,10 @@ def fail_nll(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLi
 def nll(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Negative log-likelihood: mean of logsumexp(logits) - logit of the target, in the log domain throughout.
 
+    Other arguments as `classwise_ece`.
+
     Args:
         logits: (N, K) real; -inf marks an excluded class.
-        targets: (N,) class indices in 0..K-1.
-        sample_weight: (N,) non-negative.
 
     Returns:
         Nats, lower is better; inf when a target class is excluded; nan with a warning for no samples.
@@ -386,40 +280,9 @@ def nll(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | Non
     classes = as_targets(targets, values.shape)
     if len(values) >= ENOUGH_ROWS:
         refuse_probabilities(values)
-    bad = ~np.isfinite(values.max(axis=1))
-    if bad.any():
-        row = int(bad.argmax())
-        raise ValueError(f"logits must be finite or -inf for some classes, got {values[row]} at row {row}")
+    refuse_rows(~np.isfinite(values.max(axis=1)), "logits", "be finite or -inf for some classes", values)
     losses = _row_losses(values, classes, lambda z, chosen: logsumexp(z, axis=1) - chosen)
     return _mean(losses, as_weight(sample_weight, len(classes), "targets"), "nll")
-
-
-def binary_nll(logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Negative log-likelihood of one logit per sample: mean of ln(1 + exp(-z)) for target 1, ln(1 + exp(z)) for 0.
-
-    Args:
-        logits: (N,) finite log-odds of class 1.
-        targets: (N,) 0 or 1.
-        sample_weight: (N,) non-negative.
-
-    Returns:
-        Nats, lower is better; nan with a warning for no samples.
-
-    Raises:
-        ValueError: non-finite logits, targets not 0/1, lengths that differ.
-
-    References:
-        Good, Rational Decisions, Journal of the Royal Statistical Society B, 1952 (the logarithmic score).
-
-    Example:
-        >>> round(binary_nll([0.0, 1000.0], [0, 1]), 4)
-        0.3466
-    """
-    values = as_finite(logits, "logits").astype(np.float64)
-    positive = as_binary_errors(targets, "targets")
-    same_length(positive, "targets", len(values), "logits")
-    losses = np.logaddexp(0.0, np.where(positive, -values, values))
-    return _mean(losses, as_weight(sample_weight, len(values), "logits"), "binary_nll")
 
 
 def bin_edges(bins: int) -> Floats:
@@ -450,22 +313,9 @@ def bin_means(probability: Array, correct: NDArray[np.bool_], weight: Array | No
     return ReliabilityCurve(edges.astype(np.float64), mass, mean, accuracy)
 
 
-def weighted_gap(curve: ReliabilityCurve) -> Any:  # noqa: ANN401
+def weighted_gap(curve: ReliabilityCurve) -> float:
     """Mean gap over the samples of a curve that holds some."""
-    return np.nansum(curve.weight * curve.gap) / curve.weight.sum()
-
-
-def _over_bins(
-    confidence: ArrayLike,
-    errors: ArrayLike,
-    bins: int,
-    sample_weight: ArrayLike | None,
-    name: str,
-    summary: Callable[[ReliabilityCurve], Any],
-) -> float:
-    """`summary` of the reliability curve; nan with a warning for no samples."""
-    curve = reliability_curve(confidence, errors, bins=bins, sample_weight=sample_weight)
-    return float(summary(curve)) if curve.weight.any() else warn_undefined(name, "there are no samples")
+    return float(np.nansum(curve.weight * curve.gap) / curve.weight.sum())
 
 
 def _row_losses(values: Array, classes: NDArray[np.int64], loss: Callable[[Floats, Floats], Floats]) -> Floats:
@@ -498,9 +348,7 @@ def _row_blocks(values: Array) -> list[slice]:
 
 def _check_unit(values: Array, name: str) -> Array:
     if values.size and not (values.min() >= 0 and values.max() <= 1):
-        bad = ((values < 0) | (values > 1)).reshape(len(values), -1).any(axis=1)
-        row = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"{name} must be in [0, 1], got {values[row]} at row {row}")
+        refuse_rows((values < 0) | (values > 1), name, "be in [0, 1]", values)
     return values
 
 
@@ -513,19 +361,11 @@ def as_top_label(
     return probability, ~failed, as_weight(sample_weight, len(probability))
 
 
-def _binary(
-    probs: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None
-) -> tuple[Array, NDArray[np.bool_], Array | None]:
-    probability = _check_unit(as_finite(probs, "probs"), "probs")
-    positive = as_binary_errors(targets, "targets")
-    same_length(positive, "targets", len(probability), "probs")
-    return probability, positive, as_weight(sample_weight, len(probability), "probs")
-
-
 def as_probs(probs: Any) -> Array:  # noqa: ANN401
     values = _check_unit(as_finite(probs, "probs", ndim=2), "probs")
     sums = values.sum(axis=1)
-    if not bool((abs(sums - 1) < 0.01).all()):
-        row = int((abs(sums - 1) >= 0.01).argmax())
+    far = abs(sums - 1) >= 0.01
+    if far.any():
+        row = int(far.argmax())
         raise ValueError(f"rows of probs must sum to 1, as softmax outputs do, got {sums[row]:.4g} at row {row}")
     return values

@@ -69,8 +69,11 @@ def as_real(values: Any, name: str) -> Array:  # noqa: ANN401 - arrays, lists an
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
-def _first_bad_row(bad: NDArray[np.bool_]) -> int:
-    return int(np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))[0])
+def refuse_rows(bad: NDArray[np.bool_], name: str, expected: str, values: Array, hint: str = "") -> None:
+    """Raise ValueError with the first row of `values` at which `bad` (N, ...) is true."""
+    if bad.any():
+        row = int(np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))[0])
+        raise ValueError(f"{name} must {expected}, got {values[row]} at row {row}{hint}")
 
 
 def as_finite(values: Any, name: str, *, ndim: int = 1) -> Array:  # noqa: ANN401
@@ -82,8 +85,7 @@ def as_finite(values: Any, name: str, *, ndim: int = 1) -> Array:  # noqa: ANN40
         return array.astype(np.float64)
     # The extremes are finite exactly when every value is (nan propagates): no temporary mask for 100 million values.
     if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
-        row = _first_bad_row(~np.isfinite(array))
-        raise ValueError(f"{name} must be finite, got {array[row]} at row {row}")
+        refuse_rows(~np.isfinite(array), name, "be finite", array)
     return array
 
 
@@ -99,9 +101,7 @@ def as_errors(errors: Any, name: str = "errors") -> Array:  # noqa: ANN401
         return array.astype(bool)
     residuals = array.astype(np.float64)
     bad = ~((residuals >= 0) & (residuals <= 1))
-    if bad.any():
-        row = _first_bad_row(bad)
-        raise ValueError(f"{name} must be bool, 0/1 or residuals in [0, 1], got {array[row]} at row {row}")
+    refuse_rows(bad, name, "be bool, 0/1 or residuals in [0, 1]", array)
     return residuals
 
 
@@ -109,8 +109,7 @@ def as_binary_errors(errors: Any, name: str = "errors") -> NDArray[np.bool_]:  #
     """Return `errors` as bool; continuous residuals are refused."""
     array = as_errors(errors, name)
     if array.dtype != bool:
-        row = _first_bad_row((array != 0) & (array != 1))
-        raise ValueError(f"{name} must be bool or 0/1 for this metric, got {array[row]} at row {row}")
+        refuse_rows((array != 0) & (array != 1), name, "be bool or 0/1 for this metric", array)
     return array
 
 
@@ -120,9 +119,7 @@ def as_weight(sample_weight: Any, length: int, reference: str = "confidence") ->
         return None
     weight = as_finite(sample_weight, "sample_weight").astype(np.float64)
     same_length(weight, "sample_weight", length, reference)
-    if (weight < 0).any():
-        row = _first_bad_row(weight < 0)
-        raise ValueError(f"sample_weight must not be negative, got {weight[row]} at row {row}")
+    refuse_rows(weight < 0, "sample_weight", "not be negative", weight)
     whole = weight.max(initial=0) <= 2**53 and (weight == np.floor(weight)).all()
     return weight.astype(np.int64) if whole else weight
 
@@ -138,9 +135,7 @@ def as_targets(targets: Any, shape: tuple[int, ...], name: str = "targets") -> N
         raise ValueError(f"{name} must be class indices in 0..{classes - 1}, got truth values, as errors are")
     bad = ~((array >= 0) & (array < classes) & (array == np.floor(array)))
     if bad.any():
-        row = _first_bad_row(bad)
-        hint = outside_hint(array, classes)
-        raise ValueError(f"{name} must be class indices in 0..{classes - 1}, got {array[row]} at row {row}{hint}")
+        refuse_rows(bad, name, f"be class indices in 0..{classes - 1}", array, outside_hint(array, classes))
     return array.astype(np.int64)
 
 

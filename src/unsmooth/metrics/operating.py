@@ -1,8 +1,10 @@
 """Operating points: coverage and risk of one threshold, and their gap to a perfect ranking.
 
-A threshold accepts every sample at least as confident, so it cannot split a tie. `coverage_at_risk`, `sac` and
-`working_point` therefore look only at whole tie groups; `risk_at_coverage` and the selective gap, which fix
-the number of accepted samples, take the expectation over random orders of the tie they cut.
+A threshold accepts every sample at least as confident, so it cannot split a tie. `coverage_at_risk` and `sac` therefore
+look only at whole tie groups; `risk_at_coverage` and the selective gap, which fix the number of accepted samples, take
+the expectation over random orders of the tie they cut.
+
+Other arguments and errors raised are those of `aurc` throughout; a parameter out of range raises ValueError too.
 """
 
 import math
@@ -11,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unsmooth.metrics.inputs import as_fraction, warn_undefined
+from unsmooth.metrics.inputs import as_fraction
 from unsmooth.metrics.ranking import ErrorRanks, finish, first_position, rank_errors, rank_levels
-from unsmooth.metrics.selective import eaurc
 
 
 def coverage_at_risk(
@@ -22,20 +23,14 @@ def coverage_at_risk(
     """Largest coverage of a threshold whose selective risk is at most `risk`.
 
     max over thresholds t of n(t) / n with errors(t) / n(t) <= risk. All thresholds are scanned: the risk need not grow
-    with coverage. A tie is accepted whole or not at all.
+    with coverage. A tie is accepted whole or not at all. Other arguments as `aurc`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
         risk: target selective risk in [0, 1].
-        sample_weight: (N,) non-negative.
 
     Returns:
         Coverage in [0, 1], higher is better; 0 when only rejecting everything meets the target. nan with a warning for
         no samples.
-
-    Raises:
-        ValueError: risk outside [0, 1], or bad data.
 
     References:
         Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, NeurIPS 2017.
@@ -52,8 +47,7 @@ def coverage_at_risk(
 def sac(confidence: ArrayLike, errors: ArrayLike, *, accuracy: float, sample_weight: ArrayLike | None = None) -> float:
     """Selective accuracy constraint: largest coverage of a threshold with selective accuracy at least `accuracy`.
 
-    SAC = max over thresholds t of n(t) / n with 1 - errors(t) / n(t) >= accuracy. Other arguments as
-    `coverage_at_risk`, ties too.
+    SAC = max over thresholds t of n(t) / n with 1 - errors(t) / n(t) >= accuracy. Other arguments as `aurc`.
 
     Args:
         accuracy: required accuracy among the accepted, in [0, 1].
@@ -79,19 +73,14 @@ def risk_at_coverage(
     """Selective risk of the k = ceil(n * coverage) most confident samples, (1/k) sum_(j <= k) r_j.
 
     When that cuts a tie, the part of the tie accepted holds the tie's mean error: the expectation over its random
-    orders.
+    orders. Other arguments as `aurc`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
         coverage: in (0, 1].
         sample_weight: (N,) non-negative; with fractional weights the weight accepted is exactly total * coverage.
 
     Returns:
         Risk in [0, 1], lower is better; nan with a warning for no samples.
-
-    Raises:
-        ValueError: coverage outside (0, 1], or bad data.
 
     References:
         Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, NeurIPS 2017, section 2.
@@ -105,87 +94,19 @@ def risk_at_coverage(
     return finish(ranks.risk_at_coverage(target), "risk_at_coverage", ranks)
 
 
-@dataclass(frozen=True)
-class WorkingPoint:
-    """Coverage and risk of accepting confidence >= `threshold`; infeasible is (0, nan, inf)."""
-
-    coverage: float
-    selective_risk: float
-    threshold: float
-
-
-def working_point(
-    confidence: ArrayLike,
-    errors: ArrayLike,
-    *,
-    risk: float | None = None,
-    coverage: float | None = None,
-    sample_weight: ArrayLike | None = None,
-) -> WorkingPoint:
-    """Best threshold for a largest allowed risk or a smallest allowed coverage, measured on the data given.
-
-    `risk` takes max n(t) / n with errors(t) / n(t) <= risk over the thresholds t; `coverage` takes min errors(t) / n(t)
-    with n(t) / n >= coverage (the larger coverage among equal risks). It gives no guarantee for new data: see
-    `certified_threshold`.
-
-    Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
-        risk: largest risk allowed, in [0, 1]; exactly one of `risk` and `coverage` is given.
-        coverage: smallest coverage allowed, in [0, 1].
-        sample_weight: (N,) non-negative.
-
-    Returns:
-        The working point, more coverage and less risk is better; coverage 0, risk nan and threshold inf when no
-        threshold qualifies.
-
-    Raises:
-        ValueError: both or neither target given, out of range, or bad data.
-
-    References:
-        Traub et al., NeurIPS 2024 (fd-shifts, `get_working_point`).
-
-    Example:
-        >>> working_point([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1], risk=0.4)
-        WorkingPoint(coverage=0.75, selective_risk=0.3333333333333333, threshold=0.7)
-    """
-    if (risk is None) == (coverage is None):
-        raise ValueError(f"exactly one of risk and coverage must be given, got risk={risk}, coverage={coverage}")
-    levels = rank_levels(confidence, errors, sample_weight)
-    if not len(levels.size):
-        warn_undefined("working_point", "there are no samples")
-        return WorkingPoint(0.0, math.nan, math.inf)
-    risks = levels.accepted_errors / levels.accepted
-    coverages = levels.accepted / levels.accepted[-1]
-    if risk is not None:
-        allowed = np.flatnonzero(risks <= as_fraction(risk, "risk"))
-        if not len(allowed):
-            return WorkingPoint(0.0, math.nan, math.inf)
-        best = allowed[-1]
-    else:
-        allowed = np.flatnonzero(coverages >= as_fraction(coverage, "coverage"))  # type: ignore[arg-type]
-        best = allowed[len(allowed) - 1 - np.argmin(risks[allowed][::-1])]
-    return WorkingPoint(float(coverages[best]), float(risks[best]), float(levels.threshold[best]))
-
-
 def selective_gap(
     confidence: ArrayLike, errors: ArrayLike, *, coverage: float, sample_weight: ArrayLike | None = None
 ) -> float:
     """Selective-classification gap: how far the accuracy at a coverage is below that of a perfect ranking.
 
-    gap(c) = min(1, a / c) - (1 - R(c)), a the accuracy at full coverage, R(c) as in `risk_at_coverage`.
+    gap(c) = min(1, a / c) - (1 - R(c)), a the accuracy at full coverage, R(c) as in `risk_at_coverage`. For 0/1
+    errors its mean over all n coverages is `eaurc`. Other arguments as `aurc`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1.
         coverage: in (0, 1].
-        sample_weight: (N,) non-negative.
 
     Returns:
         Gap in [0, 1], lower is better, 0 is a perfect ranking; nan with a warning for no samples.
-
-    Raises:
-        ValueError: coverage outside (0, 1], or bad data.
 
     References:
         Rabanser and Papernot, What Does It Take to Build a Performant Selective Classifier?, NeurIPS 2025, section 3.
@@ -197,25 +118,6 @@ def selective_gap(
     target = as_fraction(coverage, "coverage", open_low=True)
     ranks = rank_errors(confidence, errors, sample_weight)
     return finish(_gap(ranks, target), "selective_gap", ranks)
-
-
-def selective_gap_area(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Mean of the selective gap over all n coverages, (1/n) sum_k gap(k / n).
-
-    For 0/1 errors the perfect ranking of the gap is the optimum of `eaurc`, so the area equals `eaurc`. Arguments and
-    errors raised as `aurc`.
-
-    Returns:
-        Fraction, 0 is a perfect ranking, lower is better; nan with a warning for no samples.
-
-    References:
-        Rabanser and Papernot, NeurIPS 2025, section 3.
-
-    Example:
-        >>> round(selective_gap_area([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 12)
-        0.125
-    """
-    return eaurc(confidence, errors, sample_weight=sample_weight)
 
 
 @dataclass(frozen=True)
@@ -244,20 +146,15 @@ def selective_gap_terms(confidence: ArrayLike, errors: ArrayLike, *, coverage: f
     """Split the selective gap at one coverage: gap = threshold choice + ranking, which the curve identifies.
 
     Of the five terms of the paper (Bayes noise, approximation, ranking, statistical, slack) only the statistical one is
-    computable from confidences and errors alone; slack (shift, optimisation) is not.
+    computable from confidences and errors alone; slack (shift, optimisation) is not. Other arguments as `aurc`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1.
         coverage: in (0, 1].
         delta: probability in (0, 1) that the Hoeffding bound of the statistical term fails. That bound counts samples,
             so there are no sample weights.
 
     Returns:
         The terms, fractions, lower is better; all nan with a warning for no samples.
-
-    Raises:
-        ValueError: arguments out of range, or bad data.
 
     References:
         Rabanser and Papernot, NeurIPS 2025, theorem 1.

@@ -205,11 +205,8 @@ def eaurc(
         >>> round(eaurc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 12)
         0.125
     """
-    _check_convention(convention)
-    levels = rank_levels(confidence, errors, sample_weight)
-    ranks = _with_oracle(levels, errors, sample_weight)
-    area = _grouped_aurc(levels) if convention == "fd_shifts" else aurc_of(ranks, convention)
-    return finish(area - _optimal_aurc(ranks, errors, convention, sample_weight), "eaurc", ranks)
+    ranks, area, optimum = _area_and_optimum(confidence, errors, convention, sample_weight)
+    return finish(area - optimum, "eaurc", ranks)
 
 
 def naurc(
@@ -234,11 +231,7 @@ def naurc(
         >>> round(naurc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 4)
         0.4286
     """
-    _check_convention(convention)
-    levels = rank_levels(confidence, errors, sample_weight)
-    ranks = _with_oracle(levels, errors, sample_weight)
-    area = _grouped_aurc(levels) if convention == "fd_shifts" else aurc_of(ranks, convention)
-    optimum = _optimal_aurc(ranks, errors, convention, sample_weight)
+    ranks, area, optimum = _area_and_optimum(confidence, errors, convention, sample_weight)
     return finish(normalized_aurc(ranks, area, optimum), "naurc", ranks)
 
 
@@ -252,20 +245,15 @@ def augrc(
     """Area under the generalized-risk-coverage curve.
 
     Trapezoid of coverage * selective risk over coverage, from (0, 0); with acc the accuracy
-    AUGRC = (1 - failure_auroc) * acc * (1 - acc) + (1 - acc)^2 / 2 exactly, ties included.
+    AUGRC = (1 - failure_auroc) * acc * (1 - acc) + (1 - acc)^2 / 2 exactly, ties included. Other arguments and errors
+    raised as `aurc`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
         convention: "trapezoid" as above (fd-shifts); "torch_uncertainty" leaves out coverages below 1/n and divides by
             1 - 1/n, nan for a single sample.
-        sample_weight: (N,) non-negative.
 
     Returns:
         Fraction in [0, 1/2], lower is better; nan with a warning for no samples.
-
-    Raises:
-        ValueError: as `aurc`.
 
     References:
         Traub et al., Overcoming Common Flaws in the Evaluation of Selective Classification Systems,
@@ -400,8 +388,15 @@ def _check_convention(convention: str) -> None:
         raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, got {convention!r}")
 
 
-def _with_oracle(levels: Levels, errors: ArrayLike, sample_weight: ArrayLike | None) -> ErrorRanks:
-    return levels.error_ranks(rank_oracle(errors, sample_weight))
+def _area_and_optimum(
+    confidence: ArrayLike, errors: ArrayLike, convention: Convention, sample_weight: ArrayLike | None
+) -> tuple[ErrorRanks, float, float]:
+    """Ranks of the errors, their AURC and that of the best possible confidence."""
+    _check_convention(convention)
+    levels = rank_levels(confidence, errors, sample_weight)
+    ranks = levels.error_ranks(rank_oracle(errors, sample_weight))
+    area = _grouped_aurc(levels) if convention == "fd_shifts" else aurc_of(ranks, convention)
+    return ranks, area, _optimal_aurc(ranks, errors, convention, sample_weight)
 
 
 def aurc_of(ranks: ErrorRanks, convention: Convention) -> Any:  # noqa: ANN401

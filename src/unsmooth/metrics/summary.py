@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from operator import attrgetter, methodcaller
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -23,20 +23,16 @@ def selective_metrics(
 ) -> dict[str, float]:
     """Every selective metric of one confidence, from one sort: `aurc` = the function `aurc`, and so on.
 
+    Other arguments and errors raised as `aurc`.
+
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
         risks: target risks in [0, 1], one `coverage_at_risk_P` each (P in percent: 0.025 gives `coverage_at_risk_2.5`).
         coverages: coverages in (0, 1], one `risk_at_coverage_P` each.
-        sample_weight: (N,) non-negative.
 
     Returns:
         `error, aurc, aurc_paper, eaurc, naurc, augrc, failure_auroc, failure_fpr95` and the operating points, as
         fractions: higher is better for `failure_auroc` and `coverage_at_risk_P`, lower for all others. Undefined ones
         are nan, named in one warning.
-
-    Raises:
-        ValueError: as the single functions.
 
     References:
         Those of the single functions.
@@ -103,37 +99,29 @@ def _values(ranks: ErrorRanks, risks: Sequence[float], coverages: Sequence[float
 def metric_functions(risks: Sequence[float], coverages: Sequence[float]) -> dict[str, Callable[[ErrorRanks], Any]]:
     """Names and functions of the metrics of `selective_metrics`; each takes ranks of any batch shape."""
     functions: dict[str, Callable[[ErrorRanks], Any]] = {
-        "error": lambda ranks: ranks.error,
-        "aurc": lambda ranks: ranks.aurc,
+        "error": attrgetter("error"),
+        "aurc": attrgetter("aurc"),
         "aurc_paper": lambda ranks: aurc_of(ranks, "paper"),
         "eaurc": lambda ranks: ranks.aurc - ranks.ideal.aurc,
         "naurc": lambda ranks: normalized_aurc(ranks, ranks.aurc, ranks.ideal.aurc),
-        "augrc": lambda ranks: ranks.augrc(),
-        "failure_auroc": lambda ranks: ranks.auroc(),
-        "failure_fpr95": lambda ranks: ranks.fpr_at_tpr(0.95),
+        "augrc": methodcaller("augrc"),
+        "failure_auroc": methodcaller("auroc"),
+        "failure_fpr95": methodcaller("fpr_at_tpr", 0.95),
     }
     for risk in risks:
         target = as_fraction(risk, "risks")
-        functions[f"coverage_at_risk_{_percent(risk)}"] = partial(_coverage_at_risk, risk=target)
+        functions[f"coverage_at_risk_{_percent(risk)}"] = methodcaller("coverage_at_risk", target)
     return functions | risk_functions(coverages)
 
 
 def risk_functions(coverages: Sequence[float]) -> dict[str, Callable[[ErrorRanks], Any]]:
     """Names and functions of the risks at `coverages`; each takes ranks of any batch shape."""
     return {
-        f"risk_at_coverage_{_percent(coverage)}": partial(
-            _risk_at_coverage, coverage=as_fraction(coverage, "coverages", open_low=True)
+        f"risk_at_coverage_{_percent(coverage)}": methodcaller(
+            "risk_at_coverage", as_fraction(coverage, "coverages", open_low=True)
         )
         for coverage in coverages
     }
-
-
-def _coverage_at_risk(ranks: ErrorRanks, *, risk: float) -> Any:  # noqa: ANN401
-    return ranks.coverage_at_risk(risk)
-
-
-def _risk_at_coverage(ranks: ErrorRanks, *, coverage: float) -> Any:  # noqa: ANN401
-    return ranks.risk_at_coverage(coverage)
 
 
 def _percent(fraction: float) -> str:

@@ -31,7 +31,7 @@ from unsmooth.metrics import (
 )
 from unsmooth.metrics.balanced import balanced_augrc, balanced_aurc, balanced_risk_coverage
 from unsmooth.metrics.detection import ap_errors, ap_successes
-from unsmooth.metrics.operating import WorkingPoint, sac, selective_gap_area, selective_gap_terms, working_point
+from unsmooth.metrics.operating import sac, selective_gap_terms
 from unsmooth.metrics.selective import eaugrc, partial_aurc, sele
 
 # Every metric of one (confidence, errors) pair, for the invariances.
@@ -52,7 +52,6 @@ REGISTRY = {
     "risk_at_coverage": lambda c, e, **k: risk_at_coverage(c, e, coverage=0.55, **k),
     "sac": lambda c, e, **k: sac(c, e, accuracy=0.7, **k),
     "selective_gap": lambda c, e, **k: selective_gap(c, e, coverage=0.3, **k),
-    "selective_gap_area": selective_gap_area,
 }
 # Values that a copy of the whole data set does not change; the others move by O(1/n) with the number of samples.
 SCALE_FREE = ["augrc", "eaugrc", "aurc_fd_shifts", "achievable_aurc", "partial_aurc", "failure_auroc", "failure_fpr95"]
@@ -130,8 +129,6 @@ def test_operating_points_of_five_samples_by_hand():
     assert coverage_at_risk(confidence, errors, risk=0.2) == 0.0
     assert sac(confidence, errors, accuracy=0.75) == 0.8
     assert risk_at_coverage(confidence, errors, coverage=0.5) == pytest.approx(1 / 3)
-    assert working_point(confidence, errors, coverage=0.3) == WorkingPoint(0.8, 0.25, 2.0)
-    assert working_point(confidence, errors, risk=0.2).threshold == np.inf
 
 
 def test_a_tie_is_accepted_whole_by_a_threshold_and_in_expectation_by_a_coverage():
@@ -226,7 +223,8 @@ def test_identities_between_metrics_hold_with_ties(data):
     assert eaugrc(confidence, errors) == pytest.approx(useless, abs=1e-12)
     assert sele(confidence, errors) == pytest.approx(augrc(confidence, errors) + error / (2 * n), abs=1e-12)
     assert areas["paper"] == pytest.approx(areas["harmonic"] - error / (2 * n), abs=1e-12)
-    assert selective_gap_area(confidence, errors) == eaurc(confidence, errors)
+    gaps = [selective_gap(confidence, errors, coverage=(k + 1) / n) for k in range(n)]
+    assert np.mean(gaps) == pytest.approx(eaurc(confidence, errors), abs=1e-12)
     assert eaurc(confidence, errors, convention="paper") == pytest.approx(eaurc(confidence, errors), abs=1e-12)
     assert achievable_aurc(confidence, errors) <= partial_aurc(confidence, errors) + 1e-12
 
@@ -477,8 +475,6 @@ def test_arguments_out_of_range_are_refused():
         coverage_at_risk(CONFIDENCE, ERRORS, risk=5)
     with pytest.raises(ValueError, match="lower < upper"):
         partial_aurc(CONFIDENCE, ERRORS, coverage=(0.5, 0.5))
-    with pytest.raises(ValueError, match="exactly one of risk and coverage"):
-        working_point(CONFIDENCE, ERRORS)
     with pytest.raises(ValueError, match="sample_weight must not be negative, got -1.0 at row 2"):
         aurc(CONFIDENCE, ERRORS, sample_weight=[1, 1, -1, 1])
 
