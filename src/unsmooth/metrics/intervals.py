@@ -44,17 +44,13 @@ def bootstrap_replicates(
 
     Replicate b re-weights the samples by multinomial counts that depend on `(seed, N, b)` only, so calls on the same
     test set with another confidence or other errors are paired replicate by replicate. Replicate b of a metric =
-    `selective_metrics` of the data with sample i taken m_bi times, m_b multinomial.
+    `selective_metrics` of the data with sample i taken m_bi times, m_b multinomial. Other arguments as
+    `selective_metrics`; each draw of a sample carries its weight.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
         metrics: names as in `selective_metrics`; None for all.
         replicates: number of resamples B, at least 1.
         seed: seed of the resamples.
-        risks: target risks, as in `selective_metrics`.
-        coverages: coverages, as in `selective_metrics`.
-        sample_weight: (N,) non-negative; each draw of a sample carries its weight.
         groups: (N,) indices from 0 of the unit of resampling, such as the image of each pixel; None draws samples.
         progress: called as ``progress(done, replicates)`` after each block of replicates.
 
@@ -108,14 +104,11 @@ def bootstrap_means(
 ) -> Floats:
     """Bootstrap replicates of means over samples, under the same resamples as `bootstrap_replicates`.
 
-    Replicate b is sum_i m_bi w_i v_i / sum_i m_bi w_i, m_bi how often resample b draws sample i, w_i its weight.
+    Replicate b is sum_i m_bi w_i v_i / sum_i m_bi w_i, m_bi how often resample b draws sample i, w_i its weight. Other
+    arguments as `bootstrap_replicates`.
 
     Args:
         values: (N, M) finite, one row a sample.
-        replicates: number of resamples B, at least 1.
-        seed: seed of the resamples.
-        sample_weight: (N,) non-negative.
-        groups: (N,) indices from 0 of the unit of resampling; None draws samples.
 
     Returns:
         (B, M) float64: the mean of each column in each resample, better in the direction of the values; nan for a
@@ -178,16 +171,12 @@ def bootstrap(
 ) -> Interval:
     """Percentile bootstrap interval of one selective metric.
 
-    low = quantile (1 - level) / 2 and high = quantile (1 + level) / 2 of the replicates.
+    low = quantile (1 - level) / 2 and high = quantile (1 + level) / 2 of the replicates. Other arguments as
+    `bootstrap_replicates`.
 
     Args:
-        confidence: (N,) finite scores, larger = more trusted.
-        errors: (N,) bool or 0/1, or residuals in [0, 1].
         metric: a name of `selective_metrics`; operating points at any percentage, such as "coverage_at_risk_2.5".
-        replicates: number of resamples.
-        seed: seed of the resamples; equal seeds pair calls on the same test set.
         level: probability covered, in (0, 1).
-        sample_weight: (N,) non-negative; each draw of a sample carries its weight.
 
     Returns:
         Point and limits as fractions, better in the direction of the metric. Replicates where the metric is undefined
@@ -204,7 +193,8 @@ def bootstrap(
         >>> interval.low <= interval.point <= interval.high
         True
     """
-    point, values = _replicated(confidence, errors, metric, replicates, seed, level, sample_weight)
+    level = as_fraction(level, "level", open_low=True, open_high=True)
+    point, values = _replicated((confidence, errors), metric, replicates, seed, sample_weight)
     return Interval(point, *_percentiles(point, values, level))
 
 
@@ -223,16 +213,11 @@ def paired_bootstrap(
     """Bootstrap interval and p-value of metric(a) - metric(b) on the same test samples.
 
     Both use the same resamples, so the difficulty of the test set cancels. With d the replicates' differences,
-    p = 2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (B + 1), at most 1.
+    p = 2 min(#(d <= 0) + 1, #(d >= 0) + 1) / (B + 1), at most 1. Other arguments as `bootstrap`.
 
     Args:
         confidence_a, errors_a: (N,) first model or score, as in `bootstrap`.
         confidence_b, errors_b: (N,) second, rows of the same samples in the same order.
-        metric: a name of `selective_metrics`.
-        replicates: number of resamples B.
-        seed: seed of the resamples.
-        level: probability covered, in (0, 1).
-        sample_weight: (N,) non-negative, of the samples that both share.
 
     Returns:
         Difference, limits and p-value; below 0, a is better in a metric that is better when lower. All nan with a
@@ -249,10 +234,11 @@ def paired_bootstrap(
         >>> same.point, same.low, same.high, same.p_value
         (0.0, 0.0, 0.0, 1.0)
     """
+    level = as_fraction(level, "level", open_low=True, open_high=True)
     a, b = as_pair(confidence_a, errors_a), as_pair(confidence_b, errors_b)
     same_length(b[0], "confidence_b", len(a[0]), "confidence_a")
-    found = [_replicated(*pair, metric, replicates, seed, level, sample_weight) for pair in (a, b)]
-    (point_a, values_a), (point_b, values_b) = found
+    point_a, values_a = _replicated(a, metric, replicates, seed, sample_weight)
+    point_b, values_b = _replicated(b, metric, replicates, seed, sample_weight)
     point, difference = point_a - point_b, values_a - values_b
     low, high = _percentiles(point, difference, level)
     difference = difference[~np.isnan(difference)]
@@ -260,29 +246,13 @@ def paired_bootstrap(
 
 
 def _replicated(
-    confidence: ArrayLike,
-    errors: ArrayLike,
-    metric: str,
-    replicates: int,
-    seed: int,
-    level: float,
-    sample_weight: ArrayLike | None,
+    pair: tuple[ArrayLike, ArrayLike], metric: str, replicates: int, seed: int, sample_weight: ArrayLike | None
 ) -> tuple[float, Floats]:
-    """Return a metric on the data, and its replicates."""
-    level = as_fraction(level, "level", open_low=True, open_high=True)
+    """Return a metric of confidence and errors, and its replicates."""
     risks, coverages = _targets(metric)
-    values = bootstrap_replicates(
-        confidence,
-        errors,
-        metrics=[metric],
-        replicates=replicates,
-        seed=seed,
-        risks=risks,
-        coverages=coverages,
-        sample_weight=sample_weight,
-    )[metric]
-    point = selective_metrics(confidence, errors, risks=risks, coverages=coverages, sample_weight=sample_weight)[metric]
-    return point, values
+    shared: dict[str, Any] = {"risks": risks, "coverages": coverages, "sample_weight": sample_weight}
+    values = bootstrap_replicates(*pair, metrics=[metric], replicates=replicates, seed=seed, **shared)
+    return selective_metrics(*pair, **shared)[metric], values[metric]
 
 
 def p_value(differences: NDArray[np.floating[Any]]) -> float:
@@ -330,13 +300,13 @@ def holm(p_values: ArrayLike) -> Floats:
 
 def _targets(metric: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the risks and coverages with which `selective_metrics` has the named operating point."""
-    for prefix, at in (("coverage_at_risk_", 0), ("risk_at_coverage_", 1)):
+    for prefix in ("coverage_at_risk_", "risk_at_coverage_"):
         if metric.startswith(prefix):
             try:
                 target = (float(metric.removeprefix(prefix)) / 100,)
             except ValueError:
                 raise ValueError(f"metric must end in a percentage, got {metric!r}") from None
-            return (target, ()) if at == 0 else ((), target)
+            return (target, ()) if prefix.startswith("coverage") else ((), target)
     names = metric_functions((), ())
     if metric not in names:
         known = ", ".join([*names, "coverage_at_risk_P", "risk_at_coverage_P"])
