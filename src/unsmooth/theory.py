@@ -82,31 +82,6 @@ def peak(logits: ArrayLike) -> Peak:
     return Peak(prediction, max_logit, 1.0 / (1.0 + odds), odds)
 
 
-def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) -> Floats:
-    """Gradient of the label-smoothed cross-entropy with respect to the logits.
-
-    dL/dv_k = pi_k - (1 - alpha) [k = y] - alpha / K
-
-    Args:
-        logits: (N, K) real.
-        targets: (N,) integer class indices in [0, K).
-        alpha: smoothing, below 1; 0 is cross-entropy, negative is negative label smoothing.
-
-    Returns:
-        (N, K) gradient of each sample's own loss; every row sums to 0.
-    """
-    values = np.asarray(logits, dtype=np.float64)
-    if values.ndim != 2:
-        raise ValueError(f"logits must have shape (N, K), got {values.shape}")
-    classes = _checked_targets(targets, *values.shape)
-    _check_alpha(alpha)
-    gradient: Floats = np.exp(values - values.max(axis=1, keepdims=True))
-    gradient /= gradient.sum(axis=1, keepdims=True)
-    gradient -= alpha / values.shape[1]
-    gradient[np.arange(len(values)), classes] -= 1.0 - alpha
-    return gradient
-
-
 def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Floats:
     """Extra gradient of smoothing on the largest logit, d(L_LS - L_CE)/dv_max = alpha ([y = argmax] - 1/K).
 
@@ -118,7 +93,8 @@ def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Flo
     Returns:
         (N,) extra gradient; positive pushes the largest logit down in training.
     """
-    _check_alpha(alpha)
+    if not alpha < 1.0:
+        raise ValueError(f"alpha must be below 1, got {alpha}")
     return alpha * (np.asarray(correct, dtype=np.float64) - 1.0 / num_classes)
 
 
@@ -133,11 +109,7 @@ def expected_extra_gradient(error_probability: ArrayLike, *, alpha: float, num_c
     Returns:
         Same shape; for alpha > 0 positive (pushed down) where P_error < 1 - 1/K and falling with P_error.
     """
-    return extra_gradient(
-        1.0 - np.asarray(error_probability, dtype=np.float64),
-        alpha=alpha,
-        num_classes=num_classes,
-    )
+    return extra_gradient(1.0 - np.asarray(error_probability, np.float64), alpha=alpha, num_classes=num_classes)
 
 
 def window_statistics(
@@ -160,10 +132,7 @@ def window_statistics(
     References:
         Xia et al., ICLR 2025, the plots of v_max given pi_max (width 0.05, step 0.005).
     """
-    where, values = (
-        np.asarray(position, dtype=np.float64),
-        np.asarray(value, dtype=np.float64),
-    )
+    where, values = np.asarray(position, np.float64), np.asarray(value, np.float64)
     if where.ndim != 1 or where.shape != values.shape:
         raise ValueError(f"position and value must both have shape (N,), got {where.shape} and {values.shape}")
     if not (0.0 < width <= 1.0 and step > 0.0):
@@ -183,12 +152,7 @@ def window_statistics(
 
 
 def gradient_by_exact_error(
-    logits: ArrayLike,
-    targets: ArrayLike,
-    posterior: ArrayLike,
-    *,
-    alpha: float,
-    bins: int = 10,
+    logits: ArrayLike, targets: ArrayLike, posterior: ArrayLike, *, alpha: float, bins: int = 10
 ) -> BinnedGradient:
     """Mean extra gradient on the largest logit in equal-width bins of the exact P_error = 1 - P(y = argmax | x).
 
@@ -212,13 +176,13 @@ def gradient_by_exact_error(
         )
     error = np.clip(1.0 - truth[np.arange(len(truth)), top.prediction], 0.0, 1.0)
     index = np.minimum((error * bins).astype(np.int64), bins - 1)
-    count = np.bincount(index, minlength=bins)
-    variance = np.bincount(index, weights=error * (1.0 - error), minlength=bins)
     gradient = extra_gradient(correct, alpha=alpha, num_classes=num_classes)
+    count = np.bincount(index, minlength=bins)
+    errors, variance, gradients = (np.bincount(index, each, bins) for each in (error, error * (1 - error), gradient))
     return BinnedGradient(
-        error=_ratio(np.bincount(index, weights=error, minlength=bins), count),
+        error=_ratio(errors, count),
         error_se=np.zeros(bins),
-        gradient=_ratio(np.bincount(index, weights=gradient, minlength=bins), count),
+        gradient=_ratio(gradients, count),
         gradient_se=_ratio(abs(alpha) * np.sqrt(variance), count),
         samples=count,
     )
@@ -239,10 +203,8 @@ def gradient_by_estimated_error(
     gives the gradient. Estimating both from one split would make the relation true by construction.
 
     Args:
-        val_logits: (M, K) real.
-        val_targets: (M,) integer classes.
-        test_logits: (N, K) real.
-        test_targets: (N,) integer classes.
+        val_logits, val_targets: (M, K) real and (M,) integer classes.
+        test_logits, test_targets: (N, K) and (N,), likewise.
         alpha: smoothing, below 1.
         bins: number of bins, each with M / bins validation samples.
 
@@ -257,44 +219,29 @@ def gradient_by_estimated_error(
     if len(val_correct) < bins:
         raise ValueError(f"bins must be at most the number of validation samples, {len(val_correct)}, got {bins}")
     edges = np.quantile(val_top.odds, np.arange(1, bins) / bins)
-    val_index = np.searchsorted(edges, val_top.odds, side="right")
-    test_index = np.searchsorted(edges, test_top.odds, side="right")
-    val_count, count = (
-        np.bincount(val_index, minlength=bins),
-        np.bincount(test_index, minlength=bins),
+    (val_hits, val_count), (hits, count) = (
+        (np.bincount(index, correct, bins), np.bincount(index, minlength=bins))
+        for top, correct in ((val_top, val_correct), (test_top, test_correct))
+        for index in [np.searchsorted(edges, top.odds, side="right")]
     )
-    val_hits = np.bincount(val_index, weights=val_correct, minlength=bins)
-    hits = np.bincount(test_index, weights=test_correct, minlength=bins)
-    accuracy = _ratio(hits, count)
     return BinnedGradient(
         error=1.0 - _ratio(val_hits, val_count),
         error_se=_binomial_error(val_hits, val_count),
-        gradient=extra_gradient(accuracy, alpha=alpha, num_classes=num_classes),
+        gradient=extra_gradient(_ratio(hits, count), alpha=alpha, num_classes=num_classes),
         gradient_se=abs(alpha) * _binomial_error(hits, count),
         samples=count,
     )
 
 
 def _scored(logits: ArrayLike, targets: ArrayLike) -> tuple[Peak, NDArray[np.bool_], int]:
-    top = peak(logits)
-    num_classes = np.asarray(logits).shape[1]
-    classes = _checked_targets(targets, len(top.prediction), num_classes)
-    return top, top.prediction == classes, num_classes
-
-
-def _checked_targets(targets: ArrayLike, num_samples: int, num_classes: int) -> Integers:
-    classes = np.asarray(targets)
-    if classes.shape != (num_samples,):
-        raise ValueError(f"targets must have shape ({num_samples},), got {classes.shape}")
+    """Peaks, whether each prediction is right, and the number of classes."""
+    top, num_classes, classes = peak(logits), np.shape(logits)[1], np.asarray(targets)
+    if classes.shape != top.prediction.shape:
+        raise ValueError(f"targets must have shape {top.prediction.shape}, got {classes.shape}")
     outside = (classes < 0) | (classes >= num_classes)
     if outside.any():
         raise ValueError(f"targets must be in [0, {num_classes}), got {classes[outside][0]}")
-    return classes.astype(np.int64)
-
-
-def _check_alpha(alpha: float) -> None:
-    if not alpha < 1.0:
-        raise ValueError(f"alpha must be below 1, got {alpha}")
+    return top, top.prediction == classes, num_classes
 
 
 def _ratio(total: NDArray[Any], count: NDArray[Any]) -> Floats:
