@@ -38,13 +38,7 @@ IMAGE, LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
 def index(
-    folder: Path,
-    *,
-    dataset: str,
-    sources: dict[str, Path],
-    num_val: int,
-    num_train_logits: int,
-    split_seed: int,
+    folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, num_train_logits: int, split_seed: int
 ) -> SceneManifest:
     """List the scenes by split, see `divide_scenes`; their order is that of the names."""
     root = sources["cityscapes"]

@@ -9,14 +9,7 @@ from unsmooth.data.splits import hold_out
 
 
 def index(
-    folder: Path,
-    *,
-    dataset: str,
-    sources: dict[str, Path],
-    num_val: int,
-    split_seed: int,
-    image_size: int,
-    resize: int,
+    folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, split_seed: int, image_size: int, resize: int
 ) -> ImageManifest:
     """List the image files by split.
 

@@ -8,14 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from pandas import DataFrame
 
-from unsmooth.figures.style import (
-    AFTER_STYLE,
-    BEFORE_STYLE,
-    legend_below,
-    new_figure,
-    single_experiment,
-    styled,
-)
+from unsmooth.figures.style import AFTER_STYLE, BEFORE_STYLE, legend_below, new_figure, single_experiment, styled
 from unsmooth.tables.labels import (
     BASELINE_SCORE,
     CALIBRATED_SCORE,
@@ -29,7 +22,7 @@ from unsmooth.tables.labels import (
     metric_style,
     require_columns,
 )
-from unsmooth.tables.summary import SUMMARY
+from unsmooth.tables.summary import SUMMARY, restricted
 
 STYLES = {
     BASELINE_SCORE: BEFORE_STYLE | {"markersize": 2.5, "linewidth": 0.9},
@@ -109,9 +102,7 @@ def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float 
         The figure, before and after the temperature that minimises NLL, with 95 % bootstrap intervals, and its data:
         rows of `summary`.
     """
-    require_columns(summary, SUMMARY, "summary")
-    data = in_order(summary[summary["metric"].isin(LOGIT_DISTANCES) & summary["score"].isin(STYLES)], losses)
-    require_columns(data, SUMMARY, f"summary restricted to {list(LOGIT_DISTANCES)}")
+    data = restricted(summary, losses, metric=LOGIT_DISTANCES, score=STYLES)
     title = single_experiment(data, "summary")
     configurations = configurations_of(data, losses)
     places = {configuration: place for place, configuration in enumerate(configurations)}

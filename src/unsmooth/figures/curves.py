@@ -1,6 +1,5 @@
 """Risk-coverage curves."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -24,6 +23,8 @@ from unsmooth.registry.scores import score_label
 from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, configurations_of, in_order, require_columns
 from unsmooth.tables.summary import SUMMARY
 
+COMPARED = ("msp", "max_logit_pnorm")  # their curves also set the axis limits, so that figures are comparable
+LEAST_COVERAGE = 0.01  # below it a curve is noise of a handful of samples
 WIDE_RANGE = 20.0  # ratio of risks at low coverage above which their axis is logarithmic
 BANDS: dict[str, tuple[str | tuple[str, float], str]] = {
     "std": ("sd", "± 1 std"),
@@ -37,13 +38,10 @@ def risk_coverage(
     summary: DataFrame,
     *,
     score: str = "msp",
-    compared_with: Sequence[str] = ("msp", "max_logit_pnorm"),
     zoom_coverage: float = 0.6,
-    min_coverage: float = 0.01,
     band: Literal["std", "minmax"] = "std",
     losses: Losses = KINDS,
     width: float = 7.0,
-    height: float = 3.4,
 ) -> tuple[Figure, DataFrame]:
     """Selective risk against coverage, a line per loss and alpha, over the full range and at low coverage.
 
@@ -55,9 +53,7 @@ def risk_coverage(
             selective_risk (fractions). The coverage grid must be the same in all cells.
         summary: from `tables.summarise`, for the error and AURC in the legend.
         score: score whose curves are drawn.
-        compared_with: scores whose curves also set the axis limits, for comparable figures.
         zoom_coverage: largest coverage of the second panel, in (0, 1].
-        min_coverage: smallest coverage drawn, in [0, 1): below it a curve is noise of a handful of samples.
         band: "std" for +-1 standard deviation, "minmax" for the range over seeds; fewer than three are drawn as lines.
 
     Returns:
@@ -69,18 +65,18 @@ def risk_coverage(
     if not 0.0 < zoom_coverage <= 1.0:
         raise ValueError(f"zoom_coverage must be in (0, 1], got {zoom_coverage}")
     title = single_experiment(curves, "curves")
-    shown = in_order(curves[curves["score"].isin([score, *compared_with])], losses)
+    shown = in_order(curves[curves["score"].isin([score, *COMPARED])], losses)
     limiting = _over_seeds(shown, losses)
     data = limiting[limiting["score"] == score].reset_index(drop=True)
     if data.empty and score == "max_logit_pnorm":
         return explanation(f"{title}, {score_label(score)}", UNDEFINED.format(score_label(score)), width), data
     require_columns(data, ["mean"], f"curves restricted to the score {score!r}")
     kind, spread = BANDS[band]
-    limiting = limiting[limiting["coverage"] >= min_coverage]
-    drawn = shown[(shown["score"] == score) & (shown["coverage"] >= min_coverage)]
+    limiting = limiting[limiting["coverage"] >= LEAST_COVERAGE]
+    drawn = shown[(shown["score"] == score) & (shown["coverage"] >= LEAST_COVERAGE)]
     drawn = drawn.assign(coverage=100.0 * drawn["coverage"], selective_risk=100.0 * drawn["selective_risk"])
 
-    figure = new_figure(width, height)
+    figure = new_figure(width, 3.4)
     full, zoom = figure.subplots(1, 2)
     for axes in (full, zoom):
         seed_lines(axes, drawn, "coverage", "selective_risk", losses, band=kind)

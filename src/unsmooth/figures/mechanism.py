@@ -23,6 +23,7 @@ from unsmooth.theory import (
     window_statistics,
 )
 
+FEWEST_OF_WINDOW, FEWEST_OF_BIN = 10, 20  # samples of all seeds; windows and bins of fewer are not drawn
 OUTCOMES: dict[str, dict[str, Any]] = {
     "correct": {"color": CORRECT_COLOR, "linestyle": "-"},
     "wrong": {"color": WRONG_COLOR, "linestyle": (0, (4, 1.5))},
@@ -39,10 +40,8 @@ def max_logit_given_probability(
     splits: Sequence[str] = ("train", "test"),
     window: float = 0.05,
     step: float = 0.005,
-    min_count: int = 10,
     title: str = "",
     width: float = 7.0,
-    height: float = 4.6,
 ) -> tuple[Figure, DataFrame]:
     """Largest logit given the largest probability, for correct and wrong predictions, under CE and under smoothing.
 
@@ -56,7 +55,6 @@ def max_logit_given_probability(
         splits: one row of panels each.
         window: width of a window of probability.
         step: distance between windows.
-        min_count: a window with fewer samples is not drawn.
 
     Returns:
         The figure and its data: split, loss, alpha, outcome ("correct" or "wrong"), probability (centre of the window),
@@ -73,8 +71,8 @@ def max_logit_given_probability(
     parts = [_windows(cells, split, *key, window, step, losses) for split in splits for key in wanted]
     data = pd.concat(parts, ignore_index=True)
 
-    drawn = data[data["count"] >= max(min_count, 2)].assign(error=lambda rows: rows["std"] / np.sqrt(rows["count"]))
-    figure = new_figure(width, height)
+    drawn = data[data["count"] >= FEWEST_OF_WINDOW].assign(error=lambda rows: rows["std"] / np.sqrt(rows["count"]))
+    figure = new_figure(width, 4.6)
     grid = figure.subplots(len(splits), 3, squeeze=False, sharex=True, sharey="col", width_ratios=[1.5, 1, 1])
     name = losses.label(loss, alpha)
     for row, split in zip(grid, splits, strict=True):
@@ -137,10 +135,7 @@ def extra_gradient(
     error: Literal["exact", "estimated"] = "estimated",
     losses: Losses = KINDS,
     bins: int = 12,
-    min_count: int = 20,
     title: str = "",
-    width: float = 3.5,
-    height: float = 3.6,
 ) -> tuple[Figure, DataFrame]:
     """Mean extra gradient of smoothing on the largest logit against the probability of an error.
 
@@ -156,7 +151,6 @@ def extra_gradient(
             test.
         losses: those of the experiment, of which the smoothed ones are drawn.
         bins: number of bins; estimated ones are at most as many as validation samples.
-        min_count: a bin with fewer test samples (pooled over seeds) is not drawn.
 
     Returns:
         The figure and its data: loss, alpha, bin, error, error_se, gradient, gradient_se (standard errors), expected
@@ -171,10 +165,10 @@ def extra_gradient(
         raise ValueError(f"cells must include test logits of a loss in {losses.smoothed}, got none")
     data = in_order(pd.concat([_binned(cells, *key, error, bins, losses) for key in keys], ignore_index=True), losses)
 
-    figure = new_figure(width, height)
+    figure = new_figure(3.5, 3.6)
     axes = figure.subplots()
     styles = line_styles(keys, losses)
-    drawn = data[data["count"] >= min_count]
+    drawn = data[data["count"] >= FEWEST_OF_BIN]
     num_classes = cells[0].logits.shape[1]
     ends = np.array([0.0, min(1.0, 1.05 * drawn["error"].max())])
     for key, style in styles.items():

@@ -1,6 +1,5 @@
 """Sweeps over alpha and over the norm order p."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from unsmooth.figures.style import (
 )
 from unsmooth.registry.scores import score_label
 from unsmooth.tables.labels import (
+    BASELINE_SCORE,
     CELL,
     CONFIGURATION,
     KINDS,
@@ -34,8 +34,11 @@ from unsmooth.tables.labels import (
     metric_style,
     require_columns,
 )
-from unsmooth.tables.summary import SUMMARY
+from unsmooth.tables.summary import restricted
 
+NORMALISED_SCORE = "max_logit_pnorm"
+SWEPT_METRICS = ("aurc", "error", "risk_at_coverage_20")
+LOOKS = {BASELINE_SCORE: BEFORE_STYLE, NORMALISED_SCORE: AFTER_STYLE}
 SHARED_STYLE: dict[str, Any] = {"color": "0.25", "marker": "D", "linestyle": "-"}
 MSP_STYLE: dict[str, Any] = {"color": "0.3", "linestyle": ":", "linewidth": 0.9}
 CHOSEN_STYLE: dict[str, Any] = {"marker": "o", "markersize": 5, "markeredgecolor": "white"}
@@ -45,45 +48,31 @@ SPLIT_TITLES = {"val": "Validation (p is chosen here)", "test": "Test"}
 
 
 @styled
-def degradation(
-    summary: DataFrame,
-    *,
-    losses: Losses = KINDS,
-    metrics: Sequence[str] = ("aurc", "error", "risk_at_coverage_20"),
-    before: str = "msp",
-    after: str = "max_logit_pnorm",
-    width: float = 7.0,
-    height: float = 2.7,
-) -> tuple[Figure, DataFrame]:
+def degradation(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """AURC, error and risk at 20 % coverage against alpha, before and after normalisation, with 95 % intervals.
 
-    Negative smoothing has its own row, so that it does not stretch the axes of the other.
+    Negative smoothing has its own row, so that it does not stretch the axes of the other. The error is the same before
+    and after and drawn once.
 
     Args:
         losses: of the experiment; the smoothed losses share the axis of alpha, with CE at 0.
-        metrics: one panel each.
-        before: score drawn first.
-        after: score drawn second, if defined. The error is the same under both and drawn once.
 
     Returns:
         The figure, in percent, and its data: rows of `summary`, fractions.
     """
-    require_columns(summary, SUMMARY, "summary")
     drawn = [losses.baseline, *losses.smoothed]
-    kept = summary["loss"].isin(drawn) & summary["score"].isin([before, after]) & summary["metric"].isin(metrics)
-    data = in_order(summary[kept & ~((summary["metric"] == "error") & (summary["score"] == after))], losses)
-    require_columns(data, SUMMARY, f"summary restricted to {drawn}, {[before, after]} and {list(metrics)}")
+    data = restricted(summary, losses, loss=drawn, score=LOOKS, metric=SWEPT_METRICS)
+    data = data[(data["metric"] != "error") | (data["score"] == BASELINE_SCORE)].reset_index(drop=True)
     title = single_experiment(data, "summary")
 
-    present = {before, *data["score"]}
+    present = {BASELINE_SCORE, *data["score"]}
     sides = [side for side in SIDES if (np.sign(data["alpha"]) == side).any()]
-    figure = new_figure(width, height * (1 + 0.8 * (len(sides) - 1)))
-    styles = {before: BEFORE_STYLE, after: AFTER_STYLE}
-    grid = figure.subplots(len(sides), len(metrics), squeeze=False)
+    figure = new_figure(width, 2.7 * (1 + 0.8 * (len(sides) - 1)))
+    grid = figure.subplots(len(sides), len(SWEPT_METRICS), squeeze=False)
     for (row, column), axes in np.ndenumerate(grid):
-        metric, side = metrics[column], sides[row]
+        metric, side = SWEPT_METRICS[column], sides[row]
         look = metric_style(metric)
-        for score, style in {before: SHARED_STYLE}.items() if metric == "error" else styles.items():
+        for score, style in {BASELINE_SCORE: SHARED_STYLE}.items() if metric == "error" else LOOKS.items():
             line = data[(data["metric"] == metric) & (data["score"] == score)].sort_values("alpha")
             if line.empty and score in present:
                 raise ValueError(f"summary must have {metric!r} under {score!r} in {title}")
@@ -96,8 +85,8 @@ def degradation(
     legend_below(
         figure,
         {
-            f"before: {score_label(before)}": BEFORE_STYLE | {"markersize": 4},
-            f"after: {score_label(after)}": AFTER_STYLE | {"markersize": 4},
+            f"before: {score_label(BASELINE_SCORE)}": BEFORE_STYLE | {"markersize": 4},
+            f"after: {score_label(NORMALISED_SCORE)}": AFTER_STYLE | {"markersize": 4},
             "the same before and after": SHARED_STYLE | {"markersize": 4},
         },
         title="bars: 95 % bootstrap interval of the mean over seeds",
@@ -113,13 +102,7 @@ def _interval_line(axes: Axes, line: DataFrame, style: dict[str, Any], scale: fl
 
 @styled
 def pnorm_sweep(
-    sweep: DataFrame,
-    chosen: DataFrame,
-    reference: DataFrame,
-    *,
-    losses: Losses = KINDS,
-    width: float = 7.0,
-    height: float = 3.2,
+    sweep: DataFrame, chosen: DataFrame, reference: DataFrame, *, losses: Losses = KINDS, width: float = 7.0
 ) -> tuple[Figure, DataFrame]:
     """AURC of the largest p-normalised logit minus that of MSP against p, on validation and test.
 
@@ -139,7 +122,7 @@ def pnorm_sweep(
     require_columns(reference, [*CELL, "split", "aurc"], "reference")
     title = f"{single_experiment(chosen, 'chosen')}, {score_label('max_logit_pnorm')}"
     if sweep.empty:
-        return explanation(title, UNDEFINED.format(score_label("max_logit_pnorm")), width), sweep
+        return explanation(title, UNDEFINED.format(score_label(NORMALISED_SCORE)), width), sweep
     require_columns(sweep, [*CELL, "split", "p", "aurc"], "sweep")
     by = [*CONFIGURATION, "split"]
     data = (
@@ -152,7 +135,7 @@ def pnorm_sweep(
 
     drawn = sweep.merge(reference.rename(columns={"aurc": "msp"}), on=[*CELL, "split"], how="left")
     drawn = in_order(drawn.assign(change=100.0 * (drawn["aurc"] - drawn["msp"])), losses)
-    figure = new_figure(width, height)
+    figure = new_figure(width, 3.2)
     orders = np.sort(data["p"].unique())
     places = dict(zip(orders, _places(orders), strict=True))
     drawn["place"], data_place = drawn["p"].map(places), data["p"].map(places)

@@ -14,9 +14,7 @@ from unsmooth.tables.zoo import GAINS
 
 
 @styled
-def zoo(
-    gains: DataFrame, *, losses: Losses = KINDS, width: float = 7.0, height: float = 3.6
-) -> tuple[Figure, DataFrame]:
+def zoo(gains: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """AURC and failure AUROC against accuracy, with an arrow from MSP to the p-norm for each model.
 
     Returns:
@@ -28,7 +26,7 @@ def zoo(
     styles = {
         key: {"color": style["color"]} for key, style in line_styles(configurations_of(gains, losses), losses).items()
     }
-    figure = new_figure(width, height)
+    figure = new_figure(width, 3.6)
     panels = figure.subplots(1, data["metric"].nunique(), squeeze=False)[0]
     for axes, (metric, rows) in zip(panels, data.groupby("metric"), strict=True):
         look = metric_style(str(metric))

@@ -29,11 +29,7 @@ from unsmooth.metrics.intervals import (
     paired_bootstrap,
 )
 from unsmooth.metrics.logit_distances import LogitDistances, logit_distances
-from unsmooth.metrics.operating import (
-    coverage_at_risk,
-    risk_at_coverage,
-    selective_gap,
-)
+from unsmooth.metrics.operating import coverage_at_risk, risk_at_coverage, selective_gap
 from unsmooth.metrics.segmentation import mean_iou, pixel_accuracy
 from unsmooth.metrics.selective import (
     CONVENTIONS,

@@ -350,11 +350,7 @@ def partial_aurc(
 
 
 def achievable_aurc(
-    confidence: ArrayLike,
-    errors: ArrayLike,
-    *,
-    hull: bool | None = None,
-    sample_weight: ArrayLike | None = None,
+    confidence: ArrayLike, errors: ArrayLike, *, hull: bool | None = None, sample_weight: ArrayLike | None = None
 ) -> float:
     """AURC of the best threshold rules, without thresholds that a mixture of two others beats.
 

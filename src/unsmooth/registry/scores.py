@@ -98,8 +98,8 @@ class Score:
             )
         fixed = getattr(self.function, "keywords", {})
         try:
-            if missing := self.fitted.keys() - params.keys():
-                raise TypeError(f"missing a required argument: {min(missing)!r}")
+            if missing := [name for name in self.fitted if name not in params]:
+                raise TypeError(f"missing a required argument: {missing[0]!r}")
             found: Callable[..., Tensor] = _documented(self.function).formula(**fixed, **params)
         except TypeError as error:
             raise ValueError(f"{self.name}: {error}, got {dict(params)}") from None

@@ -189,13 +189,10 @@ class Mahalanobis:
 
     def __call__(self, features: Array) -> Array:
         """Score features (N, D)."""
-        return _like(self._score(_matrix("features", features, len(self.whitening))), features)
-
-    def _score(self, values: Tensor) -> Tensor:
-        whitened = values @ self.whitening.to(values.device)
-        means = self.means.to(values.device)
+        values = _matrix("features", features, len(self.whitening))
+        whitened, means = values @ self.whitening.to(values.device), self.means.to(values.device)
         nearest = [torch.cdist(part, means).amin(dim=1) for part in torch.split(whitened, _CHUNK)]
-        return -torch.cat(nearest).square()
+        return _like(-torch.cat(nearest).square(), features)
 
 
 @dataclass(frozen=True)
@@ -228,17 +225,14 @@ class NearestNeighbours:
 
     def __call__(self, features: Array) -> Array:
         """Score features (N, D)."""
-        return _like(-self._distance(_matrix("features", features, self.bank.shape[1])), features)
-
-    def _distance(self, values: Tensor) -> Tensor:
-        bank = self.bank.to(values.device)
-        unit = torch.nn.functional.normalize(values, dim=1)
+        values = _matrix("features", features, self.bank.shape[1])
+        bank, unit = self.bank.to(values.device), torch.nn.functional.normalize(values, dim=1)
         # Euclidean distances by subtraction: the matrix product form cancels for near neighbours.
         parts = [
             torch.cdist(part, bank, compute_mode="donot_use_mm_for_euclid_dist").kthvalue(self.k, dim=1).values
             for part in torch.split(unit, _CHUNK)
         ]
-        return torch.cat(parts)
+        return _like(-torch.cat(parts), features)
 
 
 @dataclass(frozen=True)
@@ -366,8 +360,8 @@ class DeltaNearestNeighbours:
         """Score features (N, D)."""
         values = _matrix("features", features)
         # The floor keeps the logarithm finite for a feature equal to a training feature.
-        far = self.wrong(values).neg().clamp(min=1e-12).log()
-        return _like(far - self.correct(values).neg().clamp(min=1e-12).log(), features)
+        wrong, correct = (part(values).neg().clamp(min=1e-12).log() for part in (self.wrong, self.correct))
+        return _like(wrong - correct, features)
 
 
 def _split(features: AnyArray, errors: AnyArray) -> tuple[Tensor, Tensor]:

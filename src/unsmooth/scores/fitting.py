@@ -237,9 +237,8 @@ class Validation:
         centring: Centring = "mean",
     ) -> "Validation":
         """Pass once over the logits, and check the targets; `ps` are norm orders that will be tried."""
-        values = (
-            logits.detach() if isinstance(logits, Tensor) else torch.from_numpy(np.array(as_real(logits, "logits")))
-        )
+        values = logits if isinstance(logits, Tensor) else torch.from_numpy(np.array(as_real(logits, "logits")))
+        values = values.detach()
         classes = targets if isinstance(targets, Tensor) else torch.from_numpy(np.array(to_numpy(targets, "targets")))
         classes = classes.to(values.device)
         check_shape(values)
@@ -295,17 +294,9 @@ class Validation:
         """AURC of MSP on these data."""
         return self.aurc(self.log_odds)
 
-    def pnorm_aurcs(self, ps: list[float], centring: Centring) -> NDArray[np.float64]:
-        """AURC of the normalised maximum of each order."""
-        if self.norm_orders == (ps, centring):
-            return self._aurcs_of(self.normalised)
-        return self.aurcs(lambda rows: rows.normalised_maximum(ps, centring))
-
-    def aurcs(self, formula: Callable[[Rows], Tensor]) -> NDArray[np.float64]:
-        """AURC of each column of a formula with (n, G) results."""
-        return self._aurcs_of(map_rows(self.logits, formula))
-
-    def _aurcs_of(self, table: Tensor) -> NDArray[np.float64]:
+    def aurcs(self, found: Tensor | Callable[[Rows], Tensor]) -> NDArray[np.float64]:
+        """AURC of each column of (N, G) confidences, or of a formula of them."""
+        table = found if isinstance(found, Tensor) else map_rows(self.logits, found)
         group = max(_CELLS // len(table), 1)
         # Whole columns at a time: the table in double precision, and again by columns, would be three of it.
         return np.array(
@@ -398,7 +389,8 @@ def _fit_likelihood(data: Validation) -> tuple[Params, float]:
 
 def fit_p(data: Validation, ps: Sequence[float], centring: Centring) -> tuple[Params, float]:
     usable = _usable(data, ps, centring)
-    values = data.pnorm_aurcs(usable, centring)
+    known = data.norm_orders == (usable, centring)
+    values = data.aurcs(data.normalised if known else lambda rows: rows.normalised_maximum(usable, centring))
     index = int(np.argmin(values))
     return {"p": usable[index], "centring": centring}, float(values[index])
 

@@ -13,12 +13,10 @@ from unsmooth.tables.labels import (
     KINDS,
     LOGIT_DISTANCES,
     Losses,
-    in_order,
     metric_style,
-    require_columns,
 )
 from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus
-from unsmooth.tables.summary import SUMMARY
+from unsmooth.tables.summary import restricted
 
 STAGES = {"before": BASELINE_SCORE, "after": CALIBRATED_SCORE}
 SHOWN_METRICS = ("accuracy", "nll", "ece", "adaptive_ece", "classwise_ece", *LOGIT_DISTANCES)
@@ -33,11 +31,8 @@ def calibration_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
         variants and the distances; `display` has "before → after", each "mean ± std", and distances only before: a
         temperature divides them. Percent or nats, by metric.
     """
-    require_columns(summary, SUMMARY, "summary")
     metrics = dict.fromkeys([*SHOWN_METRICS, *CALIBRATION_METRICS])  # in this order
-    kept = summary["score"].isin(STAGES.values()) & summary["metric"].isin(metrics)
-    rows = in_order(summary[kept], losses)
-    require_columns(rows, SUMMARY, "summary restricted to calibration metrics")
+    rows = restricted(summary, losses, score=STAGES.values(), metric=metrics)
     records, texts = [], []
     for configuration, group in rows.groupby(CONFIGURATION, sort=False):
         values = group.set_index(["score", "metric"])[[*STATISTICS]].to_dict("index")

@@ -20,7 +20,7 @@ from unsmooth.tables.labels import (
     metric_style,
     require_columns,
 )
-from unsmooth.tables.summary import SUMMARY
+from unsmooth.tables.summary import restricted
 
 STATISTICS = {"mean": "", "std": "_std", "low": "_low", "high": "_high"}  # of a summary row -> suffix of its column
 COSTS = {
@@ -53,10 +53,8 @@ def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     Returns:
         `data` is tidy (experiment, architecture, score, loss, alpha, and percent columns), `display` is wide.
     """
-    require_columns(summary, SUMMARY, "summary")
     metrics = {"aurc": "AURC", "risk_at_coverage_20": "R@20"}
-    rows = in_order(summary[summary["metric"].isin(metrics)], losses)
-    require_columns(rows, SUMMARY, f"summary restricted to the metrics {list(metrics)}")
+    rows = restricted(summary, losses, metric=metrics)
     texts = []
     for _, group in rows.groupby(["experiment", "architecture", "score"], sort=False):
         found = group.set_index(["loss", "alpha", "metric"])[["mean", "std"]].to_dict("index")
@@ -87,11 +85,9 @@ def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
         Percent. `data` has `<metric>_pct` and `_std` over seeds, and of selective metrics `_lower` and `_upper`, the
         means over seeds of their certified bounds; `display` has "mean ± std" and the bounds.
     """
-    require_columns(summary, SUMMARY, "summary")
     metrics = ["mean_iou", "pixel_accuracy", f"{ALL_PIXELS}aurc", f"{ALL_PIXELS}augrc"]
-    wanted = summary["metric"].isin(metrics) | summary["metric"].str.startswith(tuple(metrics[2:]))
-    rows = in_order(summary[wanted & summary["score"].isin(MAIN_SCORES)], losses)
-    require_columns(rows, SUMMARY, f"summary restricted to the metrics {metrics}")
+    bounds = [f"{metric}_{side}" for metric in metrics[2:] for side in ("lower", "upper")]
+    rows = restricted(summary, losses, metric=[*metrics, *bounds], score=MAIN_SCORES)
     records, texts = [], []
     for key, group in rows.groupby([*CONFIGURATION, "score"], sort=False):
         values = dict(zip(group["metric"], 100.0 * group["mean"], strict=True))

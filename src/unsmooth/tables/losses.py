@@ -20,7 +20,7 @@ from unsmooth.tables.labels import (
     require_columns,
 )
 from unsmooth.tables.layouts import Table, headings
-from unsmooth.tables.summary import DIFFERENCES, SUMMARY
+from unsmooth.tables.summary import DIFFERENCES, restricted
 
 METRICS = ("accuracy", "ece", "aurc", "augrc", "risk_at_coverage_20")
 TESTED = ("aurc", "risk_at_coverage_20")  # of each loss under each score with CE under MSP
@@ -60,10 +60,8 @@ def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses =
         MSP with its interval and p-values where `loss_comparisons` has one; percent and percentage points. `display`
         has a row a loss, "mean [low, high]", with an arrow where it is worse (up) or better (down) than CE under MSP.
     """
-    require_columns(summary, SUMMARY, "summary")
     keys = [*CONFIGURATION, "score", "metric"]
-    found = in_order(summary[summary["metric"].isin(METRICS) & summary["score"].isin(MAIN_SCORES)], losses)
-    require_columns(found, SUMMARY, f"summary restricted to {list(METRICS)}")
+    found = restricted(summary, losses, metric=METRICS, score=MAIN_SCORES)
     compared = loss_comparisons(differences, losses=losses).rename(
         columns={"low": "difference_low", "high": "difference_high"}
     )

@@ -27,7 +27,7 @@ from unsmooth.tables.labels import (
     require_columns,
 )
 from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus
-from unsmooth.tables.summary import SUMMARY
+from unsmooth.tables.summary import SUMMARY, restricted
 from unsmooth.tables.titles import place_title
 
 MAIN = {  # title: score, metric
@@ -109,9 +109,7 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
         `fell_back`, the number of seeds; `display` has "mean ± std", a dash where undefined (the p-norm of two
         classes), a dagger where a score fell back.
     """
-    require_columns(summary, SUMMARY, "summary")
-    rows = in_order(summary[summary["score"].isin(MAIN_SCORES)], losses)
-    require_columns(rows, SUMMARY, f"summary restricted to the scores {list(MAIN_SCORES)}")
+    rows = restricted(summary, losses, score=MAIN_SCORES)
     fallbacks = _fallbacks(fitted)
     records, texts = [], []
     for configuration, group in rows.groupby(CONFIGURATION, sort=False):

@@ -5,7 +5,7 @@ bootstrap weighs the test samples equally in every cell of an experiment, so ave
 replicate by replicate keeps the pairing. All values are fractions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -101,6 +101,19 @@ def paired_differences(metrics: DataFrame, replicates: DataFrame, *, losses: Los
     return in_order(result, losses)[DIFFERENCES]
 
 
+def restricted(summary: DataFrame, losses: Losses, **wanted: Collection[str]) -> DataFrame:
+    """Rows of a summary with the `wanted` values of some columns, in reading order.
+
+    Raises:
+        ValueError: a column is missing, or no row is left.
+    """
+    require_columns(summary, SUMMARY, "summary")
+    kept = np.logical_and.reduce([summary[column].isin(values) for column, values in wanted.items()])
+    rows = in_order(summary[kept], losses)
+    require_columns(rows, SUMMARY, f"summary restricted to {', '.join(f'{key} {[*wanted[key]]}' for key in wanted)}")
+    return rows
+
+
 def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str, losses: Losses) -> DataFrame:
     comparison = _COMPARISONS[name]
     baseline = rows[comparison.baseline(rows, losses)]
@@ -144,12 +157,7 @@ def _first(frame: DataFrame, mask: Series, keys: list[str]) -> dict[str, object]
     return dict(zip(keys, frame.loc[mask, keys].iloc[0], strict=True))
 
 
-def _spread(
-    rows: DataFrame,
-    values: NDArray[np.float64],
-    draws: NDArray[np.float64],
-    by: list[str],
-) -> DataFrame:
+def _spread(rows: DataFrame, values: NDArray[np.float64], draws: NDArray[np.float64], by: list[str]) -> DataFrame:
     groups = rows.groupby(by).indices.values()
     records = []
     for members in groups:

@@ -19,12 +19,7 @@ HEADING = 13  # characters
 def write_table(table: Table, stem: Path) -> None:
     """Write `stem`.csv (numbers), `stem`.md and `stem`.tex (text) atomically."""
     notes = "".join(f"\n{note}\n" for note in table.notes)
-    markdown = tabulate(
-        table.display.to_dict("list"),
-        headers="keys",
-        tablefmt="pipe",
-        disable_numparse=True,
-    )
+    markdown = tabulate(table.display.to_dict("list"), headers="keys", tablefmt="pipe", disable_numparse=True)
     texts = {
         ".csv": table.data.to_csv(index=False, lineterminator="\n"),
         ".md": f"{table.caption}\n\n{markdown}\n{notes}",
@@ -90,20 +85,8 @@ def _stacked(lines: list[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    escapes = {
-        "\\": r"\textbackslash{}",
-        "±": r"$\pm$",
-        "↓": r"$\downarrow$",
-        "↑": r"$\uparrow$",
-        "→": r"$\to$",
-    }
-    escapes |= {
-        DASH: "--",
-        f" {DAGGER}": r"$^{\dagger}$",
-        DAGGER: r"$^{\dagger}$",
-        "<": "$<$",
-        ">": "$>$",
-    }
+    escapes = {"\\": r"\textbackslash{}", "±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\to$"}
+    escapes |= {DASH: "--", f" {DAGGER}": r"$^{\dagger}$", DAGGER: r"$^{\dagger}$", "<": "$<$", ">": "$>$"}
     escapes |= {character: rf"\{character}" for character in "&%$#_{}"}
     escapes |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     pattern = re.compile("|".join(map(re.escape, sorted(escapes, key=len, reverse=True))))

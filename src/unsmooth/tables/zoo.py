@@ -11,15 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from unsmooth.tables.labels import (
-    BASELINE_SCORE,
-    CONFIGURATION,
-    DASH,
-    KINDS,
-    Losses,
-    metric_style,
-    require_columns,
-)
+from unsmooth.tables.labels import BASELINE_SCORE, CONFIGURATION, DASH, KINDS, Losses, metric_style, require_columns
 from unsmooth.tables.layouts import Table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
 
