@@ -4,7 +4,7 @@ Each score has one accumulator of all labelled test pixels; fitting, figures and
 with the same number of pixels of each scene.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,8 +114,8 @@ def small_scene(image: Tensor, targets: Tensor, logits: Tensor, size: int) -> Sc
 def write_scenes(path: Path, scenes: Mapping[int, Scene]) -> None:
     """Write scenes by their places in the test split, whole or not at all."""
     with atomic_path(path) as temporary:
-        tensors = {f"{place}.{name}": tensor for place, scene in scenes.items() for name, tensor in _parts(scene)}
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        parts = [(place, *part) for place, scene in scenes.items() for part in scene._asdict().items()]
+        save_file({f"{place}.{name}": tensor.contiguous() for place, name, tensor in parts}, temporary)
 
 
 def read_scenes(path: Path) -> dict[int, Scene]:
@@ -123,7 +123,3 @@ def read_scenes(path: Path) -> dict[int, Scene]:
     tensors = load_file(path)
     places = sorted({int(name.split(".")[0]) for name in tensors})
     return {place: Scene(*(tensors[f"{place}.{name}"] for name in Scene._fields)) for place in places}
-
-
-def _parts(scene: Scene) -> Iterable[tuple[str, Tensor]]:
-    return zip(Scene._fields, scene, strict=True)

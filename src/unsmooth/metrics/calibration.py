@@ -1,10 +1,10 @@
 """Calibration errors, distances of stated probabilities from observed frequencies, and proper scores.
 
 Two kinds of input. Top-label metrics take `confidence`, the probability of the predicted class in [0, 1], and `errors`;
-class metrics take `probs` or `logits` (N, K) and `targets`. For a binary forecast give the top-label metrics the
-probability of class 1 and `errors` = 1 - targets, and `nll` the logits (0, log-odds). Bins are (lo, hi], the first one
-closed at 0, so every sample is counted once. Sums are in float64. All values are fractions (nll in nats) and lower is
-better. A sample weight of 2 counts as two copies and 0 as none.
+class metrics take `probs` or `logits` (N, K) and `targets`. For a binary forecast p of class 1 give the top-label
+metrics p and `errors` = 1 - targets, `brier` the columns (1 - p, p) and `nll` the logits (0, log-odds). Bins are
+(lo, hi], the first one closed at 0, so every sample is counted once. Sums are in float64. All values are fractions (nll
+in nats) and lower is better. A sample weight of 2 counts as two copies and 0 as none.
 """
 
 from collections.abc import Callable
@@ -212,25 +212,6 @@ def brier(probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | No
     classes = as_targets(targets, probability.shape)
     losses = _row_losses(probability, classes, lambda p, chosen: np.square(p).sum(axis=1) + 1 - 2 * chosen)
     return _mean(losses, as_weight(sample_weight, len(classes), "targets"), "brier")
-
-
-def top_label_brier(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Brier score of the confidence as a forecast of being correct: mean (confidence - correct)^2.
-
-    Arguments and errors raised as `ece`.
-
-    Returns:
-        Score in [0, 1], lower is better; nan with a warning for no samples.
-
-    References:
-        Brier, Verification of Forecasts Expressed in Terms of Probability, 1950.
-
-    Example:
-        >>> top_label_brier([0.75, 0.5], [0, 1])
-        0.15625
-    """
-    probability, correct, weight = as_top_label(confidence, errors, sample_weight)
-    return _mean(np.square(probability.astype(np.float64) - correct), weight, "top_label_brier")
 
 
 def fail_nll(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:

@@ -245,8 +245,9 @@ def augrc(
     """Area under the generalized-risk-coverage curve.
 
     Trapezoid of coverage * selective risk over coverage, from (0, 0); with acc the accuracy
-    AUGRC = (1 - failure_auroc) * acc * (1 - acc) + (1 - acc)^2 / 2 exactly, ties included. Other arguments and errors
-    raised as `aurc`.
+    AUGRC = (1 - failure_auroc) * acc * (1 - acc) + (1 - acc)^2 / 2 exactly, ties included. The excess over the best
+    confidence is `augrc(confidence, errors) - augrc(-errors, errors)`; the SELE loss of Franc et al. (JMLR 2023) is
+    AUGRC + error / (2n). Other arguments and errors raised as `aurc`.
 
     Args:
         convention: "trapezoid" as above (fd-shifts); "torch_uncertainty" leaves out coverages below 1/n and divides by
@@ -270,45 +271,6 @@ def augrc(
     if convention == "torch_uncertainty":
         area = (area - ranks.first_risk() / (2 * n**2)) / (1 - 1 / n) if n > 1 else math.nan
     return finish(area, "augrc", ranks)
-
-
-def eaugrc(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """Excess AUGRC = AUGRC minus that of the best possible confidence, error^2 / 2 for 0/1 errors.
-
-    Arguments and errors raised as `aurc`.
-
-    Returns:
-        Fraction, 0 is ideal, lower is better; nan with a warning for no samples.
-
-    References:
-        Traub et al., NeurIPS 2024, eq. 7, less its optimum, as Geifman, Uziel and El-Yaniv (ICLR 2019) do for AURC.
-
-    Example:
-        >>> eaugrc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
-        0.0625
-    """
-    ranks = rank_errors(confidence, errors, sample_weight)
-    return finish(ranks.augrc() - ranks.ideal.augrc(), "eaugrc", ranks)
-
-
-def sele(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-    """SELE loss: (1/n) sum_j r_j rank_j / n, rank 1 being the least confident (mean rank in ties).
-
-    SELE = augrc + error / (2n). Arguments and errors raised as `aurc`.
-
-    Returns:
-        Fraction, lower is better; nan with a warning for no samples.
-
-    References:
-        Franc, Prusa and Voracek, Optimal Strategies for Reject Option Classifiers, JMLR 2023, section 4.
-
-    Example:
-        >>> sele([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])  # (3 + 1) / 16
-        0.25
-    """
-    ranks = rank_errors(confidence, errors, sample_weight)
-    half = ranks.error / (2 * ranks.total) if ranks.total else 0.0
-    return finish(ranks.augrc() + half, "sele", ranks)
 
 
 def partial_aurc(
@@ -349,17 +311,12 @@ def partial_aurc(
     return _risk_integral(*ranks.knots(), low, high)
 
 
-def achievable_aurc(
-    confidence: ArrayLike, errors: ArrayLike, *, hull: bool | None = None, sample_weight: ArrayLike | None = None
-) -> float:
+def achievable_aurc(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """AURC of the best threshold rules, without thresholds that a mixture of two others beats.
 
     The accepted errors E(c) are replaced by their lower convex hull, reached by mixing two thresholds at random, and
-    R(c) = E(c) / c is integrated exactly. The hull comes from isotonic regression of the errors on the rank.
-    Other arguments and errors raised as `aurc`.
-
-    Args:
-        hull: None, as fd-shifts, takes the hull for 0/1 errors and every point for continuous residuals.
+    R(c) = E(c) / c is integrated exactly. The hull comes from isotonic regression of the errors on the rank; continuous
+    residuals have none, as in fd-shifts, and every point counts. Arguments and errors raised as `aurc`.
 
     Returns:
         Area as a fraction, at most `partial_aurc` over (0, 1), lower is better; nan with a warning for no samples.
@@ -374,9 +331,8 @@ def achievable_aurc(
     levels = rank_levels(confidence, errors, sample_weight)
     if not len(levels.size):
         return finish(math.nan, "achievable_aurc", levels.error_ranks())
-    if levels.binary if hull is None else hull:
-        return _risk_integral(*levels.lower_hull(), 0.0, 1.0)
-    return _risk_integral(*levels.error_ranks().knots(), 0.0, 1.0)
+    corners = levels.lower_hull() if levels.binary else levels.error_ranks().knots()
+    return _risk_integral(*corners, 0.0, 1.0)
 
 
 def _check_convention(convention: str) -> None:

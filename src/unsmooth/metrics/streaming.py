@@ -13,16 +13,14 @@ holds: up to `capacity` distinct confidences both bounds equal the value itself,
 nothing.
 
 **Width.** With a_b samples above, c_b correct and e_b wrong in bin b, AURC is known to about sum_b c_b e_b / (a_b n):
-the mean of q(1 - q) times the relative width m_b / a_b of the bins (q the error rate, m_b their samples). Only bins
-that are large against what lies above them matter, so the integers are floating point codes, whose bins narrow towards
-0 from either side, and between 1/2 and 1 the code of 1 - x (exact in floating point), narrowing towards 1: the head of
-a probability, of a p-norm score or of a negative entropy is resolved ever more finely where few samples are accepted.
-At the default capacity of 2^23 bins a billion probabilities spread over [0, 1] fall in bins of up to 3.8e-6 of their
-rank (for three quarters of the samples), and with q = 1/2 everywhere the width comes to 4.5e-7; where two thirds lie
-within 1e-7 of 1 it comes to 5e-8, and scores that take fewer values than there are bins, as saturated float32 does,
-have none. Some distributions are worse, and their bounds wider: many distinct float64 scores in a tiny interval away
-from 0 and 1, while others fill all bins; or a thousand heavy ties among as many spread float64 scores (measured:
-1.6e-4), because a tie that shares its bin is not distinguished.
+only bins that are large against what lies above them matter. The integers are therefore floating point codes, whose
+bins narrow towards 0 from either side, and between 1/2 and 1 the code of 1 - x (exact in floating point), narrowing
+towards 1: the head of a probability, of a p-norm score or of a negative entropy is resolved ever more finely where few
+samples are accepted. At the default capacity of 2^23 bins, with error rate 1/2 everywhere, the width of a billion
+probabilities spread over [0, 1] comes to 4.5e-7, and to 5e-8 where two thirds lie within 1e-7 of 1; scores that take
+fewer values than there are bins, as saturated float32 does, have none. Wider bounds come from many distinct float64
+scores in a tiny interval away from 0 and 1 while others fill all bins, and from a thousand heavy ties among as many
+spread float64 scores (measured: 1.6e-4), because a tie that shares its bin is not distinguished.
 
 **Weights.** Counts are integers, which is what makes the state the same in any order of updates and merges; there are
 no sample weights. A sample of weight 2 is given twice.

@@ -47,7 +47,7 @@ def experiment_content(
     """Page content of one architecture of an experiment.
 
     Args:
-        cells: its cells, by `collection.CELL_KEYS`.
+        cells: its cells, by `tables.labels.CELL`.
         losses: of the experiment; label-smoothing losses share the axis of alpha with CE.
         summary: from `tables.summarise`.
         differences: from `tables.paired_differences`.

@@ -11,9 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unsmooth.logits.logits_file import read_logits
+from unsmooth.tables.labels import CELL
 from unsmooth.tables.summary import SUMMARY
-
-CELL_KEYS = ["experiment", "architecture", "loss", "alpha", "seed"]
 
 
 class CellLogits(NamedTuple):
@@ -34,7 +33,7 @@ def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str
     Args:
         paths: .csv or .parquet tables, .json objects (one row each), or fitted.json, of which a row is a score:
             `score`; `fell_back` (bool), to MSP; `p` in use, nan where the score has none or fell back.
-        cells: the cell of each path, by `CELL_KEYS`.
+        cells: the cell of each path, by `CELL`.
 
     Returns:
         The rows of all files, in the order of `paths`.
@@ -50,8 +49,8 @@ def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str
     frames = []
     for path, cell in zip(map(Path, paths), cells, strict=True):
         frame = _read(path)
-        keys = pd.DataFrame({key: cell[key] for key in CELL_KEYS}, index=frame.index)
-        frames.append(pd.concat([keys, frame.drop(columns=CELL_KEYS, errors="ignore")], axis=1))
+        keys = pd.DataFrame({key: cell[key] for key in CELL}, index=frame.index)
+        frames.append(pd.concat([keys, frame.drop(columns=CELL, errors="ignore")], axis=1))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -60,7 +59,7 @@ def read_cell_logits(paths: Sequence[str | PathLike[str]], cells: Sequence[Mappi
 
     Args:
         paths: one file per cell for each split, in the order of `cells`.
-        cells: the cells, by `CELL_KEYS`.
+        cells: the cells, by `CELL`.
     """
     found = []
     for path, cell in zip(map(Path, paths), list(cells) * (len(paths) // len(cells)), strict=True):
@@ -82,7 +81,7 @@ def read_summaries(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
 
 def read_costs(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:
     """Read the cells of cost.csv of several experiments, not its totals; without any, a frame without rows."""
-    costs = _stacked(paths, [*CELL_KEYS, "device", "precision", "wall_time_s"])
+    costs = _stacked(paths, [*CELL, "device", "precision", "wall_time_s"])
     return costs[costs["experiment"] != "total"].astype({"seed": int})  # floats, as totals have no seed
 
 

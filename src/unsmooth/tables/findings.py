@@ -61,7 +61,8 @@ def headline(summary: DataFrame, differences: DataFrame, *, losses: Losses = KIN
 def findings(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> list[Finding]:
     """Return at most eight sentences: every loss against CE, scores without effect, and growth with alpha."""
     rows, configurations = _compared(summary, differences, losses)
-    ranked = sorted(configurations, key=lambda key: -_size(rows.get(_loss(key, TRUSTED))))
+    sizes = {key: abs(row.difference) for key in configurations if (row := rows.get(_loss(key, TRUSTED)))}
+    ranked = sorted(configurations, key=lambda key: -sizes.get(key, 0.0))
     kept = [key for key in configurations if key in ranked[:MAX_LOSSES]]
     found = [Finding(key, _sentence(rows, key, losses, area=True)) for key in kept]
     others = [losses.label(*key) for key in configurations if key not in kept]
@@ -113,10 +114,6 @@ def _compared(summary: DataFrame, differences: DataFrame, losses: Losses) -> tup
 
 def _loss(key: Configuration, metric: str) -> tuple[str, str, float, str, str]:
     return ("loss", *key, BASELINE_SCORE, metric)
-
-
-def _size(row: Row | None) -> float:
-    return 0.0 if row is None else abs(row.difference)
 
 
 def _sentence(rows: Rows, key: Configuration, losses: Losses, *, area: bool = False) -> str:

@@ -164,5 +164,12 @@ def plus_minus(mean: float, std: float, decimals: int) -> str:
     return f"{mean:.{decimals}f}" + ("" if np.isnan(std) else f" ± {std:.{decimals}f}")
 
 
+def with_interval(mean: float, low: float, high: float) -> str:
+    """The mean and its interval, all in percent; a dash where undefined."""
+    if np.isnan(mean):
+        return DASH
+    return f"{mean:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+
+
 def _number(value: float, decimals: int) -> str:
     return DASH if np.isnan(value) else f"{value:,.{decimals}f}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from unsmooth.diagnosis.sentences import p_text
 from unsmooth.metrics import holm
@@ -19,7 +19,7 @@ from unsmooth.tables.labels import (
     metric_style,
     require_columns,
 )
-from unsmooth.tables.layouts import Table, headings
+from unsmooth.tables.layouts import Table, headings, with_interval
 from unsmooth.tables.summary import DIFFERENCES, restricted
 
 METRICS = ("accuracy", "ece", "aurc", "augrc", "risk_at_coverage_20")
@@ -71,7 +71,10 @@ def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses =
     texts = []
     for _, rows in data.groupby(CONFIGURATION, sort=False):
         text = headings(rows.iloc[0], data, losses)
-        cells = {(row["metric"], row["score"]): _cell(row) for _, row in rows.iterrows()}
+        cells = {
+            (row["metric"], row["score"]): with_interval(*100 * row[["mean", "low", "high"]]) + ARROWS[row["verdict"]]
+            for _, row in rows.iterrows()
+        }
         for metric in METRICS:
             for score in (BASELINE_SCORE,) if metric == "accuracy" else MAIN_SCORES:
                 if (metric, score) in present:
@@ -164,10 +167,3 @@ def _described(pair: DataFrame) -> str:
 
 def _names(keys: list[Key], losses: Losses) -> str:
     return ", ".join(losses.label(*key) for key in keys) or "none"
-
-
-def _cell(row: Series) -> str:
-    if np.isnan(row["mean"]):
-        return DASH
-    interval = "" if np.isnan(row["low"]) else f" [{100 * row['low']:.2f}, {100 * row['high']:.2f}]"
-    return f"{100 * row['mean']:.2f}{interval}{ARROWS[row['verdict']]}"

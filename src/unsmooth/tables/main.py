@@ -1,6 +1,6 @@
 """Main results of an experiment: a short table, one of every metric, and plain text."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from unsmooth.tables.labels import (
     CELL,
     CONFIGURATION,
     DAGGER,
-    DASH,
     KINDS,
     MAIN_SCORES,
     METRICS,
@@ -26,7 +25,7 @@ from unsmooth.tables.labels import (
     metric_style,
     require_columns,
 )
-from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus
+from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus, with_interval
 from unsmooth.tables.summary import SUMMARY, restricted
 from unsmooth.tables.titles import place_title
 
@@ -80,7 +79,9 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: L
             column = f"{metric}_pct" if score == BASELINE_SCORE else f"{metric}_pnorm_pct"
             record |= {column + suffix: found[name] for name, suffix in STATISTICS.items()}
             fell_back = score != BASELINE_SCORE and fallbacks.get((*configuration, score), 0)
-            text[f"{title}, %"] = _interval(found) + (f" {DAGGER}" if fell_back else "")
+            text[f"{title}, %"] = with_interval(found["mean"], found["low"], found["high"]) + (
+                f" {DAGGER}" if fell_back else ""
+            )
         records.append(record)
         texts.append(text)
     marked = any(DAGGER in cell for text in texts for cell in text.values())
@@ -180,10 +181,3 @@ def _fallbacks(fitted: DataFrame | None) -> dict[Hashable, int]:
 def _metrics_of(rows: DataFrame) -> list[str]:
     present = {name for name in rows["metric"] if not name.startswith(ALL_PIXELS)} - {*CALIBRATION_METRICS}
     return [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
-
-
-def _interval(values: Mapping[str, float]) -> str:
-    mean, low, high = (values[name] for name in ("mean", "low", "high"))
-    if np.isnan(mean):
-        return DASH
-    return f"{mean:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")

@@ -425,7 +425,7 @@ def test_two_classes_have_no_columns_of_normalisation_and_one_sentence_about_it(
         (lambda m, r: summarise(m, pd.concat([r, r])), "replicates must not repeat a row"),
         (
             lambda m, r: all_metrics_table(summarise(m[m["score"] == "energy"], r)),
-            "summary restricted to the scores .* must have at least one row",
+            "summary restricted to score .* must have at least one row",
         ),
         (lambda m, r: cost_table(m), "runs must have the columns"),
     ],
