@@ -20,10 +20,10 @@ from unsmooth.metrics.inputs import (
     Array,
     as_binary_errors,
     as_finite,
+    as_pair,
     as_targets,
     as_weight,
     refuse_rows,
-    same_length,
     to_numpy,
     warn_undefined,
 )
@@ -301,8 +301,9 @@ def weighted_gap(curve: ReliabilityCurve) -> float:
 
 def _row_losses(values: Array, classes: NDArray[np.int64], loss: Callable[[Floats, Floats], Floats]) -> Floats:
     """(N,) `loss(rows, the target's entry of each)`, with the rows (n, K) in float64, a block at a time."""
-    losses = np.empty(len(values))
-    for rows in _row_blocks(values):
+    losses, step = np.empty(len(values)), max(1, _CHUNK_CELLS // max(1, values.shape[1]))
+    for start in range(0, len(values), step):
+        rows = slice(start, start + step)
         block = values[rows].astype(np.float64)
         losses[rows] = loss(block, np.take_along_axis(block, classes[rows, None], axis=1)[:, 0])
     return losses
@@ -313,6 +314,7 @@ def _total(values: Array, weight: Array | None) -> Any:  # noqa: ANN401
 
 
 def _mean(values: Floats, weight: Array | None, name: str) -> float:
+    """Weighted mean; nan with a warning for no samples."""
     total = _total(values, weight)
     if not total:
         return warn_undefined(name, "there are no samples")
@@ -320,11 +322,6 @@ def _mean(values: Floats, weight: Array | None, name: str) -> float:
         return float(values.sum() / total)
     counted = weight > 0  # weight 0 excludes infinite losses
     return float((values[counted] * weight[counted]).sum() / total)
-
-
-def _row_blocks(values: Array) -> list[slice]:
-    step = max(1, _CHUNK_CELLS // max(1, values.shape[1]))
-    return [slice(start, start + step) for start in range(0, len(values), step)]
 
 
 def _check_unit(values: Array, name: str) -> Array:
@@ -336,13 +333,13 @@ def _check_unit(values: Array, name: str) -> Array:
 def as_top_label(
     confidence: ArrayLike, errors: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Array, NDArray[np.bool_], Array | None]:
-    probability = _check_unit(as_finite(confidence, "confidence"), "confidence")
-    failed = as_binary_errors(errors)
-    same_length(failed, "errors", len(probability), "confidence")
-    return probability, ~failed, as_weight(sample_weight, len(probability))
+    """Checked confidence in [0, 1], whether each prediction is correct, and weights."""
+    probability, failed = as_pair(confidence, as_binary_errors(errors))
+    return _check_unit(probability, "confidence"), ~failed, as_weight(sample_weight, len(probability))
 
 
 def as_probs(probs: Any) -> Array:  # noqa: ANN401
+    """Checked (N, K) probabilities whose rows sum to 1."""
     values = _check_unit(as_finite(probs, "probs", ndim=2), "probs")
     sums = values.sum(axis=1)
     far = abs(sums - 1) >= 0.01

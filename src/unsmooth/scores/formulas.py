@@ -1,13 +1,13 @@
 """Scores of logits from formulas of a block of rows."""
 
 from collections.abc import Callable, Mapping
-from functools import partial, wraps
+from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, ParamSpec
 
 from torch import Tensor
 
-from unsmooth.scores.rows import Array, Formula, Rows, check_shape, map_rows
+from unsmooth.scores.rows import Array, Formula, Rows, map_rows
 
 P = ParamSpec("P")
 Check = Callable[..., None]
@@ -29,22 +29,23 @@ def of_logits(
     def decorate(of_rows: Callable[Concatenate[Rows, P], Tensor]) -> Callable[Concatenate[Array, P], Array]:
         rows, *parameters = signature(of_rows).parameters.values()
 
+        def refuse(num_classes: int, **params: object) -> None:
+            _call(exists, {**params, "num_classes": num_classes})
+
         def formula(*args: P.args, **params: P.kwargs) -> Formula:
             bound = signature(of_rows).bind(None, *args, **params)
             bound.apply_defaults()
             _call(limits, bound.arguments)
-            return partial(of_rows, **params)
 
-        def refuse(num_classes: int, **params: object) -> None:
-            _call(exists, {**params, "num_classes": num_classes})
+            def of_block(block: Rows) -> Tensor:
+                refuse(block.num_classes, **params)
+                return of_rows(block, *args, **params)
+
+            return of_block
 
         @wraps(of_rows)
         def score(logits: Array, *args: P.args, **params: P.kwargs) -> Array:
-            of_block = formula(*args, **params)
-            if exists is not None:
-                check_shape(logits)
-                refuse(logits.shape[1], **params)
-            return map_rows(logits, of_block)
+            return map_rows(logits, formula(*args, **params))
 
         public = signature(of_rows).replace(parameters=[rows.replace(name="logits", annotation="Array"), *parameters])
         vars(score).update(formula=formula, refuse=refuse, __signature__=public)

@@ -95,12 +95,12 @@ def score_all(
         array([0, 1])
     """
     wanted = _wanted(scores)
-    orders = {pnorm_name(p): FittedScore("max_logit_pnorm", {"p": p, "centring": centring}) for p in ps}
-    if len({*wanted, *orders}) < len(wanted) + len(ps):
-        names = [*wanted, *map(pnorm_name, ps)]
+    orders = [(pnorm_name(p), FittedScore("max_logit_pnorm", {"p": p, "centring": centring})) for p in ps]
+    everything = dict([*wanted, *orders])
+    if len(everything) < len(wanted) + len(orders):
+        names = [name for name, _ in (*wanted, *orders)]
         raise ValueError(f"scores must have different names, got {names}; pass a mapping to rename")
-    everything = wanted | orders
-    formulas = {name: fitted.formula for name, fitted in wanted.items()}
+    formulas = {name: fitted.formula for name, fitted in wanted}
 
     @cache
     def refused(num_classes: int) -> dict[str, str]:
@@ -109,7 +109,7 @@ def score_all(
     def score(rows: Rows) -> tuple[Tensor, Tensor, int]:
         left_out = refused(rows.num_classes)
         columns = [formula(rows) for name, formula in formulas.items() if name not in left_out]
-        kept = [fitted.params["p"] for name, fitted in orders.items() if name not in left_out]
+        kept = [fitted.params["p"] for name, fitted in orders if name not in left_out]
         if kept:
             columns += rows.normalised_maximum(kept, centring).unbind(dim=1)
         table = torch.stack(columns) if columns else rows.top.new_empty(0, len(rows.top))  # (S, n)
@@ -126,19 +126,14 @@ def score_all(
     return ScoredLogits(dict(zip(kept, table, strict=True)), torch.cat(predictions).cpu().numpy(), left_out)
 
 
-def _wanted(scores: Iterable[str | FittedScore] | Mapping[str, str | FittedScore] | None) -> dict[str, FittedScore]:
-    """The score of each result name."""
+def _wanted(
+    scores: Iterable[str | FittedScore] | Mapping[str, str | FittedScore] | None,
+) -> list[tuple[str, FittedScore]]:
+    """Names of results, with their scores."""
     if scores is None:
         scores = [name for name, entry in SCORES.items() if entry.of_logits and not entry.fitted]
     if isinstance(scores, str):
         raise ValueError(f"scores must be a collection of names, got the string {scores!r}")
-    items = [*scores.items()] if isinstance(scores, Mapping) else [(_name(score), score) for score in scores]
-    if len(dict(items)) < len(items):
-        raise ValueError(
-            f"scores must have different names, got {[name for name, _ in items]}; pass a mapping to rename"
-        )
-    return {name: fit_score(score) if isinstance(score, str) else score for name, score in items}
-
-
-def _name(score: str | FittedScore) -> str:
-    return score if isinstance(score, str) else score.name
+    items = scores.items() if isinstance(scores, Mapping) else ((None, score) for score in scores)
+    fitted = [(name, fit_score(score) if isinstance(score, str) else score) for name, score in items]
+    return [(score.name if name is None else name, score) for name, score in fitted]

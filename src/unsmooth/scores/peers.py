@@ -171,7 +171,6 @@ def lda(rows: Rows, *, scale: Scale = "log") -> Tensor:
         tensor([100.0100], dtype=torch.float64)
     """
     check_scale(scale)
-    check_lda(rows.num_classes)
     # The others are u q, so their variance is u^2 Var(q).
     excess = (sigmoid(rows.log_odds) - 1 / rows.num_classes).clamp(min=_TINY)
     log_ratio = 2 * (excess.log() - rows.log_uncertainty) - rows.others_variance.clamp(min=_TINY).log()
