@@ -71,9 +71,9 @@ rule draw_degradation:
         figure="unsmooth.figures.sweeps:degradation",
         losses=PLAN.loss_names,
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_summary", "unsmooth.figures.sweeps:degradation"),
+        code=PLAN.code("draw_figure", "unsmooth.figures.sweeps:degradation"),
     script:
-        "../workflow/scripts/draw_summary.py"
+        "../workflow/scripts/draw_figure.py"
 
 
 rule draw_pnorm_sweep:
@@ -114,7 +114,7 @@ rule draw_extra_gradient:
         "../workflow/scripts/draw_extra_gradient.py"
 
 
-rule draw_reliability:
+use rule draw_degradation as draw_reliability with:
     input:
         reliability=PLAN.from_cells("reliability.parquet"),
         summary="results/tables/{experiment}/summary.csv",
@@ -122,15 +122,12 @@ rule draw_reliability:
         **figure_outputs("{experiment}/{architecture}/reliability", "reliability diagrams"),
     log:
         "results/logs/draw_reliability/{experiment}/{architecture}.log",
-    conda:
-        "../envs/report.yaml"
     params:
+        figure="unsmooth.figures.calibration:reliability",
         losses=PLAN.loss_names,
         cells=PLAN.keys_of(),
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_reliability"),
-    script:
-        "../workflow/scripts/draw_reliability.py"
+        code=PLAN.code("draw_figure", "unsmooth.figures.calibration:reliability"),
 
 
 use rule draw_degradation as draw_logit_distances with:
@@ -142,7 +139,7 @@ use rule draw_degradation as draw_logit_distances with:
         figure="unsmooth.figures.calibration:logit_distances",
         losses=PLAN.loss_names,
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_summary", "unsmooth.figures.calibration:logit_distances"),
+        code=PLAN.code("draw_figure", "unsmooth.figures.calibration:logit_distances"),
 
 
 rule draw_zoo:

@@ -17,7 +17,6 @@ rule collect_page:
     params:
         cells=PLAN.keys_of(),
         experiment=PLAN.shown,
-        images=PLAN.has_images,
         code=PLAN.code("collect_page", *score_targets(HEADLINE_SCORES)),
     script:
         "../workflow/scripts/collect_page.py"

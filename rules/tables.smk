@@ -109,21 +109,18 @@ use rule write_scores as write_segmentation with:
         code=PLAN.code("write_table", "unsmooth.tables.layouts:segmentation_table"),
 
 
-rule write_cost:
+use rule write_scores as write_cost with:
     input:
         runs=PLAN.from_cells("run.json"),
     output:
         **table_outputs("{experiment}/cost", "cost of training"),
     log:
         "results/logs/write_cost/{experiment}.log",
-    conda:
-        "../envs/report.yaml"
     params:
+        table="unsmooth.tables.layouts:cost_table",
         losses=PLAN.loss_names,
         cells=PLAN.keys_of(),
-        code=PLAN.code("write_cost"),
-    script:
-        "../workflow/scripts/write_cost.py"
+        code=PLAN.code("write_table", "unsmooth.tables.layouts:cost_table"),
 
 
 rule write_zoo:

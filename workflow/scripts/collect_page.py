@@ -50,6 +50,6 @@ if __name__ == "__main__":
             {Path(path).parent.name: Path(path) for path in snakemake.input.windows},
             Losses.of(experiment["losses"]),
             experiment["trained"],
-            Path(snakemake.input.manifest).parent if snakemake.params.images else None,
+            Path(snakemake.input.manifest).parent if experiment["images"] else None,
             Path(snakemake.output[0]),
         )

@@ -188,14 +188,10 @@ class Plan:
         return canonical_json({name: self.settings.setting(name) for name in names})
 
     def shown(self, wildcards: Wildcards) -> str:
-        """Return the settings of an experiment that the page shows."""
+        """Return the settings of an experiment that decide its part of the page."""
         found = self.of(wildcards)
-        return canonical_json({"losses": found.named_losses, "trained": found.trained})
-
-    def has_images(self, wildcards: Wildcards) -> bool:
-        """Return whether the inputs are images."""
-        found = self.of(wildcards)
-        return bool(found.trained and found.dataset.inputs == "images")
+        images = found.trained and found.dataset.inputs == "images"
+        return canonical_json({"losses": found.named_losses, "trained": found.trained, "images": images})
 
     def smoothed_losses(self, wildcards: Wildcards) -> str:
         """Return the keys of the experiment's label-smoothing losses."""

@@ -106,7 +106,7 @@ def test_target_named_in_text_counts_where_it_is_an_entry(package):
     assert current() != before != current("unsmooth.target:Target")
 
 
-@pytest.mark.parametrize("script", ["train", "score", "evaluate", "collect", "draw_reliability"])
+@pytest.mark.parametrize("script", ["train", "score", "evaluate", "collect", "draw_pnorm_sweep"])
 def test_infrastructure_decides_no_result(pytestconfig, script):
     reached = definitions(pytestconfig.rootpath / "workflow" / "scripts" / f"{script}.py")
 
