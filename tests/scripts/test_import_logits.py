@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from import_logits import import_logits
 from scipy.special import log_softmax, softmax
+from score import score
 
 from unsmooth.logits.logits_file import LogitsFileError, read_logits
 
@@ -72,3 +73,10 @@ def test_cells_with_other_targets_are_refused_naming_both_files_and_the_first_ro
     with pytest.raises(LogitsFileError, match=r"short\.npz: 50 targets, but 60 in .*ce\.npz"):
         imported("short.npz", compared=first, logits=LOGITS[:50], targets=TARGETS[:50])
     assert imported("same.npz", compared=first, logits=-LOGITS, targets=TARGETS).exists()
+
+
+def test_logits_of_validation_are_no_test(imported, tmp_path):
+    val, test = (imported(split=split, logits=LOGITS, targets=TARGETS) for split in ("val", "test"))
+
+    with pytest.raises(LogitsFileError, match=r"ce.npz: most of its rows are also in .*ce.npz; expected other samples"):
+        score(val, test, ["msp"], *(tmp_path / name for name in ("scores", "fitted", "sweep", "operating")))

@@ -129,26 +129,31 @@ def shared_rows(first: Floats, second: Floats) -> float:
     """Share of the different rows of (N, K) logits that are also rows of others, (M, K).
 
     Rows that differ by one number in all classes, as logits and the logarithms of their softmax do, count as the same
-    where half of the rows at least are so. Files most of whose rows are equal to others of their own, such as shares of
-    a few votes, tell nothing: 0, unless all rows are the same in the same order.
+    where half of the rows at least are so. Rows that are equal by chance, as coarsely rounded ones of two classes or
+    shares of a few votes are, do not count, unless all rows are the same in the same order.
 
     Example:
-        >>> shared_rows(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[3.0, 4.0]]))
+        >>> shared_rows(np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([[3.0, 5.0]]))
         0.5
     """
     exact = _share(_digests(first), _digests(second))
-    if exact:
+    if exact > 0.5:
         return exact
     shifted = _share(_digests(_projections(first)), _digests(_projections(second)))
-    return shifted if shifted > 0.5 else 0.0
+    return shifted if shifted > 0.5 else exact
 
 
 def _share(mine: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
-    """Share of the different numbers that are also among the others."""
-    different = np.unique(mine)
-    if 2 * len(different) < len(mine):
-        return float(np.array_equal(mine, others))
-    return float(np.isin(different, others).mean())
+    """Share of the different numbers that are also among the others, beyond what chance explains."""
+    if np.array_equal(mine, others):
+        return 1.0
+    found, repeated = (
+        float(np.isin(np.unique(some), all_others).mean())
+        for some, all_others in ((mine, others), (others[::2], others[1::2]))
+    )
+    chance = 1 - (1 - repeated) ** 2  # at most, among twice as many others
+    chance += 3 * (chance * (1 - chance) / len(mine)) ** 0.5
+    return max(0.0, (found - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
 def _projections(rows: Floats) -> Floats:

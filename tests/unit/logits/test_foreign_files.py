@@ -478,6 +478,16 @@ def test_shares_of_few_votes_tell_nothing_of_the_rows():
     assert shared_rows(shares, shares) == 1
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_equal_rows_of_two_classes_are_shared_beyond_chance_only(dtype):
+    margins = 3 * np.random.default_rng(0).normal(size=40_000)
+    logits = np.column_stack([np.zeros_like(margins), margins.astype(dtype)])
+
+    assert shared_rows(logits[:20_000], logits[20_000:]) == 0
+    assert shared_rows(logits[:20_000], logits[19_999::-1]) == pytest.approx(1)
+    assert shared_rows(logits[:20_000], log_softmax(logits, axis=1)[19_999::-1]) > (0.5 if dtype == np.float32 else 0)
+
+
 def test_shared_rows_are_counted_once_each():
     assert shared_rows(LOGITS[:60], LOGITS[30:]) == 0.5
     assert shared_rows(LOGITS[:30], LOGITS[30:]) == 0
