@@ -82,6 +82,31 @@ def peak(logits: ArrayLike) -> Peak:
     return Peak(prediction, max_logit, 1.0 / (1.0 + odds), odds)
 
 
+def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) -> Floats:
+    """Gradient of the label-smoothed cross-entropy with respect to the logits.
+
+    dL/dv_k = pi_k - (1 - alpha) [k = y] - alpha / K
+
+    Args:
+        logits: (N, K) real.
+        targets: (N,) integer class indices in [0, K).
+        alpha: smoothing, below 1; 0 is cross-entropy, negative is negative label smoothing.
+
+    Returns:
+        (N, K) gradient of each sample's own loss; every row sums to 0.
+    """
+    values = np.asarray(logits, dtype=np.float64)
+    if values.ndim != 2:
+        raise ValueError(f"logits must have shape (N, K), got {values.shape}")
+    classes = _checked_targets(targets, *values.shape)
+    _check_alpha(alpha)
+    gradient: Floats = np.exp(values - values.max(axis=1, keepdims=True))
+    gradient /= gradient.sum(axis=1, keepdims=True)
+    gradient -= alpha / values.shape[1]
+    gradient[np.arange(len(values)), classes] -= 1.0 - alpha
+    return gradient
+
+
 def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Floats:
     """Extra gradient of smoothing on the largest logit, d(L_LS - L_CE)/dv_max = alpha ([y = argmax] - 1/K).
 
@@ -93,8 +118,7 @@ def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Flo
     Returns:
         (N,) extra gradient; positive pushes the largest logit down in training.
     """
-    if not alpha < 1.0:
-        raise ValueError(f"alpha must be below 1, got {alpha}")
+    _check_alpha(alpha)
     return alpha * (np.asarray(correct, dtype=np.float64) - 1.0 / num_classes)
 
 
@@ -235,13 +259,23 @@ def gradient_by_estimated_error(
 
 def _scored(logits: ArrayLike, targets: ArrayLike) -> tuple[Peak, NDArray[np.bool_], int]:
     """Peaks, whether each prediction is right, and the number of classes."""
-    top, num_classes, classes = peak(logits), np.shape(logits)[1], np.asarray(targets)
-    if classes.shape != top.prediction.shape:
-        raise ValueError(f"targets must have shape {top.prediction.shape}, got {classes.shape}")
+    top, num_classes = peak(logits), np.shape(logits)[1]
+    return top, top.prediction == _checked_targets(targets, len(top.prediction), num_classes), num_classes
+
+
+def _checked_targets(targets: ArrayLike, num_samples: int, num_classes: int) -> NDArray[Any]:
+    classes = np.asarray(targets)
+    if classes.shape != (num_samples,):
+        raise ValueError(f"targets must have shape ({num_samples},), got {classes.shape}")
     outside = (classes < 0) | (classes >= num_classes)
     if outside.any():
         raise ValueError(f"targets must be in [0, {num_classes}), got {classes[outside][0]}")
-    return top, top.prediction == classes, num_classes
+    return classes
+
+
+def _check_alpha(alpha: float) -> None:
+    if not alpha < 1.0:
+        raise ValueError(f"alpha must be below 1, got {alpha}")
 
 
 def _ratio(total: NDArray[Any], count: NDArray[Any]) -> Floats:

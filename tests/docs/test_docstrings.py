@@ -12,9 +12,10 @@ from unsmooth.scores import SCORES
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "References", "Example")
 SPECIAL = {  # metrics that their modules export alone
     "balanced": ["balanced_augrc", "balanced_aurc", "balanced_risk_coverage"],
-    "calibration": ["fail_nll", "mce"],
-    "operating": ["selective_gap_terms"],
-    "selective": ["partial_aurc"],
+    "calibration": ["fail_nll", "mce", "top_label_brier"],
+    "detection": ["ap_errors", "ap_successes"],
+    "operating": ["sac", "selective_gap_terms"],
+    "selective": ["eaugrc", "partial_aurc"],
 }
 METRICS = {name: getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
 METRICS |= {

@@ -12,6 +12,7 @@ from unsmooth.theory import (
     extra_gradient,
     gradient_by_estimated_error,
     gradient_by_exact_error,
+    loss_gradient,
     peak,
     window_statistics,
 )
@@ -33,11 +34,48 @@ def random_logits(n=64, k=7, scale=3.0, seed=0):
     return scale * generator.normal(size=(n, k)), generator.integers(0, k, n)
 
 
+@pytest.mark.parametrize("alpha", [-0.4, 0.0, 0.1, 0.5, 0.9])
+def test_loss_gradient_equals_autograd(alpha):
+    logits, targets = random_logits()
+
+    np.testing.assert_allclose(
+        loss_gradient(logits, targets, alpha=alpha), autograd_gradient(logits, targets, alpha), atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 0.6])
+def test_loss_gradient_equals_that_of_torch_cross_entropy(alpha):
+    logits, targets = random_logits()
+    v = torch.tensor(logits, requires_grad=True)
+    torch.nn.functional.cross_entropy(v, torch.tensor(targets), label_smoothing=alpha, reduction="sum").backward()
+
+    np.testing.assert_allclose(loss_gradient(logits, targets, alpha=alpha), v.grad.numpy(), atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha"),
+    [("CE", 0.0), ("torch_CE_LS_0.2", 0.2), ("torch_CE_LS_0.6", 0.6), ("official_CrossEntropyLossGLS_-0.4", -0.4)],
+)
+def test_loss_gradient_equals_the_released_values(name, alpha):
+    logits, targets = np.float32(RELEASED["logits"][:16]), np.array(RELEASED["targets"][:16])
+
+    gradient = loss_gradient(logits, targets, alpha=alpha)[0] / 16
+
+    np.testing.assert_allclose(gradient, RELEASED["gradients"][name]["grad_row0"], rtol=1e-4, atol=1e-8)
+
+
+def test_rows_of_the_loss_gradient_sum_to_zero_even_for_huge_logits():
+    gradient = loss_gradient([[1e4, -1e4, 0.0]], [1], alpha=0.3)
+
+    np.testing.assert_allclose(gradient, [[1.0 - 0.1, -0.7 - 0.1, -0.1]], atol=1e-15)
+    assert gradient.sum() == pytest.approx(0.0, abs=1e-15)
+
+
 @pytest.mark.parametrize("alpha", [-0.2, 0.1, 0.4])
 def test_extra_gradient_is_the_difference_of_the_loss_gradients_at_the_largest_logit(alpha):
     logits, targets = random_logits()
     prediction = logits.argmax(axis=1)
-    difference = autograd_gradient(logits, targets, alpha) - autograd_gradient(logits, targets, 0.0)
+    difference = loss_gradient(logits, targets, alpha=alpha) - loss_gradient(logits, targets)
 
     extra = extra_gradient(prediction == targets, alpha=alpha, num_classes=7)
 
@@ -181,15 +219,9 @@ def test_estimated_error_follows_the_line_within_its_standard_errors():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (
-            lambda: gradient_by_exact_error([[0.0, 1.0]], [2], [[0.5, 0.5]], alpha=0.1),
-            r"targets must be in \[0, 2\), got 2",
-        ),
-        (
-            lambda: gradient_by_exact_error([[0.0, 1.0]], [0, 1], [[0.5, 0.5]], alpha=0.1),
-            r"targets must have shape \(1,\), got \(2,\)",
-        ),
-        (lambda: extra_gradient([True], alpha=1.2, num_classes=2), "alpha must be below 1, got 1.2"),
+        (lambda: loss_gradient([[0.0, 1.0]], [2]), r"targets must be in \[0, 2\), got 2"),
+        (lambda: loss_gradient([[0.0, 1.0]], [0, 1]), r"targets must have shape \(1,\), got \(2,\)"),
+        (lambda: loss_gradient([[0.0, 1.0]], [0], alpha=1.2), "alpha must be below 1, got 1.2"),
         (lambda: peak([[0.0, 1.0], [np.nan, 1.0]]), "logits must be finite, row 1 is not"),
         (lambda: peak([[0.0]]), r"K at least 2, got \(1, 1\)"),
         (lambda: window_statistics([0.1], [1.0, 2.0]), "position and value must both have shape"),

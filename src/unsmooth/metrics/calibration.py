@@ -214,6 +214,25 @@ def brier(probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | No
     return _mean(losses, as_weight(sample_weight, len(classes), "targets"), "brier")
 
 
+def top_label_brier(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """Brier score of the confidence as a forecast of being correct: mean (confidence - correct)^2.
+
+    Arguments and errors raised as `ece`.
+
+    Returns:
+        Score in [0, 1], lower is better; nan with a warning for no samples.
+
+    References:
+        Brier, Verification of Forecasts Expressed in Terms of Probability, 1950.
+
+    Example:
+        >>> top_label_brier([0.75, 0.5], [0, 1])
+        0.15625
+    """
+    probability, correct, weight = as_top_label(confidence, errors, sample_weight)
+    return _mean(np.square(probability.astype(np.float64) - correct), weight, "top_label_brier")
+
+
 def fail_nll(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Log loss of the confidence as a forecast of being correct.
 

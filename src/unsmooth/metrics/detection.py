@@ -1,14 +1,16 @@
-"""Confidence as a detector of errors.
+"""Confidence as a detector of errors: ROC and precision-recall metrics.
 
-Tied confidences enter the ROC area as half a win each, the expectation over random tie-breaks. The FPR follows
-thresholds, which cannot split a tie; so does average precision, scikit-learn's `average_precision_score(errors,
--confidence)` of errors and `average_precision_score(~errors, confidence)` of successes.
+Tied confidences enter the ROC area as half a win each, the expectation over random tie-breaks. FPR and average
+precision follow thresholds, which cannot split a tie.
 """
 
+import math
+
+import numpy as np
 from numpy.typing import ArrayLike
 
 from unsmooth.metrics.inputs import as_binary_errors, as_fraction
-from unsmooth.metrics.ranking import finish, rank_errors
+from unsmooth.metrics.ranking import finish, rank_errors, rank_levels
 
 
 def failure_auroc(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
@@ -62,3 +64,50 @@ def failure_fpr95(
     share = as_fraction(tpr, "tpr", open_low=True)
     ranks = rank_errors(confidence, as_binary_errors(errors), sample_weight)
     return finish(ranks.fpr_at_tpr(share), "failure_fpr95", ranks)
+
+
+def ap_errors(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """Average precision of detecting errors by low confidence.
+
+    AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, rejecting confidence <= t to find errors.
+    Arguments and errors raised as `failure_auroc`.
+
+    Returns:
+        Area in [0, 1], higher is better, the error rate is random; nan with a warning when there are no errors.
+
+    References:
+        Hendrycks and Gimpel, ICLR 2017, section 2; Corbière et al., NeurIPS 2019, section 4.
+
+    Example:
+        >>> round(ap_errors([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 4)
+        0.8333
+    """
+    ranks = rank_errors(confidence, as_binary_errors(errors), sample_weight)
+    if not ranks.error_count:
+        return finish(math.nan, "ap_errors", ranks)
+    precision = (ranks.error_count - ranks.before) / (ranks.total - ranks.above)
+    return float((precision * ranks.errors).sum() / ranks.error_count)
+
+
+def ap_successes(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """Average precision of detecting correct predictions by high confidence.
+
+    AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, accepting confidence >= t. Arguments and
+    errors raised as `failure_auroc`.
+
+    Returns:
+        Area in [0, 1], higher is better, the accuracy is random; nan with a warning when nothing is correct.
+
+    References:
+        Hendrycks and Gimpel, ICLR 2017, section 2; Corbière et al., NeurIPS 2019, section 4.
+
+    Example:
+        >>> round(ap_successes([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1]), 4)
+        0.8333
+    """
+    levels = rank_levels(confidence, as_binary_errors(errors), sample_weight)
+    correct = levels.size - levels.errors
+    total = correct.sum()
+    if not total:
+        return finish(math.nan, "ap_successes", levels.error_ranks())
+    return float((np.cumsum(correct) / levels.accepted * correct).sum() / total)

@@ -1,8 +1,8 @@
 """Operating points: coverage and risk of one threshold, and their gap to a perfect ranking.
 
-A threshold accepts every sample at least as confident, so it cannot split a tie: `coverage_at_risk` looks only at whole
-tie groups. `risk_at_coverage` and the selective gap, which fix the number of accepted samples, take the expectation
-over random orders of the tie that they cut.
+A threshold accepts every sample at least as confident, so it cannot split a tie. `coverage_at_risk` and `sac` therefore
+look only at whole tie groups; `risk_at_coverage` and the selective gap, which fix the number of accepted samples, take
+the expectation over random orders of the tie they cut.
 
 Other arguments and errors raised are those of `aurc` throughout; a parameter out of range raises ValueError too.
 """
@@ -23,8 +23,7 @@ def coverage_at_risk(
     """Largest coverage of a threshold whose selective risk is at most `risk`.
 
     max over thresholds t of n(t) / n with errors(t) / n(t) <= risk. All thresholds are scanned: the risk need not grow
-    with coverage. A tie is accepted whole or not at all. The selective accuracy constraint (SAC) at accuracy a is the
-    coverage at risk 1 - a. Other arguments as `aurc`.
+    with coverage. A tie is accepted whole or not at all. Other arguments as `aurc`.
 
     Args:
         risk: target selective risk in [0, 1].
@@ -43,6 +42,29 @@ def coverage_at_risk(
     target = as_fraction(risk, "risk")
     ranks = rank_errors(confidence, errors, sample_weight)
     return finish(ranks.coverage_at_risk(target), "coverage_at_risk", ranks)
+
+
+def sac(confidence: ArrayLike, errors: ArrayLike, *, accuracy: float, sample_weight: ArrayLike | None = None) -> float:
+    """Selective accuracy constraint: largest coverage of a threshold with selective accuracy at least `accuracy`.
+
+    SAC = max over thresholds t of n(t) / n with 1 - errors(t) / n(t) >= accuracy. Other arguments as `aurc`.
+
+    Args:
+        accuracy: required accuracy among the accepted, in [0, 1].
+
+    Returns:
+        Coverage in [0, 1], higher is better; 0 when no threshold qualifies; nan with a warning for no samples.
+
+    References:
+        Galil, Dabbah and El-Yaniv, ICLR 2023; Cattelan and Silva, UAI 2024, appendix.
+
+    Example:
+        >>> sac([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1], accuracy=0.6)
+        0.75
+    """
+    target = as_fraction(accuracy, "accuracy")
+    ranks = rank_errors(confidence, errors, sample_weight)
+    return finish(ranks.coverage_at_accuracy(target), "sac", ranks)
 
 
 def risk_at_coverage(

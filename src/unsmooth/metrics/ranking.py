@@ -197,6 +197,12 @@ class ErrorRanks:
         accepted = np.where(self._run_risk <= risk, self.above, 0).max(axis=-1, initial=0)
         return _divide(np.where(self.error <= risk, self.total, accepted), self.total)
 
+    def coverage_at_accuracy(self, accuracy: float) -> float:
+        """(...) largest coverage of a threshold whose selective accuracy is at least `accuracy`, 0 for none."""
+        correct = np.append(self.above - self.before, self.correct_count)
+        accepted = np.append(self.above, self.total)
+        return float(_divide(np.where(_divide(correct, accepted) >= accuracy, accepted, 0).max(), self.total))
+
     def risk_at_coverage(self, coverage: float) -> Any:  # noqa: ANN401
         """(...) expected selective risk of the `ceil(n * coverage)` most confident samples."""
         position = np.broadcast_to(first_position(self.total, coverage), np.shape(self.error_count))

@@ -245,9 +245,8 @@ def augrc(
     """Area under the generalized-risk-coverage curve.
 
     Trapezoid of coverage * selective risk over coverage, from (0, 0); with acc the accuracy
-    AUGRC = (1 - failure_auroc) * acc * (1 - acc) + (1 - acc)^2 / 2 exactly, ties included. The excess over the best
-    confidence is `augrc(confidence, errors) - augrc(-errors, errors)`; the SELE loss of Franc et al. (JMLR 2023) is
-    AUGRC + error / (2n). Other arguments and errors raised as `aurc`.
+    AUGRC = (1 - failure_auroc) * acc * (1 - acc) + (1 - acc)^2 / 2 exactly, ties included. The SELE loss of Franc
+    et al. (JMLR 2023) is AUGRC + error / (2n). Other arguments and errors raised as `aurc`.
 
     Args:
         convention: "trapezoid" as above (fd-shifts); "torch_uncertainty" leaves out coverages below 1/n and divides by
@@ -271,6 +270,25 @@ def augrc(
     if convention == "torch_uncertainty":
         area = (area - ranks.first_risk() / (2 * n**2)) / (1 - 1 / n) if n > 1 else math.nan
     return finish(area, "augrc", ranks)
+
+
+def eaugrc(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """Excess AUGRC = AUGRC minus that of the best possible confidence, error^2 / 2 for 0/1 errors.
+
+    Arguments and errors raised as `aurc`.
+
+    Returns:
+        Fraction, 0 is ideal, lower is better; nan with a warning for no samples.
+
+    References:
+        Traub et al., NeurIPS 2024, eq. 7, less its optimum, as Geifman, Uziel and El-Yaniv (ICLR 2019) do for AURC.
+
+    Example:
+        >>> eaugrc([0.9, 0.8, 0.7, 0.6], [0, 1, 0, 1])
+        0.0625
+    """
+    ranks = rank_errors(confidence, errors, sample_weight)
+    return finish(ranks.augrc() - ranks.ideal.augrc(), "eaugrc", ranks)
 
 
 def partial_aurc(

@@ -18,9 +18,9 @@ from unsmooth.metrics import (
     nll,
     reliability_curve,
 )
-from unsmooth.metrics.calibration import fail_nll, mce
+from unsmooth.metrics.calibration import fail_nll, mce, top_label_brier
 
-TOP_LABEL = [ece, adaptive_ece, mce, fail_nll]
+TOP_LABEL = [ece, adaptive_ece, mce, top_label_brier, fail_nll]
 
 
 def make_data(n=400, classes=5, seed=0):
@@ -121,6 +121,7 @@ def test_proper_scores_agree_with_scikit_learn():
 
     assert nll(logits, targets) == pytest.approx(log_loss(targets, probs, labels=range(5)), rel=1e-12)
     assert brier(probs, targets) == pytest.approx(np.mean(np.sum((probs - np.eye(5)[targets]) ** 2, axis=1)), rel=1e-12)
+    assert top_label_brier(probs[:, 0], targets != 0) == pytest.approx(brier_score_loss(targets == 0, probs[:, 0]))
 
 
 def test_two_columns_agree_with_a_binary_forecast_of_the_positive_class():
@@ -128,7 +129,7 @@ def test_two_columns_agree_with_a_binary_forecast_of_the_positive_class():
     log_odds = np.column_stack([np.zeros(len(logits)), logits[:, 1] - logits[:, 0]])
 
     assert nll(log_odds, targets) == pytest.approx(nll(logits, targets), rel=1e-12)
-    assert brier(probs, targets) == pytest.approx(2 * brier_score_loss(targets, probs[:, 1]), rel=1e-12)
+    assert 2 * top_label_brier(probs[:, 1], targets != 1) == pytest.approx(brier(probs, targets), rel=1e-12)
     columns = ece(probs[:, 0], targets != 0), ece(probs[:, 1], targets != 1)
     assert classwise_ece(probs, targets) == pytest.approx(np.mean(columns), rel=1e-12)
 

@@ -10,7 +10,9 @@ from scipy.special import softmax
 from unsmooth import metrics as m
 from unsmooth.metrics.balanced import balanced_augrc, balanced_aurc
 from unsmooth.metrics.calibration import fail_nll, mce
-from unsmooth.metrics.selective import partial_aurc
+from unsmooth.metrics.detection import ap_errors, ap_successes
+from unsmooth.metrics.operating import sac
+from unsmooth.metrics.selective import eaugrc, partial_aurc
 
 DATA = Path(__file__).parents[1] / "reference_values" / "metrics"
 PEERS = json.loads((DATA / "peers.json").read_text())
@@ -29,8 +31,7 @@ def test_fix_selective_classification(name):
     assert m.naurc(confidence, ERRORS, convention="paper") == pytest.approx(expected["N_AURC"], abs=1e-12)
     assert m.failure_auroc(confidence, ERRORS) == pytest.approx(expected["AUROC"], abs=1e-12)
     for accuracy in ("0.8", "0.9", "0.95", "0.98", "0.99"):
-        risk = round(1 - float(accuracy), 2)
-        assert m.coverage_at_risk(confidence, ERRORS, risk=risk) == expected[f"SAC@{accuracy}"]
+        assert sac(confidence, ERRORS, accuracy=float(accuracy)) == expected[f"SAC@{accuracy}"]
 
 
 def test_fix_selective_classification_on_msp_and_continuous_risk():
@@ -51,10 +52,12 @@ def test_fd_shifts_areas_and_detection_with_and_without_ties(name):
     values = {
         "failauc": m.failure_auroc(confidence, ERRORS),
         "fpr@95tpr": m.failure_fpr95(confidence, ERRORS, tpr=0.9495),
+        "failap_suc": ap_successes(confidence, ERRORS),
+        "failap_err": ap_errors(confidence, ERRORS),
         "aurc": 1000 * m.aurc(confidence, ERRORS, convention="fd_shifts"),
         "aurc-ba": 1000 * balanced_aurc(confidence, ERRORS, targets),
         "augrc": 1000 * m.augrc(confidence, ERRORS),
-        "e-augrc": 1000 * (m.augrc(confidence, ERRORS) - m.augrc(-ERRORS, ERRORS)),
+        "e-augrc": 1000 * eaugrc(confidence, ERRORS),
         "augrc-ba": 1000 * balanced_augrc(confidence, ERRORS, targets),
         "e-aurc": 1000 * m.eaurc(confidence, ERRORS, convention="fd_shifts"),
         "aurc_achievable": 1000 * m.achievable_aurc(confidence, ERRORS),
@@ -81,13 +84,12 @@ def test_fd_shifts_coverage_at_risk(name):
 
 
 def test_fd_shifts_continuous_residuals():
-    msp, soft = SCORES["MSP"], np.array(PEERS["soft_residuals"])
-    expected = PEERS["fd_shifts_msp"]["continuous_residuals"]
+    msp, soft, expected = SCORES["MSP"], PEERS["soft_residuals"], PEERS["fd_shifts_msp"]["continuous_residuals"]
     values = {
         "aurc": m.aurc(msp, soft, convention="fd_shifts"),
         "augrc": m.augrc(msp, soft),
         "eaurc": m.eaurc(msp, soft, convention="fd_shifts"),
-        "eaugrc": m.augrc(msp, soft) - m.augrc(-soft, soft),
+        "eaugrc": eaugrc(msp, soft),
         "aurc_optimal": m.optimal_aurc(soft, convention="fd_shifts"),
         "aurc_achievable": m.achievable_aurc(msp, soft),
     }

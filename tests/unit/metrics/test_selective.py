@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from unsmooth import metrics
 from unsmooth.metrics import (
@@ -30,8 +30,9 @@ from unsmooth.metrics import (
     selective_summary,
 )
 from unsmooth.metrics.balanced import balanced_augrc, balanced_aurc, balanced_risk_coverage
-from unsmooth.metrics.operating import selective_gap_terms
-from unsmooth.metrics.selective import partial_aurc
+from unsmooth.metrics.detection import ap_errors, ap_successes
+from unsmooth.metrics.operating import sac, selective_gap_terms
+from unsmooth.metrics.selective import eaugrc, partial_aurc
 
 # Every metric of one (confidence, errors) pair, for the invariances.
 REGISTRY = {
@@ -39,17 +40,21 @@ REGISTRY = {
     "eaurc": eaurc,
     "naurc": naurc,
     "augrc": augrc,
+    "eaugrc": eaugrc,
     "achievable_aurc": achievable_aurc,
     "partial_aurc": lambda c, e, **k: partial_aurc(c, e, coverage=(0.2, 0.8), **k),
     "failure_auroc": failure_auroc,
     "failure_fpr95": failure_fpr95,
+    "ap_errors": ap_errors,
+    "ap_successes": ap_successes,
     "coverage_at_risk": lambda c, e, **k: coverage_at_risk(c, e, risk=0.3, **k),
     "risk_at_coverage": lambda c, e, **k: risk_at_coverage(c, e, coverage=0.55, **k),
+    "sac": lambda c, e, **k: sac(c, e, accuracy=0.7, **k),
     "selective_gap": lambda c, e, **k: selective_gap(c, e, coverage=0.3, **k),
 }
 # Values that a copy of the whole data set does not change; the others move by O(1/n) with the number of samples.
-SCALE_FREE = ["augrc", "aurc_fd_shifts", "achievable_aurc", "partial_aurc", "failure_auroc", "failure_fpr95"]
-SCALE_FREE += ["coverage_at_risk"]
+SCALE_FREE = ["augrc", "eaugrc", "aurc_fd_shifts", "achievable_aurc", "partial_aurc", "failure_auroc", "failure_fpr95"]
+SCALE_FREE += ["ap_errors", "ap_successes", "coverage_at_risk", "sac"]
 
 CONFIDENCE = [0.9, 0.8, 0.7, 0.6]
 ERRORS = [0, 1, 0, 1]
@@ -120,6 +125,7 @@ def test_operating_points_of_five_samples_by_hand():
     assert coverage_at_risk(confidence, errors, risk=0.25) == 0.8
     assert coverage_at_risk(confidence, errors, risk=0.4) == 1.0
     assert coverage_at_risk(confidence, errors, risk=0.2) == 0.0
+    assert sac(confidence, errors, accuracy=0.75) == 0.8
     assert risk_at_coverage(confidence, errors, coverage=0.5) == pytest.approx(1 / 3)
 
 
@@ -199,6 +205,8 @@ def test_detection_metrics_agree_with_scikit_learn(data):
 
     assert failure_auroc(confidence, errors) == pytest.approx(roc_auc_score(~errors, confidence), abs=1e-12)
     assert failure_fpr95(confidence, errors) == pytest.approx(fpr[tpr >= 0.95 - 1e-12].min(), abs=1e-12)
+    assert ap_errors(confidence, errors) == pytest.approx(average_precision_score(errors, -confidence), abs=1e-12)
+    assert ap_successes(confidence, errors) == pytest.approx(average_precision_score(~errors, confidence), abs=1e-12)
 
 
 @settings(max_examples=40)
@@ -210,7 +218,7 @@ def test_identities_between_metrics_hold_with_ties(data):
     areas = aurc_conventions(confidence, errors)
 
     assert augrc(confidence, errors) == pytest.approx(useless + error**2 / 2, abs=1e-12)
-    assert augrc(-1.0 * errors, errors) == pytest.approx(error**2 / 2, abs=1e-12)
+    assert eaugrc(confidence, errors) == pytest.approx(useless, abs=1e-12)
     least_confident_first = (rankdata(confidence) * errors).sum() / n**2  # the SELE loss
     assert augrc(confidence, errors) + error / (2 * n) == pytest.approx(least_confident_first, abs=1e-12)
     assert areas["paper"] == pytest.approx(areas["harmonic"] - error / (2 * n), abs=1e-12)
