@@ -279,9 +279,9 @@ class WeightsExperiment(ModelExperiment):
         placeholders = (
             "{architecture}, {name}, {loss}, {alpha} and {seed} only (and {name} where the architecture has one)"
         )
-        cells = self.cells("experiment")
+        sources = map(self.source, self.cells("experiment"))
         each = "architecture, loss, alpha and seed"
-        for source in _different_files("weights", self.weights, placeholders, each, map(self.source, cells)):
+        for source in _different_files("weights", self.weights, placeholders, each, sources):
             if source.startswith(HUB) and not HUB_FILE.fullmatch(source):
                 raise ValueError(
                     f"expected hf://owner/repository/path or hf://owner/repository@revision/path, got {source!r}"

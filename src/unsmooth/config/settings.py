@@ -34,7 +34,7 @@ class Downloads(Spec):
     mirrors: dict[str, str] = Field({}, description="URL prefix to its replacement; the original is tried last")
     folders: dict[str, str] = Field({}, description="source to a local folder with its archives, or unpacked")
     checksums: dict[str, Annotated[str, StringConstraints(pattern="^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$")]] = Field(
-        {}, description="archive to its digest, where a mirror packed it anew: md5:... or sha256:..."
+        {}, description="repacked archive of a mirror to its digest: md5:... or sha256:..."
     )
 
     @model_validator(mode="after")

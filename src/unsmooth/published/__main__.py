@@ -24,7 +24,7 @@ def plan(
     ] = None,
     finished: Annotated[bool, typer.Option("--finished", help="Only cells that are trained already.")] = False,
 ) -> None:
-    """Write results/published/config.yaml for the experiments whose data are at hand."""
+    """Write results/published/config.yaml for the experiments with local data."""
     try:
         left_out = write_plan(
             PLAN, EXPERIMENTS, data, only=only or (), as_released=as_released or (), finished=RUN if finished else None

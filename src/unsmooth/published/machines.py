@@ -1,4 +1,4 @@
-"""What was run where: device, hours, versions and data of every experiment."""
+"""Table of machines: device, hours, versions and data of every experiment."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Choice of what a run of the published experiments makes: those whose data are at hand, and their finished cells."""
+"""Plan of a run of the published experiments: those with local data, or their finished cells."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -37,10 +37,10 @@ def write_plan(
     as_released: Sequence[str] = (),
     finished: Path | None = None,
 ) -> list[str]:
-    """Write config.yaml for a run of the published experiments whose data are at hand, and the experiments it changes.
+    """Write config.yaml for a run of the published experiments with local data, and copies of those that it restricts.
 
     Args:
-        target: folder of the files.
+        target: folder of these files.
         experiments: folder of the shipped experiments.
         data: folder with one folder a source, named after it, as `downloads.folders` takes it.
         only: names of experiments to choose from; all without.

@@ -1,7 +1,7 @@
 """Run a script in a fork of the job server instead of a new Python: `python job_client.py SOCKET PYTHON SCRIPT`.
 
-It takes what the command would have: environment, folder, standard streams, SIGTERM and exit status. Without a server,
-and with more than one thread, which numerical libraries must be told before they are imported, it becomes the command.
+Environment, folder, standard streams, SIGTERM and exit status are those of the command. Without a server, or with more
+than one thread, a number that numerical libraries read on import, the client becomes the command.
 """
 
 import os
@@ -13,7 +13,7 @@ SEPARATOR = b"\0"
 
 
 def request(command: list[str]) -> bytes:
-    """Return what the server must know: the script and its arguments, the folder, and the environment."""
+    """Return the request to the server: the script with its arguments, the folder, and the environment."""
     variables = [name + b"=" + value for name, value in os.environb.items()]
     return SEPARATOR.join([*map(os.fsencode, command[1:]), b"", os.fsencode(os.getcwd()), *variables])
 

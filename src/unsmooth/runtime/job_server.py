@@ -1,9 +1,8 @@
-"""A process that has imported torch and the like, and forks for each job of a run on one machine.
+"""Fork server for the jobs of a run on one machine, with torch and other slow imports already loaded.
 
-A new Python takes three seconds of processor time until it can train and half a second until it can write a table; a
-fork takes hundredths. Only other packages are imported before the fork: a job reads the code of this package anew, so
-that an edit counts from the next job on, as without the server. Snakemake starts `job_client.py` in front of each
-script (`command_prefix`); the client stands for the job, which lives as long as it does.
+A new Python needs three seconds of processor time to train and half a second to write a table; a fork needs hundredths.
+Only other packages are imported before the fork: each job imports this package again, so an edit counts from the next
+job on. Snakemake starts `job_client.py` in front of each script (`command_prefix`); a job ends with its client.
 """
 
 import ctypes
@@ -64,7 +63,7 @@ def serve(address: Path, modules: Sequence[str]) -> None:
             ready, _, _ = select(watched, [], [])
             if 0 in ready:
                 break
-            # Who is gone comes before who comes: a killed job is dead before its next attempt begins.
+            # Before new clients, so that a killed job is dead when its next attempt begins.
             for client in [one for one, (_, descriptor) in jobs.items() if {one, descriptor} & {*ready}]:
                 _attend(client, jobs)
             if listener in ready:
@@ -127,7 +126,7 @@ def _run(request: bytes) -> int:
 
 
 def _attend(client: socket.socket, jobs: dict[socket.socket, tuple[int, int]]) -> None:
-    """Tell a client that its job has ended, end the job of one that is gone, or pass a SIGTERM on."""
+    """Report the end of a job to its client, kill the job of a lost client, or pass SIGTERM on."""
     process, descriptor = jobs[client]
     ended, _, _ = select([descriptor], [], [], 0)
     if not ended:
