@@ -28,6 +28,12 @@ def test_costs_are_summed_times_and_largest_memory_by_rule(benchmarks):
     assert costs["memory"][0] == 300.0 and pd.isna(costs["memory"][1])
 
 
+def test_rule_of_one_job_has_its_costs_in_a_file_of_its_name(tmp_path):
+    (tmp_path / "merge_summaries.tsv").write_text("s\tcpu_time\tmax_rss\n2\t1\t100\n")
+
+    assert costs_by_rule(tmp_path)["rule"].tolist() == ["merge_summaries"]
+
+
 def test_closing_message_names_costs_and_only_files_that_exist(benchmarks):
     page, findings = benchmarks / "report" / "index.html", benchmarks / "tables" / "finished" / "findings.md"
     for file in (page, findings):

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 import torch
 
-from unsmooth.runtime.gpus import GpuMemoryError, leased_gpus, visible_gpus
+from unsmooth.runtime.gpus import GpuMemoryError, leased_device, leased_gpus, visible_gpus
 
 
 @pytest.fixture
@@ -190,3 +190,11 @@ def test_a_job_that_needs_more_than_its_share_fails_with_what_to_do(scope, memor
         leased_gpus(1, ["0"], jobs_per_gpu=4, scope=scope),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize(("gpus", "device"), [([], "cpu"), (["0"], "cuda")])
+def test_device_of_a_job_is_cuda_if_it_leases_a_gpu(monkeypatch, gpus, device):
+    monkeypatch.setattr("unsmooth.runtime.gpus.visible_gpus", lambda: gpus)
+
+    with leased_device({"gpu": 1}) as leased:
+        assert leased == device
