@@ -29,6 +29,7 @@ _NO_CLASS = re.compile(
 _SPLIT_COLUMNS = ("split", "subset", "partition", "set", "dataset", "data_split", "dataset_split", "phase")
 _STEMS = ("logits", "logit", "class", "classes", "cls", *LOGITS_NAMES[2:], "label", "c", "k", "p", "z", "v", "")
 _FEATURES = ("feature", "features", "feat", "f", "x", "embedding", "emb", "hidden", "h", "dim", "pixel", "pc", "top")
+_NO_LOGITS = re.compile(r"(.*_)?(feat|emb|hidden|input|pixel|token|image|attention|vector|penultimate).*")
 _ID = re.compile(r"unnamed_0|(.*_)?(index|ids?|uuid|guid|idx|path|file|filename|file_name|url)")
 _STATISTICS = "max|min|mean|std|sum|gap|margin|entropy|target|true_class|pred|predicted|top|top_?1|second"
 _NUMBERED = re.compile(r"(?P<stem>.*?)[\s_.:\-\[(]*(?P<number>\d+)[\])]?")
@@ -202,7 +203,7 @@ def _list_column(table: Table, names: Sequence[str]) -> list[str]:
     if named:
         return named[:1]
     rest = [name for name in names if table.kind(name) == "decimal"]
-    return lists if len(lists) == 1 and len(rest) < 2 else []
+    return lists if len(lists) == 1 and len(rest) < 2 and not _NO_LOGITS.fullmatch(_plain(lists[0])) else []
 
 
 def _numbered(table: Table, names: Sequence[str]) -> list[str]:

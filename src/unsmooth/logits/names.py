@@ -13,11 +13,12 @@ LOGITS_NAMES = (
     *("log_probabilities", "log_softmax", "probs", "prob", "probabilities", "probability", "proba", "probas"),
     *("y_prob", "y_probs", "y_proba", "predict_proba", "pred_probs", "softmax", "softmax_outputs", "confidences"),
     *("pred_prob", "class_probs", "class_probabilities", "predicted_probabilities", "class_logits", "y_logits"),
+    *("decision_function", "raw_scores", "raw_predictions", "raw_outputs", "posteriors", "posterior"),
 )
 TARGETS_NAMES = (
     *("targets", "target", "labels", "label", "label_ids", "label_id", "y", "y_true", "true_labels", "true_label"),
     *("gt", "ground_truth", "ground_truths", "groundtruth", "references", "reference", "truth", "true", "actual"),
-    *("class", "class_id", "classes", "class_ids"),
+    *("class", "class_id", "classes", "class_ids", "class_label", "gold", "gold_label", "gold_labels"),
 )
 _SPLITS = {
     **dict.fromkeys(("test", "testing", "eval"), "test"),

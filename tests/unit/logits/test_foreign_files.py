@@ -111,6 +111,13 @@ def test_column_of_lists_is_used_beside_others(tmp_path, column):
     assert_read(read_any(tmp_path / "a.parquet"))
 
 
+@pytest.mark.parametrize("column", ["embedding", "hidden_states", "input_ids", "image_features"])
+def test_lone_column_of_lists_that_holds_inputs_or_features_is_no_logits(tmp_path, column):
+    pd.DataFrame({column: list(LOGITS), "label": TARGETS}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(LogitsFileError, match=f"found no logits; the file holds columns '{column}', 'label'"):
+        read_any(tmp_path / "a.parquet")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_table_without_its_reader_names_the_extra(tmp_path, monkeypatch, suffix):
     (tmp_path / f"a.{suffix}").write_text("a,b,target\n1.5,2.5,0\n")
@@ -240,6 +247,7 @@ def test_keys_choose_columns(tmp_path):
     [
         *[
             ("predictions", "label_ids"),
+            ("decision_function", "gold_label"),
             ("predictions", "ground_truth"),
             ("y_pred", "y_true"),
             ("logits_test", "y_test"),
