@@ -6,8 +6,6 @@ from typing import Any
 
 from snakemake.logging import LogEvent, get_event
 
-from unsmooth.runtime.jobs import LOGS
-
 SILENT = {LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED, LogEvent.RESOURCES_INFO}
 # Messages that Snakemake logs without an event.
 NOISE = (
@@ -66,7 +64,7 @@ class JobLines(logging.Formatter):
 def _name(record: Any) -> str:  # noqa: ANN401 - Snakemake adds the fields of an event
     """Return rule and place of a job, which are the folder and the rest of the path of its log."""
     log = record.log[0] if record.log else record.rule_name
-    return log.removeprefix(f"{LOGS}/").removesuffix(".log").replace("/", " ", 1)
+    return log.removeprefix("results/logs/").removesuffix(".log").replace("/", " ", 1)
 
 
 def shorten_terminal_output(logger: logging.Logger, *, dry_run: bool) -> None:
