@@ -5,8 +5,7 @@ bootstrap weighs the test samples equally in every cell of an experiment, so ave
 replicate by replicate keeps the pairing. All values are fractions.
 """
 
-from collections.abc import Callable, Collection
-from typing import NamedTuple
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -32,31 +31,8 @@ DIFFERENCES = [
     *["value", "baseline", "difference", "std", "low", "high", "seeds", "sign", "p_value"],
 ]
 MAX_UNDEFINED_REPLICATES = 0.05  # above this share the interval is undefined too
-
-
-class _Comparison(NamedTuple):
-    treated: Callable[[DataFrame, Losses], Series]
-    baseline: Callable[[DataFrame, Losses], Series]
-    shared: list[str]
-
-
-_COMPARISONS = {
-    "loss": _Comparison(
-        lambda rows, losses: rows["loss"] != losses.baseline,
-        lambda rows, losses: rows["loss"] == losses.baseline,
-        ["experiment", "architecture", "seed", "score", "metric"],
-    ),
-    "score": _Comparison(
-        lambda rows, losses: rows["score"].isin(REPAIRED_SCORES),
-        lambda rows, losses: rows["score"] == BASELINE_SCORE,
-        [*CELL, "metric"],
-    ),
-    "repair": _Comparison(
-        lambda rows, losses: (rows["loss"] != losses.baseline) & rows["score"].isin(REPAIRED_SCORES),
-        lambda rows, losses: (rows["loss"] == losses.baseline) & (rows["score"] == BASELINE_SCORE),
-        ["experiment", "architecture", "seed", "metric"],
-    ),
-}
+# The columns in which each comparison departs from its baseline, cross-entropy or MSP or both.
+_COMPARISONS = {"loss": ["loss", "alpha"], "score": ["score"], "repair": ["loss", "alpha", "score"]}
 
 
 def summarise(metrics: DataFrame, replicates: DataFrame, *, losses: Losses = KINDS) -> DataFrame:
@@ -115,12 +91,16 @@ def restricted(summary: DataFrame, losses: Losses, **wanted: Collection[str]) ->
 
 
 def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str, losses: Losses) -> DataFrame:
-    comparison = _COMPARISONS[name]
-    baseline = rows[comparison.baseline(rows, losses)]
-    described = baseline[["loss", "alpha", "score", "value", "row"]].add_prefix("baseline_")
-    pairs = rows[comparison.treated(rows, losses)].merge(
-        described.join(baseline[comparison.shared]), on=comparison.shared
+    changed = _COMPARISONS[name]
+    is_baseline = {"loss": rows["loss"] == losses.baseline, "score": rows["score"] == BASELINE_SCORE}
+    is_treated = {"loss": ~is_baseline["loss"], "score": rows["score"].isin(REPAIRED_SCORES)}
+    treated, baseline = (
+        rows[np.logical_and.reduce([mask for column, mask in masks.items() if column in changed])]
+        for masks in (is_treated, is_baseline)
     )
+    shared = [column for column in (*CELL, "score", "metric") if column not in changed]
+    described = baseline[["loss", "alpha", "score", "value", "row"]].add_prefix("baseline_")
+    pairs = treated.merge(described.join(baseline[shared]), on=shared)
     if pairs.empty:
         return DataFrame()
     by = [*CONFIGURATION, "score", "baseline_loss", "baseline_alpha", "baseline_score", "metric"]

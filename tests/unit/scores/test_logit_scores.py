@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -487,3 +488,18 @@ def test_gpu_gives_what_the_cpu_gives(device: str) -> None:
 
         assert actual.device.type == torch.device(device).type, name
         torch.testing.assert_close(actual.cpu(), score(logits), rtol=1e-5, atol=1e-5)
+
+
+def test_a_score_of_logits_shows_their_name_and_its_parameters():
+    assert [*signature(scores.msp_pnorm).parameters] == ["logits", "p", "temperature", "centring", "scale"]
+    assert (scores.msp(logits=LOGITS) == scores.msp(LOGITS)).all()
+
+
+@pytest.mark.parametrize("score", [partial(scores.max_logit_pnorm, p=3), scores.lda, partial(scores.softmax_k, k=2)])
+def test_a_score_with_checks_takes_frames_too(score):
+    assert (score(pd.DataFrame(LOGITS.numpy())) == score(LOGITS.numpy())).all()
+
+
+def test_a_parameter_out_of_range_is_refused_before_the_logits_are_read():
+    with pytest.raises(ValueError, match="k must be a whole number of at least 2 classes, got 1"):
+        scores.softmax_k("no logits", k=1)
