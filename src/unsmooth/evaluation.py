@@ -54,20 +54,11 @@ def selective_frames(
         `score, metric, value` and `score, metric, replicate, value`; fractions. Replicates are paired across scores and
         across cells of the same test split.
     """
-    risks, coverages = settings.coverage_at_risk, settings.risk_at_coverage
-    values, replicates = {}, {}
-    for name, confidence in confidences.items():
-        values[name] = selective_metrics(confidence, errors, risks=risks, coverages=coverages)
-        replicates[name] = bootstrap_replicates(
-            confidence,
-            errors,
-            replicates=settings.bootstrap_replicates,
-            seed=settings.bootstrap_seed,
-            risks=risks,
-            coverages=coverages,
-            groups=groups,
-        )
-    return _metric_frame(values), _replicate_frame(replicates)
+    points: dict[str, Any] = {"risks": settings.coverage_at_risk, "coverages": settings.risk_at_coverage}
+    draws = {"replicates": settings.bootstrap_replicates, "seed": settings.bootstrap_seed, "groups": groups} | points
+    values = {name: selective_metrics(confidence, errors, **points) for name, confidence in confidences.items()}
+    drawn = {name: bootstrap_replicates(confidence, errors, **draws) for name, confidence in confidences.items()}
+    return _metric_frame(values), _replicate_frame(drawn)
 
 
 def calibration_frames(
@@ -154,19 +145,15 @@ def reliability_frame(
     for name, temperature in temperatures.items():
         top = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
         curve = reliability_curve(top, errors, bins=bins)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "score": name,
-                    "bin": np.arange(bins),
-                    "low": curve.edges[:-1],
-                    "high": curve.edges[1:],
-                    "count": curve.weight.astype(np.int64),
-                    "confidence": curve.confidence,
-                    "accuracy": curve.accuracy,
-                }
-            )
-        )
+        columns = {
+            "bin": np.arange(bins),
+            "low": curve.edges[:-1],
+            "high": curve.edges[1:],
+            "count": curve.weight.astype(np.int64),
+            "confidence": curve.confidence,
+            "accuracy": curve.accuracy,
+        }
+        frames.append(pd.DataFrame({"score": name, **columns}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -219,17 +206,8 @@ def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], po
         curve = risk_coverage_curve(confidence, errors)
         generalized = np.interp(coverage, np.r_[0, curve.coverage], np.r_[0, curve.generalized_risk])
         last = np.minimum(np.searchsorted(curve.coverage, coverage - 0.5 / count), len(curve.threshold) - 1)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "score": name,
-                    "coverage": coverage,
-                    "selective_risk": generalized / coverage,
-                    "generalized_risk": generalized,
-                    "threshold": curve.threshold[last],
-                }
-            )
-        )
+        columns = {"coverage": coverage, "selective_risk": generalized / coverage, "generalized_risk": generalized}
+        frames.append(pd.DataFrame({"score": name, **columns, "threshold": curve.threshold[last]}))
     return pd.concat(frames, ignore_index=True)
 
 

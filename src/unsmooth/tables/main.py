@@ -61,12 +61,10 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: L
         Percent. `data` has `<metric>_pct` under MSP and `<metric>_pnorm_pct`, with `_std`, `_low`, `_high`; `display`
         has "mean [low, high]". With two classes there is no normalisation, and a note says so.
     """
-    require_columns(summary, SUMMARY, "summary")
-    wanted = {*MAIN.values()}
-    pairs = [*zip(summary["score"], summary["metric"], strict=True)]
-    rows = in_order(summary[[pair in wanted for pair in pairs]], losses)
-    require_columns(rows, SUMMARY, f"summary restricted to {list(MAIN)}")
-    columns = {title: key for title, key in MAIN.items() if key in set(pairs)}
+    scores, metrics = zip(*MAIN.values(), strict=True)
+    rows = restricted(summary, losses, score=dict.fromkeys(scores), metric=dict.fromkeys(metrics))
+    present = {*zip(rows["score"], rows["metric"], strict=True)}
+    columns = {title: key for title, key in MAIN.items() if key in present}
     fallbacks = _fallbacks(fitted)
     records, texts = [], []
     for configuration, group in rows.groupby(CONFIGURATION, sort=False):
