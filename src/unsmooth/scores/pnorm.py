@@ -5,7 +5,7 @@ from torch import Tensor
 
 from unsmooth.scores.formulas import of_logits
 from unsmooth.scores.logit_scores import Scale, check_temperature, msp_at
-from unsmooth.scores.rows import Array, Centring, Rows, check_norm, check_ranking, check_shape, map_rows
+from unsmooth.scores.rows import Centring, Rows, check_norm, check_ranking
 
 
 def check_msp_pnorm(p: float, temperature: float, centring: str) -> None:
@@ -88,7 +88,8 @@ def pnorm_units(rows: Rows, p: float, centring: Centring = "mean") -> Tensor:
     return torch.where(norm > 0, norm, 1.0)
 
 
-def top_pnorm_logits(logits: Array, *, p: float, k: int = 3, centring: Centring = "mean") -> Array:
+@of_logits(limits=check_norm, exists=check_ranking)
+def top_pnorm_logits(rows: Rows, *, p: float, k: int = 3, centring: Centring = "mean") -> Tensor:
     r"""The k largest p-normalised logits, in descending order: features for a learned confidence.
 
     Args:
@@ -110,15 +111,8 @@ def top_pnorm_logits(logits: Array, *, p: float, k: int = 3, centring: Centring 
         >>> top_pnorm_logits(torch.tensor([[4.0, 1.0, 1.0]]), p=1)
         tensor([[ 0.5000, -0.2500, -0.2500]], dtype=torch.float64)
     """
-    check_shape(logits)
-    check_norm(p, centring)
-    check_ranking(logits.shape[1], p, centring)
-    if not 1 <= k <= logits.shape[1]:
-        raise ValueError(f"k must be in [1, {logits.shape[1]}], got {k}")
-
-    def largest(rows: Rows) -> Tensor:
-        top, norm = rows.norms([p], centring)
-        below = rows.logits.topk(k, dim=1).values.to(rows.fine) - rows.top[:, None]
-        return torch.where(norm > 0, (top[:, None] + below) / norm, 0.0)
-
-    return map_rows(logits, largest)
+    if not 1 <= k <= rows.num_classes:
+        raise ValueError(f"k must be in [1, {rows.num_classes}], got {k}")
+    top, norm = rows.norms([p], centring)
+    below = rows.logits.topk(k, dim=1).values.to(rows.fine) - rows.top[:, None]
+    return torch.where(norm > 0, (top[:, None] + below) / norm, 0.0)
