@@ -457,14 +457,9 @@ def _check_softmax(name: str, params: Mapping[str, Any], *, from_probabilities: 
 
 def _check_disjoint(path: Path, logits: "NDArray[Any]", val: Path, val_logits: "NDArray[Any]") -> None:
     """Refuse test samples that also fit; print a note about a small share."""
-    from unsmooth.logits.guards import shared_rows
+    from unsmooth.logits.guards import check_disjoint
 
-    share = shared_rows(logits, val_logits)
-    if share > 0.5:
-        raise ValueError(
-            f"{100 * share:.3g} % of its rows are also in --val {val}; what fits and what tests must be other samples"
-        )
-    if share:
+    if share := check_disjoint(logits, "its rows", val_logits, f"--val {val}"):
         _note(f"{path}: {100 * share:.2g} % of its rows are also in --val {val}; the same samples would bias the test")
 
 

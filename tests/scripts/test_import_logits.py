@@ -78,5 +78,7 @@ def test_cells_with_other_targets_are_refused_naming_both_files_and_the_first_ro
 def test_logits_of_validation_are_no_test(imported, tmp_path):
     val, test = (imported(split=split, logits=LOGITS, targets=TARGETS) for split in ("val", "test"))
 
-    with pytest.raises(LogitsFileError, match=r"ce.npz: most of its rows are also in .*ce.npz; expected other samples"):
+    with pytest.raises(
+        ValueError, match=r"100 % of the rows of .*ce.npz are also in .*ce.npz; what fits and what tests"
+    ):
         score(val, test, ["msp"], *(tmp_path / name for name in ("scores", "fitted", "sweep", "operating")))

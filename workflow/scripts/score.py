@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.evaluation import operating_frame, sweep_frame
-from unsmooth.logits.guards import shared_rows
-from unsmooth.logits.logits_file import LogitsFile, LogitsFileError, read_logits
+from unsmooth.logits.guards import check_disjoint
+from unsmooth.logits.logits_file import LogitsFile, read_logits
 from unsmooth.metrics import aurc
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
@@ -36,9 +36,8 @@ def score(
     """
     val = read_logits(val_path)
     test = read_logits(test_path, num_classes=val.logits.shape[1])
-    if shared_rows(test.logits, val.logits) > 0.5:
-        tested, fitting = (file.metadata.get("source", path) for file, path in ((test, test_path), (val, val_path)))
-        raise LogitsFileError(f"{tested}: most of its rows are also in {fitting}; expected other samples to test")
+    tested, fitting = (file.metadata.get("source", path) for file, path in ((test, test_path), (val, val_path)))
+    check_disjoint(test.logits, f"the rows of {tested}", val.logits, fitting)
     fitted = {name: fit_score(name, val.logits, val.targets) for name in names}
     calibrating = fit_score("msp_temperature", val.logits, val.targets, objective="nll", fallback=False)
     defined = {name: found for name, found in fitted.items() if found.objective_value is not None}

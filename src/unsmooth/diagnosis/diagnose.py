@@ -20,7 +20,8 @@ from unsmooth.diagnosis.recommendation import recommend
 from unsmooth.diagnosis.result import Diagnosis, OperatingPoint, ScoreResult
 from unsmooth.diagnosis.signature import centred_maximum, smoothing_signature
 from unsmooth.diagnosis.wording import label_of
-from unsmooth.logits.probabilities import depends_on_mean
+from unsmooth.logits.guards import chance_remark
+from unsmooth.logits.probabilities import ENOUGH_ROWS, depends_on_mean
 from unsmooth.metrics import certified_threshold, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction, as_real
 from unsmooth.registry.scores import Need, score_label
@@ -146,6 +147,9 @@ def diagnose(
         replicates=replicates,
         error=interval(float(comparison.errors.mean()), comparison.replicated["msp"]["error"]),
         aurc=comparison.aurc("msp"),
+        no_better_than_chance=(
+            chance_remark(parts.test.logits, parts.test.targets) if len(parts.test) >= ENOUGH_ROWS else None
+        ),
         exchangeability=None if val_logits is None else _compare_parts(parts, comparison),
         signature=signature,
         scores=comparison.results(fitted),

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.logits.guards import refuse_target_column, shared_rows
+from unsmooth.logits.guards import check_disjoint, refuse_target_column
 from unsmooth.logits.probabilities import refuse_probabilities
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores.rows import check_shape
@@ -72,10 +72,6 @@ class Parts:
             refuse_probabilities(val_logits)
             split = f"validation samples fit and certify (halves by seed {seed}), all others test"
             held = Samples(val_logits, as_targets(val_targets, val_logits.shape, name="val_targets"))
-            if (share := shared_rows(logits, val_logits)) > 0.5:
-                raise ValueError(
-                    f"{100 * share:.3g} % of the rows of logits are also in val_logits; what fits and what tests must "
-                    "be other samples"
-                )
+            check_disjoint(logits, "the rows of logits", val_logits, "val_logits")
         fit, certify = map(held.take, split_rows(len(held), fraction=0.5, seed=seed + 1))
         return cls(fit, certify, test, split)

@@ -79,7 +79,8 @@ class OperatingPoint:
 class Diagnosis:
     """Result of :func:`unsmooth.diagnosis.diagnose.diagnose`.
 
-    All numbers are fractions of the test rows unless they say otherwise.
+    All numbers are fractions of the test rows unless they say otherwise. `no_better_than_chance` says so of the
+    predictions; None where they are better, or the rows too few.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Diagnosis:
     replicates: int
     error: Interval
     aurc: Interval
+    no_better_than_chance: str | None
     exchangeability: Exchangeability | None
     signature: Signature
     scores: tuple[ScoreResult, ...]
@@ -127,7 +129,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """The diagnosis in one line; a certificate that the test samples contradict comes first."""
+        """The diagnosis in one line; what speaks against data or certificate comes first."""
         return wording.verdict(self)
 
     @property

@@ -30,7 +30,7 @@ def label_of(score: "FittedScore") -> str:
 
 
 def verdict(diagnosis: "Diagnosis") -> str:
-    """One line: whether the certificate holds, else whether MSP needs a repair."""
+    """One line: what speaks against data or certificate, else whether MSP needs a repair."""
     return f"Verdict: {(_alarms(diagnosis) or [_ranking(diagnosis)])[0]}"
 
 
@@ -54,7 +54,9 @@ def next_step(diagnosis: "Diagnosis") -> str:
     """One instruction."""
     certificate = diagnosis.after.certificate
     change = diagnosis.result(diagnosis.recommended.name).change
-    if _untrusted(diagnosis):
+    if diagnosis.no_better_than_chance:
+        text = "give every row of logits its own target, in the numbering of the columns, and diagnose again"
+    elif _untrusted(diagnosis):
         text = (
             "take validation samples as the test samples were taken and diagnose again; trust no threshold until then"
         )
@@ -70,8 +72,9 @@ def next_step(diagnosis: "Diagnosis") -> str:
 
 
 def _alarms(diagnosis: "Diagnosis") -> list[str]:
-    """What speaks against the certificate on the test samples."""
-    alarms = []
+    """What speaks against the targets, and against the certificate on the test samples."""
+    remark = diagnosis.no_better_than_chance
+    alarms = [f"{remark[0].upper()}{remark[1:]}"] if remark else []
     after, found = diagnosis.after, diagnosis.exchangeability
     if after.exceeds_target:
         beyond = after.excess_p <= _SIGNIFICANT

@@ -12,6 +12,7 @@ from unsmooth.logits.probabilities import ENOUGH_ROWS
 
 __all__ = [
     "chance_remark",
+    "check_disjoint",
     "check_not_sorted",
     "check_same_ids",
     "check_same_targets",
@@ -123,6 +124,22 @@ def refuse_target_column(logits: Any, targets: Any) -> None:  # noqa: ANN401 - a
     for column, same in enumerate((logits[head] == targets[head, None]).all(0).tolist()):
         if same and bool((logits[:, column] == targets).all()):
             raise ValueError(f"logits: column {column} holds the targets; leave it out")
+
+
+def check_disjoint(tested: Floats, name: str, fitting: Floats, fitting_name: str) -> float:
+    """Raise ValueError where most rows that test, (N, K), also fit, (M, K); otherwise their share.
+
+    Example:
+        >>> check_disjoint(np.eye(3), "the rows of test.npz", np.eye(3), "val.npz")
+        Traceback (most recent call last):
+        ValueError: 100 % of the rows of test.npz are also in val.npz; what fits and what tests must be other samples
+    """
+    share = shared_rows(tested, fitting)
+    if share > 0.5:
+        raise ValueError(
+            f"{100 * share:.3g} % of {name} are also in {fitting_name}; what fits and what tests must be other samples"
+        )
+    return share
 
 
 def shared_rows(first: Floats, second: Floats) -> float:

@@ -240,6 +240,16 @@ def test_all_correct_and_all_wrong_keep_msp(wrong):
     assert result.error.point == wrong
 
 
+def test_predictions_no_better_than_chance_come_before_all_else():
+    logits, targets = cross_entropy_like(400)
+    result = diagnose(logits, np.random.default_rng(0).permutation(targets), scores="energy", replicates=20)
+
+    assert result.verdict == result.findings()[0]
+    assert result.verdict.startswith("Verdict: Error rate ") and "do the targets belong to these rows" in result.verdict
+    assert "give every row of logits its own target" in result.next_step
+    assert diagnose(logits, targets, scores="energy", replicates=20).no_better_than_chance is None
+
+
 def test_too_few_samples_and_other_classes_are_refused():
     logits, targets = cross_entropy_like(8)
     with pytest.raises(ValueError, match="at least 4 samples"):
