@@ -76,15 +76,31 @@ def kill(process):
     process.kill()  # its jobs live on
 
 
+def session_of(process):
+    try:
+        return None if process.status() == psutil.STATUS_ZOMBIE else os.getsid(process.pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):  # it has ended meanwhile
+        return None
+
+
+def wait_for_orphans(sessions):
+    """Wait until the jobs of killed runs, each in a session of its own, have ended, too."""
+    end = time.monotonic() + END_S
+    while sessions & {session_of(one) for one in psutil.process_iter()}:
+        assert time.monotonic() < end
+        time.sleep(LOOK_S)
+
+
 def test_workflow_is_taken_up_after_ctrl_c_and_sigkill(fresh, clean, fault_seed):
     # A shell starts what runs in the background deaf to Ctrl-C, and so would be all that starts from there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    generator, stopped = random.Random(fault_seed), []
+    generator, stopped, sessions = random.Random(fault_seed), [], set()
     for script, stop in (("train", interrupt), ("train", kill), ("evaluate", interrupt), ("write_main", kill)):
         with fresh.start(*TARGETS) as process:
             wait_for(process, script)
             time.sleep(generator.uniform(0, 2))
             stop(process)
+            sessions.add(process.pid)
             if stop is interrupt:
                 process.communicate(timeout=END_S)
         if process.returncode != 0:
@@ -97,4 +113,5 @@ def test_workflow_is_taken_up_after_ctrl_c_and_sigkill(fresh, clean, fault_seed)
 
     assert {interrupt, kill} <= set(stopped)
     fresh.run(*TARGETS)
+    wait_for_orphans(sessions)
     check_results(fresh, clean)
