@@ -90,15 +90,13 @@ def test_plan_without_anything_to_run_is_refused(tmp_path, experiments, data, op
     assert not (tmp_path / "plan").exists()
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory, experiments):
-    """A page in a folder that held another file, of two of three seeds."""
-    run = tmp_path_factory.mktemp("run")
+def written_page(run, experiments, seeds):
+    """Return a page in a folder that held another file."""
     target = run / "docs" / "results"
     target.mkdir(parents=True)
     (target / "old.csv").touch()
     for name in ("bank", "bank_as_released"):
-        made = write_run(run, name, "mlp", [0, 1])
+        made = write_run(run, name, "mlp", seeds)
         runs = [run / Cell(**cell).folder / "run.json" for cell in made["cells"]]
         write_table(cost_table(read_cells(runs, made["cells"])), made["tables"] / "cost")
         figures = run / "results" / "figures" / name / "mlp"
@@ -108,6 +106,22 @@ def page(tmp_path_factory, experiments):
     write_plan(run / PLAN, experiments, run / "data")
     write_page(run, experiments, target)
     return target
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, experiments):
+    """The page of two of three seeds."""
+    return written_page(tmp_path_factory.mktemp("run"), experiments, [0, 1])
+
+
+def test_page_says_how_many_published_numbers_can_be_judged(page, experiments, tmp_path):
+    card = pd.read_csv(page / "scorecard.csv")
+    within = card[card["experiment"].eq("bank_as_released")]["verdict"].eq("within noise").sum()
+    text = (page / "index.md").read_text()
+    one_seed = written_page(tmp_path, experiments, [0]) / "index.md"
+
+    assert f"Of 2 published numbers, 2 were run with several seeds, and {within} of these lie within noise" in text
+    assert "Of 2 published numbers, 0 were run with several seeds.\n" in one_seed.read_text()
 
 
 def test_page_shows_published_numbers_beside_ours_as_released_and_as_shipped(page):

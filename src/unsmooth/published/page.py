@@ -79,14 +79,14 @@ def _scorecard(card: DataFrame, known: Mapping[str, Experiment]) -> str:
     """One row a published number: as released, as shipped, and the verdict on the first that was run."""
     card = card.assign(released=card["experiment"].str.endswith(AS_RELEASED))
     card["experiment"] = card["experiment"].str.removesuffix(AS_RELEASED)
-    rows, judged = [], []
+    rows, judged = [], {}
     for _, both in card.groupby(["experiment", "loss", "alpha", "score", "metric"], sort=False):
         ran = {row["released"]: row for _, row in both.iterrows() if row["verdict"] != NOT_RUN}
         if not ran:
             continue
         chosen = ran[max(ran)]
         model, style = _model(chosen, known[chosen["experiment"]]), metric_style(chosen["metric"])
-        judged.append((f"{chosen['experiment']}, {model}, {style.label}", chosen))
+        judged[f"{chosen['experiment']}, {model}, {style.label}"] = chosen
         rows.append(
             {
                 "Experiment": chosen["experiment"],
@@ -111,12 +111,14 @@ def _model(row: pd.Series, experiment: Experiment) -> str:
     return label if row["score"] == "msp" else f"{label}, {score_label(row['score'])}"
 
 
-def _agreement(judged: Sequence[tuple[str, pd.Series]]) -> str:
-    """How many published numbers lie within noise, and by name those that do not."""
-    with_verdict = [(name, row["verdict"]) for name, row in judged if row["seeds"] > 1]
-    outside = [name for name, verdict in with_verdict if verdict == OUTSIDE]
-    agree = f"{len(with_verdict) - len(outside)} of {len(with_verdict)} published numbers lie within noise"
-    return f"{agree}; outside: {'; '.join(outside)}." if outside else f"{agree}."
+def _agreement(judged: Mapping[str, pd.Series]) -> str:
+    """How many published numbers lie within noise, by name those that do not, and how many cannot be judged."""
+    judgeable = {name: row["verdict"] for name, row in judged.items() if row["seeds"] > 1}
+    outside = [name for name, verdict in judgeable.items() if verdict == OUTSIDE]
+    text = f"Of {len(judged)} published numbers, {len(judgeable)} were run with several seeds"
+    if judgeable:
+        text += f", and {len(judgeable) - len(outside)} of these lie within noise"
+    return f"{text}; outside: {'; '.join(outside)}." if outside else f"{text}."
 
 
 def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]) -> str:
