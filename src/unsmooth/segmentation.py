@@ -24,17 +24,11 @@ CAPACITY = 1 << 21  # bins of an accumulator: 128 MiB, and bounds of AURC within
 
 
 class Scene(NamedTuple):
-    """One scene with its logits, for pictures.
+    """One scene with its logits, for pictures."""
 
-    Attributes:
-        image: (C, H, W) uint8.
-        targets: (H, W) uint8, `IGNORED` where a pixel has no class.
-        logits: (K, H, W) float32.
-    """
-
-    image: Tensor
-    targets: Tensor
-    logits: Tensor
+    image: Tensor  # (C, H, W) uint8
+    targets: Tensor  # (H, W) uint8, `IGNORED` where a pixel has no class
+    logits: Tensor  # (K, H, W) float32
 
 
 class PixelMetrics:

@@ -29,43 +29,30 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a dataset.
+    """One split of a dataset."""
 
-    Attributes:
-        inputs: (N, \\*) what the model takes, before normalisation; images are uint8 (N, C, H, W), token sequences
-            int32 (N, T) rows of the embedding table.
-        targets: (N,) int64 class indices; of scenes (N, H, W), `IGNORED` where a pixel has none.
-        posterior: (N, K) float64 exact P(class | input) where the dataset knows it, else None.
-        indices: (N,) int64 positions in the set that was divided to make this split; None where none was.
-    """
-
+    # (N, ...) what the model takes, before normalisation; images are uint8 (N, C, H, W), token sequences int32 (N, T)
+    # rows of the embedding table
     inputs: Tensor
-    targets: Tensor
-    posterior: Tensor | None = None
+    targets: Tensor  # (N,) int64 class indices; of scenes (N, H, W), `IGNORED` where a pixel has none
+    posterior: Tensor | None = None  # (N, K) float64 exact P(class | input) where the dataset knows it, else None
+    # (N,) int64 positions in the set that was divided to make this split; None where none was
     indices: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared dataset holds.
+    """What a prepared dataset holds."""
 
-    Attributes:
-        dataset: its canonical identifier.
-        classes: class names in index order.
-        input_shape: shape of one input.
-        mean, std: normalisation of the inputs, one value a channel, on the [0, 1] scale for images; empty for none.
-        sizes: number of samples by split.
-        sha256: digest of the arrays file.
-        ignore_index: class index of what has no class; -100, which no sample has, where each input has one target.
-    """
-
-    dataset: str
-    classes: list[str]
-    input_shape: list[int]
+    dataset: str  # its canonical identifier
+    classes: list[str]  # class names in index order
+    input_shape: list[int]  # shape of one input
+    # `mean` and `std` normalise the inputs, one value a channel, on the [0, 1] scale for images; empty for none
     mean: list[float]
     std: list[float]
-    sizes: dict[str, int]
-    sha256: str
+    sizes: dict[str, int]  # number of samples by split
+    sha256: str  # digest of the arrays file
+    # Class index of what has no class; -100, which no sample has, where each input has one target
     ignore_index: int = field(default=-100, kw_only=True)
 
     @property

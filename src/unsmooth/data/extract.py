@@ -52,17 +52,11 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of an unpacked archive.
+    """Limits of an unpacked archive."""
 
-    Attributes:
-        total_bytes: size of everything together.
-        members: number of files and folders.
-        ratio: unpacked over packed size.
-    """
-
-    total_bytes: int = 1 << 39
-    members: int = 2_000_000
-    ratio: float = 100.0
+    total_bytes: int = 1 << 39  # size of everything together
+    members: int = 2_000_000  # number of files and folders
+    ratio: float = 100.0  # unpacked over packed size
 
 
 def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Limits | None = None) -> None:

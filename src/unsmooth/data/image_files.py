@@ -39,40 +39,25 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class ImageManifest(Manifest):
-    """Manifest of a prepared dataset of image files; `sha256` is the digest of the table.
+    """Manifest of a prepared dataset of image files; `sha256` is the digest of the table."""
 
-    Attributes:
-        root: folder of the source of the images, relative to the manifest's.
-        image_size: side of the square that the model sees, pixels.
-        resize: shorter side before the centre crop at test time, pixels.
-        resize_dtype: pixels while resizing: "uint8", rounded and clamped, or "float32", which overshoots.
-        keep_aspect: whether resizing keeps the ratio of the sides; otherwise both become `resize`.
-        interpolation: between pixels while resizing, "bicubic" or "bilinear", antialiased.
-    """
-
-    root: str
-    image_size: int
-    resize: int
-    resize_dtype: str
-    keep_aspect: bool = True
-    interpolation: str = "bicubic"
+    root: str  # folder of the source of the images, relative to the manifest's
+    image_size: int  # side of the square that the model sees, pixels
+    resize: int  # shorter side before the centre crop at test time, pixels
+    resize_dtype: str  # pixels while resizing: "uint8", rounded and clamped, or "float32", which overshoots
+    keep_aspect: bool = True  # whether resizing keeps the ratio of the sides; otherwise both become `resize`
+    interpolation: str = "bicubic"  # between pixels while resizing, "bicubic" or "bilinear", antialiased
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """A prepared dataset of image files.
+    """A prepared dataset of image files."""
 
-    Attributes:
-        manifest: how they are read.
-        root: their folder.
-        paths: by split, (N,) paths relative to the root, encoded as bytes in one block that processes share.
-        targets: by split, (N,) int64 class indices.
-    """
-
-    manifest: ImageManifest
-    root: Path
+    manifest: ImageManifest  # how they are read
+    root: Path  # their folder
+    # By split, (N,) paths relative to the root, encoded as bytes in one block that processes share
     paths: dict[str, NDArray[np.bytes_]]
-    targets: dict[str, Tensor]
+    targets: dict[str, Tensor]  # by split, (N,) int64 class indices
 
 
 def write_image_files(

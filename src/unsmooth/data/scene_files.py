@@ -33,16 +33,12 @@ JITTERS = (transforms.adjust_brightness, transforms.adjust_contrast, transforms.
 
 @dataclass(frozen=True)
 class SceneManifest(Manifest):
-    """What a prepared dataset of scenes in files holds; `sha256` is that of the table.
+    """What a prepared dataset of scenes in files holds; `sha256` is that of the table."""
 
-    Attributes:
-        root: folder of the source of the files, relative to the manifest's.
-        labels: class index of each value of a label image, from 0 on; `IGNORED` where it is none, as is any above.
-        image_size: longer side of whole scenes, and side of the padded square, pixels; None keeps the original size.
-    """
-
-    root: str
+    root: str  # folder of the source of the files, relative to the manifest's
+    # Class index of each value of a label image, from 0 on; `IGNORED` where it is none, as is any above
     labels: list[int]
+    # Longer side of whole scenes, and side of the padded square, pixels; None keeps the original size
     image_size: int | None = None
 
 

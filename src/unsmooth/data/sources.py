@@ -14,56 +14,37 @@ WEIGHTS = "weights.pth"  # in the folder of a source of pretrained weights, the 
 
 @dataclass(frozen=True)
 class Archive:
-    """One file to fetch.
-
-    Attributes:
-        file: its name.
-        url: URL; None if a login is needed.
-        digest: "md5:..." or "sha256:..." of the file, or the published beginning of it, which detects damage and
-            mistakes, but not a forgery.
-        inner: the archive inside this one that holds the data; None if this one holds the data.
-    """
+    """One file to fetch."""
 
     file: str
-    url: str | None
+    url: str | None  # None if a login is needed
+    # "md5:..." or "sha256:..." of the file, or the published beginning of it, which detects damage and mistakes, but
+    # not a forgery
     digest: str
-    inner: str | None = None
+    inner: str | None = None  # the archive inside this one that holds the data, if any
 
 
 @dataclass(frozen=True)
 class Source:
-    """A published dataset, or pretrained weights.
+    """A published dataset, or pretrained weights."""
 
-    Attributes:
-        name: its key in `SOURCES`.
-        archives: the files it comes in.
-        layout: paths, relative to the data root, that the unpacked dataset has.
-        terms: for a source behind a login or a licence, how to get its archives; None where anyone may fetch them.
-        unpack: "module:function", called with (paths by archive name, new folder); None extracts the one archive.
-    """
-
-    name: str
-    archives: tuple[Archive, ...]
-    layout: tuple[str, ...]
+    name: str  # its key in `SOURCES`
+    archives: tuple[Archive, ...]  # the files it comes in
+    layout: tuple[str, ...]  # paths, relative to the data root, that the unpacked dataset has
+    # For a source behind a login or a licence, how to get its archives; None where anyone may fetch them
     terms: str | None = None
+    # "module:function", called with (paths by archive name, new folder); None extracts the one archive
     unpack: str | None = None
 
 
 @dataclass(frozen=True)
 class WordVectors:
-    """A table of word vectors.
+    """A table of word vectors."""
 
-    Attributes:
-        source: its key in `SOURCES`.
-        file: its text file, a word and its numbers a line.
-        dimension: numbers of a vector.
-        lower_case: whether all of its words are in lower case.
-    """
-
-    source: str
-    file: str
+    source: str  # its key in `SOURCES`
+    file: str  # its text file, a word and its numbers a line
     dimension: int
-    lower_case: bool
+    lower_case: bool  # whether all of its words are in lower case
 
 
 VECTORS = {

@@ -25,19 +25,12 @@ from unsmooth.metrics.sums import Floats, harmonic_span, log_span, mean_harmonic
 
 @dataclass(frozen=True)
 class Levels:
-    """Every distinct confidence, highest first.
+    """Every distinct confidence, highest first."""
 
-    Attributes:
-        threshold: (G,) distinct confidences, descending.
-        size: (G,) samples (or weight) at each.
-        errors: (G,) errors (or residual mass) at each.
-        binary: whether the errors are 0/1.
-    """
-
-    threshold: Array
-    size: Array
-    errors: Array
-    binary: bool
+    threshold: Array  # (G,) distinct confidences, descending
+    size: Array  # (G,) samples (or weight) at each
+    errors: Array  # (G,) errors (or residual mass) at each
+    binary: bool  # whether the errors are 0/1
 
     @cached_property
     def accepted(self) -> Array:
@@ -69,25 +62,16 @@ class Levels:
 
 @dataclass(frozen=True, eq=False)
 class ErrorRanks:
-    """Errors in the order of confidence; the last axis runs over tie groups, most confident first.
+    """Errors in the order of confidence; the last axis runs over tie groups, most confident first."""
 
-    Attributes:
-        total: (...) number of samples n, or total weight.
-        above: (..., g) samples strictly more confident than the group.
-        size: (..., g) samples in the group.
-        errors: (..., g) errors in the group.
-        oracle: ranks under the best possible confidence; None when the errors are 0/1 (then they are a single last
-            group).
-        tail_sums: (2, n + 1) table of sum_(j>k) (H_n - H_(j-1)) for k = 0..n, which replaces the closed form where n is
-            common: the nearest float64 and its remainder. A difference of two entries keeps its digits: both are small
-            where the weights are.
-    """
-
-    total: Any
-    above: Array
-    size: Array
-    errors: Array
+    total: Any  # (...) number of samples n, or total weight
+    above: Array  # (..., g) samples strictly more confident than the group
+    size: Array  # (..., g) samples in the group
+    errors: Array  # (..., g) errors in the group
+    # Ranks under the best possible confidence; None when the errors are 0/1 (then they are a single last group)
     oracle: "ErrorRanks | None" = None
+    # (2, n + 1) table of sum_(j>k) (H_n - H_(j-1)) for k = 0..n, which replaces the closed form where n is common: the
+    # nearest float64 and its remainder. A difference of two entries keeps its digits: both are as small as the weights
     tail_sums: Floats | None = None
 
     @cached_property

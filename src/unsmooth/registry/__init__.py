@@ -11,25 +11,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number or option of a loss or a score.
-
-    Attributes:
-        meaning: a short description.
-        default: its default value; `...` if it is required.
-        values: float, int, or the allowed words.
-        optional: whether it may be None.
-        low, high: the closed range; None is unbounded.
-        open_low, open_high: whether `low` and `high` are excluded.
-    """
+    """A number or option of a loss or a score."""
 
     meaning: str
-    default: Any = ...
-    values: type[float] | type[int] | tuple[str, ...] = float
-    optional: bool = False
-    low: float | None = 0
+    default: Any = ...  # `...` if it is required
+    values: type[float] | type[int] | tuple[str, ...] = float  # float, int, or the allowed words
+    optional: bool = False  # whether it may be None
+    low: float | None = 0  # `low` and `high` bound the closed range; None is unbounded
     high: float | None = None
-    open_low: bool = False
-    open_high: bool = False
+    open_low: bool = False  # whether `low` is excluded
+    open_high: bool = False  # whether `high` is excluded
 
     def __str__(self) -> str:
         """Return its meaning and its range.

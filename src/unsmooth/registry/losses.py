@@ -8,29 +8,18 @@ from unsmooth.registry import Parameter
 
 @dataclass(frozen=True)
 class Loss:
-    """Registry entry of a loss.
+    """Registry entry of a loss."""
 
-    Attributes:
-        name: the `kind` in experiment files and of `make_loss`.
-        label: name in tables and figures.
-        summary: one sentence.
-        target: its class, "module:name".
-        source: publication.
-        alpha: its strength, the axis of the grid; None if it has none.
-        params: its other settings.
-        mixable: whether the loss is defined for mixed targets.
-        dense: whether its memory allows per-pixel targets.
-    """
-
-    name: str
-    label: str
-    summary: str
-    target: str
-    source: str
+    name: str  # the `kind` in experiment files and of `make_loss`
+    label: str  # name in tables and figures
+    summary: str  # one sentence
+    target: str  # its class, "module:name"
+    source: str  # publication
+    # Its strength, the axis of the grid; None if it has none
     alpha: Parameter | None = Parameter("weight of what is added to cross-entropy")
-    params: Mapping[str, Parameter] = field(default_factory=dict)
-    mixable: bool = True
-    dense: bool = True
+    params: Mapping[str, Parameter] = field(default_factory=dict)  # its other settings
+    mixable: bool = True  # whether the loss is defined for mixed targets
+    dense: bool = True  # whether its memory allows per-pixel targets
 
 
 _ENTRIES = (

@@ -19,36 +19,25 @@ NLL_TEMPERATURE = "msp_temperature_nll"  # `msp_temperature` with the temperatur
 
 @dataclass(frozen=True)
 class Score:
-    """Registry entry of a score of logits or features.
+    """Registry entry of a score of logits or features; functions are named "module:name"."""
 
-    Functions are named "module:name".
-
-    Attributes:
-        name: name in settings and results.
-        label: name in tables and figures.
-        source: publication.
-        target: the public function, of logits alone by :func:`unsmooth.scores.formulas.of_logits`, or the class of a
-            score with training statistics.
-        needs: inputs: ``"logits"``, ``"features"`` (penultimate activations of the same samples), ``"last_layer"`` (its
-            weight and bias), ``"training"`` (statistics of training features).
-        fitted: parameters that :func:`unsmooth.scores.fit_score` finds on validation data.
-        fit: ``fit(data, ps, centring)`` finds them.
-        defaults: parameters used without fitting; a fitted parameter missing here has no default.
-        variants: names in results, with labels, of the same score fitted by another objective.
-        quantity: what a threshold bounds, in words, with parameters in braces; "" is the score itself.
-        unit: a value x of the score is the "probability" 1 - exp(-x), the "uncertainty" exp(-x), or the quantity.
-    """
-
-    name: str
-    label: str
-    source: str
+    name: str  # name in settings and results
+    label: str  # name in tables and figures
+    source: str  # publication
+    # The public function, of logits alone by :func:`unsmooth.scores.formulas.of_logits`, or the class of a score with
+    # Training statistics
     target: str
+    # Inputs: "logits", "features" (penultimate activations of the same samples), "last_layer" (its weight and bias),
+    # "training" (statistics of training features)
     needs: frozenset[Need] = frozenset({"logits"})
-    fitted: Mapping[str, Parameter] = field(default_factory=dict)
-    fit: str = ""
+    fitted: Mapping[str, Parameter] = field(default_factory=dict)  # parameters that `fit_score` finds
+    fit: str = ""  # fit(data, ps, centring) finds them
+    # Parameters used without fitting; a fitted parameter missing here has no default
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    # Names in results, with labels, of the same score fitted by another objective
     variants: Mapping[str, str] = field(default_factory=dict)
-    quantity: str = ""
+    quantity: str = ""  # what a threshold bounds, in words, with parameters in braces; "" is the score itself
+    # A value x of the score is the "probability" 1 - exp(-x), the "uncertainty" exp(-x), or the quantity
     unit: Literal["quantity", "probability", "uncertainty"] = "quantity"
 
     @property

@@ -76,14 +76,11 @@ def source_file(name: str) -> Path:
 
 @dataclass
 class _Module:
-    """A parsed module.
+    """A parsed module."""
 
-    Attributes:
-        statements: the defining statements of each top-level name; those that define no name are `ON_IMPORT`.
-        imports: local name to the imported module of this package and the name in it.
-    """
-
+    # The defining statements of each top-level name; those that define no name are `ON_IMPORT`
     statements: dict[str, list[ast.stmt]] = field(default_factory=lambda: defaultdict(list))
+    # Local name to the imported module of this package and the name in it
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 

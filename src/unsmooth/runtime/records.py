@@ -28,25 +28,16 @@ class ChangedFileError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """Provenance of one file.
+    """Provenance of one file."""
 
-    Attributes:
-        sha256: digest of the file.
-        rule: the rule of the workflow that made it.
-        inputs: SHA-256 of its inputs, by path relative to the folder of the workflow.
-        params: the job's parameters; settings are canonical JSON.
-        code: `unsmooth.runtime.code.definitions` that the job's script reached when the job began.
-        git_commit: commit of the checkout when the job began, with "+" for local changes.
-        versions: those of Python and of the libraries that decide results.
-    """
-
-    sha256: str
-    rule: str
-    inputs: dict[str, str]
-    params: dict[str, Any]
+    sha256: str  # digest of the file
+    rule: str  # the rule of the workflow that made it
+    inputs: dict[str, str]  # SHA-256 of its inputs, by path relative to the folder of the workflow
+    params: dict[str, Any]  # the job's parameters; settings are canonical JSON
+    # `unsmooth.runtime.code.definitions` that the job's script reached when the job began
     code: dict[str, dict[str, str]]
-    git_commit: str
-    versions: dict[str, str]
+    git_commit: str  # commit of the checkout when the job began, with "+" for local changes
+    versions: dict[str, str]  # those of Python and of the libraries that decide results
 
 
 def record_path(path: str) -> Path:

@@ -50,21 +50,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found.
+    """What `verify` found."""
 
-    Attributes:
-        files: files whose content was compared.
-        findings: sorted by problem and reason; empty where all is well.
-        affected: the tables, figures and pages that depend on these files.
-        settings_compared: whether settings were compared with a configuration.
-        commits: of the code that made the results.
-        versions: of Python and libraries that made the results, by name.
-    """
-
-    files: int
-    findings: list[Finding] = field(default_factory=list)
-    affected: list[str] = field(default_factory=list)
-    settings_compared: bool = True
+    files: int  # files whose content was compared
+    findings: list[Finding] = field(default_factory=list)  # sorted by problem and reason; empty where all is well
+    affected: list[str] = field(default_factory=list)  # the tables, figures and pages that depend on these files
+    settings_compared: bool = True  # whether settings were compared with a configuration
+    # Commits of the code, and versions of Python and of libraries, that made the results.
     commits: list[str] = field(default_factory=list)
     versions: dict[str, list[str]] = field(default_factory=dict)
 

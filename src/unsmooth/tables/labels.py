@@ -17,17 +17,11 @@ CALIBRATED_SCORE = NLL_TEMPERATURE
 
 
 class LossName(NamedTuple):
-    """A loss of an experiment.
+    """A loss of an experiment."""
 
-    Attributes:
-        key: its key in the experiment file.
-        kind: its name in the registry.
-        label: its name in tables and figures; empty for that of its kind.
-    """
-
-    key: str
-    kind: str
-    label: str = ""
+    key: str  # its key in the experiment file
+    kind: str  # its name in the registry
+    label: str = ""  # its name in tables and figures; empty for that of its kind
 
 
 class Losses:
@@ -78,20 +72,13 @@ KINDS = Losses(LossName(kind, kind) for kind in LOSSES)  # each key is its kind
 
 
 class MetricStyle(NamedTuple):
-    """Display of a metric.
+    """Display of a metric."""
 
-    Attributes:
-        label: name in tables and figures.
-        unit: "%" multiplies by 100.
-        decimals: in print.
-        better: the better direction; empty without one.
-        place: the table that shows it: all, or only that of calibration, with the logit distances last.
-    """
-
-    label: str
-    unit: str = "%"
-    decimals: int = 2
-    better: str = "↓"
+    label: str  # name in tables and figures
+    unit: str = "%"  # "%" multiplies by 100
+    decimals: int = 2  # in print
+    better: str = "↓"  # the better direction; empty without one
+    # The table that shows it: all, or only that of calibration, with the logit distances last
     place: Literal["all", "calibration", "distances"] = "all"
 
     @property

@@ -42,29 +42,18 @@ class CellTrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class CellJob:
-    """Settings and paths of the training of a cell, as plain data that JSON can hold.
+    """Settings and paths of the training of a cell, as plain data that JSON can hold."""
 
-    Attributes:
-        training: architecture, loss, recipe, seed and teacher, see `unsmooth.config.kinds.Experiment.training`.
-        dataset: folder of the prepared dataset.
-        cell: folder of the results.
-        checkpoint: file from which an interrupted training resumes; removed at the end.
-        code: fingerprint of the training code.
-        device: "cpu" or "cuda".
-        workers: image-decoding processes of each device.
-        pretrained: file of the initial weights; None for fresh ones.
-        teacher: file of the weights of `training["teacher"]`; None without one.
-    """
-
+    # Architecture, loss, recipe, seed and teacher, see `unsmooth.config.kinds.Experiment.training`
     training: dict[str, Any]
-    dataset: str
-    cell: str
-    checkpoint: str
-    code: str
-    device: str
-    workers: int = 0
-    pretrained: str | None = None
-    teacher: str | None = None
+    dataset: str  # folder of the prepared dataset
+    cell: str  # folder of the results
+    checkpoint: str  # file from which an interrupted training resumes; removed at the end
+    code: str  # fingerprint of the training code
+    device: str  # "cpu" or "cuda"
+    workers: int = 0  # image-decoding processes of each device
+    pretrained: str | None = None  # file of the initial weights; None for fresh ones
+    teacher: str | None = None  # file of the weights of `training["teacher"]`; None without one
 
 
 def launch(job: CellJob, *, devices: int) -> None:

@@ -42,20 +42,14 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass
 class TrainingResult:
-    """Result of a finished training.
+    """Result of a finished training."""
 
-    Attributes:
-        history: one row per epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1]
-            (over pixels for dense targets; over the class with the larger share for mixed samples).
-        seconds: time spent in training steps, over all interruptions.
-        samples: training samples processed in that time by all processes.
-        largest_target: mean over the last epoch of the largest target probability, after mixing and before smoothing; 1
-            without mixing.
-    """
-
+    # One row per epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1] (over
+    # Pixels for dense targets; over the class with the larger share for mixed samples)
     history: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    samples: int = 0
+    seconds: float = 0.0  # time spent in training steps, over all interruptions
+    samples: int = 0  # training samples processed in that time by all processes
+    # Mean over the last epoch of the largest target probability, after mixing and before smoothing; 1 without mixing
     largest_target: float = math.nan
 
 

@@ -21,17 +21,12 @@ Pretrained = Annotated[
 
 
 class ArchitectureSpec(Spec):
-    """An architecture with its options; each subclass is a kind.
-
-    Attributes:
-        target: its class or function, "module:name".
-        inputs: what it reads: images, scenes, vectors or tokens.
-        backbone: dotted path of the submodule that takes the weights of `pretrained`; "" is the model itself.
-    """
+    """An architecture with its options; each subclass is a kind."""
 
     kind: str
-    target: ClassVar[str]
-    inputs: ClassVar[str]
+    target: ClassVar[str]  # its class or function, "module:name"
+    inputs: ClassVar[str]  # what it reads: images, scenes, vectors or tokens
+    # Dotted path of the submodule that takes the weights of `pretrained`; "" is the model itself
     backbone: ClassVar[str] = ""
 
 

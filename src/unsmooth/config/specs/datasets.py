@@ -12,24 +12,15 @@ from unsmooth.data.sources import VECTORS
 
 
 class DatasetSpec(Spec):
-    """A dataset with its options; each subclass is a kind.
-
-    Attributes:
-        target: function that builds it, "module:name".
-        inputs: images, scenes, vectors or tokens.
-        sources: its downloads, keys of `unsmooth.data.sources.SOURCES`.
-        samples: published number of all splits; None for drawn and own data.
-        files: whether its images stay in files.
-        embedded: whether it is drawn locally.
-    """
+    """A dataset with its options; each subclass is a kind."""
 
     kind: str
-    target: ClassVar[str]
-    inputs: ClassVar[str]
-    sources: ClassVar[tuple[str, ...]] = ()
-    samples: ClassVar[int | None] = None
-    files: ClassVar[bool] = False
-    embedded: ClassVar[bool] = False
+    target: ClassVar[str]  # function that builds it, "module:name"
+    inputs: ClassVar[str]  # images, scenes, vectors or tokens
+    sources: ClassVar[tuple[str, ...]] = ()  # its downloads, keys of `unsmooth.data.sources.SOURCES`
+    samples: ClassVar[int | None] = None  # published number of all splits; None for drawn and own data
+    files: ClassVar[bool] = False  # whether its images stay in files
+    embedded: ClassVar[bool] = False  # whether it is drawn locally
 
 
 class Arrays(DatasetSpec):
