@@ -24,8 +24,7 @@ class Score:
     name: str  # name in settings and results
     label: str  # name in tables and figures
     source: str  # publication
-    # The public function, of logits alone by :func:`unsmooth.scores.formulas.of_logits`, or the class of a score with
-    # Training statistics
+    # The public function, of logits alone by `formulas.of_logits`, or the class of a score with training statistics
     target: str
     # Inputs: "logits", "features" (penultimate activations of the same samples), "last_layer" (its weight and bias),
     # "training" (statistics of training features)

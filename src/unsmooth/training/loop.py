@@ -45,7 +45,7 @@ class TrainingResult:
     """Result of a finished training."""
 
     # One row per epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1] (over
-    # Pixels for dense targets; over the class with the larger share for mixed samples)
+    # pixels for dense targets; over the class with the larger share for mixed samples)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0  # time spent in training steps, over all interruptions
     samples: int = 0  # training samples processed in that time by all processes

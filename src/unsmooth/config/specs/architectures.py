@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
 from pydantic import AfterValidator, Field, field_validator
 
-from unsmooth.config.specs.base import PositiveInt, Share, Spec, kinds, left_at
+from unsmooth.config.specs.base import Kind, PositiveInt, Share, kinds, left_at
 from unsmooth.data.sources import SOURCES, WEIGHTS
 
 
@@ -20,23 +20,20 @@ Pretrained = Annotated[
 ]
 
 
-class ArchitectureSpec(Spec):
+class ArchitectureSpec(Kind):
     """An architecture with its options; each subclass is a kind."""
 
-    kind: str
     target: ClassVar[str]  # its class or function, "module:name"
     inputs: ClassVar[str]  # what it reads: images, scenes, vectors or tokens
     # Dotted path of the submodule that takes the weights of `pretrained`; "" is the model itself
     backbone: ClassVar[str] = ""
 
 
-class CifarResNetSpec(ArchitectureSpec):
+class CifarResNetSpec(
+    ArchitectureSpec, kind="cifar_resnet", target="unsmooth.models.cifar_resnet:CifarResNet", inputs="images"
+):
     """Residual network for small images (He et al., CVPR 2016, section 4.2)."""
 
-    target = "unsmooth.models.cifar_resnet:CifarResNet"
-    inputs = "images"
-
-    kind: Literal["cifar_resnet"] = Field("cifar_resnet", description="selects this form")
     depth: Annotated[int, Field(ge=8)] = Field(20, description="6n + 2 layers")
     width: PositiveInt = Field(16, description="channels of the first stage")
 
@@ -48,13 +45,9 @@ class CifarResNetSpec(ArchitectureSpec):
         return depth
 
 
-class DenseNetSpec(ArchitectureSpec):
+class DenseNetSpec(ArchitectureSpec, kind="densenet", target="unsmooth.models.densenet:DenseNet", inputs="images"):
     """DenseNet-BC for small images (Huang et al., CVPR 2017, section 4)."""
 
-    target = "unsmooth.models.densenet:DenseNet"
-    inputs = "images"
-
-    kind: Literal["densenet"] = Field("densenet", description="selects this form")
     depth: Annotated[int, Field(ge=10)] = Field(100, description="6n + 4 layers")
     growth: PositiveInt = Field(12, description="channels that each layer adds")
 
@@ -66,13 +59,11 @@ class DenseNetSpec(ArchitectureSpec):
         return depth
 
 
-class SmallResNetSpec(ArchitectureSpec):
+class SmallResNetSpec(
+    ArchitectureSpec, kind="small_resnet", target="unsmooth.models.small_resnet:small_resnet", inputs="images"
+):
     """Bottleneck network for small images: torchvision's ResNet with a 3x3 stem at stride 1."""
 
-    target = "unsmooth.models.small_resnet:small_resnet"
-    inputs = "images"
-
-    kind: Literal["small_resnet"] = Field("small_resnet", description="selects this form")
     depth: Literal[50, 101, 152] = Field(50, description="layers")
     pool: PositiveInt = Field(1, description="side of the grid of means that the last features are pooled to")
     initialisation: Literal["torchvision", "torch"] = Field(
@@ -80,13 +71,11 @@ class SmallResNetSpec(ArchitectureSpec):
     )
 
 
-class TorchvisionSpec(ArchitectureSpec):
+class TorchvisionSpec(
+    ArchitectureSpec, kind="torchvision", target="unsmooth.models.libraries:torchvision_model", inputs="images"
+):
     """A torchvision classifier by name, randomly initialised or pretrained."""
 
-    target = "unsmooth.models.libraries:torchvision_model"
-    inputs = "images"
-
-    kind: Literal["torchvision"] = Field("torchvision", description="selects this form")
     name: str = Field(description="torchvision's name, such as resnet50")
     initialisation: Literal["torchvision", "torch"] = Field(
         "torchvision", description="the library's own, or the defaults of torch's layers"
@@ -95,16 +84,12 @@ class TorchvisionSpec(ArchitectureSpec):
     dropout: Share = Field(0.0, description="before the last layer; ResNets and their kin", exclude_if=left_at(0))
 
 
-class TimmSpec(ArchitectureSpec):
+class TimmSpec(ArchitectureSpec, kind="timm", target="unsmooth.models.libraries:timm_model", inputs="images"):
     """A timm classifier by name, randomly initialised.
 
     The name of published weights, such as resnet50.a1_in1k, decides `preprocessing`.
     """
 
-    target = "unsmooth.models.libraries:timm_model"
-    inputs = "images"
-
-    kind: Literal["timm"] = Field("timm", description="selects this form")
     name: str = Field(description="timm's name, such as vit_small_patch16_224")
     drop_rate: Share = Field(0.0, description="dropout before the classifier")
     preprocessing: Literal["dataset", "timm"] = Field(
@@ -114,34 +99,22 @@ class TimmSpec(ArchitectureSpec):
     )
 
 
-class MlpSpec(ArchitectureSpec):
+class MlpSpec(ArchitectureSpec, kind="mlp", target="unsmooth.models.mlp:Mlp", inputs="vectors"):
     """Fully connected ReLU network."""
 
-    target = "unsmooth.models.mlp:Mlp"
-    inputs = "vectors"
-
-    kind: Literal["mlp"] = Field("mlp", description="selects this form")
     hidden: list[PositiveInt] = Field([64, 64], description="widths of the hidden layers")
 
 
-class TabularMlpSpec(ArchitectureSpec):
+class TabularMlpSpec(ArchitectureSpec, kind="tabular_mlp", target="unsmooth.models.mlp:TabularMlp", inputs="vectors"):
     """Fully connected ReLU network; widths are multiples of the number of features."""
 
-    target = "unsmooth.models.mlp:TabularMlp"
-    inputs = "vectors"
-
-    kind: Literal["tabular_mlp"] = Field("tabular_mlp", description="selects this form")
     multiples: list[PositiveInt] = Field([4, 2], description="widths of the hidden layers over the number of features")
     single_logit: bool = Field(True, description="two classes from one output z, as the logits (-z/2, z/2)")
 
 
-class LstmSpec(ArchitectureSpec):
+class LstmSpec(ArchitectureSpec, kind="lstm", target="unsmooth.models.lstm:Lstm", inputs="tokens"):
     """LSTM over frozen token vectors, then a multi-layer perceptron."""
 
-    target = "unsmooth.models.lstm:Lstm"
-    inputs = "tokens"
-
-    kind: Literal["lstm"] = Field("lstm", description="selects this form")
     hidden_size: PositiveInt = Field(256, description="width of the LSTM")
     head: list[PositiveInt] = Field([256, 128], description="widths of the layers after it")
     dropout: Share = Field(0.2, description="before each of them")
@@ -151,47 +124,39 @@ class LstmSpec(ArchitectureSpec):
     single_logit: bool = Field(False, description="two classes from one output z, as the logits (-z/2, z/2)")
 
 
-class GlobalPoolingCnnSpec(ArchitectureSpec):
+class GlobalPoolingCnnSpec(
+    ArchitectureSpec, kind="gpool_cnn", target="unsmooth.models.gpool_cnn:GlobalPoolingCnn", inputs="tokens"
+):
     """Convolutions over frozen token vectors, pooled over the whole sequence."""
 
-    target = "unsmooth.models.gpool_cnn:GlobalPoolingCnn"
-    inputs = "tokens"
-
-    kind: Literal["gpool_cnn"] = Field("gpool_cnn", description="selects this form")
     channels: PositiveInt = Field(128, description="of the convolutions and of the hidden layer")
 
 
-class UNetSpec(ArchitectureSpec):
+class UNetSpec(ArchitectureSpec, kind="unet", target="unsmooth.models.unet:UNet", inputs="scenes"):
     """Small encoder-decoder with skip connections for segmentation (Ronneberger et al., MICCAI 2015)."""
 
-    target = "unsmooth.models.unet:UNet"
-    inputs = "scenes"
-
-    kind: Literal["unet"] = Field("unet", description="selects this form")
     width: PositiveInt = Field(16, description="channels at full resolution")
     depth: Annotated[int, Field(ge=2, le=6)] = Field(3, description="levels of resolution")
 
 
-class DeepLabV3PlusSpec(ArchitectureSpec):
+class DeepLabV3PlusSpec(
+    ArchitectureSpec,
+    kind="deeplabv3plus",
+    target="unsmooth.models.deeplab:DeepLabV3Plus",
+    inputs="scenes",
+    backbone="backbone",
+):
     """DeepLabV3+ on ResNet-101 for segmentation (Chen et al., ECCV 2018)."""
 
-    target = "unsmooth.models.deeplab:DeepLabV3Plus"
-    inputs = "scenes"
-    backbone = "backbone"
-
-    kind: Literal["deeplabv3plus"] = Field("deeplabv3plus", description="selects this form")
     output_stride: Literal[16, 32] = Field(16, description="of the deepest features; 16 dilates the last stage")
     pretrained: Pretrained = Field(None, description="source of the weights that the backbone starts from")
 
 
-class DeepLabV3Spec(ArchitectureSpec):
+class DeepLabV3Spec(
+    ArchitectureSpec, kind="deeplabv3", target="unsmooth.models.deeplab:DeepLabV3", inputs="scenes", backbone="backbone"
+):
     """DeepLabV3 on ResNet-50 for segmentation (Chen et al., 2017)."""
 
-    target = "unsmooth.models.deeplab:DeepLabV3"
-    inputs = "scenes"
-    backbone = "backbone"
-
-    kind: Literal["deeplabv3"] = Field("deeplabv3", description="selects this form")
     pretrained: Pretrained = Field(None, description="source of the weights that the backbone starts from")
 
 

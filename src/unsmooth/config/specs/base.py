@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -16,7 +16,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
-S = TypeVar("S", bound="Spec")
+K = TypeVar("K", bound="Kind")
 
 
 class Spec(BaseModel):
@@ -36,14 +36,29 @@ class Spec(BaseModel):
         return data
 
 
+class Kind(Spec):
+    """A form that `kind` selects: a subclass with that keyword. Its other keywords set class attributes."""
+
+    kind: str = ""
+
+    def __init_subclass__(cls, *, kind: str = "", **attributes: object) -> None:
+        """Give the class its `kind`, the only value of the key, and its attributes."""
+        super().__init_subclass__()
+        if kind:
+            cls.__annotations__ = {"kind": Literal[kind], **cls.__dict__.get("__annotations__", {})}
+            cls.kind = Field(kind, description="selects this form")
+        for name, value in attributes.items():
+            setattr(cls, name, value)
+
+
 def left_at(default: object) -> Callable[[Any], bool]:
     """Return an `exclude_if` that omits an option at its default, so that a new option changes no job."""
     return lambda value: value == default
 
 
-def kinds(base: type[S]) -> dict[str, type[S]]:
+def kinds(base: type[K]) -> dict[str, type[K]]:
     """Return the kinds, the classes below `base` without subclasses, by name in order of definition."""
-    found: dict[str, type[S]] = {}
+    found: dict[str, type[K]] = {}
     for each in base.__subclasses__():
         found |= kinds(each) or {each.model_fields["kind"].default: each}
     return found

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, Union
 
 from pydantic import Field, model_validator
 
-from unsmooth.config.specs.base import NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Share, Spec, kinds, left_at
+from unsmooth.config.specs.base import Kind, NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Share, kinds, left_at
 from unsmooth.data.array_files import check_arrays, kind_of_inputs, read_headers
 from unsmooth.data.sources import VECTORS
 
 
-class DatasetSpec(Spec):
+class DatasetSpec(Kind):
     """A dataset with its options; each subclass is a kind."""
 
-    kind: str
     target: ClassVar[str]  # function that builds it, "module:name"
     inputs: ClassVar[str]  # images, scenes, vectors or tokens
     sources: ClassVar[tuple[str, ...]] = ()  # its downloads, keys of `unsmooth.data.sources.SOURCES`
@@ -23,16 +22,14 @@ class DatasetSpec(Spec):
     embedded: ClassVar[bool] = False  # whether it is drawn locally
 
 
-class Arrays(DatasetSpec):
+class Arrays(DatasetSpec, kind="arrays", target="unsmooth.data.own_arrays:build"):
     """User arrays in an npz or safetensors file: vectors (N, F) or images (N, C, H, W), and their classes.
 
     The file has train_inputs, train_targets and the same for val and test; or inputs and targets, split by a seed.
     """
 
-    target = "unsmooth.data.own_arrays:build"
     complete: ClassVar[bool] = False  # no published sample count
 
-    kind: Literal["arrays"] = Field("arrays", description="selects this form")
     path: str = Field(description="the file, .npz or .safetensors, relative to the working folder")
     num_val: PositiveInt | None = Field(None, description="samples for fitting scores; for a file without splits")
     num_test: PositiveInt | None = Field(None, description="samples that only measure; for a file without splits")
@@ -56,19 +53,13 @@ class Arrays(DatasetSpec):
         return kind_of_inputs(read_headers(Path(self.path)))
 
 
-class _Drawn(DatasetSpec):
+class _Drawn(DatasetSpec, embedded=True):
     """A dataset drawn locally, without a download."""
 
-    embedded = True
 
-
-class Glyphs(_Drawn):
+class Glyphs(_Drawn, kind="glyphs", target="unsmooth.data.glyphs:build", inputs="images"):
     """62 characters in the fonts of matplotlib, small noisy grey images, drawn locally."""
 
-    target = "unsmooth.data.glyphs:build"
-    inputs = "images"
-
-    kind: Literal["glyphs"] = Field("glyphs", description="selects this form")
     num_train: PositiveInt = Field(5000, description="training images")
     num_val: PositiveInt = Field(5000, description="images on which p, temperature and other scores are fitted")
     num_test: PositiveInt = Field(15000, description="images that only measure")
@@ -78,13 +69,9 @@ class Glyphs(_Drawn):
     seed: Seed = Field(0, description="seed of the images")
 
 
-class GlyphScenes(_Drawn):
+class GlyphScenes(_Drawn, kind="glyph_scenes", target="unsmooth.data.glyph_scenes:build", inputs="scenes"):
     """Overlapping letters on a noisy canvas with pixel labels, drawn locally: a miniature segmentation task."""
 
-    target = "unsmooth.data.glyph_scenes:build"
-    inputs = "scenes"
-
-    kind: Literal["glyph_scenes"] = Field("glyph_scenes", description="selects this form")
     num_train: PositiveInt = Field(300, description="training scenes")
     num_val: PositiveInt = Field(150, description="scenes for fitting scores")
     num_test: PositiveInt = Field(300, description="scenes that only measure")
@@ -94,13 +81,9 @@ class GlyphScenes(_Drawn):
     seed: Seed = Field(0, description="seed of the scenes")
 
 
-class Gaussians(_Drawn):
+class Gaussians(_Drawn, kind="gaussians", target="unsmooth.data.gaussians:build", inputs="vectors"):
     """Overlapping Gaussian classes in a plane, whose posterior P(class | input) is known exactly."""
 
-    target = "unsmooth.data.gaussians:build"
-    inputs = "vectors"
-
-    kind: Literal["gaussians"] = Field("gaussians", description="selects this form")
     num_train: PositiveInt = Field(4000, description="training points")
     num_val: PositiveInt = Field(4000, description="points on which scores are fitted")
     num_test: PositiveInt = Field(40000, description="points that only measure")
@@ -111,13 +94,9 @@ class Gaussians(_Drawn):
     seed: Seed = Field(0, description="seed of the points")
 
 
-class MarkovText(_Drawn):
+class MarkovText(_Drawn, kind="markov_text", target="unsmooth.data.markov_text:build", inputs="tokens"):
     """Token sequences from one Markov chain per class, drawn locally: a miniature text task."""
 
-    target = "unsmooth.data.markov_text:build"
-    inputs = "tokens"
-
-    kind: Literal["markov_text"] = Field("markov_text", description="selects this form")
     num_train: PositiveInt = Field(4000, description="training sequences")
     num_val: PositiveInt = Field(4000, description="sequences on which scores are fitted")
     num_test: PositiveInt = Field(20000, description="sequences that only measure")
@@ -130,20 +109,18 @@ class MarkovText(_Drawn):
 
 
 class _Published(DatasetSpec):
-    """A complete published dataset."""
+    """A complete published dataset; without `sources` its one download has the name of the kind."""
 
     complete: bool = Field(True, description="refuse data that have more or fewer samples than were published")
 
+    def __init_subclass__(cls, *, kind: str, **attributes: object) -> None:
+        """Give the class its `kind`, the only value of the key, and its attributes."""
+        super().__init_subclass__(kind=kind, **{"sources": vars(cls).get("sources", (kind,)), **attributes})
 
-class Cifar10(_Published):
+
+class Cifar10(_Published, kind="cifar10", target="unsmooth.data.cifar:build_cifar10", inputs="images", samples=60_000):
     """CIFAR-10 (Krizhevsky, 2009): 32 x 32 colour photographs of 10 classes."""
 
-    target = "unsmooth.data.cifar:build_cifar10"
-    inputs = "images"
-    sources = ("cifar10",)
-    samples = 60_000
-
-    kind: Literal["cifar10"] = Field("cifar10", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
     split_seed: Seed = Field(0, description="seed of the choice of held-out images")
     shuffle: Literal["torch", "numpy"] = Field(
@@ -154,89 +131,65 @@ class Cifar10(_Published):
     )
 
 
-class Cifar100(_Published):
+class Cifar100(
+    _Published, kind="cifar100", target="unsmooth.data.cifar:build_cifar100", inputs="images", samples=60_000
+):
     """CIFAR-100 (Krizhevsky, 2009): 32 x 32 colour photographs of 100 classes."""
 
-    target = "unsmooth.data.cifar:build_cifar100"
-    inputs = "images"
-    sources = ("cifar100",)
-    samples = 60_000
-
-    kind: Literal["cifar100"] = Field("cifar100", description="selects this form")
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
     split_seed: Seed = Field(0, description="seed of the choice of held-out images")
 
 
-class TinyImageNet(_Published):
+class TinyImageNet(
+    _Published, kind="tiny_imagenet", target="unsmooth.data.tiny_imagenet:build", inputs="images", samples=110_000
+):
     """Tiny-ImageNet (Stanford CS231n, 2015): 64 x 64 colour photographs of 200 classes."""
 
-    target = "unsmooth.data.tiny_imagenet:build"
-    inputs = "images"
-    sources = ("tiny_imagenet",)
-    samples = 110_000
-
-    kind: Literal["tiny_imagenet"] = Field("tiny_imagenet", description="selects this form")
     val_per_class: PositiveInt = Field(50, description="of the 500 training images a class, those that fit scores")
     split_seed: Seed = Field(1, description="seed of the choice of held-out images")
 
 
-class Cub200(_Published):
+class Cub200(
+    _Published,
+    kind="cub200",
+    target="unsmooth.data.cub:index",
+    inputs="images",
+    sources=("cub_200_2011",),
+    samples=11_788,
+    files=True,
+):
     """CUB-200-2011 (Wah et al., 2011): photographs of 200 species of birds."""
 
-    target = "unsmooth.data.cub:index"
-    files = True
-    inputs = "images"
-    sources = ("cub_200_2011",)
-    samples = 11_788
-
-    kind: Literal["cub200"] = Field("cub200", description="selects this form")
     num_val: PositiveInt = Field(1000, description="of the 5,794 test images, those that fit scores")
     split_seed: Seed = Field(0, description="seed of the choice of those images")
     image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
     resize: PositiveInt = Field(256, description="both sides before the crop, whatever their ratio, pixels")
 
 
-class Cityscapes(_Published):
+class Cityscapes(
+    _Published, kind="cityscapes", target="unsmooth.data.cityscapes:index", inputs="scenes", samples=3475, files=True
+):
     """Cityscapes (Cordts et al., CVPR 2016): street scenes of 19 classes; the user provides the archives."""
 
-    target = "unsmooth.data.cityscapes:index"
-    files = True
-    inputs = "scenes"
-    sources = ("cityscapes",)
-    samples = 3475
-
-    kind: Literal["cityscapes"] = Field("cityscapes", description="selects this form")
     num_val: PositiveInt = Field(100, description="of the 500 validation scenes, those that fit scores")
     num_train_logits: PositiveInt = Field(100, description="training scenes with logits of sampled pixels")
     split_seed: Seed = Field(0, description="seed of the choice of those scenes")
 
 
-class Voc2012(_Published):
+class Voc2012(_Published, kind="voc2012", target="unsmooth.data.voc:index", inputs="scenes", samples=2913, files=True):
     """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015): 20 object classes and background."""
 
-    target = "unsmooth.data.voc:index"
-    files = True
-    inputs = "scenes"
-    sources = ("voc2012",)
-    samples = 2913
-
-    kind: Literal["voc2012"] = Field("voc2012", description="selects this form")
     num_val: PositiveInt = Field(249, description="of the 1,449 validation images, those that fit scores")
     num_train_logits: PositiveInt = Field(249, description="training images with logits of sampled pixels")
     split_seed: Seed = Field(0, description="seed of the choice of those images")
     image_size: PositiveInt = Field(480, description="longer side at test time, and side of the padded square, pixels")
 
 
-class ImageNet(_Published):
+class ImageNet(
+    _Published, kind="imagenet", target="unsmooth.data.imagenet:index", inputs="images", samples=1_331_167, files=True
+):
     """ImageNet-1k (ILSVRC 2012); the user provides the archives, under their terms."""
 
-    target = "unsmooth.data.imagenet:index"
-    files = True
-    inputs = "images"
-    sources = ("imagenet",)
-    samples = 1_331_167
-
-    kind: Literal["imagenet"] = Field("imagenet", description="selects this form")
     num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
     num_train_logits: PositiveInt = Field(50000, description="training images with logits, seeded choice")
     split_seed: Seed = Field(0, description="seed of the permutation that divides the validation images")
@@ -245,14 +198,9 @@ class ImageNet(_Published):
     resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
 
 
-class Imdb(_Published):
+class Imdb(_Published, kind="imdb", target="unsmooth.data.imdb:build", inputs="tokens", samples=50_000):
     """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
 
-    target = "unsmooth.data.imdb:build"
-    inputs = "tokens"
-    samples = 50_000
-
-    kind: Literal["imdb"] = Field("imdb", description="selects this form")
     num_val: PositiveInt = Field(5000, description="of the 25,000 test reviews, those that fit scores")
     split_seed: Seed = Field(0, description="seed of the choice of those reviews")
     max_tokens: PositiveInt = Field(256, description="length to which reviews are cut or padded")
@@ -268,15 +216,16 @@ class Imdb(_Published):
         return ("imdb", VECTORS[self.vectors].source, "punkt_tab")
 
 
-class Newsgroups(_Published):
+class Newsgroups(
+    _Published,
+    kind="newsgroups",
+    target="unsmooth.data.newsgroups:build",
+    inputs="tokens",
+    sources=("newsgroups", "glove_6b"),
+    samples=19_997,
+):
     """20 Newsgroups (Lang, ICML 1995), all messages, as GloVe vectors of their words."""
 
-    target = "unsmooth.data.newsgroups:build"
-    inputs = "tokens"
-    sources = ("newsgroups", "glove_6b")
-    samples = 19_997
-
-    kind: Literal["newsgroups"] = Field("newsgroups", description="selects this form")
     num_val: PositiveInt = Field(900, description="messages that fit scores")
     num_test: PositiveInt = Field(3999, description="messages that only measure; the rest train")
     split_seed: Seed = Field(1, description="seed of the division")
@@ -285,30 +234,30 @@ class Newsgroups(_Published):
     vocabulary: Literal["train", "all"] = Field("train", description="messages that define the vocabulary")
 
 
-class BankMarketing(_Published):
+class BankMarketing(
+    _Published,
+    kind="bank_marketing",
+    target="unsmooth.data.tabular:build_bank_marketing",
+    inputs="vectors",
+    samples=41_188,
+):
     """Bank Marketing (Moro et al., 2014): whether a client subscribes a deposit after a call."""
 
-    target = "unsmooth.data.tabular:build_bank_marketing"
-    inputs = "vectors"
-    sources = ("bank_marketing",)
-    samples = 41_188
-
-    kind: Literal["bank_marketing"] = Field("bank_marketing", description="selects this form")
     num_val: PositiveInt = Field(5000, description="of the released test rows, those that fit scores")
     split_seed: Seed = Field(0, description="seed of the choice of those rows")
     statistics: Literal["train", "all"] = Field("train", description="rows that give mean and deviation")
     contact: Literal["one_hot", "constant"] = Field("one_hot", description="the column contact: kept, or lost to 0")
 
 
-class OnlineShoppers(_Published):
+class OnlineShoppers(
+    _Published,
+    kind="online_shoppers",
+    target="unsmooth.data.tabular:build_online_shoppers",
+    inputs="vectors",
+    samples=12_330,
+):
     """Online Shoppers Purchasing Intention (Sakar et al., 2019): whether a visit ends in a purchase."""
 
-    target = "unsmooth.data.tabular:build_online_shoppers"
-    inputs = "vectors"
-    sources = ("online_shoppers",)
-    samples = 12_330
-
-    kind: Literal["online_shoppers"] = Field("online_shoppers", description="selects this form")
     num_val: PositiveInt = Field(2000, description="of the released test rows, those that fit scores")
     split_seed: Seed = Field(0, description="seed of the choice of those rows")
     statistics: Literal["train", "all"] = Field("train", description="rows that give mean and deviation")
