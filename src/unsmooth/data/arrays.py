@@ -76,13 +76,10 @@ def write_dataset(
     std: list[float],
     embedding: Tensor | None = None,
 ) -> Manifest:
-    """Write the splits and their manifest to `folder`, each file whole or not at all.
+    """Write the splits, with inputs of one shape, and their manifest to `folder`, each file whole or not at all.
 
-    Args:
-        folder: of both files.
-        splits: by name, all with inputs of one shape.
-        dataset, classes, mean, std: see `Manifest`.
-        embedding: (V, D) float32 frozen vectors of the tokens; row 0 is padding, row 1 any unknown token.
+    `embedding` are the (V, D) float32 frozen vectors of the tokens; row 0 is padding, row 1 any unknown token. The
+    other arguments are fields of `Manifest`.
     """
     arrays = {} if embedding is None else {"embedding": embedding.contiguous()}
     for name, split in splits.items():

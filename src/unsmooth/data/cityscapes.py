@@ -55,11 +55,9 @@ def index(
 
 
 def unpack(archives: Mapping[str, Path], folder: Path) -> None:
-    """Unpack the images and the label ids of both archives into the new `folder`, without the test set.
+    """Unpack both archives, by their published names, into the new `folder`, which appears whole or not at all.
 
-    Args:
-        archives: leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, by their published names.
-        folder: must not exist; appears whole or not at all.
+    Only images and label ids of training and validation are kept.
     """
     with new_folder(folder) as temporary:
         for name, archive in archives.items():

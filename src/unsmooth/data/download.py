@@ -56,13 +56,11 @@ def fetch_source(
     local: str | Path | None = None,
     log: Callable[[str], None] = print,
 ) -> None:
-    """Fetch, verify and unpack a source into `folder`, and write `source.json` there last.
+    """Fetch, verify and unpack a source, a key of `SOURCES`, into `folder`, and write `source.json` there last.
 
     Fetched archives are kept in `folder`/archives. A complete source is left as it is.
 
     Args:
-        name: a key of `SOURCES`.
-        folder: of the source.
         mirrors: URL prefix to its replacement; tried in this order, the original last.
         checksums: digest ("md5:..." or "sha256:...") by archive name, for archives that differ from the published ones.
         local: the user's folder with the archives, or with the unpacked dataset, which is then used in place. It is
@@ -120,10 +118,7 @@ def source_root(folder: Path) -> Path:
 def follow(name: str, folder: Path, local: str | Path | None) -> None:
     """Point a source that is used in place to the user's present folder; the dataset stays the same.
 
-    Args:
-        name: a key of `SOURCES`.
-        folder: of the source; only a link to the user's data is changed.
-        local: present folder of the data. Without the dataset in it the source counts as not fetched.
+    Only the link in `folder` changes. Without the dataset in `local` the source counts as not fetched.
     """
     link = folder / PROVIDED
     if not (link.is_symlink() and (folder / RECORD).exists()):
@@ -149,11 +144,8 @@ def download(
     An interrupted transfer leaves `path`.part, which the next one resumes unless the file has changed on the server.
 
     Args:
-        url: its address.
-        path: of the file.
         digest: "md5:..." or "sha256:..." of its content, or the beginning of it.
-        mirrors: as for `fetch_source`.
-        log: receives a line now and then; on a terminal there is a progress bar instead.
+        mirrors, log: as for `fetch_source`; on a terminal there is a progress bar instead.
         backoff_s: pause before a second retry, doubled each time.
 
     Raises:

@@ -62,11 +62,7 @@ class Limits:
 def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Limits | None = None) -> None:
     """Unpack a tar, tar.gz or zip file into the new `folder`, which appears whole or not at all.
 
-    Args:
-        archive: the file; its format is read from its first bytes.
-        folder: must not exist.
-        inner: unpack this archive inside `archive` instead of the outer one.
-        limits: None for the default.
+    The format is read from the first bytes. With `inner` the archive of that name inside `archive` is unpacked instead.
 
     Raises:
         ExtractionError: the archive is damaged, exceeds the limits, or has an unsafe member; the message names both.

@@ -45,15 +45,9 @@ def class_means(num_classes: int) -> Tensor:
 
 
 def posterior(inputs: Tensor, means: Tensor, spread: float) -> Tensor:
-    r"""Return :math:`P(k \mid x) \propto \exp(-\lVert x - m_k\rVert^2 / 2\sigma^2)`.
+    r"""Return :math:`P(k \mid x) \propto \exp(-\lVert x - m_k\rVert^2 / 2\sigma^2)`, (N, K) float64.
 
-    Args:
-        inputs: (N, D) points.
-        means: (K, D) class means.
-        spread: standard deviation :math:`\sigma` of every class.
-
-    Returns:
-        (N, K) float64; rows sum to 1.
+    `inputs` are (N, D) points, `means` (K, D), and `spread` is the standard deviation of every class.
 
     Example:
         >>> posterior(torch.tensor([[0.0]]), torch.tensor([[-1.0], [1.0]]), 1.0)

@@ -22,10 +22,9 @@ def embed(sources: Mapping[str, Path], name: str, numbers: Mapping[str, int]) ->
     """Look words up in a text file of vectors: a word and its numbers a line.
 
     Args:
-        sources: folder of every download, by its name; that of the vectors among them.
+        sources: folder of every download, by its name.
         name: key of `VECTORS`.
-        numbers: each word, in the case of the vectors, and the number that stands for it in the texts: 1, 2, ...; 0 is
-            padding.
+        numbers: number of each word, in the case of the vectors, in the texts: 1, 2, ...; 0 is padding.
 
     Returns:
         The row of the table for each number, (1 + words,) int32; and the table, (V, dimension) float32.

@@ -70,11 +70,8 @@ def write_drawn(
 ) -> Manifest:
     """Draw each split by its own generator and write grey images, normalised by mean and deviation of the first split.
 
-    Args:
-        folder, dataset, classes: see `write_dataset`.
-        sizes: samples by split.
-        draw: returns so many samples, uint8 images (N, 1, H, W), from the generator alone.
-        seed: with the index of the split, seeds its generator.
+    `draw` returns so many samples, uint8 images (N, 1, H, W), from the generator alone, which `seed` and the index of
+    the split seed. `sizes` are samples by split; the other arguments are those of `write_dataset`.
     """
     splits = {
         name: draw(count, torch.Generator().manual_seed(seed * 1000 + place))

@@ -20,7 +20,6 @@ def download_from_hub(
 
     Args:
         reference: hf://owner/repository/path or hf://owner/repository@revision/path.
-        path: of the file.
         mirrors: URL prefix to its replacement. That of https://huggingface.co/ is the endpoint of a mirror of the hub;
             mirrors are tried in this order, without the user's token, and the hub last.
         log: receives the requested endpoint.

@@ -76,13 +76,8 @@ def write_image_files(
 ) -> ImageManifest:
     """Write the table of image files and its manifest to `folder`, each file whole or not at all.
 
-    Args:
-        folder: of both files.
-        splits: by name, (path relative to the root, class index) of each image.
-        dataset, classes, mean, std, root, image_size, resize, resize_dtype, keep_aspect: see `ImageManifest`.
-
-    Raises:
-        DatasetError: the crop is larger than the resized image.
+    `splits` holds (path relative to the root, class index) of each image; the other arguments are fields of
+    `ImageManifest`. DatasetError if the crop is larger than the resized image.
     """
     if image_size > resize:
         raise DatasetError(f"resize must be at least image_size, {image_size}, to crop from, got {resize}")
@@ -199,11 +194,8 @@ class FilesLoader:
         count: samples that it knows.
         mean, std: normalisation by channel on the [0, 1] scale.
         scale: of the pixels that the decoder gives: 255, or 1.
-        batch_size: samples a step; the last, partial batch is kept.
         workers: processes that decode; 0 decodes in this one.
-        shards: parts of a batch; their sizes differ by at most one sample.
-        rank, world_size: this process and the number of processes; it gets shards rank, rank + world_size, ...
-        device: where batches are wanted.
+        batch_size, shards, rank, world_size, device: as for `TensorLoader`.
     """
 
     def __init__(
@@ -278,15 +270,11 @@ class FilesLoader:
 
 
 class ImageFilesLoader(FilesLoader):
-    """Batches of image files with one class each; at test time resized and cropped at the centre.
+    """Batches of one split of image files with one class each; at test time resized and cropped at the centre.
 
-    Args:
-        images: the dataset.
-        split: which part of it.
-        resized_crop: in training, cut out 8 to 100 % of the area with a ratio of 3/4 to 4/3 and resize that.
-        random_crop: in training, crop the resized image at random, not at its centre.
-        flip: in training, mirror each image with probability 1/2.
-        settings: `batch_size`, `workers`, `shards`, `rank`, `world_size` and `device` of `FilesLoader`.
+    In training `resized_crop` cuts out 8 to 100 % of the area with a ratio of 3/4 to 4/3 and resizes that,
+    `random_crop` crops the resized image at random, and `flip` mirrors with probability 1/2. `settings` are those of
+    `FilesLoader`.
     """
 
     def __init__(

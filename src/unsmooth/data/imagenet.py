@@ -71,12 +71,9 @@ def index(
 
 
 def unpack(archives: Mapping[str, Path], folder: Path) -> None:
-    """Unpack the three archives into the new `folder`: train/<wnid>/*.JPEG and val/<wnid>/*.JPEG.
+    """Unpack the archives, by their published names, into the new `folder`, which appears whole or not at all.
 
-    Args:
-        archives: paths of the training images (a tar of one tar a class), the validation images and the devkit, by
-            their published names.
-        folder: must not exist; appears whole or not at all.
+    It then has train/<wnid>/*.JPEG and val/<wnid>/*.JPEG. The training images come as a tar of one tar a class.
     """
     classes, truth = read_devkit(archives[DEVKIT])
     with new_folder(folder) as temporary:
@@ -104,14 +101,11 @@ def unpack(archives: Mapping[str, Path], folder: Path) -> None:
 
 
 def read_devkit(archive: Path) -> tuple[dict[int, str], list[int]]:
-    """Return the classes and the class of each validation image from the development kit.
-
-    Args:
-        archive: ILSVRC2012_devkit_t12.tar.gz.
+    """Return the classes and the class of each validation image from the development kit, ILSVRC2012_devkit_t12.tar.gz.
 
     Returns:
-        The WordNet identifier by ILSVRC2012_ID, of the classes alone (synsets without children); and the
-        ILSVRC2012_ID of each validation image, in the order of their names.
+        The WordNet identifier by ILSVRC2012_ID, of the classes alone (synsets without children); and the ILSVRC2012_ID
+        of each validation image, in the order of their names.
     """
     with TemporaryDirectory() as temporary:
         data = Path(temporary) / "devkit" / "ILSVRC2012_devkit_t12" / "data"

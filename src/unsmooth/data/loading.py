@@ -26,12 +26,10 @@ class Loader(Protocol):
         ...
 
     def epoch(self, generator: torch.Generator, *, start: int, resume: Tensor | None) -> Iterator[list[Shard]]:
-        """Yield this process's shards of every batch, on the device.
+        """Yield this process's shards of every batch from batch `start` on, on the device.
 
-        Args:
-            generator: decides order and augmentation; equal on all processes.
-            start: batches to leave out at the beginning.
-            resume: state of the generator after them; None at the beginning of an epoch.
+        `generator` decides order and augmentation, equal on all processes; `resume` is its state after the batches left
+        out.
         """
         ...
 
@@ -44,8 +42,8 @@ class TensorLoader:
         targets: (N,) int64, or (N, H, W) of scenes, which are not augmented.
         batch_size: samples a batch; the last, partial batch is kept.
         mean, std: normalisation by channel on the [0, 1] scale; empty for none.
-        crop_padding: black pixels added on each side before a random crop; images only.
-        flip: mirror each image with probability 1/2; images only.
+        crop_padding, flip: of images; black pixels on each side before a random crop, and mirroring with probability
+            1/2.
         shards: parts of a batch; their sizes differ by at most one sample.
         rank, world_size: this process and the number of processes; it gets shards rank, rank + world_size, ...
         device: where the data lives.
@@ -142,14 +140,10 @@ class TensorLoader:
 def training_loader(
     folder: Path, recipe: Recipe, *, device: torch.device | str, rank: int = 0, world_size: int = 1, workers: int = 0
 ) -> Loader:
-    """Return the shuffled, augmented batches of the training split of a prepared dataset.
+    """Return the shuffled, augmented batches of the training split of a prepared dataset on the device.
 
-    Args:
-        folder: holds either all arrays in one file or a table of image files.
-        recipe: its `batch_size`, `shards` and `augmentation`.
-        device: where batches are wanted.
-        rank, world_size: this process and the number of processes.
-        workers: processes that decode image files; 0 decodes in this one.
+    `folder` holds all arrays in one file or a table of image files, which `workers` processes decode. `rank` is this of
+    `world_size` processes.
 
     Raises:
         DatasetError: the dataset is missing or damaged, its last batch has fewer samples than shards, or the

@@ -65,14 +65,10 @@ def transitions(
 
 
 def posterior(inputs: Tensor, chains: Tensor) -> Tensor:
-    r"""Return :math:`P(k \mid x) \propto \prod_t P_k(x_{t+1} \mid x_t)`; length and first token tell nothing.
+    r"""Return :math:`P(k \mid x) \propto \prod_t P_k(x_{t+1} \mid x_t)`, (N, K) float64.
 
-    Args:
-        inputs: (N, T) integer rows of the embedding table, 0 on the right of the last token.
-        chains: (K, V, V) float64 transition probabilities.
-
-    Returns:
-        (N, K) float64; rows sum to 1.
+    Length and first token tell nothing. `inputs` are (N, T) integer rows of the embedding table, 0 on the right of the
+    last token; `chains` are (K, V, V) float64 transition probabilities.
 
     Example:
         >>> chains = torch.tensor([[[0.5, 0.5], [0.5, 0.5]], [[0.0, 1.0], [1.0, 0.0]]], dtype=torch.float64)

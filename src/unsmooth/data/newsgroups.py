@@ -54,13 +54,8 @@ def build(
 def divide(count: int, num_val: int, num_test: int, seed: int) -> dict[str, Tensor]:
     """Divide `count` messages as MbLS does: the last of a permutation test, those before them fit, the rest train.
 
-    Args:
-        count: messages, in the order of their groups and of the names of their files.
-        num_val, num_test: messages that fit scores, and messages of the test split.
-        seed: of `legacy_permutations`.
-
     Returns:
-        Indices by split, int64, ascending.
+        Indices by split, int64, ascending; messages count in the order of their groups and file names.
     """
     if num_val + num_test >= count:
         raise DatasetError(f"cannot hold out {num_val:,} and {num_test:,} of {count:,} messages: none is left to train")

@@ -50,16 +50,9 @@ def divide_scenes(
     num_train_logits: int,
     split_seed: int,
 ) -> dict[str, list[tuple[str, str]]]:
-    """Divide the published validation scenes into those that fit scores and those that measure.
+    """Divide the published validation scenes into "val", `num_val` that fit scores, and "test", both by `split_seed`.
 
-    Args:
-        train, published: training and validation scenes, in an order that is always the same.
-        num_val: scenes of "val", a seeded choice of the published ones; the others are "test".
-        num_train_logits: scenes of "train_logits", a choice of training scenes made the same way.
-        split_seed: seed of both choices.
-
-    Returns:
-        The scenes of each split, in their order.
+    "train_logits" is a choice of `num_train_logits` training scenes made the same way. Scenes keep their order.
     """
     fitting, measuring = hold_out(len(published), num_val, split_seed)
     with_logits, _ = hold_out(len(train), num_train_logits, split_seed)
@@ -85,13 +78,8 @@ def write_scene_files(
 ) -> SceneManifest:
     """Write the table of scenes and its manifest to `folder`, each file whole or not at all.
 
-    Args:
-        folder: of both files.
-        splits: by name, the paths of image and label image of each scene, relative to the root.
-        dataset, classes, mean, std, root, labels, image_size: see `SceneManifest`.
-
-    Returns:
-        The manifest; without `image_size`, its `input_shape` is that of the first training scene.
+    `splits` holds the paths of image and label image of each scene, relative to the root; the other arguments are
+    fields of `SceneManifest`, whose `input_shape` is that of the first training scene where `image_size` is None.
     """
     first = root / splits["train"][0][0]
     try:
@@ -128,15 +116,9 @@ def scene_files_loader(
     flip: bool = False,
     **settings: Any,  # noqa: ANN401
 ) -> FilesLoader:
-    """Return the batches of one split of the prepared dataset in `folder`.
+    """Return the batches of one split of a prepared dataset; `crop` and `flip`, of training scenes, move labels too.
 
-    Args:
-        folder, split: which scenes.
-        crop, flip: of training scenes; both are drawn for image and labels together.
-        settings: of `FilesLoader`.
-
-    Raises:
-        DatasetError: the dataset is missing or damaged, or has no such split.
+    `settings` are those of `FilesLoader`. DatasetError if the dataset is missing or damaged, or has no such split.
     """
     manifest = SceneManifest(**json.loads((folder / MANIFEST).read_text()))
     if split not in manifest.sizes:

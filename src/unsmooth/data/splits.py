@@ -16,13 +16,8 @@ from unsmooth.data.arrays import DatasetError
 def hold_out(count: int, num: int, seed: int, *, shuffle: Literal["torch", "numpy"] = "torch") -> tuple[Tensor, Tensor]:
     """Divide `count` samples at random: the first `num` of a seeded permutation are held out, at least one is left.
 
-    Args:
-        count, num: samples, and those held out.
-        seed: of the permutation.
-        shuffle: generator of the permutation, torch's or that of `legacy_permutations`.
-
-    Returns:
-        Indices of the held-out samples, (num,), and of the rest, (count - num,); int64, both ascending.
+    The permutation is torch's or that of `legacy_permutations`. Returns the indices of the held-out samples, (num,),
+    and of the rest, (count - num,); int64, both ascending.
 
     Example:
         >>> hold_out(5, 2, seed=0)
@@ -38,14 +33,9 @@ def hold_out(count: int, num: int, seed: int, *, shuffle: Literal["torch", "nump
 
 
 def legacy_permutations(counts: Sequence[int], seed: int) -> list[Tensor]:
-    """Permute several sets one after the other from one stream, as MbLS does after `np.random.seed(seed)`.
+    """Permute sets of these sizes, (count,) int64 each, from one stream, as MbLS does after `np.random.seed(seed)`.
 
-    Args:
-        counts: their sizes, in order: each permutation depends on those before it.
-        seed: of numpy's legacy generator, whose stream no version of numpy changes.
-
-    Returns:
-        A permutation (count,) int64 of each set.
+    Each permutation depends on those before it; no version of numpy changes the stream of this legacy generator.
 
     Example:
         >>> legacy_permutations([3, 4], seed=1)

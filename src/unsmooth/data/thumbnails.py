@@ -11,16 +11,9 @@ from unsmooth.data.image_files import IMAGES, read_image_files
 
 
 def read_pictures(folder: Path, split: str, rows: Sequence[int], *, side: int = 96) -> list[Image.Image]:
-    """Read some samples of one split of a prepared image dataset.
+    """Read some samples of one split of a prepared image dataset, grey or in colour, in the order of `rows`.
 
-    Args:
-        folder: the prepared dataset; its inputs must be images.
-        split: which part of it.
-        rows: indices into the split.
-        side: larger images are shrunk to fit a square of this many pixels, whole, with their proportions.
-
-    Returns:
-        The pictures in the order of `rows`, grey or in colour.
+    Larger images are shrunk to fit a square of `side` pixels, whole, with their proportions.
 
     Raises:
         DatasetError: the dataset is missing or damaged, or has no such split.

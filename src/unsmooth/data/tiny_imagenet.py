@@ -43,15 +43,10 @@ def build(folder: Path, *, dataset: str, sources: dict[str, Path], val_per_class
 
 
 def hold_out_by_class(counts: Sequence[int], num: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Divide the images of each class as MbLS does: the last `num` of a permutation are held out.
+    """Divide the images of each class as MbLS does: the last `num` of a permutation are held out, at least one is left.
 
-    Args:
-        counts: images of each class; they are numbered through all classes.
-        num: images held out of each class; at least one must be left.
-        seed: of `legacy_permutations`.
-
-    Returns:
-        Indices of the held-out images, (num * classes,), and of the rest; int64, both ascending.
+    `counts` are the images of each class, numbered through all classes. Returns the indices of the held-out images,
+    (num * classes,), and of the rest; int64, both ascending.
     """
     if num >= min(counts):
         raise DatasetError(f"cannot hold out {num:,} images of every class: one of them has only {min(counts):,}")

@@ -31,8 +31,8 @@ def make_model(
         architecture: `kind` and its options.
         input_shape: (C, H, W) of an image, (D,) of a vector or (T,) of a token sequence.
         num_classes: K.
-        embedding: (V, D) float32 frozen token vectors, for architectures that read tokens; the others ignore it.
-        pretrained: file of the weights that its `backbone`, or all of it, takes instead; None for none.
+        embedding: (V, D) float32 frozen token vectors; only for architectures that read tokens.
+        pretrained: file of the weights that its `backbone`, or all of it, takes instead.
 
     Returns:
         A module from inputs (N, *input_shape) to logits (N, K), or (N, K, H, W) of scenes.
@@ -74,14 +74,7 @@ def trained_model(
 
 
 def own_preprocessing(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the preprocessing of test images that this architecture needs instead of the dataset's.
-
-    Args:
-        architecture: `kind` and its options.
-
-    Returns:
-        Fields of `unsmooth.data.image_files.ImageManifest`; none where the dataset's hold.
-    """
+    """Return the fields of `ImageManifest` that this architecture needs for test images instead of the dataset's."""
     if architecture.get("preprocessing", "dataset") == "dataset":
         return {}
     return timm_preprocessing(architecture["name"])

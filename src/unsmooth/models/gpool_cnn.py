@@ -14,15 +14,10 @@ LENGTH_STEP = 32  # tokens between the lengths they are cut to, so that there ar
 class GlobalPoolingCnn(nn.Module):
     """Three convolutions over time with maxima at stride 1 between them, the maximum over time, a hidden layer, linear.
 
-    It is the network of Mukhoti et al. (NeurIPS 2020) and MbLS (CVPR 2022) for 20 Newsgroups. Nothing is padded.
-
-    All windows of 21 padding tokens give the same features, so of the padding before a sequence only one such window is
-    computed: the average message of 20 Newsgroups has 183 tokens of 1,000. Logits and gradients change by rounding.
-
-    Args:
-        embedding: (V, D) float32 token vectors; neither trained nor kept in the state dict. Row 0 is padding.
-        channels: of the convolutions and of the hidden layer.
-        num_classes: K.
+    It is the network of Mukhoti et al. (NeurIPS 2020) and MbLS (CVPR 2022) for 20 Newsgroups. Nothing is padded. All
+    windows of 21 padding tokens give the same features, so of the padding before a sequence only one such window is
+    computed: the average message of 20 Newsgroups has 183 tokens of 1,000. Logits and gradients change by rounding. The
+    (V, D) float32 token vectors are neither trained nor kept in the state dict; row 0 is padding.
 
     Shape:
         (N, T) integer rows of the table, T at least 21, to logits (N, K); 247,316 parameters with D = 100, 128

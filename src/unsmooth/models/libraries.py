@@ -36,8 +36,7 @@ def torchvision_model(
             layer's own default, so without kaiming_normal over the fan-out. Parameters outside layers stay.
         dropout: probability of dropping an input of the last layer; above 0 only for networks that end in `fc`, such as
             ResNets.
-        in_channels: 3, the only number of channels that torchvision's classifiers take.
-        num_classes: K.
+        in_channels, num_classes: 3, as in all of torchvision's classifiers, and K.
     """
     from torchvision import models
 
@@ -78,12 +77,10 @@ def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int
     """Build a timm classifier from images (N, in_channels, image_size, image_size) to logits (N, K).
 
     Args:
-        name: as in `timm.list_models` or `timm.list_pretrained`; vit_small_patch16_224 has 22,050,664
-            parameters with K = 1000.
+        name: as in `timm.list_models` or `timm.list_pretrained`; vit_small_patch16_224 has 22,050,664 parameters with K
+            = 1000.
         drop_rate: timm's option of that name; of a vision transformer, dropout before the classifier only.
-        in_channels: channels of the images.
-        image_size: height and width, pixels; needed by models whose weights depend on it.
-        num_classes: K.
+        in_channels, image_size, num_classes: the size, pixels, decides weights of some models.
     """
     import timm
 
@@ -97,14 +94,10 @@ def timm_model(*, name: str, drop_rate: float, in_channels: int, image_size: int
 
 
 def timm_converted(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Return published weights by timm's names: files may have those of the original repository.
+    """Return published weights by timm's names: files may have those of the repository where they first appeared.
 
     They are converted as timm does when it loads them, which also resizes tables of positions where images have another
-    size. Weights that have the model's own names, or that timm cannot convert, stay as they are.
-
-    Args:
-        weights: by timm's names or those of the repository where the model was first published.
-        model: of timm; not changed.
+    size. Weights that have the names of `model`, or that timm cannot convert, stay as they are.
     """
     module = vars(sys.modules[type(model).__module__])
     converter = next((module[name] for name in CONVERTERS if name in module), None)
@@ -118,10 +111,7 @@ def timm_converted(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str,
 
 
 def timm_preprocessing(name: str) -> dict[str, Any]:
-    """Return timm's preprocessing for the evaluation of published weights: resizing, centre crop, normalisation.
-
-    Args:
-        name: as in `timm.list_pretrained`, such as resnet50.a1_in1k.
+    """Return timm's preprocessing for the evaluation of published weights, such as resnet50.a1_in1k.
 
     Returns:
         `image_size` and `resize` in pixels, `mean` and `std` by channel, and `interpolation`.

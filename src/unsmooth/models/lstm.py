@@ -15,13 +15,11 @@ class Lstm(nn.Module):
 
     Args:
         embedding: (V, D) float32 token vectors; neither trained nor kept in the state dict. Row 0 is padding.
-        hidden_size: width of the LSTM.
-        head: widths of the layers after it.
+        hidden_size, head: width of the LSTM, and widths of the layers after it.
         dropout: probability of dropping an input of those layers.
         read: "last_token" reads the output at the last token that is not padding (an empty sequence: at position 0),
             "last_step" that at the last position, padding included.
-        num_classes: K.
-        single_logit: end in one output and `PairedLogits`.
+        num_classes, single_logit: K; end in one output and `PairedLogits`.
 
     Shape:
         (N, T) integer rows of the table, padded on either side, to logits (N, K); 670,209 parameters with D = 300,

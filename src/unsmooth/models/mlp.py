@@ -5,14 +5,10 @@ from torch import Tensor, nn
 
 
 class Mlp(nn.Sequential):
-    """Fully connected ReLU network, (N, D) floating point to logits (N, K).
+    """Fully connected ReLU network, (N, in_features) floating point to logits (N, K).
 
-    Args:
-        in_features: length D of an input vector.
-        hidden: widths of the hidden layers, in order.
-        num_classes: K.
-        dropout: probability of dropping an input of a hidden layer; the last layer has none.
-        single_logit: end in one output and `PairedLogits`.
+    `hidden` are the widths of the hidden layers; `dropout` is the probability of dropping an input of one of them, not
+    of the last layer. `single_logit` ends in one output and `PairedLogits`.
     """
 
     def __init__(

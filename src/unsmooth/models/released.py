@@ -19,10 +19,7 @@ PYRAMID = "decoder.atrous_spatial_pyramid_pool"
 def renamed(weights: Mapping[str, Tensor], kind: str, model: nn.Module) -> dict[str, Tensor]:
     """Return weights by the names of our model; those that have them already, and unknown ones, keep theirs.
 
-    Args:
-        weights: by the names of a released checkpoint, or of any file of a model of timm.
-        kind: of the architecture, as in an experiment file.
-        model: of that architecture.
+    `weights` have the names of a released checkpoint, or of any file of a model of timm; `model` is of the kind `kind`.
 
     Example:
         >>> from unsmooth.models import make_model

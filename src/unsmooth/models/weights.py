@@ -20,10 +20,8 @@ class WeightsError(ValueError):
 def load_pretrained(model: nn.Module, path: Path, *, backbone: str) -> None:
     """Copy pretrained weights into a model or its backbone; the last layer only where it has as many outputs.
 
-    Args:
-        model: changed in place. Its last layer keeps its own weights where the file's is for other classes.
-        path: see `read_weights`; the tensors of the last layer come last.
-        backbone: dotted path of the submodule that takes the weights, which may lack a last layer; "" for the model.
+    `path` is a file as for `read_weights`, with the tensors of the last layer last, if any; `backbone` the dotted path
+    of the submodule that takes the weights, "" for the model.
 
     Raises:
         WeightsError: the file cannot be read, or names or shapes of other layers differ.
@@ -39,14 +37,9 @@ def load_pretrained(model: nn.Module, path: Path, *, backbone: str) -> None:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: object) -> None:
-    """Copy weights into a model that must have exactly their names and shapes.
+    """Copy weights into a model that must have exactly their names and shapes; errors call them `source`.
 
     Counters of batches, which old files of batch normalisation lack and inference does not read, may be missing.
-
-    Args:
-        model: changed in place.
-        weights: by the name that the model gives them.
-        source: what errors call them.
 
     Raises:
         WeightsError: names are missing or unexpected, or shapes differ; the message counts them and names the first.

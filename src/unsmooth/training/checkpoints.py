@@ -25,10 +25,7 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def read_checkpoint(path: Path, fingerprint: str, log: Callable[[str], None]) -> dict[str, Any] | None:
     """Return the state of a checkpoint, with tensors on the CPU; None if there is none to resume.
 
-    Args:
-        path: the file; may be missing.
-        fingerprint: expected `state["fingerprint"]`.
-        log: receives the reason why an existing file is not used.
+    A file of another `fingerprint`, or one that cannot be read, is not used; `log` receives the reason.
     """
     if not path.exists():
         return None

@@ -78,7 +78,6 @@ def train(
         recipe: optimizer, schedule, precision and the rest; its `batch_size` is the loader's. A device without fast
             fp16 trains in another precision; see `unsmooth.training.precision`.
         seed: with the epoch, decides order, augmentation, mixing and dropout.
-        device: "cpu", "cuda", "cuda:1", ...
         num_classes: K; needed only for mixing.
         teacher: trained model that gives the loss logits of the same inputs; moved to `device`, not changed.
         checkpoint: file to resume from, saved after every epoch and at SIGTERM; None keeps nothing. The number of

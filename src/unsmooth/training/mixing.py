@@ -18,20 +18,10 @@ Box = tuple[slice, slice]  # rows, columns
 def mixed(
     inputs: Tensor, targets: Tensor, recipe: Recipe, *, num_classes: int | None, ignore_index: int = -100
 ) -> tuple[Tensor, Tensor]:
-    """Mix a batch as `recipe` says, with one share and one pairing for all samples.
+    """Mix a batch as `recipe` says by `mixup`, `cutmix` or one of both, each with probability 1/2.
 
-    Random numbers come from torch's global CPU generator; without mixing none are drawn.
-
-    Args:
-        inputs, targets: as for `mixup` and `cutmix`.
-        recipe: its `mixup` and `cutmix`; of two, each is chosen with probability 1/2.
-        num_classes, ignore_index: as for `mixup`; may be None without mixing.
-
-    Returns:
-        Inputs and targets of `mixup` or `cutmix`, or the arguments themselves.
-
-    Raises:
-        ValueError: no number of classes, or as `mixup` and `cutmix`.
+    One share and one pairing, drawn from torch's global CPU generator, hold for all samples. Without mixing nothing is
+    drawn and the arguments come back. Arguments and errors are those of `mixup` and `cutmix`.
     """
     if not recipe.mixing:
         return inputs, targets
@@ -58,8 +48,7 @@ def mixup(
         targets: (B, \*) class indices, or (B, K, \*) distributions, ignored without mass.
         share: lambda, the weight of the sample itself, in [0, 1].
         partners: (B,) int64, index of each sample's partner.
-        num_classes: K.
-        ignore_index: class index of ignored positions.
+        num_classes, ignore_index: K, and the class index of ignored positions.
 
     Returns:
         Inputs (B, \*) and targets (B, K, \*), distributions.

@@ -20,15 +20,9 @@ def make_optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimi
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> tuple[schedules.LRScheduler, bool]:
-    """Return the learning-rate schedule, and whether it steps by epoch instead of by batch.
+    """Return the learning-rate schedule of a recipe, and whether it steps by epoch instead of by batch.
 
-    Args:
-        optimizer: holds the peak learning rate.
-        recipe: its `schedule`, `warmup` and `epochs`.
-        steps_per_epoch: number of batches.
-
-    Raises:
-        ValueError: a warm-up as long as training or longer.
+    The peak learning rate is the optimizer's. ValueError for a warm-up as long as training or longer.
     """
     spec, warmup = recipe.schedule, recipe.warmup
     total_steps = recipe.epochs * steps_per_epoch
