@@ -23,16 +23,10 @@ class WriteError(OSError):
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that replaces `path` when the block succeeds.
+    """Yield a temporary path of the same suffix beside `path`, which it replaces when the block succeeds.
 
-    Content and folder are flushed to disk, so a crash leaves either the old file or the new one.
-    When the block raises, `path` is untouched and the temporary file is removed.
-
-    Args:
-        path: the file to write; missing parent folders are created.
-
-    Yields:
-        A path in the same folder with the same suffix, to be written by the block.
+    Content and folder are flushed to disk, so a crash leaves either the old file or the new one. When the block raises,
+    `path` is untouched and the temporary file is removed. Missing parent folders are created.
 
     Raises:
         WriteError: the disk, a quota, a limit or a permission forbids it.

@@ -44,11 +44,8 @@ def selective_frames(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return selective metrics of every score, and their bootstrap replicates.
 
-    Args:
-        confidences: score name to (N,) confidence.
-        errors: (N,) bool.
-        settings: operating points and bootstrap.
-        groups: (N,) unit of resampling, such as the scene of each pixel; None for single samples.
+    `confidences` are (N,) by score name, `errors` (N,) bool, and `groups` the (N,) units of resampling, such as the
+    scene of each pixel; None for single samples.
 
     Returns:
         `score, metric, value` and `score, metric, replicate, value`; fractions. Replicates are paired across scores and
@@ -70,12 +67,8 @@ def calibration_frames(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return calibration errors, NLL, Brier score and logit distances at each temperature, and bootstrap replicates.
 
-    Args:
-        logits: (N, K).
-        targets: (N,) class indices.
-        temperatures: score name to the temperature that its probabilities use.
-        settings: number of bins and bootstrap.
-        groups: as for `selective_frames`.
+    `logits` are (N, K), `targets` (N,) class indices, `temperatures` those of the probabilities of each score by its
+    name, and `groups` as for `selective_frames`.
 
     Returns:
         Frames as `selective_frames` returns them; fractions, nll in nats, and the means of `logit_distances` in units
@@ -128,17 +121,11 @@ def calibration_frames(
 def reliability_frame(
     logits: Floats, targets: NDArray[np.int64], temperatures: Mapping[str, float], bins: int
 ) -> pd.DataFrame:
-    """Return the reliability diagram of the softmax at each temperature.
-
-    Args:
-        logits: (N, K).
-        targets: (N,) class indices.
-        temperatures: as for `calibration_frames`.
-        bins: number of equal-width bins (low, high] of the probability of the predicted class.
+    """Return the reliability diagram of the softmax at each temperature; arguments as for `calibration_frames`.
 
     Returns:
-        `score, bin, low, high, count, confidence, accuracy`: one row a score and bin, with the mean confidence and the
-        fraction correct of its `count` samples, nan where there are none.
+        `score, bin, low, high, count, confidence, accuracy`: one row a score and bin (low, high] of equal width, with
+        the mean confidence and the fraction correct of its `count` samples, nan where there are none.
     """
     errors = logits.argmax(axis=1) != targets
     frames = []
@@ -160,12 +147,9 @@ def reliability_frame(
 def segmentation_frames(
     confusions: NDArray[np.int64], pixels: pd.DataFrame, settings: Evaluation
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return metrics of all pixels: mIoU and accuracy with bootstrap replicates, selective metrics with bounds.
+    """Return metrics of all pixels: mIoU and accuracy with replicates of scenes, selective metrics with bounds.
 
-    Args:
-        confusions: (M, K, K) pixels of each scene, truth by prediction.
-        pixels: `score, metric, value, lower, upper`, see `PixelMetrics.frame`.
-        settings: bootstrap, which draws scenes.
+    `confusions` are the (M, K, K) pixels of each scene, truth by prediction; `pixels` is a `PixelMetrics.frame`.
 
     Returns:
         Frames as `selective_frames`. Selective metrics have the prefix `all_pixels_`, and their certified bounds the
@@ -186,14 +170,10 @@ def segmentation_frames(
 
 
 def curve_frame(confidences: Mapping[str, Floats], errors: NDArray[np.bool_], points: int) -> pd.DataFrame:
-    """Return thinned risk-coverage curves on one coverage grid, half of it even, half denser at low coverage.
+    """Return risk-coverage curves thinned to about `points` of one coverage grid, half of it denser at low coverage.
 
-    Values at a grid point inside a tie group are the expectation over random orders of the group.
-
-    Args:
-        confidences: score name to (N,) confidence.
-        errors: (N,) bool.
-        points: about how many points to keep.
+    `confidences` are (N,) by score name, `errors` (N,) bool. Values at a grid point inside a tie group are the
+    expectation over random orders of the group.
 
     Returns:
         `score, coverage, selective_risk, generalized_risk, threshold`; the grid depends on N and `points` alone.
@@ -253,12 +233,10 @@ def operating_frame(
     """Return the coverage of one score at every target risk, with hindsight and by a certified threshold.
 
     Args:
-        confidence: (N,) of the test samples, larger = more trusted.
-        errors: (N,) bool.
+        confidence, errors: (N,) of the test samples, larger = more trusted; (N,) bool.
         certifying: (M,) confidence and errors of samples that did not fit the score that they certify.
         certified: (N,) confidence of the test samples by that score.
-        risks: target risks in (0, 1).
-        delta: probability in (0, 1) that the risk of a certified threshold exceeds its target.
+        risks, delta: targets, and the probability that the risk of a certified threshold exceeds one; in (0, 1).
 
     Returns:
         One row per target: `risk`; `coverage`, the largest at the target on test; certified `threshold`, nan if

@@ -40,14 +40,9 @@ def load_model(architecture: Mapping[str, Any], dataset: Path, weights: Path, *,
 
 @torch.inference_mode()
 def scene_logits(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield the logits of one scene after the other, of the model in evaluation mode and float32.
+    """Yield image (C, H, W), targets (H, W) and float32 logits (K, H, W) of one scene after the other, on the device.
 
-    Args:
-        model: returns logits (N, K, H, W), on the device of the batches.
-        batches: (inputs, targets) pairs in a fixed order, targets (N, H, W).
-
-    Returns:
-        Input (C, H, W), targets (H, W) and logits (K, H, W) float32 of each scene, on the device.
+    The model runs in evaluation mode; `batches` are (inputs, targets) pairs in a fixed order.
     """
     model.eval()
     for inputs, targets in batches:
@@ -57,11 +52,7 @@ def scene_logits(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> 
 def collect_pixel_logits(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, per_scene: int, seed: int
 ) -> tuple[Tensor, Tensor, list[int]]:
-    """Return the logits of a sample of labelled pixels of each scene.
-
-    Args:
-        model, batches: see `scene_logits`.
-        per_scene, seed: see `choose_pixels`.
+    """Return the logits of the labelled pixels of each scene that `choose_pixels` takes.
 
     Returns:
         Logits (M, K) float32 and targets (M,) int64, on the CPU, scene by scene; and how many of each scene.
@@ -76,15 +67,10 @@ def collect_pixel_logits(
 
 
 def choose_pixels(targets: Tensor, *, per_scene: int, seed: int, scene: int) -> Tensor:
-    """Choose labelled pixels of a scene, without replacement.
+    """Choose labelled pixels of a scene (H, W) without replacement, all if there are fewer than `per_scene`.
 
-    Args:
-        targets: (H, W) class indices, `IGNORED` where a pixel has none.
-        per_scene: number of pixels; all if fewer are labelled.
-        seed, scene: with `targets` they decide the choice, the same for every model.
-
-    Returns:
-        (n,) ascending positions in the flattened scene, on the CPU.
+    `seed`, `scene` and the targets decide the choice, the same for every model. Returns (n,) ascending positions in the
+    flattened scene, on the CPU.
     """
     labelled = (targets.flatten() != IGNORED).nonzero().squeeze(1).cpu()
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, scene]).generate_state(1)[0]))

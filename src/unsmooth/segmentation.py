@@ -88,11 +88,7 @@ class PixelMetrics:
 def small_scene(image: Tensor, targets: Tensor, logits: Tensor, size: int) -> Scene:
     """Return a scene of at most `size` pixels on its longer side: logits bilinear, image by area, targets nearest.
 
-    Args:
-        image: (C, H, W) in [0, 1].
-        targets: (H, W) class indices.
-        logits: (K, H, W).
-        size: pixels; a smaller scene stays as it is.
+    `image` (C, H, W) is in [0, 1], `targets` (H, W) are class indices, `logits` (K, H, W).
     """
     height, width = targets.shape
     shrink = min(1.0, size / max(height, width))

@@ -41,17 +41,12 @@ def reliability(
 ) -> tuple[Figure, DataFrame]:
     """Reliability diagrams above confidence histograms, before and after temperature, a panel per loss and alpha.
 
-    Samples of all seeds are pooled. A line below the diagonal means overconfidence.
-
-    Args:
-        diagrams: one row a cell, score and bin: experiment, architecture, loss, alpha, seed, score, bin, low, high,
-            count, confidence, accuracy (fractions). The bins must be the same in all cells.
-        summary: from `tables.summarise`, for the ECE in the titles.
-        width: inches; the height follows from the number of panels.
+    Samples of all seeds are pooled. A line below the diagonal means overconfidence. `diagrams` has score, bin, low,
+    high, count, confidence and accuracy, with the same bins in all cells; the ECE in the titles is from `summary`.
 
     Returns:
-        The figure, in percent, and its data: experiment, architecture, loss, alpha, score, low, high, count,
-        confidence, accuracy, share (of samples in the bin); fractions.
+        The figure and its data: `CONFIGURATION`, score, low, high, count, confidence, accuracy, share (of samples in
+        the bin).
     """
     require_columns(diagrams, [*CELL, "score", "bin", "low", "high", "count", "confidence", "accuracy"], "diagrams")
     require_columns(summary, SUMMARY, "summary")
@@ -94,9 +89,6 @@ def reliability(
 @styled
 def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """Mean and largest distance of the top logit to the others and its margin, a row per loss and alpha.
-
-    Args:
-        width: inches; the height follows from the number of losses.
 
     Returns:
         The figure, before and after the temperature that minimises NLL, with 95 % bootstrap intervals, and its data:

@@ -49,16 +49,15 @@ def risk_coverage(
     more. A wide range of risks at low coverage gets a logarithmic axis.
 
     Args:
-        curves: one row a cell, score and coverage: experiment, architecture, loss, alpha, seed, score, coverage,
-            selective_risk (fractions). The coverage grid must be the same in all cells.
-        summary: from `tables.summarise`, for the error and AURC in the legend.
+        curves: score, coverage and selective_risk, with the same coverage grid in all cells.
+        summary: for the error and AURC in the legend.
         score: score whose curves are drawn.
         zoom_coverage: largest coverage of the second panel, in (0, 1].
         band: "std" for +-1 standard deviation, "minmax" for the range over seeds; fewer than three are drawn as lines.
 
     Returns:
-        The figure, in percent (a text if the p-norm is undefined, as for two classes), and its data: experiment,
-        architecture, loss, alpha, score, coverage, mean, std, min, max, seeds (fractions; risk, lower is better).
+        The figure (a text if the p-norm is undefined, as for two classes), and its data: `CONFIGURATION`, score,
+        coverage, mean, std, min, max, seeds; lower is better.
     """
     require_columns(curves, [*CELL, "score", "coverage", "selective_risk"], "curves")
     require_columns(summary, SUMMARY, "summary")

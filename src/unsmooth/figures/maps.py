@@ -42,17 +42,12 @@ def ranking_maps(
     """Scenes, ground truth, predictions, and wrong pixels coloured by their confidence rank among all pixels.
 
     The brightest are the most confident errors, which a threshold rejects last. Each scene and cell has two rows,
-    ranked by MSP and by the p-norm; the latter is MSP if it fell back.
-
-    Args:
-        cells: two, cross-entropy and smoothed, with the same scenes.
+    ranked by MSP and by the p-norm; the latter is MSP if it fell back. The two cells, cross-entropy and smoothed, must
+    have the same scenes.
 
     Returns:
         The figure and its data: scene, loss, alpha, score, row, column and rank of each wrong pixel, where rank is the
         share of labelled pixels of the scene that are less confident, in (0, 1), ties sharing the middle.
-
-    Raises:
-        ValueError: cells with other scenes, or another number of cells than two.
     """
     places = [list(cell.scenes) for cell in cells]
     if len(cells) != 2 or places[0] != places[1]:

@@ -53,15 +53,11 @@ def max_logit_given_probability(
         alpha: smoothing to draw; the largest one given if None.
         loss: key of the smoothed loss.
         splits: one row of panels each.
-        window: width of a window of probability.
-        step: distance between windows.
+        window, step: width of a window of probability, and distance between windows.
 
     Returns:
         The figure and its data: split, loss, alpha, outcome ("correct" or "wrong"), probability (centre of the window),
         mean, std (of v_max, nan where undefined), count. All windows are there.
-
-    Raises:
-        ValueError: CE or the smoothed loss is missing in a split.
     """
     available = sorted(cell.alpha for cell in cells if cell.loss == loss)
     if not available:
@@ -146,19 +142,14 @@ def extra_gradient(
     Args:
         cells: test logits of the smoothed cells, with `posterior` for exact error probabilities, or with the validation
             logits of the same cells for estimated ones.
-        error: "exact": P_error = 1 - posterior of the prediction, in equal bins over [0, 1]. "estimated": quantile
-            bins of the largest probability on validation, whose validation error is the estimate; the gradient is from
-            test.
-        losses: those of the experiment, of which the smoothed ones are drawn.
+        error: "exact": P_error = 1 - posterior of the prediction, in equal bins over [0, 1]. "estimated": quantile bins
+            of the largest probability on validation, whose validation error is the estimate; the gradient is from test.
         bins: number of bins; estimated ones are at most as many as validation samples.
 
     Returns:
         The figure and its data: loss, alpha, bin, error, error_se, gradient, gradient_se (standard errors), expected
         (the line at `error`), count, seeds. Seeds share their test inputs, so averaging them does not shrink the
         standard errors.
-
-    Raises:
-        ValueError: when no smoothed cell is given, or one lacks its posterior or validation logits.
     """
     keys = sorted({(cell.loss, cell.alpha) for cell in cells if cell.loss in losses.smoothed and cell.split == "test"})
     if not keys:

@@ -30,17 +30,10 @@ PUBLISHED_STYLE: dict[str, Any] = {"color": "0.3", "linewidth": 0.9}
 def scorecard_figure(
     scorecard: DataFrame, *, losses: Mapping[str, Losses] | None = None, width: float = 7.0
 ) -> tuple[Figure, DataFrame]:
-    """Ours minus every published number, with the noise of one run.
+    """Ours minus every published number, with the noise of one run; nll in nats. The data are rows of `scorecard`.
 
-    Metrics that are published together share a row of panels, with a line per model. Experiments that did not run
-    are only in the table.
-
-    Args:
-        losses: those of each experiment, by its name.
-        width: inches; the height follows from the number of rows.
-
-    Returns:
-        The figure, in percent (nll in nats), and its data: rows of `scorecard`, from `tables.scorecard`; fractions.
+    Metrics that are published together share a row of panels, with a line per model. Experiments that did not run are
+    only in the table. `losses` are those of each experiment, by its name.
     """
     require_columns(scorecard, SCORECARD, "scorecard")
     started = scorecard.loc[scorecard["seeds"] > 0, "experiment"].unique()

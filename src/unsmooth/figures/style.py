@@ -89,13 +89,9 @@ def legend_below(
 def seed_lines(
     axes: Axes, frame: DataFrame, x: str, y: str, losses: Losses, *, band: str | tuple[str, float] = "sd"
 ) -> None:
-    """Mean over seeds of every loss and alpha against `x`, with seaborn's `band`, or each seed where they are few.
+    """Mean over seeds of every loss and alpha against the column `x`, or each seed where they are few.
 
-    Args:
-        axes: where to draw.
-        frame: one row a cell and `x`: loss, alpha, seed, `x`, `y`.
-        x, y: columns.
-        band: `errorbar` of `seaborn.lineplot`.
+    `frame` has loss, alpha, seed, `x` and `y`; `band` is an `errorbar` of `seaborn.lineplot`.
     """
     styles = line_styles(configurations_of(frame, losses), losses)
     names = frame["loss"] + frame["alpha"].astype(str)
@@ -157,14 +153,9 @@ def save_picture(figure: Figure, path: str | PathLike[str]) -> None:
 
 
 def save_figure(figure: Figure, data: DataFrame, stem: str | PathLike[str]) -> None:
-    """Write `stem`.pdf, `stem`.png and `stem`.csv, replaced together once all three are complete.
+    """Write `stem`.pdf, `stem`.png and, of the drawn data, `stem`.csv, replaced together once all three are complete.
 
     The same figure and data give the same bytes: no dates, no versions, embedded TrueType fonts.
-
-    Args:
-        figure: from one of the figure functions.
-        data: the drawn data.
-        stem: path without suffix.
     """
     stem, plain = Path(stem), {"CreationDate": None, "Producer": None, "Creator": None}
     writers: dict[str, Callable[[Path], None]] = {

@@ -51,14 +51,8 @@ SPLIT_TITLES = {"val": "Validation (p is chosen here)", "test": "Test"}
 def degradation(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """AURC, error and risk at 20 % coverage against alpha, before and after normalisation, with 95 % intervals.
 
-    Negative smoothing has its own row, so that it does not stretch the axes of the other. The error is the same before
-    and after and drawn once.
-
-    Args:
-        losses: of the experiment; the smoothed losses share the axis of alpha, with CE at 0.
-
-    Returns:
-        The figure, in percent, and its data: rows of `summary`, fractions.
+    Smoothed losses share the axis, with CE at 0; negative alphas have their own row, so that they do not stretch it.
+    The error is the same before and after and drawn once. The data are rows of `summary`.
     """
     drawn = [losses.baseline, *losses.smoothed]
     data = restricted(summary, losses, loss=drawn, score=LOOKS, metric=SWEPT_METRICS)
@@ -109,14 +103,14 @@ def pnorm_sweep(
     Below 0 the p-norm ranks better than MSP. A loss that is worse at every p may exceed the panel.
 
     Args:
-        sweep: one row a cell, split and p: experiment, architecture, loss, alpha, seed, split ("val" or "test"), p (inf
-            allowed), aurc (fraction). Without rows the figure says in words that there is nothing to choose.
-        chosen: one row a cell: experiment, architecture, loss, alpha, seed, p; nan where the score fell back to MSP.
-        reference: one row a cell and split, as `sweep` without p: AURC of MSP. A split without rows gets no line.
+        sweep: split ("val" or "test"), p (inf allowed) and aurc. Without rows the figure says in words that there is
+            nothing to choose.
+        chosen: p; nan where the score fell back to MSP.
+        reference: split and aurc, that of MSP. A split without rows gets no line.
 
     Returns:
-        The figure, in percent, and its data: experiment, architecture, loss, alpha, split, p, mean, std, seeds, msp
-        (mean AURC of MSP) and chosen (seeds that chose this p); fractions, lower is better.
+        The figure and its data: `CONFIGURATION`, split, p, mean, std, seeds, msp (mean AURC of MSP) and chosen (seeds
+        that chose this p); lower is better.
     """
     require_columns(chosen, [*CELL, "p"], "chosen")
     require_columns(reference, [*CELL, "split", "aurc"], "reference")

@@ -17,8 +17,7 @@ from unsmooth.tables.zoo import GAINS
 def zoo(gains: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """AURC and failure AUROC against accuracy, with an arrow from MSP to the p-norm for each model.
 
-    Returns:
-        The figure, in percent, and its data: `gains`, from `tables.zoo_gains`, with the number of each model.
+    The data are `gains`, from `tables.zoo_gains`, with the number of each model.
     """
     require_columns(gains, GAINS, "gains")
     models = gains[CONFIGURATION].drop_duplicates(ignore_index=True)

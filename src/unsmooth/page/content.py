@@ -31,16 +31,10 @@ def plain_table(table: Table) -> Content:
 def scorecard_contents(
     experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame, costs: DataFrame | None = None
 ) -> list[Content]:
-    """Scorecard tables of the experiments that ran and, folded, of those that did not.
+    """Scorecard tables of the experiments that ran, possibly without rows, and of those that did not, if any.
 
-    Args:
-        experiments: as for `tables.scorecard_table`.
-        summary: of those among them that were run; may be empty.
-        costs: as for `tables.scorecard_table`.
-
-    Returns:
-        A table of the experiments that ran, possibly without rows, and one of the others if there are any, both as from
-        `plain_table`; the second has `fold`, its text while closed.
+    Arguments are as for `tables.scorecard_table`; `summary` may be empty. Both are as from `plain_table`; the second
+    has `fold`, its text while closed.
     """
     started = set(summary["experiment"])
     ran, rest = (

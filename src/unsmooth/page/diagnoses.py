@@ -78,14 +78,7 @@ def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
 
 @styled
 def risk_coverage_plot(diagnoses: Sequence[Diagnosis]) -> Figure:
-    """Risk-coverage curves before and after repair, one panel a diagnosis, with the target risk.
-
-    Args:
-        diagnoses: from :func:`unsmooth.diagnosis.diagnose.diagnose`.
-
-    Returns:
-        A figure, 3.4 inches a panel.
-    """
+    """Risk-coverage curves before and after repair, one panel of 3.4 inches a diagnosis, with the target risk."""
     figure = new_figure(3.4 * len(diagnoses), 2.8)
     axes = figure.subplots(1, len(diagnoses), squeeze=False, sharey=True)[0]
     styles: dict[str, dict[str, Any]] = {

@@ -21,18 +21,13 @@ def page(
     tables: Sequence[Content] = (),
     tables_heading: str = "",
 ) -> str:
-    """The page as HTML text.
+    """The page as HTML text without external resources.
 
     Args:
         contents: content per choice of the first control, from `experiment_content` or `diagnoses_content`.
-        title: heading.
-        lead: a sentence below the first plots.
+        title, lead: heading, and a sentence below the first plots.
         models: noun for the compared models.
-        tables: of all contents together, from `plain_table`.
-        tables_heading: their heading.
-
-    Returns:
-        HTML without external resources.
+        tables, tables_heading: of all contents together, from `plain_table`.
 
     Raises:
         ValueError: a number is nan or infinite.

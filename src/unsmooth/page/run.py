@@ -44,19 +44,15 @@ def experiment_content(
     dataset: Path | None,
     trained: bool,
 ) -> Content:
-    """Page content of one architecture of an experiment.
+    """Page content of one architecture of an experiment, as plain JSON-ready data.
 
     Args:
         cells: its cells, by `tables.labels.CELL`.
         losses: of the experiment; label-smoothing losses share the axis of alpha with CE.
-        summary: from `tables.summarise`.
-        differences: from `tables.paired_differences`.
+        summary, differences: from `tables.summarise` and `tables.paired_differences`.
         windows: the data of `figures.max_logit_given_probability`; None without that figure.
         dataset: the prepared dataset if its inputs are images, else None.
         trained: whether the models were trained here and have costs.
-
-    Returns:
-        Plain JSON-ready data, for `page`.
     """
     place = (cells[0]["experiment"], cells[0]["architecture"])
     summary, differences = (
@@ -122,8 +118,7 @@ def experiment_content(
 def risk_of_most_contrast(cells: Sequence[Content]) -> float:
     """The target risk at which the mean coverage over seeds differs most between models and scores.
 
-    Args:
-        cells: `model`, and `points`, by score the columns of `evaluation.operating_frame` at `TARGET_RISKS`.
+    A cell has `model`, and in `points` by score the columns of `evaluation.operating_frame` at `TARGET_RISKS`.
     """
     reached = [
         {"model": cell["model"], "score": score, "risk": place, "coverage": coverage}

@@ -12,12 +12,9 @@ from unsmooth.published.sections import KEYS, markdown
 
 
 def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
-    """Return one row an experiment in Markdown, and below it the versions of the libraries.
+    """Return one row an experiment that was run in Markdown, and below it the versions of the libraries.
 
-    Args:
-        run: folder of the workflow.
-        names: experiments that were run.
-        costs: of all their cells.
+    `costs` are those of all their cells in the folder `run` of a workflow.
     """
     rows, versions = [], set()
     for name in names:

@@ -33,12 +33,10 @@ SCORECARD_NOTE = (
 
 
 def write_page(run: Path, experiments: Path, target: Path) -> None:
-    """Write index.md, its figures and the CSV files behind its numbers, whole or not at all.
+    """Write index.md, its figures and the CSV files behind its numbers into the folder `target`, whole or not at all.
 
-    Args:
-        run: folder of the workflow, which holds results and resources; experiments with finished tables are shown.
-        experiments: folder of the shipped experiments.
-        target: folder of the page; what it held is replaced.
+    `run` is the folder of a workflow, whose experiments with finished tables are shown; `experiments` has the shipped
+    ones.
 
     Raises:
         FileNotFoundError: no published experiment is finished in `run`.

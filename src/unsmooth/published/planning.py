@@ -19,11 +19,7 @@ AS_RELEASED = "_as_released"  # end of the name of an experiment whose deviation
 
 
 def published_experiments(folder: Path) -> dict[str, Experiment]:
-    """Return the shipped experiments that train a published recipe, by name.
-
-    Args:
-        folder: with one YAML file an experiment.
-    """
+    """Return the shipped experiments of a folder that train a published recipe, by name."""
     loaded = {path.stem: load_experiment(path) for path in sorted(folder.glob("*.yaml"))}
     return {name: found for name, found in loaded.items() if isinstance(found, Experiment) and found.compared}
 
@@ -40,8 +36,7 @@ def write_plan(
     """Write config.yaml for a run of the published experiments with local data, and copies of those that it restricts.
 
     Args:
-        target: folder of these files.
-        experiments: folder of the shipped experiments.
+        target, experiments: folder of these files, and of the shipped experiments.
         data: folder with one folder a source, named after it, as `downloads.folders` takes it.
         only: names of experiments to choose from; all without.
         as_released: names of those that run with their deviations switched back too.

@@ -39,14 +39,9 @@ TABLE_NOTE = (
 
 
 def section(results: Path, known: Mapping[str, Experiment], name: str, costs: DataFrame, folder: Path) -> str:
-    """Return the section of an experiment, and copy its figures and numbers into a folder of its own.
+    """Return the section of an experiment, and copy its figures and numbers from `results` into a folder of its own.
 
-    Args:
-        results: folder of results of a run.
-        known: the shipped experiments.
-        name: of the experiment.
-        costs: of all cells that were run.
-        folder: of the page.
+    `known` are the shipped experiments, `costs` those of all cells that were run, and `folder` is that of the page.
     """
     experiment, tables = known[name], results / "tables" / name
     losses = Losses.of(experiment.named_losses)

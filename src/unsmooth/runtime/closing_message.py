@@ -16,9 +16,7 @@ FILES = ("report/index.html", "tables/scorecard.md", "tables/summary.csv")
 def closing_message(results: Path, experiments: Mapping[str, Losses]) -> str:
     """Return the short result table and the headline of the findings of each experiment, costs, and files to open.
 
-    Args:
-        results: the results folder; missing files are passed over.
-        experiments: losses by name, in the order to show.
+    Missing files are passed over; experiments, with their losses, keep their order.
     """
     parts = []
     for name, losses in experiments.items():
@@ -38,14 +36,10 @@ def closing_message(results: Path, experiments: Mapping[str, Losses]) -> str:
 
 
 def costs_by_rule(benchmarks: Path) -> pd.DataFrame:
-    """Return jobs, total wall clock and processor seconds and peak memory of every rule.
+    """Return `rule, jobs, seconds, processor, memory` (s, s, MB) of every rule, the most expensive first.
 
-    Args:
-        benchmarks: folder with the usage of each job, by rule, written by `unsmooth.runtime.jobs`, or by Snakemake with
-            "-" for unknown values.
-
-    Returns:
-        `rule, jobs, seconds, processor, memory` (s, s, MB), the most expensive rule first.
+    `benchmarks` has the usage of each job, by rule, written by `unsmooth.runtime.jobs`, or by Snakemake with "-" for
+    unknown values. Times are totals, memory is the peak.
     """
     frames = [
         pd.read_csv(path, sep="\t", na_values="-").assign(rule=path.with_suffix("").relative_to(benchmarks).parts[0])

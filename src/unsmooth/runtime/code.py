@@ -21,25 +21,17 @@ DIGITS = 16
 
 @cache
 def code_hash(*entries: str | Path) -> str:
-    """Return one fingerprint of all `definitions` of the entries.
-
-    Returns:
-        16 hexadecimal digits of a SHA-256.
-    """
+    """Return one fingerprint of all `definitions` of the entries, 16 hexadecimal digits of a SHA-256."""
     digests = [digest for found in definitions(*entries).values() for digest in found.values()]
     return _digest("".join(sorted(digests)))
 
 
 def definitions(*entries: str | Path) -> dict[str, dict[str, str]]:
-    """Return every definition that the entries use, directly or indirectly.
+    """Return the fingerprint of every definition that the entries use, by file.
 
-    Args:
-        entries: scripts, or names in this package written "module:name". Strings are not searched for such names: a
-            definition that a script imports by name is an entry of its own.
-
-    Returns:
-        The fingerprint of each definition by file, relative to the package's parent folder or to the checkout.
-        Comments, docstrings and formatting do not count.
+    Files are relative to the parent folder of the package or to the checkout. Entries are scripts, or names in this
+    package written "module:name". Strings are not searched for such names: a definition that a script imports by name
+    is an entry of its own. Comments, docstrings and formatting do not count.
     """
     pending: list[tuple[Path, str]] = []
     for entry in entries:

@@ -26,12 +26,8 @@ STATUS = Path("/proc/self/status")
 def job(snakemake: Any, script: str, *targets: str) -> Iterator[None]:  # noqa: ANN401 - snakemake gives its scripts no public type
     """Run the block as one job of the workflow, with verified inputs and a log.
 
-    After success every output gets a provenance record, resource usage is written, and the process ends.
-
-    Args:
-        snakemake: the object that snakemake puts into a script; its log is a file of results/logs.
-        script: path of the script.
-        targets: "module:name" of dynamic imports, such as an architecture.
+    After success every output gets a provenance record, resource usage is written, and the process ends. `targets` are
+    "module:name" of dynamic imports of the script, such as an architecture.
     """
     began = time.monotonic()
     keep_freed_memory()

@@ -51,12 +51,7 @@ def record_path(path: str) -> Path:
 
 
 def checked_digests(paths: Iterable[str]) -> dict[str, str]:
-    """Return the SHA-256 of every file by its path.
-
-    Raises:
-        ChangedFileError: a file differs from its record.
-        RecordError: a record is damaged.
-    """
+    """Return the SHA-256 of every file by its path; an error if it differs from its record, or that is damaged."""
     found = {path: sha256_of(path) for path in paths}
     for name, digest in found.items():
         kept = record_path(name)
@@ -89,11 +84,7 @@ def write_records(
 
 
 def read_record(path: Path) -> Record:
-    """Read a record.
-
-    Raises:
-        RecordError: it is damaged, or not what `write_records` writes.
-    """
+    """Read a record; `RecordError` if it is damaged, or not what `write_records` writes."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         digest, record = content.pop("record_sha256"), Record(**content)

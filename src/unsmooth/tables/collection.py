@@ -28,15 +28,10 @@ class CellLogits(NamedTuple):
 
 
 def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Read one file per cell and stack the rows behind the key columns of the cell.
+    """Read one file per cell and stack the rows, in this order, behind the key columns `CELL` of the cell.
 
-    Args:
-        paths: .csv or .parquet tables, .json objects (one row each), or fitted.json, of which a row is a score:
-            `score`; `fell_back` (bool), to MSP; `p` in use, nan where the score has none or fell back.
-        cells: the cell of each path, by `CELL`.
-
-    Returns:
-        The rows of all files, in the order of `paths`.
+    Files are .csv or .parquet tables, .json objects (one row each), or fitted.json, of which a row is a score: `score`;
+    `fell_back` (bool), to MSP; `p` in use, nan where the score has none or fell back.
 
     Example:
         >>> import tempfile
@@ -55,12 +50,7 @@ def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str
 
 
 def read_cell_logits(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> list[CellLogits]:
-    """Read logits files named after their split, grouped by split, with every cell in each group.
-
-    Args:
-        paths: one file per cell for each split, in the order of `cells`.
-        cells: the cells, by `CELL`.
-    """
+    """Read logits files named after their split: one file per cell, in the order of `cells`, for each split in turn."""
     found = []
     for path, cell in zip(map(Path, paths), list(cells) * (len(paths) // len(cells)), strict=True):
         file, split = read_logits(path), cast(Literal["train", "val", "test"], path.stem)

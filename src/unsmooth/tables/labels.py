@@ -27,9 +27,6 @@ class LossName(NamedTuple):
 class Losses:
     """The losses of an experiment, in reading order.
 
-    Args:
-        named: its losses in the order of its file.
-
     Example:
         >>> losses = Losses([LossName("ce", "ce", "CE"), LossName("sharp", "ls", "Sharpened")])
         >>> losses.baseline, losses.label("ce", 0.0), losses.label("sharp", -0.1)

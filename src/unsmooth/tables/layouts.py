@@ -48,11 +48,7 @@ class Table:
 
 
 def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
-    """AURC and risk at 20 % coverage of every score (rows) for every loss and alpha (columns), in percent.
-
-    Returns:
-        `data` is tidy (experiment, architecture, score, loss, alpha, and percent columns), `display` is wide.
-    """
+    """AURC and risk at 20 % coverage, percent, of every score (rows) for every loss and alpha (columns)."""
     metrics = {"aurc": "AURC", "risk_at_coverage_20": "R@20"}
     rows = restricted(summary, losses, metric=metrics)
     texts = []
@@ -76,14 +72,11 @@ def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
 
 
 def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
-    """Segmentation and selective metrics of every labelled test pixel, before and after repair.
-
-    Args:
-        summary: from `summarise`, with `mean_iou`, `pixel_accuracy` and metrics that begin with `ALL_PIXELS`.
+    """Segmentation and selective metrics of every labelled test pixel, before and after repair, in percent.
 
     Returns:
-        Percent. `data` has `<metric>_pct` and `_std` over seeds, and of selective metrics `_lower` and `_upper`, the
-        means over seeds of their certified bounds; `display` has "mean ± std" and the bounds.
+        `data` has `<metric>_pct` and `_std` over seeds, and of selective metrics `_lower` and `_upper`, the means over
+        seeds of their certified bounds; `display` has "mean ± std" and the bounds.
     """
     metrics = ["mean_iou", "pixel_accuracy", f"{ALL_PIXELS}aurc", f"{ALL_PIXELS}augrc"]
     bounds = [f"{metric}_{side}" for metric in metrics[2:] for side in ("lower", "upper")]
@@ -115,14 +108,10 @@ def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
 
 
 def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
-    """Training cost of each cell, and the total.
+    """Training cost of each cell, and the total: time summed, peak memory the largest of any cell.
 
-    Args:
-        runs: one row a cell: experiment, architecture, loss, alpha, seed, device, precision that it trained in, epochs,
-            parameters, wall_time_s, images_per_s, peak_memory_mb, peak_device_memory_mb (nan on a CPU).
-
-    Returns:
-        `data` has a row a cell and a last row "total": time summed, peak memory the largest of any cell.
+    `runs` has a row a cell: `CELL`, device, precision that it trained in, and the columns of `COSTS`; memory of a
+    device is nan on a CPU. `data` has a last row "total".
     """
     columns = [*CELL, "device", "precision", *COSTS]
     require_columns(runs, columns, "runs")

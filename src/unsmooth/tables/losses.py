@@ -97,11 +97,10 @@ def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses =
 
 
 def losses_summary(differences: DataFrame, *, losses: Losses = KINDS) -> list[str]:
-    """Paragraphs in Markdown: losses that rank errors no worse than CE, and the effect of repairs on the others.
+    """Paragraphs in Markdown by experiment and architecture on the losses that rank errors no worse than CE.
 
-    Returns:
-        Paragraphs by experiment and architecture. A loss is called worse or better only where Holm's correction
-        leaves p at most 0.05; all others are given with their intervals.
+    A loss is called worse or better only where Holm's correction leaves p at most 0.05; all others are given with their
+    intervals.
     """
     paragraphs = []
     for place, rows in loss_comparisons(differences, losses=losses).groupby(["experiment", "architecture"], sort=False):

@@ -54,9 +54,6 @@ SAMPLED = (
 def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: Losses = KINDS) -> Table:
     """Error, AURC and risk at 20 % coverage of every loss and alpha under MSP, and the last two after normalisation.
 
-    Args:
-        fitted: as for `all_metrics_table`.
-
     Returns:
         Percent. `data` has `<metric>_pct` under MSP and `<metric>_pnorm_pct`, with `_std`, `_low`, `_high`; `display`
         has "mean [low, high]". With two classes there is no normalisation, and a note says so.
@@ -95,13 +92,10 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: L
 
 
 def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: Losses = KINDS) -> Table:
-    """Every metric of every loss and alpha under MSP, fitted temperature and fitted p-norm.
+    """Every metric of every loss and alpha under MSP, fitted temperature and p-norm, but those of calibration alone.
 
-    Metrics only of `calibration_table` are excluded.
-
-    Args:
-        fitted: one row a cell and fitted score, columns experiment, architecture, loss, alpha, seed, score and
-            `fell_back` (bool: it did not beat MSP on the validation split, so it is MSP); None marks nothing.
+    `fitted` has a row a cell and fitted score: `CELL`, score and `fell_back` (bool: it did not beat MSP on the
+    validation split, so it is MSP); None marks nothing.
 
     Returns:
         Percent where the metric has that unit. `data` has `<metric>[_pct]`, `_std`, `_low`, `_high` columns and
@@ -144,8 +138,7 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
 def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
     """Plain text for a terminal: error, AURC by MSP and both repairs, and risk at 20 % coverage before and after.
 
-    Returns:
-        Lines of text, percent (mean over seeds), lower is better in every column.
+    Percent, mean over seeds; lower is better in every column.
     """
     require_columns(summary, SUMMARY, "summary")
     blocks = []

@@ -43,20 +43,18 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     r"""Compare every published number with the mean over seeds of this run.
 
     A published number is one training, measured on one test set. It lies within the noise of ours where it lies in the
-    95 % prediction interval of one new run on new test samples,
-    :math:`m \pm \sqrt{t_{0.975,\,S-1}^2\, s^2 (1 + 1/S) + 2 h^2}`, with mean :math:`m` and sample standard deviation
-    :math:`s` over :math:`S` seeds (Student's t; runs taken as normal) and half-width :math:`h` of the 95 % bootstrap
-    interval of the mean over test samples, widened by half of its last digit. One seed has no spread and no verdict.
+    95 % prediction interval of one new run on new test samples, :math:`m \pm \sqrt{t_{0.975,\,S-1}^2\, s^2 (1 + 1/S) +
+    2 h^2}`, with mean :math:`m` and sample standard deviation :math:`s` over :math:`S` seeds (Student's t; runs taken
+    as normal) and half-width :math:`h` of the 95 % bootstrap interval of the mean over test samples, widened by half of
+    its last digit. One seed has no spread and no verdict.
 
-    Args:
-        experiments: name to `published`, a list of loss, alpha, score, source, and any of `METRICS` (in the
-            unit of its style, most in percent).
-        summary: from `summarise`, of the experiments that were run; AURC is its `aurc_paper`, the convention of the
-            published numbers. It may be empty.
+    `experiments` has by name `published`, a list of loss, alpha, score, source and any of `METRICS` in the unit of its
+    style. `summary`, of those that were run, may be empty; AURC is its `aurc_paper`, the convention of the
+    publications.
 
     Returns:
-        Columns `SCORECARD`, one row a published number, in the order of `experiments`; numbers are fractions
-        (nll in nats), `difference` is ours - published, `noise` the half-width of the interval; nan where not run.
+        Columns `SCORECARD`, one row a published number, in the order of `experiments`; numbers are fractions (nll in
+        nats), `difference` is ours - published, `noise` the half-width of the interval; nan where not run.
     """
     if not summary.empty:
         require_columns(summary, SUMMARY, "summary")
@@ -89,8 +87,7 @@ def scorecard_table(
         costs: `data` of `cost_table`; a precision other than that of the recipe is noted below the table.
 
     Returns:
-        `data` is the scorecard, fractions; `display` has the units of print, and a row for
-        experiments without published numbers.
+        `data` is the scorecard, fractions; `display` also has a row for experiments without published numbers.
     """
     data = scorecard(experiments, summary)
     texts = []
@@ -176,14 +173,7 @@ def deviations(experiments: Mapping[str, Mapping[str, Any]], costs: DataFrame | 
 
 
 def published_table(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Table of the experiments with published numbers, and how to run each.
-
-    Args:
-        experiments: as for `scorecard`; also `data`, the sources of its dataset.
-
-    Returns:
-        One row an experiment.
-    """
+    """Experiments with published numbers, and how to run each; `data` in an entry are the sources of its dataset."""
     rows = [
         {
             "Experiment": name,

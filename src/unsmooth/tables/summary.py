@@ -38,10 +38,8 @@ _COMPARISONS = {"loss": ["loss", "alpha"], "score": ["score"], "repair": ["loss"
 def summarise(metrics: DataFrame, replicates: DataFrame, *, losses: Losses = KINDS) -> DataFrame:
     """Mean, spread and interval over seeds of every configuration, score and metric.
 
-    Args:
-        metrics: one row a cell, score and metric: experiment, architecture, loss, alpha, seed, score, metric, value
-            (fraction; nan where undefined).
-        replicates: the same columns and `replicate`, the index of the bootstrap weights. Rows may be missing.
+    `metrics` has `CELL`, score, metric, value (fraction; nan where undefined); `replicates` the same and `replicate`,
+    the index of the bootstrap weights, and may lack rows.
 
     Returns:
         Columns `SUMMARY`, fractions. `std` is the sample standard deviation over seeds, nan for one seed. `low` and
@@ -55,13 +53,10 @@ def summarise(metrics: DataFrame, replicates: DataFrame, *, losses: Losses = KIN
 
 
 def paired_differences(metrics: DataFrame, replicates: DataFrame, *, losses: Losses = KINDS) -> DataFrame:
-    """Differences between cells of the same seed, with paired bootstrap intervals.
+    """Differences between cells of the same seed, with paired bootstrap intervals; arguments as for `summarise`.
 
     Comparisons: "loss" is every other loss against CE under the same score; "score" is a repaired score against MSP in
     the same cell; "repair" is another loss under a repaired score against CE under MSP.
-
-    Args:
-        losses: those of the experiment; the first that is cross-entropy is the baseline.
 
     Returns:
         Columns `DIFFERENCES`, fractions: `value` and `baseline` are means over the common seeds, `difference` is value
@@ -78,11 +73,7 @@ def paired_differences(metrics: DataFrame, replicates: DataFrame, *, losses: Los
 
 
 def restricted(summary: DataFrame, losses: Losses, **wanted: Collection[str]) -> DataFrame:
-    """Rows of a summary with the `wanted` values of some columns, in reading order.
-
-    Raises:
-        ValueError: a column is missing, or no row is left.
-    """
+    """Rows of a summary with the `wanted` values of some columns, in reading order; ValueError if none is left."""
     require_columns(summary, SUMMARY, "summary")
     kept = np.logical_and.reduce([summary[column].isin(values) for column, values in wanted.items()])
     rows = in_order(summary[kept], losses)

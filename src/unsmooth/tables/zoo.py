@@ -43,8 +43,7 @@ def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
 def zoo_table(gains: DataFrame, *, losses: Losses = KINDS) -> Table:
     """AURC and failure AUROC of every model before and after normalisation, and the difference with its interval.
 
-    Returns:
-        Percent; `data` is tidy (of `zoo_gains`), `display` has a row a model.
+    Percent; `data` is tidy, as `gains` from `zoo_gains`; `display` has a row a model.
     """
     require_columns(gains, GAINS, "gains")
     texts = []
