@@ -62,16 +62,7 @@ def check_exchangeability(
     test_confidence: NDArray[np.floating[Any]],
     test_errors: NDArray[np.bool_],
 ) -> Exchangeability:
-    """Compare validation and test samples; see the top of this module.
-
-    Args:
-        val_confidence: (M,) MSP.
-        val_errors: (M,) bool.
-        test_confidence: (N,) MSP of the same classifier.
-        test_errors: (N,) bool.
-
-    Returns:
-        Both comparisons.
+    """Compare MSP and errors of (M,) validation and (N,) test samples of one classifier; see the top of this module.
 
     Example:
         >>> confidence = np.linspace(0, 1, 200)

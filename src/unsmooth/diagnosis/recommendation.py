@@ -57,8 +57,7 @@ def recommend(logits: Floats, targets: NDArray[np.int64], names: Sequence[str], 
     """Decide between MSP and the scores named; see the top of this module.
 
     Args:
-        logits: (N, K) that neither trained the classifier nor will test the score.
-        targets: (N,) class indices.
+        logits, targets: (N, K) that neither trained the classifier nor will test the score, and (N,) class indices.
         names: scores of logits. Those with two fitted parameters and MSP with temperature are passed over.
         seed: of the folds and the resamples.
 

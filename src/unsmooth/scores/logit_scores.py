@@ -169,9 +169,9 @@ def negative_entropy(rows: Rows, *, scale: Scale = "log") -> Tensor:
 
 @of_logits()
 def negative_gini(rows: Rows, *, scale: Scale = "log") -> Tensor:
-    r"""Minus the Gini impurity of the softmax, in [-(1 - 1/K), 0] and in the order of :func:`doctor` alpha.
+    r"""Minus the Gini impurity of the softmax, in the order of :func:`doctor` alpha.
 
-    .. math:: -(1 - \textstyle\sum_k p_k^2), \qquad \text{log scale: } -\log(1 - \textstyle\sum_k p_k^2)
+    .. math:: -(1 - \textstyle\sum_k p_k^2) \ge 1/K - 1, \qquad \text{log scale: } -\log(1 - \textstyle\sum_k p_k^2)
 
     References:
         Breiman et al., "Classification and Regression Trees", 1984.
@@ -185,11 +185,12 @@ def negative_gini(rows: Rows, *, scale: Scale = "log") -> Tensor:
 
 @of_logits()
 def doctor(rows: Rows, *, variant: Literal["alpha", "beta"] = "alpha", scale: Scale = "log") -> Tensor:
-    r"""DOCTOR: minus the estimated odds of an error, D in (-K, 0].
+    r"""DOCTOR: minus the estimated odds of an error.
 
     .. math:: D_\alpha = -\frac{1 - g}{g},\; g = \textstyle\sum_k p_k^2; \qquad D_\beta = -\frac{1 - p_{(1)}}{p_{(1)}}
 
-    The log scale is :math:`-\log(-D)`; for beta that is the log-odds of the prediction, in the order of :func:`msp`.
+    D is in (-K, 0]. The log scale is :math:`-\log(-D)`; for beta that is the log-odds of the prediction, in the order
+    of :func:`msp`.
 
     References:
         Granese et al., "DOCTOR: A Simple Method for Detecting Misclassification Errors", NeurIPS 2021.
@@ -211,11 +212,11 @@ doctor_alpha, doctor_beta = partial(doctor, variant="alpha"), partial(doctor, va
 
 @of_logits(limits=check_gen)
 def gen(rows: Rows, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log") -> Tensor:
-    r"""Generalised entropy of the `top` most probable classes, negated.
+    r"""Generalised entropy of the most probable classes, negated.
 
     .. math:: -G = -\sum_{k \le M} p_{(k)}^\gamma (1 - p_{(k)})^\gamma, \qquad \text{log scale: } -\log G
 
-    The defaults are the paper's: gamma in (0, 1], and M >= 2, where more than K means all.
+    The defaults are the paper's: ``gamma`` in (0, 1], and M, ``top``, at least 2, where more than K means all.
 
     References:
         Liu, Lochman & Zach, "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection", CVPR 2023.
@@ -231,7 +232,7 @@ def gen(rows: Rows, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log")
 
 @of_logits(limits=check_k)
 def softmax_k(rows: Rows, *, k: int, scale: Scale = "log") -> Tensor:
-    """Maximum softmax probability, :math:`p_{(1)}`, among the k largest logits alone.
+    """Maximum softmax probability among the k largest logits alone.
 
     k >= 2, and more than K means all. k = 2 has the order of :func:`logit_margin`; k = K is :func:`msp`.
 

@@ -67,10 +67,12 @@ def bk(rows: Rows, *, alpha: float = 1.0, beta: float = 0.5, scale: Scale = "log
 
 @of_logits(limits=check_ets)
 def ets(rows: Rows, *, temperature: float, weight: float, scale: Scale = "log") -> Tensor:
-    r"""Ensemble temperature scaling without its constant term, with temperature T > 0 and weight w in [0, 1].
+    r"""Ensemble temperature scaling without its constant term.
 
     .. math:: s = w \max_k \mathrm{softmax}(z / T)_k + (1 - w) \max_k \mathrm{softmax}(z)_k, \qquad
         \text{log scale: } -\log(1 - s)
+
+    T > 0 is the temperature, w in [0, 1] the weight.
 
     References:
         Zhang, Kailkhura & Han, "Mix-n-Match", ICML 2020.
@@ -96,13 +98,13 @@ def ets_combination(tempered: Tensor, plain: Tensor, weight: float, scale: Scale
 
 @of_logits(limits=check_hts)
 def hts(rows: Rows, *, weight: float, bias: float, scale: Scale = "log") -> Tensor:
-    r"""MSP with a temperature for each sample, by its entropy H, weight w and bias b below 700.
+    r"""MSP with a temperature for each sample, by its entropy H.
 
     .. math:: T = \log\left(1 + e^b + w \log \frac{H}{\log K}\right), \qquad s = \max_k \mathrm{softmax}(z / T)_k
 
     The argument of the logarithm is that of the released code of Cattelan & Silva; the original method puts w log(H /
-    log K) inside the exponential. w <= 0 is defined for every row; for w > 0 a row with T <= 0 raises ValueError. The
-    order depends on the scale of the logits, and no other w and b restores it.
+    log K) inside the exponential. A weight w <= 0 is defined for every row; for w > 0 a row with T <= 0 raises
+    ValueError. The bias b is below 700. The order depends on the scale of the logits, and no other w and b restores it.
 
     References:
         Balanya, Maroñas & Ramos, "Adaptive Temperature Scaling for Robust Calibration of Deep Neural Networks", 2022.
