@@ -28,11 +28,13 @@ from unsmooth.atomic_files import atomic_path
 from unsmooth.extras import named_extras
 from unsmooth.logits.collection import evaluation_mode
 from unsmooth.logits.guards import refuse_target_column
+from unsmooth.logits.lookalikes import lookalike_shares, refuse_lookalikes
 from unsmooth.logits.probabilities import refuse_probabilities
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
-from unsmooth.scores.rows import Array, Centring, Rows, check_shape
+from unsmooth.scores.fitting import Validation, fit_to
+from unsmooth.scores.rows import Array, Centring, Rows, check_shape, map_rows
 from unsmooth.scores.splits import split_rows
 from unsmooth.scores.thresholds import REJECT, acceptance_rule
 
@@ -63,7 +65,9 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         certificate_: :class:`unsmooth.metrics.CertifiedThreshold` with its evidence.
         rule_: when a sample is accepted, in words and in the unit of the score.
         n_features_in_: number of classes K.
-        columns_: names of the columns of a data frame that was fitted; empty otherwise.
+        columns_: names of the columns of a data frame that was fitted, as text; empty otherwise.
+        lookalike_shares_: share of the fitted rows that look like softmax outputs, percent or fractions. A call all of
+            whose rows do is refused, be it one row, where that is rare among logits like those that were fitted.
 
     Calls take tensors or arrays and return the same kind, and arrays for data frames and lists. Logits or
     log-probabilities serve equally, except for ``max_logit`` and ``energy``, which see the mean that softmax forgets.
@@ -137,13 +141,13 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             score = fit_score(self.score_name)
         else:
             fitting, certify = split_rows(len(targets), fraction=self.fit_fraction, seed=self.seed)
-            score = fit_score(self.score_name, logits[fitting], targets[fitting])
+            score = fit_to(Validation.of(logits[fitting], targets[fitting]), self.score_name)
         confidence = score(logits[certify])
         errors = logits[certify].argmax(dim=1).cpu().numpy() != targets[certify]
         certificate = certified_threshold(confidence, errors, risk=self.max_risk, delta=self.delta)
         self.score_, self.certificate_ = score, certificate
         self.threshold_, self.n_features_in_ = certificate.threshold, int(logits.shape[1])
-        self.columns_ = _columns(val_logits)
+        self.columns_, self.lookalike_shares_ = _columns(val_logits), lookalike_shares(logits)
         if not certificate.feasible:
             warnings.warn(
                 f"no threshold has a risk of at most {self.max_risk:g} with probability {1 - self.delta:g} on "
@@ -154,14 +158,28 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         return self
 
     @classmethod
-    def of(cls, score: FittedScore, certificate: CertifiedThreshold, *, num_classes: int) -> Self:
-        """A fitted classifier from a score and the threshold certified for it on samples that did not fit it."""
+    def of(
+        cls,
+        score: FittedScore,
+        certificate: CertifiedThreshold,
+        *,
+        num_classes: int,
+        lookalike_shares: Mapping[str, float],
+    ) -> Self:
+        """A fitted classifier from a score and the threshold certified for it on samples that did not fit it.
+
+        Args:
+            score: what was fitted.
+            certificate: of its threshold.
+            num_classes: K.
+            lookalike_shares: of the logits, :func:`unsmooth.logits.lookalikes.lookalike_shares`.
+        """
         classifier = cls(
             score_name=score.name, params=dict(score.params), max_risk=certificate.risk, delta=certificate.delta
         )
         classifier.score_, classifier.certificate_ = score, certificate
         classifier.threshold_, classifier.n_features_in_ = certificate.threshold, num_classes
-        classifier.columns_ = []
+        classifier.columns_, classifier.lookalike_shares_ = [], dict(lookalike_shares)
         return classifier
 
     @property
@@ -184,7 +202,11 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         )
 
     def confidence(self, logits: Array) -> Array:
-        """Confidence of (N, K) logits: (N,) float64, larger = more trusted. ValueError for another K or NaN."""
+        """Confidence of (N, K) logits: (N,) float64, larger = more trusted.
+
+        Raises:
+            ValueError: another K or other columns, NaN, or softmax outputs and other values unlike those fitted.
+        """
         check_is_fitted(self)
         columns = _columns(logits)
         if columns and self.columns_ and columns != self.columns_:
@@ -192,7 +214,8 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         values = _as_logits(logits)
         if values.ndim != 2 or values.shape[1] != self.n_features_in_:
             raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(values.shape)}")
-        confidence: Array = self.score_(values)
+        refuse_lookalikes(values, self.lookalike_shares_)
+        confidence: Array = map_rows(values, self.score_.formula)
         return confidence
 
     def predict(self, logits: Array) -> Array:
@@ -262,6 +285,8 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             "certificate": _spelled(asdict(self.certificate_)),
             "rule": self.rule_,
             "num_classes": self.n_features_in_,
+            "columns": self.columns_,
+            "lookalike_shares": self.lookalike_shares_,
         }
         text = json.dumps(content, allow_nan=False, indent=2)
         with atomic_path(path) as temporary:
@@ -287,11 +312,12 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             classifier.certificate_ = _certificate(content["certificate"])
             classifier.threshold_ = classifier.certificate_.threshold
             classifier.set_params(max_risk=classifier.certificate_.risk, delta=classifier.certificate_.delta)
-            classifier.columns_ = []
+            classifier.columns_ = list(content["columns"])
+            classifier.lookalike_shares_ = dict(content["lookalike_shares"])
             classifier.n_features_in_ = content["num_classes"]
             if type(classifier.n_features_in_) is not int or classifier.n_features_in_ < 2:
                 raise ValueError(f"num_classes must be an integer of at least 2, got {classifier.n_features_in_!r}")
-            classifier.score_(np.eye(classifier.n_features_in_)[:2])
+            classifier.confidence(-np.eye(classifier.n_features_in_)[:2])
         except (KeyError, TypeError, AttributeError, UnicodeDecodeError, ValueError) as error:
             missing = f"no entry {error}" if isinstance(error, KeyError) else error
             raise ValueError(f"{os.fspath(path)}: not a saved SelectiveClassifier: {missing}") from error
@@ -303,9 +329,11 @@ def _as_logits(values: Any) -> Any:  # noqa: ANN401 - tensors, arrays, data fram
     return values if isinstance(values, Tensor) else as_real(values, "logits")
 
 
-def _columns(values: Any) -> list[Any]:  # noqa: ANN401
+def _columns(values: Any) -> list[str]:  # noqa: ANN401
     """Names of the columns of a data frame; none of anything else."""
-    return list(getattr(values, "columns", ()))
+    return [
+        str(name) for name in getattr(values, "column_names", getattr(values, "columns", ()))
+    ]  # of Arrow, or others
 
 
 class SelectiveHead(nn.Module):

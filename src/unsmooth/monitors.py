@@ -24,6 +24,7 @@ Example:
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from unsmooth.logits.probabilities import ENOUGH_ROWS, are_probabilities, depend
 from unsmooth.metrics import augrc, aurc, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction
 from unsmooth.scores import SCORES, FittedScore
+from unsmooth.scores.rows import map_rows
 
 with named_extras():
     from torchmetrics import Metric
@@ -65,6 +67,7 @@ class _SelectiveMetric(Metric):
     met_logits: Tensor
     lowest: Tensor
     highest: Tensor
+    settings: Tensor
 
     def __init__(
         self,
@@ -74,9 +77,9 @@ class _SelectiveMetric(Metric):
         **kwargs: Any,  # noqa: ANN401 - torchmetrics' own arguments
     ) -> None:
         super().__init__(**kwargs)
-        self.score = FittedScore("msp") if score is None else score
-        if not callable(self.score):
+        if score is not None and not callable(score):
             raise ValueError(f"score must be a function of logits, such as fit_score({score!r}), got {score!r}")
+        self.score = FittedScore("msp") if score is None else _registered(score)
         self.ignore_index = ignore_index
         self.add_state("confidence", default=[], dist_reduce_fx="cat")
         self.add_state("confidence_of_probabilities", default=[], dist_reduce_fx="cat")
@@ -127,9 +130,7 @@ class _SelectiveMetric(Metric):
             self.lowest = torch.minimum(self.lowest, values.min().to(self.lowest.dtype))
             self.highest = torch.maximum(self.highest, values.max().to(self.highest.dtype))
             probable = are_probabilities(values)
-            # Scores refuse softmax outputs in as many rows as tell them from logits.
-            parts = values.split(ENOUGH_ROWS - 1) if probable else [values]
-            confidence = torch.cat([self.score(part) for part in parts])
+            confidence = self._confidence(values)
             if probable and not self.met_logits:
                 self.confidence_of_probabilities.append(self._of_probabilities(values).to(self._float))
             else:
@@ -145,6 +146,28 @@ class _SelectiveMetric(Metric):
         self.confidence.append(confidence.to(self._float))
         # gloo gathers no bool.
         self.errors.append(errors.to(torch.uint8))
+
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add the samples of another metric of the same class and settings, or of its state.
+
+        Raises:
+            ValueError: metrics or states of another class, score, ignore_index or risk.
+        """
+        if isinstance(incoming_state, type(self)):
+            mine, theirs = self._settings(), incoming_state._settings()
+            if mine != theirs:
+                raise ValueError(f"merge_state needs a metric with the settings {mine}, got one with {theirs}")
+        elif isinstance(incoming_state, dict) and not torch.equal(
+            incoming_state.get("settings", self.settings).to(self.device), self.settings
+        ):
+            raise ValueError(
+                f"merge_state needs the state of a metric with the settings {self._settings()}, got another"
+            )
+        super().merge_state(incoming_state)
+
+    def _settings(self) -> dict[str, Any]:
+        """What metrics must share to be merged."""
+        return {"score": self.score, "ignore_index": self.ignore_index}
 
     def sync(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torchmetrics' own arguments
         """As torchmetrics', which from a process without samples would send a type that the others do not."""
@@ -180,13 +203,17 @@ class _SelectiveMetric(Metric):
         """float64, which Apple's GPUs lack."""
         return torch.float32 if self.device.type == "mps" else torch.float64
 
+    def _confidence(self, logits: Tensor) -> Tensor:
+        """Confidence of logits; of softmax outputs too, which `compute` knows when all batches have come."""
+        return map_rows(logits, self.score.formula) if isinstance(self.score, FittedScore) else self.score(logits)
+
     def _of_probabilities(self, probs: Tensor) -> Tensor:
         """Confidence of softmax outputs, from their logarithms; nan where it cannot be had."""
         name, params = _identity(self.score)
         if depends_on_mean(name, params):
             return torch.full_like(probs[:, 0], torch.nan)
         # Saturated rows are the surest for MSP, and tie.
-        confidence = self.score(probs.clamp(min=torch.finfo(probs.dtype).tiny).log())
+        confidence = self._confidence(probs.clamp(min=torch.finfo(probs.dtype).tiny).log())
         return confidence if name == "msp" else confidence.masked_fill((probs <= 0).any(dim=1), torch.nan)
 
     def _refuse_unknown(self, confidence: Tensor) -> None:
@@ -278,15 +305,25 @@ class CoverageAtRisk(_SelectiveMetric):
         super().__init__(score=score, ignore_index=ignore_index, **kwargs)
         self.risk = as_fraction(risk, "risk")
 
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"risk": self.risk}
+
     def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
         return coverage_at_risk(confidence, errors, risk=self.risk)
 
 
+def _registered(score: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A score of the registry, with its parameters where `partial` gives them, as a fitted one; others as they are."""
+    function, params = (score.func, score.keywords) if isinstance(score, partial) and not score.args else (score, {})
+    name = next((name for name, entry in SCORES.items() if entry.function is function), None)
+    return score if name is None else FittedScore(name, params)
+
+
 def _identity(score: Callable[[Tensor], Tensor]) -> tuple[str, Mapping[str, Any]]:
     """Name in the registry and parameters of a score; ("", {}) for a function that the registry does not know."""
-    if isinstance(score, FittedScore):
-        return ("msp", {}) if score.fell_back else (score.name, score.params)
-    return next((name for name, entry in SCORES.items() if entry.function is score), ""), {}
+    if not isinstance(score, FittedScore):
+        return "", {}
+    return ("msp", {}) if score.fell_back else (score.name, score.params)
 
 
 def _fingerprint(score: Callable[[Tensor], Tensor], ignore_index: int | None) -> Tensor:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -354,6 +354,53 @@ def test_softmax_outputs_given_to_predict_are_refused():
 
     with pytest.raises(ValueError, match="as softmax outputs and predict_proba do"):
         classifier.predict(softmax(logits, axis=1))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 1000])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (lambda logits: softmax(logits, axis=1), "sums to one, as softmax outputs"),
+        (lambda logits: softmax(logits, axis=1).astype(np.float16), r"sums to one|lies in \[0, 1\]"),
+        (lambda logits: softmax(logits, axis=1).round(2), r"sums to one|lies in \[0, 1\]"),
+        (lambda logits: 100 * softmax(logits, axis=1), "sums to 100, as percent do"),
+        (expit, r"lies in \[0, 1\], as outputs of softmax and sigmoid do"),
+    ],
+)
+def test_rows_of_another_kind_than_the_fitted_are_refused_be_they_one_or_a_thousand(classifier, kind, message, rows):
+    with pytest.raises(ValueError, match=message):
+        classifier.predict(kind(data(1000, seed=1)[0])[:rows])
+
+
+def test_rows_that_look_like_softmax_outputs_pass_where_the_fitted_ones_often_did():
+    right = np.random.default_rng(0).normal(0.8, 0.3, size=2000)
+    logits = np.stack([right, 1 - right], axis=1)  # as of a regression on 0 and 1
+    classifier = SelectiveClassifier(score_name="msp", max_risk=0.3).fit(logits, np.zeros(2000, int))
+    alike = logits[(logits >= 0).all(axis=1)]
+
+    assert len(classifier.predict(alike[:1])) == 1
+    with pytest.raises(ValueError, match="sums to one"):
+        classifier.predict(alike)
+
+
+def test_saved_classifier_refuses_columns_in_another_order(tmp_path):
+    logits, targets = data(400, classes=3)
+    frame = pd.DataFrame(logits, columns=["cat", "dog", 3])
+    SelectiveClassifier(max_risk=0.2).fit(frame, targets).save(tmp_path / "c.json")
+    loaded = SelectiveClassifier.load(tmp_path / "c.json")
+
+    assert loaded.columns_ == ["cat", "dog", "3"]
+    with pytest.raises(ValueError, match=r"columns \['cat', 'dog', '3'\], got \['3', 'dog', 'cat'\]"):
+        loaded.predict(frame[[3, "dog", "cat"]])
+
+
+def test_fit_looks_for_a_column_of_targets_once(monkeypatch):
+    calls = []
+    for module in ("classifier", "scores.fitting"):
+        monkeypatch.setattr(f"unsmooth.{module}.refuse_target_column", lambda *arguments: calls.append(arguments))
+    SelectiveClassifier(max_risk=0.2).fit(*data(400))
+
+    assert len(calls) == 1
 
 
 def test_seed_that_is_no_whole_number_is_refused():

@@ -3,6 +3,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -60,7 +61,7 @@ def test_softmax_outputs_count_as_their_logits():
     assert float(monitor.compute()) == pytest.approx(aurc(msp(logits), errors), rel=1e-4)
 
 
-@pytest.mark.parametrize("score", [msp, FittedScore("max_logit_pnorm", {"p": 4})])
+@pytest.mark.parametrize("score", [msp, FittedScore("max_logit_pnorm", {"p": 4}), partial(gen, gamma=0.2)])
 def test_softmax_outputs_in_batches_of_any_size_count_as_their_logits(score):
     logits, targets, errors = whole()
     values = []
@@ -191,6 +192,35 @@ def test_reset_forgets_and_forward_returns_the_batch():
 
     assert float(monitor(logits, targets)) == aurc(msp(logits), errors)
     assert float(monitor.compute()) == aurc(msp(logits), errors)
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "reason"),
+    [
+        (AURC(), AURC(score=FittedScore("energy")), "name='msp'.* got one with .*name='energy'"),
+        (AUGRC(ignore_index=255), AUGRC(), "'ignore_index': 255.*'ignore_index': None"),
+        (CoverageAtRisk(risk=0.1), CoverageAtRisk(risk=0.2), "'risk': 0.1.*'risk': 0.2"),
+        (
+            AURC(),
+            AURC(score=energy).metric_state,
+            "needs the state of a metric with the settings .*name='msp'.* another",
+        ),
+    ],
+)
+def test_metrics_of_other_settings_are_not_merged(mine, other, reason):
+    with pytest.raises(ValueError, match=reason):
+        mine.merge_state(other)
+
+
+@pytest.mark.parametrize("as_state", [False, True])
+def test_merged_metrics_give_the_metric_of_all_samples(as_state):
+    logits, targets, errors = whole()
+    mine, other = AURC(score=msp), AURC()  # the same score
+    mine.update(logits[:70], targets[:70])
+    other.update(logits[70:], targets[70:])
+    mine.merge_state(other.metric_state if as_state else other)
+
+    assert float(mine.compute()) == aurc(msp(logits), errors)
 
 
 def test_no_samples_are_nan_with_a_warning():

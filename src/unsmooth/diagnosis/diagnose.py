@@ -21,6 +21,7 @@ from unsmooth.diagnosis.result import Diagnosis, OperatingPoint, ScoreResult
 from unsmooth.diagnosis.signature import centred_maximum, smoothing_signature
 from unsmooth.diagnosis.wording import label_of
 from unsmooth.logits.guards import chance_remark
+from unsmooth.logits.lookalikes import lookalike_shares
 from unsmooth.logits.probabilities import ENOUGH_ROWS, depends_on_mean
 from unsmooth.metrics import certified_threshold, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction, as_real
@@ -166,6 +167,7 @@ def diagnose(
         ),
         confidences={score: comparison.scored[score] for score in ("msp", chosen, NLL_TEMPERATURE) if score in fitted},
         max_logits=centred_maximum(parts.test.logits),
+        lookalike_shares=lookalike_shares(parts.test.logits),
         errors=comparison.errors,
         certify_confidences=dict(certify_scored),
         certify_errors=certify_errors,

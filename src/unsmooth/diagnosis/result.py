@@ -107,6 +107,7 @@ class Diagnosis:
     coverage_gain: Interval
     confidences: Mapping[str, Floats] = field(repr=False)
     max_logits: Floats = field(repr=False)
+    lookalike_shares: Mapping[str, float] = field(repr=False)
     errors: NDArray[np.bool_] = field(repr=False)
     certify_confidences: Mapping[str, Floats] = field(repr=False)
     certify_errors: NDArray[np.bool_] = field(repr=False)
@@ -116,7 +117,12 @@ class Diagnosis:
         """The recommended score with its certified threshold."""
         from unsmooth.classifier import SelectiveClassifier  # scikit-learn takes a second to start
 
-        return SelectiveClassifier.of(self.recommended, self.after.certificate, num_classes=self.num_classes)
+        return SelectiveClassifier.of(
+            self.recommended,
+            self.after.certificate,
+            num_classes=self.num_classes,
+            lookalike_shares=self.lookalike_shares,
+        )
 
     @property
     def repaired(self) -> bool:

@@ -45,11 +45,11 @@ class Converted(NamedTuple):
     note: str
 
 
-def are_probabilities(rows: "Tensor | NDArray[Any]") -> bool:
+def are_probabilities(rows: "Tensor | NDArray[Any]", *, whole: float = 1.0) -> bool:
     """Whether the rows of an (N, K) tensor or array are softmax outputs: none negative, each summing to one.
 
-    Sums may miss one by 0.01, which covers softmax outputs in half precision; logits of which this holds in every row
-    do not occur. False for anything empty or not of two axes.
+    Sums may miss the whole, 100 for percent, by a hundredth of it, which covers softmax outputs in half precision;
+    logits of which this holds in every row do not occur. False for anything empty or not of two axes.
 
     Example:
         >>> are_probabilities(np.array([[0.7, 0.3]])), are_probabilities(np.array([[0.7, -0.3]]))
@@ -57,7 +57,7 @@ def are_probabilities(rows: "Tensor | NDArray[Any]") -> bool:
     """
     if rows.ndim != 2 or 0 in rows.shape or bool((rows[0] < 0).any()):  # the first row alone clears nearly all logits
         return False
-    return bool(rows.min() >= 0) and bool((abs(rows.sum(axis=1) - 1) < 0.01).all())  # type: ignore[call-overload]
+    return bool(rows.min() >= 0) and bool((abs(rows.sum(axis=1) - whole) < 0.01 * whole).all())  # type: ignore[call-overload]
 
 
 def are_log_probabilities(rows: "NDArray[Any]", *, scale: float = 1.0) -> bool:
@@ -100,7 +100,9 @@ def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:
 
 
 def refuse_softmax(logits: "Tensor | NDArray[Any]") -> None:
-    """Raise ValueError where (N, K) logits are outputs of softmax."""
+    """Raise ValueError where (N, K) logits are outputs of softmax, or percent."""
+    if are_probabilities(logits, whole=100.0):
+        raise ValueError("logits: every row is non-negative and sums to 100, as percent do; give their logarithms")
     if are_probabilities(logits):
         raise ValueError(
             "logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do; give their "

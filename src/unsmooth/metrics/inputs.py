@@ -146,16 +146,19 @@ def same_length(array: Array, name: str, length: int, reference: str, hint: str 
 
 
 def as_pair(confidence: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
-    """Return checked `(confidence, errors)` of one length: finite scores and bool or residual errors."""
+    """Return checked `(confidence, errors)` of one length: finite scores and bool or residual errors.
+
+    A confidence of 0 and 1 is a decision to reject. Pairs that are likely only in the other order are refused.
+    """
     scores = as_finite(confidence, "confidence")
     residuals = as_errors(errors)
     same_length(residuals, "errors", len(scores), "confidence")
-    if (
-        residuals.dtype != bool
-        and 0 < np.count_nonzero(scores) < len(scores)
-        and bool(((scores == 0) | (scores == 1)).all())
-    ):
-        raise ValueError("confidence holds 0 and 1 alone, but errors do not; expected confidence first, then errors")
+    binary = residuals.dtype != bool and bool(((scores == 0) | (scores == 1)).all())
+    if binary and 0 < scores.mean() <= 0.5 < residuals.mean():
+        raise ValueError(
+            "confidence is 0 or 1, mostly 0, and errors are fractions with a mean above 0.5, as if in the wrong order; "
+            "expected confidence first, then errors"
+        )
     return scores, residuals
 
 

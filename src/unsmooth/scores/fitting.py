@@ -170,6 +170,7 @@ def fit_score(
         raise ValueError(f"objective of {name} must be 'aurc' (or 'nll' for msp_temperature), got {objective!r}")
     data = Validation.of(logits, targets, *((ps, centring) if name == "max_logit_pnorm" else ()))
     refuse_probabilities(data.logits)
+    refuse_target_column(data.logits, data.targets)
     return fit_to(data, name, objective=objective, ps=ps, centring=centring, fallback=fallback)
 
 
@@ -259,7 +260,6 @@ class Validation:
             row = int(outside.int().argmax())
             hint = outside_hint(classes.cpu().numpy(), values.shape[1])
             raise ValueError(f"targets: row {row}: {int(classes[row])} is outside [0, {values.shape[1]}){hint}")
-        refuse_target_column(values, classes)
         errors = (predictions != classes).cpu().numpy()
         return cls(values, classes.long(), errors, table[:, 1], (orders, centring), table[:, 2:])
 

@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from torch import Tensor
 
-from unsmooth.scores.rows import Array, Formula, Rows, map_rows
+from unsmooth.scores.rows import Array, Formula, Rows, map_rows, refusing_softmax
 
 P = ParamSpec("P")
 Check = Callable[..., None]
@@ -45,7 +45,7 @@ def of_logits(
 
         @wraps(of_rows)
         def score(logits: Array, *args: P.args, **params: P.kwargs) -> Array:
-            return map_rows(logits, formula(*args, **params))
+            return map_rows(refusing_softmax(logits), formula(*args, **params))
 
         public = signature(of_rows).replace(parameters=[rows.replace(name="logits", annotation="Array"), *parameters])
         vars(score).update(formula=formula, refuse=refuse, __signature__=public)

@@ -13,7 +13,7 @@ from torch import Tensor
 from unsmooth.logits.logits_file import LogitsFile
 from unsmooth.registry.scores import SCORES
 from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score
-from unsmooth.scores.rows import Centring, Rows, map_blocks
+from unsmooth.scores.rows import Centring, Rows, map_blocks, refusing_softmax
 
 Source = Tensor | NDArray[Any] | LogitsFile | Iterable[Tensor | NDArray[Any]]
 
@@ -116,7 +116,7 @@ def score_all(
         return table[:, : rows.count], rows.predictions[: rows.count], rows.num_classes
 
     source = logits.logits if isinstance(logits, LogitsFile) else logits
-    blocks = list(map_blocks(source, score, chunk))
+    blocks = list(map_blocks(refusing_softmax(source), score, chunk))
     if not blocks:
         raise ValueError("logits must have at least one row, got N = 0")
     tables, predictions, (num_classes, *_) = zip(*blocks, strict=True)

@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unsmooth.logits.probabilities import ENOUGH_ROWS, refuse_softmax
+from unsmooth.logits.probabilities import ENOUGH_ROWS, are_probabilities, refuse_softmax
 from unsmooth.metrics.inputs import as_real
 
 Centring = Literal["mean", "none", "min"]
@@ -388,6 +388,32 @@ def check_shape(logits: Tensor | NDArray[Any]) -> None:
         raise ValueError(f"logits must be floating point, got {logits.dtype}")
 
 
+def refusing_softmax(source: Any) -> Any:  # noqa: ANN401 - logits in, logits of the same kind out
+    """The source, a data frame as an array; ValueError where all rows, of all batches together, are softmax outputs.
+
+    Batches are judged after the last one. Fewer than `ENOUGH_ROWS` rows pass.
+    """
+    if hasattr(source, "columns"):
+        source = as_real(source, "logits")
+    if not isinstance(source, Tensor | np.ndarray):
+        return _refusing_softmax_at_the_end(source) if isinstance(source, Iterable) else source
+    check_shape(source)
+    if len(source) >= ENOUGH_ROWS:
+        refuse_softmax(source)
+    return source
+
+
+def _refusing_softmax_at_the_end(batches: Iterable[Tensor | NDArray[Any]]) -> Iterator[Tensor | NDArray[Any]]:
+    count, softmax = 0, None
+    for batch in batches:
+        yield batch  # to one who checks its type and shape
+        if len(batch) and (count == 0 or softmax is not None):
+            softmax = batch if are_probabilities(batch) else None
+        count += len(batch)
+    if softmax is not None and count >= ENOUGH_ROWS:
+        refuse_softmax(softmax)
+
+
 def map_blocks(source: Source, formula: Callable[["Rows"], Result], chunk: int | None = None) -> Iterator[Result]:
     """Apply a formula to logits, or an iterator of batches of logits, block by block; results come in order.
 
@@ -428,14 +454,10 @@ def map_blocks(source: Source, formula: Callable[["Rows"], Result], chunk: int |
 def _cut(source: Source, chunk: int | None) -> Iterator[_Piece]:
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1 row, got {chunk}")
-    if hasattr(source, "columns"):
-        source = as_real(source, "logits")
     batches = source if isinstance(source, Iterable) and not isinstance(source, Tensor | np.ndarray) else [source]
     first_row, num_classes = 0, None
     for batch in batches:
         check_shape(batch)
-        if len(batch) >= ENOUGH_ROWS:
-            refuse_softmax(batch)
         if num_classes not in (None, batch.shape[1]):
             raise ValueError(f"batches differ in classes: {num_classes}, then {batch.shape[1]} from row {first_row}")
         num_classes = batch.shape[1]
@@ -467,7 +489,7 @@ def _in_layout(block: Tensor) -> Tensor:
 
 
 def map_rows(logits: Array, formula: Formula) -> Array:
-    """Apply a formula to every row: tensor in, tensor on the same device out; array or frame in, array out. float64."""
+    """Apply a formula to every row: tensor in, tensor on the same device out; array in, array out. float64."""
     results = list(map_blocks(logits, lambda rows: formula(rows)[: rows.count]))
     if not results:
         raise ValueError("logits must have at least one row, got N = 0")

@@ -465,6 +465,14 @@ def test_bad_data_is_refused_with_the_row_named(confidence, errors, message):
             metric(confidence, errors)
 
 
+@pytest.mark.parametrize(
+    ("confidence", "errors"),
+    [([1, 1, 0], [0.1, 0.2, 0.9]), ([1, 0, 0], [0.1, 0.2, 0.4]), ([0, 0, 1], [1, 0, 1]), ([0, 0], [0.9, 0.8])],
+)
+def test_decision_to_reject_is_a_confidence_of_any_errors(confidence, errors):
+    assert aurc(confidence, errors) == aurc([1.5 * decision for decision in confidence], errors)
+
+
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match="convention must be one of harmonic, paper"):
         aurc(CONFIDENCE, ERRORS, convention="geifman")

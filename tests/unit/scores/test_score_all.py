@@ -268,6 +268,18 @@ def test_softmax_outputs_are_refused_where_logits_are_expected() -> None:
             score_all(source)
 
 
+def test_softmax_outputs_in_small_batches_are_refused_together() -> None:
+    with pytest.raises(ValueError, match="every row is non-negative and sums to one, as softmax outputs"):
+        score_all(logits_of().softmax(dim=1).split(7))
+
+
+def test_batch_that_looks_like_softmax_outputs_is_scored_among_logits() -> None:
+    logits = torch.cat((logits_of(), logits_of().softmax(dim=1)))
+    whole, batched = score_all(logits), score_all(logits.split(len(logits) // 2))
+
+    assert all((whole[name] == batched[name]).all() for name in whole)
+
+
 def test_nothing_to_score_is_refused() -> None:
     with pytest.raises(ValueError, match="N = 0"):
         score_all(iter([]))

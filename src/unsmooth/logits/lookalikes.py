@@ -1,0 +1,56 @@
+"""Rows of another kind than the logits that were fitted, told by how many of those look alike.
+
+A row of logits may look like an output of softmax by chance. How often it does, the fitted rows say: n rows that all do
+are refused where so many would be rare among logits like these. One row is so judged by the same rule as a thousand.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["lookalike_shares", "refuse_lookalikes"]
+
+_RARE = 1e-3  # probability, among logits like those that were fitted, of rows that are refused
+_SOFTMAX = "is non-negative and sums to one, as softmax outputs and predict_proba do"
+_KINDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "softmax": (_SOFTMAX, lambda rows: (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 1e-4)),
+    "rounded softmax": (_SOFTMAX, lambda rows: (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 0.01)),
+    "percent": (
+        "is non-negative and sums to 100, as percent do",
+        lambda rows: (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 100) < 1),
+    ),
+    "fractions": (
+        "lies in [0, 1], as outputs of softmax and sigmoid do",
+        lambda rows: ((rows >= 0) & (rows <= 1)).all(axis=1) & (rows != rows[:, :1]).any(axis=1),
+    ),
+}
+
+
+def lookalike_shares(logits: Any) -> dict[str, float]:  # noqa: ANN401 - tensor or array
+    """Share of the rows of (N, K) logits that look like each of the other kinds.
+
+    Example:
+        >>> lookalike_shares(np.array([[3.0, -1.0], [0.7, 0.2]]))
+        {'softmax': 0.0, 'rounded softmax': 0.0, 'percent': 0.0, 'fractions': 0.5}
+    """
+    return {kind: int(looks(logits).sum()) / len(logits) for kind, (_, looks) in _KINDS.items()}
+
+
+def refuse_lookalikes(logits: Any, shares: Mapping[str, float]) -> None:  # noqa: ANN401 - tensor or array
+    """Raise ValueError where every row of (n, K) logits looks like another kind than the logits that were fitted.
+
+    Args:
+        logits: tensor or array.
+        shares: what :func:`lookalike_shares` says of the fitted logits.
+
+    Example:
+        >>> refuse_lookalikes(np.array([[0.7, 0.3]]), lookalike_shares(np.array([[3.0, -1.0], [0.7, 0.2]])))
+        Traceback (most recent call last):
+        ValueError: logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do, ...
+    """
+    for kind, (what, looks) in _KINDS.items():
+        # The first row alone clears nearly all logits.
+        if shares[kind] ** len(logits) < _RARE and bool(looks(logits[:1]).all()) and bool(looks(logits).all()):
+            raise ValueError(
+                f"logits: every row {what}, unlike the logits that were fitted; expected logits, or the logarithms of "
+                "softmax outputs, unsmooth.logits.probabilities.logits_from_probabilities(probs)"
+            )
