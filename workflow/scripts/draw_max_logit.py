@@ -7,6 +7,7 @@ from unsmooth.figures.mechanism import max_logit_given_probability
 from unsmooth.figures.style import save_figure
 from unsmooth.runtime.jobs import job
 from unsmooth.tables.collection import read_cell_logits
+from unsmooth.tables.labels import Losses
 from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
@@ -17,6 +18,7 @@ if __name__ == "__main__":
             cells,
             splits=list(dict.fromkeys(cell.split for cell in cells)),
             loss=json.loads(snakemake.params.smoothed)[0],
+            losses=Losses.of(json.loads(snakemake.params.losses)),
             title=place_title(snakemake.wildcards.experiment, snakemake.wildcards.architecture),
             width=settings["figures.width"],
             **settings["figures.max_logit"],

@@ -11,6 +11,7 @@ from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import usable_scores
 from unsmooth.segmentation import read_scenes
 from unsmooth.tables.collection import read_fitted
+from unsmooth.tables.labels import Losses
 from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
@@ -25,6 +26,7 @@ if __name__ == "__main__":
         ]
         figure, data = ranking_maps(
             cells,
+            losses=Losses.of(json.loads(snakemake.params.losses)),
             title=place_title(snakemake.wildcards.experiment, snakemake.wildcards.architecture),
             width=json.loads(snakemake.params.settings)["figures.width"],
         )

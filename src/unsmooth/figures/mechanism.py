@@ -229,7 +229,8 @@ def _over_seeds(found: Sequence[BinnedGradient]) -> DataFrame:
     used = total > 0
 
     def average(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.nansum(values * weights, axis=0)[used] / total[used])
+        # An empty bin of one seed is nan and weighs nothing; an unknown error of a filled one makes the mean unknown.
+        return np.asarray(np.where(weights > 0, values * weights, 0.0).sum(axis=0)[used] / total[used])
 
     columns = {name: average(values) for name, values in stacked.items() if not name.endswith("_se")}
     columns |= {name: np.sqrt(average(values**2)) for name, values in stacked.items() if name.endswith("_se")}

@@ -62,7 +62,7 @@ def scorecard_figure(
         figure,
         {
             "published (number on the right)": PUBLISHED_STYLE,
-            "here, within noise or one seed": AGREES_STYLE,
+            "here, within noise or without a verdict": AGREES_STYLE,
             "here, outside noise": DIFFERS_STYLE,
         },
         title="difference: here minus published; bars: 95 % prediction interval of one new run",

@@ -1,6 +1,7 @@
 """The page of the results of the published experiments, with the numbers behind it."""
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,16 @@ from unsmooth.published.sections import markdown, section
 from unsmooth.registry.scores import score_label
 from unsmooth.tables.collection import read_costs, read_summaries
 from unsmooth.tables.labels import DASH, Losses, metric_style
-from unsmooth.tables.scorecard import NOISE, NOT_RUN, OUTSIDE, measured_text, published_text, scorecard
+from unsmooth.tables.scorecard import (
+    NO_INTERVAL,
+    NOISE,
+    NOT_RUN,
+    OUTSIDE,
+    WITHIN,
+    measured_text,
+    published_text,
+    scorecard,
+)
 
 INTRODUCTION = (
     "The published experiments on their own data, trained with this repository. `make published DATA=FOLDER` runs "
@@ -110,13 +120,14 @@ def _model(row: pd.Series, experiment: Experiment) -> str:
 
 
 def _agreement(judged: Mapping[str, pd.Series]) -> str:
-    """How many published numbers lie within noise, by name those that do not, and how many cannot be judged."""
-    judgeable = {name: row["verdict"] for name, row in judged.items() if row["seeds"] > 1}
-    outside = [name for name, verdict in judgeable.items() if verdict == OUTSIDE]
-    text = f"Of {len(judged)} published numbers, {len(judgeable)} were run with several seeds"
-    if judgeable:
-        text += f", and {len(judgeable) - len(outside)} of these lie within noise"
-    return f"{text}; outside: {'; '.join(outside)}." if outside else f"{text}."
+    """How many published numbers lie within noise, by name those that do not, and how many have no verdict."""
+    several = {name: row["verdict"] for name, row in judged.items() if row["seeds"] > 1}
+    counts, outside = Counter(several.values()), [name for name, verdict in several.items() if verdict == OUTSIDE]
+    parts = [f"Of {len(judged)} published numbers, {len(several)} were run with several seeds"]
+    parts[0] += f", and {counts[WITHIN]} of these lie within noise" if several else ""
+    parts += [f"without an interval: {counts[NO_INTERVAL]}"] if counts[NO_INTERVAL] else []
+    parts += [f"outside: {'; '.join(outside)}"] if outside else []
+    return f"{'; '.join(parts)}."
 
 
 def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]) -> str:

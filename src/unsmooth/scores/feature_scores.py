@@ -283,7 +283,8 @@ class ViM:
         norm = (centred @ residual).norm(dim=1).mean()
         if norm == 0:
             raise ValueError("features have no part outside the principal subspace; lower principal")
-        return cls(origin, residual, float(_matrix("logits", logits).amax(dim=1).mean() / norm))
+        largest = _vector("logits", _matrix("logits", logits).amax(dim=1), len(values)).mean()
+        return cls(origin, residual, float(largest / norm))
 
     def __call__(self, logits: Array, features: Array) -> Array:
         """Score logits (N, K) with features (N, D)."""

@@ -30,8 +30,10 @@ def acceptance_rule(score: FittedScore, threshold: float) -> str:
     entry, params = _entry(score), dict(score.params)
     if "beta" in params:
         params["ratio"] = params["beta"] / params["alpha"]
-    decimals = 3 + max(0, int(threshold / math.log(10)) - 1)  # one more for each leading nine
-    text = f"{threshold_value(score, threshold):{f'.{decimals}f' if entry.unit == 'probability' else '.4g'}}"
+    value, nines = threshold_value(score, threshold), threshold / math.log(10)
+    text = f"{value:.4g}"
+    if entry.unit == "probability":  # from 13 nines on, double precision lacks the digits that matter
+        text = f"{value:.{2 + max(1, int(nines))}f}" if nines < 13 else f"1 - 10^-{nines:.4g}"
     bound = "at most" if entry.unit == "uncertainty" else "at least"
     return f"accept when {(entry.quantity or f'the score {entry.label}').format(**params)} is {bound} {text}"
 

@@ -29,7 +29,8 @@ METRICS = {
     "nll": ("nll", 5),
     "mean_iou": ("mean_iou", 2),
 }
-WITHIN, OUTSIDE, ONE_SEED, NOT_RUN = "within noise", "outside noise", "one seed", "not run"
+WITHIN, OUTSIDE = "within noise", "outside noise"
+ONE_SEED, NO_INTERVAL, NOT_RUN = "one seed", "no interval", "not run"  # no verdict
 NOISE = (
     "Within noise: the published number lies in the 95 % prediction interval of one new run on new test samples, "
     "mean ± √((t · std)² (1 + 1/seeds) + 2 h²), widened by half of its last digit; t is Student's quantile with "
@@ -46,7 +47,7 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     95 % prediction interval of one new run on new test samples, :math:`m \pm \sqrt{t_{0.975,\,S-1}^2\, s^2 (1 + 1/S) +
     2 h^2}`, with mean :math:`m` and sample standard deviation :math:`s` over :math:`S` seeds (Student's t; runs taken
     as normal) and half-width :math:`h` of the 95 % bootstrap interval of the mean over test samples, widened by half of
-    its last digit. One seed has no spread and no verdict.
+    its last digit. One seed has no spread, and a metric without bootstrap replicates no interval; neither has a verdict.
 
     `experiments` has by name `published`, a list of loss, alpha, score, source and any of `METRICS` in the unit of its
     style. `summary`, of those that were run, may be empty; AURC is its `aurc_paper`, the convention of the
@@ -139,7 +140,9 @@ def _compared(published: float, rounding: float, row: Series) -> dict[str, Any]:
         training = stdtrit(seeds - 1, 0.975) * row["std"] * np.sqrt(1 + 1 / seeds)
         sampling = (row["high"] - row["low"]) / 2
         noise = np.sqrt(training**2 + 2 * sampling**2) + rounding
-    verdict = ONE_SEED if seeds == 1 else WITHIN if abs(difference) <= noise else OUTSIDE
+    verdict = WITHIN if abs(difference) <= noise else OUTSIDE
+    if np.isnan(noise):
+        verdict = ONE_SEED if seeds == 1 else NO_INTERVAL
     kept = {name: row[name] for name in ("architecture", "mean", "std")}
     return kept | {"seeds": seeds, "difference": difference, "noise": noise, "verdict": verdict}
 

@@ -142,6 +142,7 @@ def test_arrays_in_give_arrays_out() -> None:
         (lambda: NearestNeighbours.fit(FEATURES, k=401), r"k must be in \[1, 400\]"),
         (lambda: NearestNeighbours.fit(FEATURES * float("nan")), "features: row 0 is not finite"),
         (lambda: ViM.fit(FEATURES, LOGITS, WEIGHT, BIAS, principal=WIDTH), "principal must be"),
+        (lambda: ViM.fit(FEATURES, LOGITS[:-1], WEIGHT, BIAS), "logits must have length 400"),
         (lambda: DeltaNearestNeighbours.fit(FEATURES, ERRORS & False), "errors must hold both outcomes"),
     ],
 )

@@ -96,6 +96,12 @@ def test_one_seed_has_no_verdict_and_no_run_no_number():
     assert len(scorecard(EXPERIMENTS, pd.DataFrame(columns=SUMMARY))) == 2
 
 
+def test_metric_without_an_interval_has_no_verdict():
+    row = error_row(scorecard(EXPERIMENTS, summary(0.1, sampling=np.nan)))
+
+    assert row["verdict"] == "no interval" and math.isnan(row["noise"])
+
+
 def test_aurc_is_compared_in_the_convention_of_the_paper():
     rows = scorecard(EXPERIMENTS, summary(0.1).assign(metric=["error", "aurc"]))
 
