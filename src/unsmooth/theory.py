@@ -14,7 +14,7 @@ Gradient descent moves against it: smoothing pushes the largest logit down, and 
 likely right, which erases the difference between sure and unsure predictions. For negative alpha (negative label
 smoothing) every sign changes.
 
-Everything is float64 NumPy; arguments out of range and shapes that do not match raise ValueError.
+Everything is float64 NumPy; bad logits or targets, alpha out of range and shapes that differ raise ValueError.
 
 References: Xia et al., "Towards Understanding Why Label Smoothing Degrades Selective Classification and How to Fix It",
 ICLR 2025, section 4.
@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from unsmooth.metrics.inputs import as_finite, as_targets
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -65,11 +67,9 @@ def peak(logits: ArrayLike) -> Peak:
     Returns:
         `Peak` of (N,) arrays; probability in [1/K, 1], higher is more confident, odds in [0, K - 1], lower is.
     """
-    values = np.asarray(logits, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] < 2:
+    values = as_finite(logits, "logits", ndim=2).astype(np.float64)
+    if values.shape[1] < 2:
         raise ValueError(f"logits must have shape (N, K) with K at least 2, got {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(f"logits must be finite, row {int(np.argmin(np.isfinite(values).all(axis=1)))} is not")
     rows = np.arange(len(values))
     prediction = values.argmax(axis=1)
     max_logit = values[rows, prediction]
@@ -89,10 +89,8 @@ def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) 
         targets: (N,) integer class indices in [0, K).
         alpha: smoothing, below 1; 0 is cross-entropy, negative is negative label smoothing.
     """
-    values = np.asarray(logits, dtype=np.float64)
-    if values.ndim != 2:
-        raise ValueError(f"logits must have shape (N, K), got {values.shape}")
-    classes = _checked_targets(targets, *values.shape)
+    values = as_finite(logits, "logits", ndim=2).astype(np.float64)
+    classes = as_targets(targets, values.shape)
     _check_alpha(alpha)
     gradient: Floats = np.exp(values - values.max(axis=1, keepdims=True))
     gradient /= gradient.sum(axis=1, keepdims=True)
@@ -240,18 +238,8 @@ def gradient_by_estimated_error(
 
 def _scored(logits: ArrayLike, targets: ArrayLike) -> tuple[Peak, NDArray[np.bool_], int]:
     """Peaks, whether each prediction is right, and the number of classes."""
-    top, num_classes = peak(logits), np.shape(logits)[1]
-    return top, top.prediction == _checked_targets(targets, len(top.prediction), num_classes), num_classes
-
-
-def _checked_targets(targets: ArrayLike, num_samples: int, num_classes: int) -> NDArray[Any]:
-    classes = np.asarray(targets)
-    if classes.shape != (num_samples,):
-        raise ValueError(f"targets must have shape ({num_samples},), got {classes.shape}")
-    outside = (classes < 0) | (classes >= num_classes)
-    if outside.any():
-        raise ValueError(f"targets must be in [0, {num_classes}), got {classes[outside][0]}")
-    return classes
+    top, shape = peak(logits), np.shape(logits)
+    return top, top.prediction == as_targets(targets, shape), shape[1]
 
 
 def _check_alpha(alpha: float) -> None:

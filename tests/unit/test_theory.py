@@ -219,10 +219,11 @@ def test_estimated_error_follows_the_line_within_its_standard_errors():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: loss_gradient([[0.0, 1.0]], [2]), r"targets must be in \[0, 2\), got 2"),
-        (lambda: loss_gradient([[0.0, 1.0]], [0, 1]), r"targets must have shape \(1,\), got \(2,\)"),
+        (lambda: loss_gradient([[0.0, 1.0]], [2]), r"targets must be class indices in 0\.\.1, got 2 at row 0"),
+        (lambda: loss_gradient([[0.0, 1.0]], [0, 1]), "targets has 2 rows but the predictions has 1"),
+        (lambda: loss_gradient([[0.0, 1.0]], [0.5]), r"targets must be class indices in 0\.\.1, got 0\.5 at row 0"),
         (lambda: loss_gradient([[0.0, 1.0]], [0], alpha=1.2), "alpha must be below 1, got 1.2"),
-        (lambda: peak([[0.0, 1.0], [np.nan, 1.0]]), "logits must be finite, row 1 is not"),
+        (lambda: peak([[0.0, 1.0], [np.nan, 1.0]]), r"logits must be finite, got \[nan  1\.\] at row 1"),
         (lambda: peak([[0.0]]), r"K at least 2, got \(1, 1\)"),
         (lambda: window_statistics([0.1], [1.0, 2.0]), "position and value must both have shape"),
         (lambda: window_statistics([0.1], [1.0], width=0.0), r"width must be in \(0, 1\]"),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from unsmooth.diagnosis.wording import label_of
+from unsmooth.diagnosis.wording import label_of, score_rows
 from unsmooth.registry.scores import score_label
 
 if TYPE_CHECKING:
@@ -33,25 +33,9 @@ def print_diagnosis(result: "Diagnosis") -> None:
     )
     for sentence in sentences:
         print_text(f"- {sentence}")
-    table = []
-    for entry in sorted(result.scores, key=lambda entry: entry.after):
-        change = entry.change
-        fitted = ", ".join(f"{key} {value:.4g}" for key, value in entry.params.items() if key != "centring")
-        table.append(
-            [
-                score_label(entry.score) + (" *" if entry.score == result.recommended.name else ""),
-                "" if entry.before is None else f"{100 * entry.before:.3f}",
-                f"{100 * entry.after:.3f}",
-                ""
-                if entry.score == "msp"
-                else f"{100 * change.point:+.3f} [{100 * change.low:+.3f}, {100 * change.high:+.3f}]",
-                "" if entry.score == "msp" else f"{entry.adjusted_p:.3f}",
-                "falls back to MSP" if entry.note else fitted,
-            ]
-        )
     print_table(
         ["score", "AURC % unfitted", "AURC % fitted", "change against MSP [95 %]", "p (Holm)", "parameters"],
-        table,
+        score_rows(result, mark=" *"),
         title=f"Scores on the test samples, best first (* recommended: {label_of(result.recommended)})",
     )
     for name, reason in result.left_out.items():

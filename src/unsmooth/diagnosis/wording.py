@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from unsmooth.diagnosis.result import Diagnosis
     from unsmooth.scores import FittedScore
 
-__all__ = ["findings", "label_of", "next_step", "verdict"]
+__all__ = ["findings", "label_of", "next_step", "score_rows", "verdict"]
 
 _SIGNIFICANT = 0.05
 _TWO_CLASSES = "With two classes no post-hoc score of the logits can repair the order: all of them rank as MSP does."
@@ -27,6 +27,29 @@ def label_of(score: "FittedScore") -> str:
     shown = {key: value for key, value in score.params.items() if key != "centring"}
     text = ", ".join(f"{key} = {value:.4g}" for key, value in shown.items())
     return f"{score_label(score.name)} ({text})" if text else score_label(score.name)
+
+
+def score_rows(diagnosis: "Diagnosis", *, mark: str) -> list[list[str]]:
+    """A row a score, best first: label, AURC before and after fitting, change against MSP, p-value, parameters.
+
+    Args:
+        diagnosis: its scores.
+        mark: follows the label of the recommended one.
+    """
+    rows = []
+    for entry in sorted(diagnosis.scores, key=lambda entry: entry.after):
+        change, params = entry.change, {key: value for key, value in entry.params.items() if key != "centring"}
+        compared = f"{100 * change.point:+.3f} [{100 * change.low:+.3f}, {100 * change.high:+.3f}]"
+        rows.append(
+            [
+                score_label(entry.score) + (mark if entry.score == diagnosis.recommended.name else ""),
+                "" if entry.before is None else f"{100 * entry.before:.3f}",
+                f"{100 * entry.after:.3f}",
+                *(["", ""] if entry.score == "msp" else [compared, f"{entry.adjusted_p:.3f}"]),
+                "falls back to MSP" if entry.note else ", ".join(f"{key} {value:.4g}" for key, value in params.items()),
+            ]
+        )
+    return rows
 
 
 def verdict(diagnosis: "Diagnosis") -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unsmooth.logits.checks import outside_hint, transpose_hint
+from unsmooth.logits.checks import to_numpy as as_array
 
 Array = NDArray[Any]
 
@@ -42,14 +43,9 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
         >>> to_numpy([0.5, 1.0], "confidence").dtype
         dtype('float64')
     """
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        if str(values.dtype) == "torch.bfloat16" or "float8" in str(values.dtype):
-            values = values.float()
-        values = values.numpy()
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)
-    array = np.asarray(values)
+    array = as_array(values)
     if array.dtype == np.float16:
         return array.astype(np.float32)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:

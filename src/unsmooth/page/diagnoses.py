@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from unsmooth.diagnosis.result import Diagnosis, ScoreResult
-from unsmooth.diagnosis.wording import label_of
+from unsmooth.diagnosis.result import Diagnosis
+from unsmooth.diagnosis.wording import label_of, score_rows
 from unsmooth.evaluation import TARGET_RISKS, curve_frame, operating_frame
 from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styled
 from unsmooth.metrics import reliability_curve
@@ -186,27 +186,13 @@ def _mechanism(diagnosis: Diagnosis) -> list[Content]:
 
 
 def _scores(diagnosis: Diagnosis) -> Content:
-    best_first = sorted(diagnosis.scores, key=lambda entry: entry.after)
     return {
         "caption": f"{diagnosis.name}: scores, best first",
         "columns": ["Score", "AURC % unfitted", "AURC % fitted", "change against MSP", "p (Holm)", "parameters"],
-        "rows": [_score_row(entry, entry.score == diagnosis.recommended.name) for entry in best_first],
+        "rows": score_rows(diagnosis, mark=" (recommended)"),
         "labels": 1,
         "notes": [f"Left out: {score_label(name)}: {reason}." for name, reason in diagnosis.left_out.items()],
     }
-
-
-def _score_row(entry: ScoreResult, chosen: bool) -> list[str]:
-    change = entry.change
-    compared = f"{100 * change.point:+.3f} [{100 * change.low:+.3f}, {100 * change.high:+.3f}]"
-    params = ", ".join(f"{key} {value:.4g}" for key, value in entry.params.items() if key != "centring")
-    return [
-        score_label(entry.score) + (" (recommended)" if chosen else ""),
-        "" if entry.before is None else f"{100 * entry.before:.3f}",
-        f"{100 * entry.after:.3f}",
-        *(["", ""] if entry.score == "msp" else [compared, f"{entry.adjusted_p:.3f}"]),
-        "falls back to MSP" if entry.note else params,
-    ]
 
 
 def _comparison(diagnoses: Sequence[Diagnosis]) -> Content:

@@ -8,7 +8,8 @@ from typing import Any
 from pandas import DataFrame
 
 from unsmooth.config.cells import Cell
-from unsmooth.published.sections import KEYS, markdown
+from unsmooth.published.sections import markdown
+from unsmooth.tables.labels import CELL
 
 
 def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
@@ -19,7 +20,7 @@ def machines_table(run: Path, names: Sequence[str], costs: DataFrame) -> str:
     rows, versions = [], set()
     for name in names:
         mine = costs[costs["experiment"] == name]
-        folders = [run / Cell(*key).folder for key in mine[KEYS].itertuples(index=False)]
+        folders = [run / Cell(*key).folder for key in mine[CELL].itertuples(index=False)]
         runs = [json.loads((folder / "run.json").read_text()) for folder in folders]
         versions |= {", ".join(f"{library} {number}" for library, number in made["versions"].items()) for made in runs}
         rows.append(

@@ -13,7 +13,7 @@ from unsmooth.config.cells import Cell
 from unsmooth.config.kinds import Experiment
 from unsmooth.published.planning import AS_RELEASED
 from unsmooth.tables.findings import headline
-from unsmooth.tables.labels import DASH, Losses, in_order
+from unsmooth.tables.labels import CELL, DASH, Losses, in_order
 from unsmooth.tables.layouts import plus_minus
 from unsmooth.tables.scorecard import deviations
 from unsmooth.tables.titles import place_title
@@ -25,7 +25,6 @@ COLUMNS = {  # title: score, metric
     "AURC, p-norm": ("max_logit_pnorm", "aurc"),
     "Risk at 20 %, p-norm": ("max_logit_pnorm", "risk_at_coverage_20"),
 }
-KEYS = ["experiment", "architecture", "loss", "alpha", "seed"]  # of a cell
 FIGURES = {
     "risk_coverage_msp": "Risk-coverage curves, ranked by MSP",
     "risk_coverage_max_logit_pnorm": "Risk-coverage curves after normalisation of the logits",
@@ -103,7 +102,7 @@ def _numbers(results: Path, variant: str, folder: Path, *, of: str) -> str:
 
 def _missing(experiment: Experiment, variant: str, costs: DataFrame) -> str:
     """The models of the grid that were not run; seeds are named where only some of them are missing."""
-    ran = {Cell(*key) for key in costs[KEYS].itertuples(index=False)}
+    ran = {Cell(*key) for key in costs[CELL].itertuples(index=False)}
     left: dict[tuple[str, float], set[int]] = {}
     for cell in experiment.cells(variant):
         if cell not in ran:

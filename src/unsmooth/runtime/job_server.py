@@ -10,6 +10,7 @@ import gc
 import importlib
 import os
 import runpy
+import shlex
 import signal
 import socket
 import subprocess
@@ -43,7 +44,8 @@ def command_prefix(modules: Sequence[str] = IMPORTED_BEFORE) -> str:
     reading, _ = os.pipe()
     subprocess.Popen([sys.executable, "-m", __name__, address, *modules], stdin=reading, env=os.environ | ONE_THREAD)
     os.close(reading)
-    return f"{sys.executable} -I -S {Path(__file__).with_name('job_client.py')} {address} "
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("job_client.py")), str(address)]
+    return f"{shlex.join(command)} "
 
 
 def serve(address: Path, modules: Sequence[str]) -> None:

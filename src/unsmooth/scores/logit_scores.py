@@ -144,9 +144,8 @@ def softmax_margin(rows: Rows, *, scale: Scale = "log") -> Tensor:
     check_scale(scale)
     if scale == "log":
         return -rows.log_uncertainty - torch.log1p(rows.runner_up_share)
-    # p1 - p2 = p2 (e^margin - 1), which keeps the precision of a near tie.
-    log_runner_up = rows.log_uncertainty + torch.log(rows.runner_up_share)
-    return torch.exp(log_runner_up + rows.margin) * -torch.expm1(-rows.margin)
+    # p1 - p2 = p1 (1 - e^-margin), which keeps the precision of a near tie.
+    return sigmoid(rows.log_odds) * -torch.expm1(-rows.margin)
 
 
 @of_logits()

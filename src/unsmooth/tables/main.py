@@ -82,8 +82,8 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: L
     marked = any(DAGGER in cell for text in texts for cell in text.values())
     two_classes = [TWO_CLASSES] if is_two_class(summary) else []
     return Table(
-        f"Selective classification before and after repair, mean of {int(rows['seeds'].min())} seeds with its 95 % "
-        "bootstrap interval; lower is better. Risk at 20 %: error rate among the most confident fifth.",
+        f"Selective classification before and after repair, {_over_seeds(rows)} with its 95 % bootstrap interval; "
+        "lower is better. Risk at 20 %: error rate among the most confident fifth.",
         DataFrame(records),
         DataFrame(texts),
         len(headings(rows.iloc[0], rows, losses)),
@@ -154,11 +154,14 @@ def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
         ]
         alignment = ("left", *["right"] * len(columns))
         table = tabulate(lines, ["loss", *columns], tablefmt="simple", colalign=alignment, disable_numparse=True)
-        seeds = int(rows["seeds"].min())
-        over = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
-        title = f"{place_title(str(experiment), str(architecture))} (percent, {over})"
+        title = f"{place_title(str(experiment), str(architecture))} (percent, {_over_seeds(rows)})"
         blocks.append(f"{title}\n{table}" + (f"\n{TWO_CLASSES}" if two_classes else ""))
     return "\n\n".join(blocks)
+
+
+def _over_seeds(rows: DataFrame) -> str:
+    seeds = int(rows["seeds"].min())
+    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
 def _fallbacks(fitted: DataFrame | None) -> dict[Hashable, int]:

@@ -358,6 +358,19 @@ def test_extra_gradient_lies_on_the_line_within_its_errors(drawn, name):
     assert (data["seeds"] == 2).all()
 
 
+def test_error_of_a_bin_without_validation_samples_is_unknown():
+    sure, unsure, between = [5.0, 0.0], [1.0, 0.0], [1.1, 0.0]
+    splits = {"val": [sure, sure, unsure, unsure], "test": [sure, between, unsure] * 20}
+    cells = [
+        CellLogits("ls", 0.2, 0, split, np.array(rows, np.float32), np.zeros(len(rows), np.int64))
+        for split, rows in splits.items()
+    ]
+
+    _, data = extra_gradient(cells, bins=4, losses=LOSSES)
+
+    assert data["error"].isna().tolist() == [False, True, False]
+
+
 def test_exact_error_has_no_error_of_its_own_and_counts_all_test_samples(drawn):
     _, data = drawn["extra_gradient_exact"]
 

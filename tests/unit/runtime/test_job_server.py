@@ -1,6 +1,7 @@
 """Scripts run in forks of a server as they would in a Python of their own."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,10 +11,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unsmooth.runtime import job_client
+from unsmooth.runtime import job_client, job_server
 
 START = "from unsmooth.runtime.job_server import command_prefix\nprint(command_prefix(['json']), flush=True)\ninput()\n"
 ALONE = {"OMP_NUM_THREADS": "1"}  # as Snakemake tells a job with one thread
+
+
+def test_paths_with_spaces_stay_whole_for_the_shell(monkeypatch, tmp_path):
+    monkeypatch.setattr(job_server.subprocess, "Popen", lambda *args, **options: None)
+    monkeypatch.setattr(job_server, "__file__", str(tmp_path / "my project" / "job_server.py"))
+
+    assert shlex.split(job_server.command_prefix())[3] == str(tmp_path / "my project" / "job_client.py")
 
 
 def wait_until(condition):

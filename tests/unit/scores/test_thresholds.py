@@ -39,7 +39,8 @@ def test_threshold_is_in_the_natural_unit_of_the_score(name):
 
 
 @pytest.mark.parametrize(
-    ("threshold", "text"), [(1.56445, "0.791"), (-math.log(0.001), "0.9990"), (-math.log(1.3e-5), "0.999987"), (100.0, "1 - 10^-43.43")]
+    ("threshold", "text"),
+    [(1.56445, "0.791"), (-math.log(0.001), "0.9990"), (-math.log(1.3e-5), "0.999987"), (100.0, "1 - 10^-43.43")],
 )
 def test_probabilities_near_one_keep_the_digits_that_matter(threshold, text):
     assert acceptance_rule(FittedScore("msp"), threshold) == f"accept when the largest probability is at least {text}"

@@ -401,6 +401,12 @@ def test_main_table_has_five_numbers_with_intervals_before_and_after_normalisati
     assert table.notes == ("† did not beat MSP on the validation split in at least one seed and is MSP there.",)
 
 
+def test_caption_of_one_seed_is_singular(complete):
+    table = main_table(summarise(*complete).assign(seeds=1), losses=LOSSES)
+
+    assert "after repair, one seed with its 95 % bootstrap interval" in table.caption
+
+
 def test_two_classes_have_no_columns_of_normalisation_and_one_sentence_about_it(complete):
     metrics, replicates = (frame[frame["score"] == "msp"] for frame in complete)
     both = [pd.concat([frame, frame.assign(score="msp_temperature")]) for frame in (metrics, replicates)]
