@@ -47,7 +47,7 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     95 % prediction interval of one new run on new test samples, :math:`m \pm \sqrt{t_{0.975,\,S-1}^2\, s^2 (1 + 1/S) +
     2 h^2}`, with mean :math:`m` and sample standard deviation :math:`s` over :math:`S` seeds (Student's t; runs taken
     as normal) and half-width :math:`h` of the 95 % bootstrap interval of the mean over test samples, widened by half of
-    its last digit. One seed has no spread, and a metric without bootstrap replicates no interval; neither has a verdict.
+    its last digit. One seed has no spread, and a metric without replicates no interval; neither has a verdict.
 
     `experiments` has by name `published`, a list of loss, alpha, score, source and any of `METRICS` in the unit of its
     style. `summary`, of those that were run, may be empty; AURC is its `aurc_paper`, the convention of the
