@@ -24,9 +24,13 @@ def plot_risk_coverage(confidence: ArrayLike, errors: ArrayLike, *, ax: "Axes | 
     """Plot the selective risk against the coverage; lower is better.
 
     Args:
-        confidence, errors: (N,) finite scores, larger = more trusted, and (N,) bool, whether the prediction is wrong.
-        ax: axes to draw on, which are returned; None takes the current ones. The same axes again compare scores.
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool, whether the prediction is wrong.
+        ax: axes to draw on; None takes the current ones.
         line: options of `Axes.plot`, such as `label`.
+
+    Returns:
+        The axes; call it again with the same axes to compare scores.
     """
     ax = _axes(ax, "Coverage", "Selective risk")
     curve = risk_coverage_curve(confidence, errors)
@@ -42,13 +46,15 @@ def plot_reliability(
 ) -> "Axes":
     """Plot the accuracy against the mean predicted probability in bins of equal width; the diagonal is calibrated.
 
-    Points above the diagonal are less confident than they are accurate.
-
     Args:
-        probability, errors: (N,) largest softmax probability, in [0, 1], and (N,) bool, whether the prediction is
-            wrong.
+        probability: (N,) largest softmax probability, in [0, 1].
+        errors: (N,) bool, whether the prediction is wrong.
         bins: number of bins.
-        ax, line: as in `plot_risk_coverage`.
+        ax: axes to draw on; None takes the current ones.
+        line: options of `Axes.plot`, such as `label`.
+
+    Returns:
+        The axes. Points above the diagonal are less confident than they are accurate.
     """
     ax = _axes(ax, "Largest probability", "Accuracy")
     curve = reliability_curve(probability, errors, bins=bins)
@@ -64,11 +70,18 @@ def plot_max_logit(logits: ArrayLike, targets: ArrayLike, *, ax: "Axes | None" =
     """Plot the mean centred maximum logit given the largest probability, for correct and for wrong predictions.
 
     Under label smoothing wrong predictions have the larger maximum logit at equal probability; under cross-entropy the
-    two curves agree (Xia et al., ICLR 2025, section 4). Bands are one standard error around each mean.
+    two curves agree (Xia et al., ICLR 2025, section 4).
 
     Args:
-        logits, targets: (N, K), and (N,) class indices. Softmax outputs and NaN raise ValueError.
-        ax: as in `plot_risk_coverage`.
+        logits: (N, K).
+        targets: (N,) class indices.
+        ax: axes to draw on; None takes the current ones.
+
+    Returns:
+        The axes, with a band of one standard error around each mean.
+
+    Raises:
+        ValueError: softmax outputs, NaN, or targets that are no class of the logits.
     """
     from unsmooth.diagnosis.signature import centred_maximum  # torch takes a second to start
     from unsmooth.scores import msp

@@ -62,7 +62,10 @@ class BinnedGradient(NamedTuple):
 def peak(logits: ArrayLike) -> Peak:
     """Predicted class, largest logit, largest probability and odds against it, without saturation.
 
-    odds = sum_{k != argmax} exp(v_k - v_max), of (N, K) real logits, K at least 2.
+    odds = sum_{k != argmax} exp(v_k - v_max)
+
+    Args:
+        logits: (N, K) real, K at least 2.
 
     Returns:
         `Peak` of (N,) arrays; probability in [1/K, 1], higher is more confident, odds in [0, K - 1], lower is.
@@ -80,7 +83,7 @@ def peak(logits: ArrayLike) -> Peak:
 
 
 def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) -> Floats:
-    """Gradient of the label-smoothed cross-entropy of each sample with respect to its logits, (N, K); rows sum to 0.
+    """Gradient of the label-smoothed cross-entropy with respect to the logits.
 
     dL/dv_k = pi_k - (1 - alpha) [k = y] - alpha / K
 
@@ -88,6 +91,9 @@ def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) 
         logits: (N, K) real.
         targets: (N,) integer class indices in [0, K).
         alpha: smoothing, below 1; 0 is cross-entropy, negative is negative label smoothing.
+
+    Returns:
+        (N, K) gradient of each sample's own loss; every row sums to 0.
     """
     values = as_finite(logits, "logits", ndim=2).astype(np.float64)
     classes = as_targets(targets, values.shape)
@@ -102,7 +108,10 @@ def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) 
 def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Floats:
     """Extra gradient of smoothing on the largest logit, d(L_LS - L_CE)/dv_max = alpha ([y = argmax] - 1/K).
 
-    `correct` (N,) bool says whether the prediction equals the target; alpha is below 1, K at least 2.
+    Args:
+        correct: (N,) bool, the prediction equals the target.
+        alpha: smoothing, below 1.
+        num_classes: K, at least 2.
 
     Returns:
         (N,) extra gradient; positive pushes the largest logit down in training.
@@ -112,9 +121,15 @@ def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Flo
 
 
 def expected_extra_gradient(error_probability: ArrayLike, *, alpha: float, num_classes: int) -> Floats:
-    """Mean extra gradient on the largest logit, alpha (1 - P_error - 1/K), in the shape of the error probabilities.
+    """Mean extra gradient on the largest logit, alpha (1 - P_error - 1/K).
 
-    For alpha > 0 it is positive (pushed down) where P_error < 1 - 1/K, and falls with P_error.
+    Args:
+        error_probability: any shape, in [0, 1]: probability that the prediction is wrong.
+        alpha: smoothing, below 1.
+        num_classes: K, at least 2.
+
+    Returns:
+        Same shape; for alpha > 0 positive (pushed down) where P_error < 1 - 1/K and falling with P_error.
     """
     return extra_gradient(1.0 - np.asarray(error_probability, np.float64), alpha=alpha, num_classes=num_classes)
 
@@ -128,8 +143,10 @@ def window_statistics(
     window is a slice, so a sample is touched width / step times and no prefix sum can cancel.
 
     Args:
-        position, value: (N,) in [0, 1], such as the largest probability, and (N,) real, such as the largest logit.
-        width, step: of the windows, in (0, 1], and between them, positive.
+        position: (N,) in [0, 1], for example the largest probability.
+        value: (N,) real, for example the largest logit.
+        width: window width, in (0, 1].
+        step: distance between windows, positive.
 
     Returns:
         `WindowStatistics` of (W,) arrays, W = 1 + round((1 - width) / step), in the unit of `value`.
@@ -164,9 +181,11 @@ def gradient_by_exact_error(
     The standard error is the exact one given the posterior, alpha sqrt(sum P_error (1 - P_error)) / count.
 
     Args:
-        logits, targets: (N, K) real, and (N,) integer classes sampled from the posterior.
+        logits: (N, K) real.
+        targets: (N,) integer classes sampled from the posterior.
         posterior: (N, K) true P(y | x), rows sum to 1.
-        alpha, bins: smoothing, below 1, and number of bins over [0, 1].
+        alpha: smoothing, below 1.
+        bins: number of bins over [0, 1].
 
     Returns:
         `BinnedGradient` of (bins,) arrays; nan with 0 samples in an empty bin.
@@ -202,14 +221,14 @@ def gradient_by_estimated_error(
 ) -> BinnedGradient:
     """Mean extra gradient on the largest logit against an error estimated from independent samples.
 
-    The validation split gives the bins (quantiles of its largest probability, each with M / bins samples) and the error
-    of each; the test split gives the gradient. Estimating both from one split would make the relation true by
-    construction.
+    The validation split gives the bins (quantiles of its largest probability) and the error of each; the test split
+    gives the gradient. Estimating both from one split would make the relation true by construction.
 
     Args:
         val_logits, val_targets: (M, K) real and (M,) integer classes.
         test_logits, test_targets: (N, K) and (N,), likewise.
-        alpha, bins: smoothing, below 1, and number of bins.
+        alpha: smoothing, below 1.
+        bins: number of bins, each with M / bins validation samples.
 
     Returns:
         `BinnedGradient` of (bins,) arrays, most confident first; standard errors are binomial, from rates with one

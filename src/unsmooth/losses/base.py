@@ -94,7 +94,7 @@ class ClassificationLoss(nn.Module):
     r"""A loss with a value at every position, summed or averaged over those not ignored.
 
     Args:
-        alpha: strength; each loss says of what. At least 0 unless the loss says otherwise.
+        alpha: strength; each loss says of what.
         ignore_index: class index of positions that count neither in the sum nor in the mean.
         reduction: "mean" or "sum" over the other positions, or "none" (0 at ignored positions).
 

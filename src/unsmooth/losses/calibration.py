@@ -18,8 +18,15 @@ class MMCE(ClassificationLoss):
     .. math:: L = L_{CE} + \alpha \tfrac1{N^2} \textstyle\sum_{ij} (c_i - r_i)(c_j - r_j)\, e^{-|r_i - r_j| / 0.4}
 
     with confidence :math:`r_i = \max_k \pi_{ik}` and correctness :math:`c_i` (the target's share of the predicted
-    class). The kernel couples all positions: memory grows with the square of their number. The only reduction is
-    "mean"; ignored positions enter neither term.
+    class). The kernel couples all positions: memory grows with the square of their number.
+
+    Args:
+        alpha: strength, at least 0.
+        ignore_index: as for `ClassificationLoss`, with its shapes; ignored positions enter neither term.
+        reduction: "mean"; the loss is one number for the batch.
+
+    Raises:
+        ValueError: a negative alpha, another reduction, or as `ClassificationLoss`.
 
     References:
         Kumar et al., "Trainable Calibration Measures for Neural Networks from Kernel Mean Embeddings", ICML 2018,
@@ -50,11 +57,17 @@ class MMCE(ClassificationLoss):
 
 
 class WeightedMMCE(MMCE):
-    """Cross-entropy plus MbLS's weighted MMCE, with separate averages over correct and wrong positions.
+    r"""Cross-entropy plus MbLS's weighted MMCE, with separate averages over correct and wrong positions.
 
     As in the released code, the means of the three parts are divided by the counts once more, so the term is far
-    smaller than that of the paper. A batch that is all correct or all wrong has no term. Targets are class indices
-    alone.
+    smaller than that of the paper. A batch that is all correct or all wrong has no term.
+
+    Args:
+        alpha: strength, at least 0.
+        ignore_index, reduction: as for `MMCE`; targets must be class indices.
+
+    Raises:
+        ValueError: distributions as targets, or as `MMCE`.
 
     References:
         Kumar et al., ICML 2018, section 3; Liu et al., CVPR 2022, released code.
@@ -80,6 +93,9 @@ class WeightedMMCE(MMCE):
 
 class BrierLoss(ClassificationLoss):
     r"""Brier score: :math:`\sum_k (t_k - \pi_k)^2`.
+
+    Args:
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     References:
         Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.

@@ -15,10 +15,18 @@ class Distillation(ClassificationLoss):
         \pi_T = \mathrm{softmax}(v / T)
 
     Its gradient is :math:`(1-\alpha)(\pi - y) + \alpha T\,(\pi_T - \pi^{teacher}_T)`. For large T the divergence times
-    :math:`T^2` becomes the mean squared difference of centred logits over 2. alpha, in [0, 1], is the weight of the
-    divergence; 0 is cross-entropy. T is above 0.
+    :math:`T^2` becomes the mean squared difference of centred logits over 2. alpha = 0 is cross-entropy.
 
     Called as `loss(logits, targets, teacher_logits)`, with the teacher's logits for the same inputs.
+
+    Args:
+        alpha: weight of the divergence, in [0, 1].
+        temperature: T, above 0.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
+
+    Raises:
+        ValueError: alpha or temperature out of range, missing teacher logits or another shape, or as
+            `ClassificationLoss`.
 
     References:
         Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2.

@@ -9,7 +9,11 @@ __all__ = ["AdaptiveFocalLoss", "FocalLoss"]
 
 
 class FocalLoss(ClassificationLoss):
-    r"""Focal loss: :math:`-\sum_k t_k (1-\pi_k)^\gamma \log \pi_k`, gamma at least 0; gamma = 0 is cross-entropy.
+    r"""Focal loss: :math:`-\sum_k t_k (1-\pi_k)^\gamma \log \pi_k`; gamma = 0 is cross-entropy.
+
+    Args:
+        gamma: focusing strength, at least 0.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     References:
         Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. (4); Mukhoti et al., NeurIPS 2020.
@@ -41,10 +45,13 @@ class FocalLoss(ClassificationLoss):
 
 
 class AdaptiveFocalLoss(FocalLoss):
-    """Sample-dependent focal loss (FLSD): gamma is 5 where the target's probability is below 0.2, 3 below 0.5.
+    r"""Sample-dependent focal loss (FLSD): gamma is 5 where the target's probability is below 0.2, 3 below 0.5.
 
-    The `gamma` given is that of probabilities from 0.5 on. With a distribution as target, each class has the gamma of
-    its own probability.
+    With a distribution as target, each class has the gamma of its own probability.
+
+    Args:
+        gamma: focusing strength where the probability is at least 0.5.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     References:
         Mukhoti et al., "Calibrating Deep Neural Networks using Focal Loss", NeurIPS 2020, section 5 (FLSD-53).

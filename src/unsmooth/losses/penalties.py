@@ -29,6 +29,10 @@ class ConfidencePenalty(_Penalised):
 
     The entropy is divided by K as in MbLS's code; the original penalty is this one with alpha times K.
 
+    Args:
+        alpha: strength, at least 0.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
+
     References:
         Pereyra et al., "Regularizing Neural Networks by Penalizing Confident Output Distributions", ICLR 2017 workshop.
     """
@@ -42,7 +46,10 @@ class ConfidencePenalty(_Penalised):
 class L1Penalty(_Penalised):
     r"""L1 distance to the uniform distribution: :math:`L_{CE} + \alpha \sum_k |\pi_k - 1/K|`.
 
-    The mean is over positions; MbLS's code divides the sum over all pixels by the number of images.
+    Args:
+        alpha: strength, at least 0.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes. The mean is over positions; MbLS's code
+            divides the sum over all pixels by the number of images.
 
     References:
         Liu et al., "The Devil is in the Margin", CVPR 2022, released code.
@@ -54,7 +61,11 @@ class L1Penalty(_Penalised):
 
 
 class LogitPenalty(_Penalised):
-    r"""Logit penalty: :math:`L_{CE} + \alpha \lVert v \rVert_2^2`, alpha around 1e-4 for a thousand classes.
+    r"""Logit penalty: :math:`L_{CE} + \alpha \lVert v \rVert_2^2`.
+
+    Args:
+        alpha: strength, at least 0; around 1e-4 for a thousand classes.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     References:
         Kornblith et al., "Why Do Better Loss Functions Lead to Less Transferable Features?", NeurIPS 2021.

@@ -87,10 +87,12 @@ def effective_smoothing(largest: float, *, num_classes: int, alpha: float) -> fl
 
 
 class LabelSmoothing(ClassificationLoss):
-    """Cross-entropy with smoothed targets; alpha = 0 is plain cross-entropy.
+    r"""Cross-entropy with smoothed targets; alpha = 0 is plain cross-entropy.
 
-    alpha, in [-1, 1], is the weight of the uniform distribution over all K classes; negative values sharpen. Composer
-    calls it `smoothing`, torch `label_smoothing`.
+    Args:
+        alpha: weight of the uniform distribution over all K classes, in [-1, 1]; negative values sharpen. Composer
+            calls it `smoothing`, torch `label_smoothing`.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     References:
         Xia et al., "Towards Understanding Why Label Smoothing Degrades Selective Classification", ICLR 2025, eq. (2).
@@ -141,13 +143,16 @@ class MarginLabelSmoothing(ClassificationLoss):
 
     .. math:: L = L_{CE} + \alpha \tfrac1K \textstyle\sum_k \max(0,\ v_{max} - v_k - m)
 
-    The released code averages over the K classes; the paper's eq. (4) reads as a sum, which is K times stronger. Margin
-    0 is label smoothing plus :math:`\alpha (v_{max} - v_y)`; a margin beyond all differences is cross-entropy.
+    The released code averages over the K classes; the paper's eq. (4) reads as a sum, which is K times stronger.
+    Margin 0 is label smoothing plus :math:`\alpha (v_{max} - v_y)`; a margin beyond all differences is cross-entropy.
 
     Args:
+        alpha: strength, at least 0.
         margin: m, in logits, at least 0.
-        schedule: how alpha grows after each epoch, up to `max_alpha`: "none", "add" (alpha + mu), "multiply" (alpha *
-            mu), or "step" (alpha * mu every `step_size` epochs).
+        schedule: how alpha grows after each epoch: "none", "add" (alpha + mu), "multiply" (alpha * mu), or "step"
+            (alpha * mu every `step_size` epochs).
+        mu, max_alpha, step_size: of the schedule, which never raises alpha above `max_alpha`.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     References:
         Liu et al., "The Devil is in the Margin: Margin-based Label Smoothing for Network Calibration", CVPR 2022,
@@ -201,8 +206,12 @@ class MaxSuppression(ClassificationLoss):
 
     .. math:: L = L_{CE} + \alpha (v_{max} - \tfrac1K \textstyle\sum_k v_k)
 
-    On correct predictions it is label smoothing; on wrong ones it does not reward confidence in them. The strength goes
-    linearly from alpha in the first epoch to `last_alpha` in the last, or stays.
+    On correct predictions it is label smoothing; on wrong ones it does not reward confidence in them.
+
+    Args:
+        alpha: strength in the first epoch, at least 0.
+        last_alpha: strength in the last epoch, reached linearly; None keeps alpha.
+        ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     References:
         Zhou et al., "MaxSup: Overcoming Representation Collapse in Label Smoothing", NeurIPS 2025.
@@ -241,9 +250,20 @@ class OnlineLabelSmoothing(ClassificationLoss):
 
     .. math:: L = (1-\alpha) L_{CE}(y) + \alpha\, L_{CE}(s_y)
 
-    where :math:`s_y`, row y of `soft_targets` (K, K) float32, is the mean predicted distribution over the correctly
-    predicted samples of class y in the epoch before; uniform in the first epoch, and for a class without a correct
-    prediction. alpha is in [0, 1], targets are class indices. Training in several processes raises RuntimeError.
+    where :math:`s_y` is the mean predicted distribution over the correctly predicted samples of class y in the epoch
+    before; uniform in the first epoch, and for a class without a correct prediction.
+
+    Args:
+        alpha: weight of the soft target, in [0, 1].
+        num_classes: K.
+        ignore_index, reduction: as for `ClassificationLoss`; targets are class indices.
+
+    Attributes:
+        soft_targets: (K, K) float32, row y is :math:`s_y`.
+
+    Raises:
+        ValueError: alpha outside [0, 1], distributions as targets, another K, or as `ClassificationLoss`.
+        RuntimeError: training in several processes.
 
     References:
         Zhang et al., "Delving Deep into Label Smoothing", IEEE TIP 2021, eq. (3) to (6).

@@ -30,13 +30,15 @@ def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[st
 
     Args:
         name: in the registry: ``"knn"``, ``"vim"``, ...
-        test: arrays of the samples by name, those that the score needs: ``"logits"`` (N, K), ``"features"`` (N, D), and
-            ``"weight"`` (K, D) and ``"bias"`` (K,) of the last layer.
+        test: arrays of the samples by name, those that the score needs: ``"logits"`` (N, K), ``"features"`` (N, D),
+            and ``"weight"`` (K, D) and ``"bias"`` (K,) of the last layer.
         train: the same of training samples, and their ``"targets"`` (M,) class indices.
 
     Returns:
-        (N,) float64; larger is more trusted. ValueError if an array is missing or of another shape, or there are too
-        few training samples.
+        (N,) float64; larger is more trusted.
+
+    Raises:
+        ValueError: an array is missing or of another shape, or there are too few training samples.
 
     Example:
         >>> train = {"features": torch.eye(2).repeat(50, 1)}

@@ -1,11 +1,8 @@
 """Confidence from logits and their softmax.
 
-Every score takes `logits` (N, K), floating point with K >= 2, and returns (N,) float64; larger is more trusted. NaN,
-``+inf``, K < 2, a row with one class left and a parameter out of range raise ValueError.
-
-Scores of probabilities saturate: in float32 most samples of a confident network have MSP exactly 1, and a sort breaks
-those ties at random. With ``scale="log"``, the default, they return minus the logarithm of the uncertainty, a strictly
-increasing function of the textbook value, which ``scale="natural"`` returns.
+Scores of probabilities saturate: in float32 most samples of a confident network have MSP exactly 1, and a sort
+breaks those ties at random. With ``scale="log"``, the default, they return minus the logarithm of the uncertainty, a
+strictly increasing function of the textbook value, which ``scale="natural"`` returns.
 """
 
 from functools import partial
@@ -51,7 +48,17 @@ def check_scale(scale: str) -> None:
 def msp(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Maximum softmax probability.
 
-    .. math:: p_{(1)} = \max_k \mathrm{softmax}(z)_k, \qquad \text{log scale: } -\log(1 - p_{(1)}) \ge -\log(1 - 1/K)
+    .. math:: p_{(1)} = \max_k \mathrm{softmax}(z)_k, \qquad \text{log scale: } -\log(1 - p_{(1)})
+
+    Args:
+        logits: (N, K) floating point, K >= 2.
+        scale: ``"log"`` for the form that cannot saturate, in [-log(1 - 1/K), inf); ``"natural"`` for the probability.
+
+    Returns:
+        (N,) float64; larger is more trusted.
+
+    Raises:
+        ValueError: NaN, ``+inf``, K < 2, a row with one class left, or a parameter out of range.
 
     References:
         Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples", ICLR 2017.
@@ -69,8 +76,12 @@ def msp(rows: Rows, *, scale: Scale = "log") -> Tensor:
 def msp_temperature(rows: Rows, *, temperature: float, scale: Scale = "log") -> Tensor:
     r"""Maximum softmax probability of the tempered logits, :math:`\max_k \mathrm{softmax}(z / T)_k`.
 
-    The temperature T > 0 comes from :func:`unsmooth.scores.fit_score`; 1 is :func:`msp`. T -> 0 ranks by the margin of
-    the logits, T -> inf by the maximum of the logits centred by their mean.
+    T -> 0 ranks by the margin of the logits, T -> inf by the maximum of the logits centred by their mean.
+
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+        temperature: T > 0; 1 is :func:`msp`. Fit it with :func:`unsmooth.scores.fit_score`.
+        scale: as in :func:`msp`.
 
     References:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (T by NLL).
@@ -89,6 +100,9 @@ def max_logit(rows: Rows) -> Tensor:
 
     Unlike the other scores it changes when a constant is added to a row, and a row may have one class left.
 
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+
     References:
         Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World Settings", ICML 2022.
 
@@ -101,7 +115,11 @@ def max_logit(rows: Rows) -> Tensor:
 
 @of_logits(limits=check_temperature)
 def energy(rows: Rows, *, temperature: float = 1.0) -> Tensor:
-    r"""Negative free energy, :math:`T \log \sum_k e^{z_k / T}`, T > 0; the literature's energy is minus this.
+    r"""Negative free energy, :math:`T \log \sum_k e^{z_k / T}`; the literature's energy is minus this.
+
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+        temperature: T > 0.
 
     References:
         Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020.
@@ -118,6 +136,9 @@ def energy(rows: Rows, *, temperature: float = 1.0) -> Tensor:
 def logit_margin(rows: Rows) -> Tensor:
     r"""Gap between the two largest logits, :math:`z_{(1)} - z_{(2)} \ge 0` (RL_conf-M).
 
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+
     References:
         Liang, Peng & Sun, "Selective Classification Under Distribution Shifts", TMLR 2024.
 
@@ -132,7 +153,11 @@ def logit_margin(rows: Rows) -> Tensor:
 def softmax_margin(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Gap between the two largest softmax probabilities.
 
-    .. math:: m = p_{(1)} - p_{(2)} \in [0, 1], \qquad \text{log scale: } -\log(1 - m) \ge 0
+    .. math:: m = p_{(1)} - p_{(2)}, \qquad \text{log scale: } -\log(1 - m)
+
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+        scale: ``"log"`` for the form that cannot saturate, in [0, inf); ``"natural"`` for m in [0, 1].
 
     References:
         Scheffer, Decomain & Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001.
@@ -152,7 +177,11 @@ def softmax_margin(rows: Rows, *, scale: Scale = "log") -> Tensor:
 def negative_entropy(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Minus the entropy of the softmax, in nats.
 
-    .. math:: -H = \sum_k p_k \log p_k \in [-\log K, 0], \qquad \text{log scale: } -\log H \ge -\log \log K
+    .. math:: -H = \sum_k p_k \log p_k, \qquad \text{log scale: } -\log H
+
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+        scale: ``"log"`` for -log H, in [-log log K, inf); ``"natural"`` for -H in [-log K, 0].
 
     References:
         Shannon, "A Mathematical Theory of Communication", 1948.
@@ -170,7 +199,11 @@ def negative_entropy(rows: Rows, *, scale: Scale = "log") -> Tensor:
 def negative_gini(rows: Rows, *, scale: Scale = "log") -> Tensor:
     r"""Minus the Gini impurity of the softmax, in the order of :func:`doctor` alpha.
 
-    .. math:: -(1 - \textstyle\sum_k p_k^2) \ge 1/K - 1, \qquad \text{log scale: } -\log(1 - \textstyle\sum_k p_k^2)
+    .. math:: -(1 - \textstyle\sum_k p_k^2), \qquad \text{log scale: } -\log(1 - \textstyle\sum_k p_k^2)
+
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+        scale: ``"log"`` for the form that cannot saturate, ``"natural"`` for the value in [-(1 - 1/K), 0].
 
     References:
         Breiman et al., "Classification and Regression Trees", 1984.
@@ -188,8 +221,12 @@ def doctor(rows: Rows, *, variant: Literal["alpha", "beta"] = "alpha", scale: Sc
 
     .. math:: D_\alpha = -\frac{1 - g}{g},\; g = \textstyle\sum_k p_k^2; \qquad D_\beta = -\frac{1 - p_{(1)}}{p_{(1)}}
 
-    D is in (-K, 0]. The log scale is :math:`-\log(-D)`; for beta that is the log-odds of the prediction, in the order
-    of :func:`msp`.
+    The log scale is :math:`-\log(-D)`; for beta that is the log-odds of the prediction, in the order of :func:`msp`.
+
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+        variant: ``"alpha"`` or ``"beta"``.
+        scale: ``"log"`` for the form that cannot saturate, ``"natural"`` for D in (-K, 0].
 
     References:
         Granese et al., "DOCTOR: A Simple Method for Detecting Misclassification Errors", NeurIPS 2021.
@@ -215,7 +252,11 @@ def gen(rows: Rows, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log")
 
     .. math:: -G = -\sum_{k \le M} p_{(k)}^\gamma (1 - p_{(k)})^\gamma, \qquad \text{log scale: } -\log G
 
-    The defaults are the paper's: ``gamma`` in (0, 1], and M, ``top``, at least 2, where more than K means all.
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+        gamma: exponent in (0, 1]; 0.1 in the paper.
+        top: M >= 2, number of classes; 100 in the paper. More than K means all.
+        scale: ``"log"`` for the form that cannot saturate, ``"natural"`` for -G.
 
     References:
         Liu, Lochman & Zach, "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection", CVPR 2023.
@@ -231,9 +272,14 @@ def gen(rows: Rows, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log")
 
 @of_logits(limits=check_k)
 def softmax_k(rows: Rows, *, k: int, scale: Scale = "log") -> Tensor:
-    """Maximum softmax probability among the k largest logits alone.
+    r"""Maximum softmax probability among the k largest logits alone.
 
-    k >= 2, and more than K means all. k = 2 has the order of :func:`logit_margin`; k = K is :func:`msp`.
+    k = 2 has the order of :func:`logit_margin`; k = K is :func:`msp`.
+
+    Args:
+        logits: as in :func:`msp`; so are the result and the errors raised.
+        k: number of classes kept, at least 2; more than K means all.
+        scale: as in :func:`msp`.
 
     References:
         Cattelan & Silva, "How to Fix a Broken Confidence Estimator", UAI 2024 (code).

@@ -1,7 +1,7 @@
 """Scores from the code of Cattelan & Silva (UAI 2024), in forms that do not saturate.
 
-Logits, results, errors and scales are those of :mod:`unsmooth.scores.logit_scores`: ``"log"`` is a strictly increasing
-function of the published value, ``"natural"`` is that value.
+Scales are those of :mod:`unsmooth.scores.logit_scores`: ``"log"`` is a strictly increasing function of the published
+value, ``"natural"`` is that value.
 """
 
 import math
@@ -50,7 +50,13 @@ def bk(rows: Rows, *, alpha: float = 1.0, beta: float = 0.5, scale: Scale = "log
 
     .. math:: s = \alpha p_{(1)} - \beta p_{(2)}, \qquad \text{log scale: } -\log(1 - s / \alpha)
 
-    alpha > 0 and beta > -alpha. beta = 0 has the order of MSP, beta = alpha that of the softmax margin.
+    beta = 0 has the order of MSP, beta = alpha that of the softmax margin.
+
+    Args:
+        logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
+        alpha: weight of the largest probability, positive.
+        beta: weight of the second, above -alpha.
+        scale: ``"log"`` or ``"natural"``.
 
     References:
         Belghazi & Lopez-Paz, "What classifiers know what they don't?", 2021, as released by Cattelan & Silva, UAI 2024.
@@ -72,7 +78,11 @@ def ets(rows: Rows, *, temperature: float, weight: float, scale: Scale = "log") 
     .. math:: s = w \max_k \mathrm{softmax}(z / T)_k + (1 - w) \max_k \mathrm{softmax}(z)_k, \qquad
         \text{log scale: } -\log(1 - s)
 
-    T > 0 is the temperature, w in [0, 1] the weight.
+    Args:
+        logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
+        temperature: T > 0.
+        weight: w in [0, 1].
+        scale: ``"log"`` or ``"natural"``.
 
     References:
         Zhang, Kailkhura & Han, "Mix-n-Match", ICML 2020.
@@ -102,9 +112,18 @@ def hts(rows: Rows, *, weight: float, bias: float, scale: Scale = "log") -> Tens
 
     .. math:: T = \log\left(1 + e^b + w \log \frac{H}{\log K}\right), \qquad s = \max_k \mathrm{softmax}(z / T)_k
 
-    The argument of the logarithm is that of the released code of Cattelan & Silva; the original method puts w log(H /
-    log K) inside the exponential. A weight w <= 0 is defined for every row; for w > 0 a row with T <= 0 raises
-    ValueError. The bias b is below 700. The order depends on the scale of the logits, and no other w and b restores it.
+    The argument of the logarithm is that of the released code of Cattelan & Silva; the original method puts
+    w log(H / log K) inside the exponential. w <= 0 is defined for every row. The order depends on the scale of the
+    logits, and no other w and b restores it.
+
+    Args:
+        logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
+        weight: w, finite.
+        bias: b, finite, below 700.
+        scale: as in :func:`unsmooth.scores.msp`.
+
+    Raises:
+        ValueError: as :func:`unsmooth.scores.msp`, or T is not positive in some row, which needs w > 0.
 
     References:
         Balanya, Maroñas & Ramos, "Adaptive Temperature Scaling for Robust Calibration of Deep Neural Networks", 2022.
@@ -134,9 +153,15 @@ def lda(rows: Rows, *, scale: Scale = "log") -> Tensor:
 
     .. math:: s = \frac{(p_{(1)} - 1/K)^2}{\mathrm{Var}_{k \ne \hat y}\, p_k}, \qquad \text{log scale: } \log s
 
-    The variance is the row's own, with K - 2 degrees of freedom, and 1e-300 when the other classes tie exactly. (The
-    released code takes one variance over all rows together, which leaves the order of MSP.) The natural scale overflows
-    for confident samples, and K = 2, without a spread, raises ValueError.
+    The variance is the row's own, with K - 2 degrees of freedom, and 1e-300 when the other classes tie exactly.
+    (The released code takes one variance over all rows together, which leaves the order of MSP.)
+
+    Args:
+        logits: (N, K) floating point, K >= 3; the result is as of :func:`unsmooth.scores.msp`.
+        scale: ``"log"`` or ``"natural"``, which overflows for confident samples.
+
+    Raises:
+        ValueError: as :func:`unsmooth.scores.msp`, or K = 2, where there is no spread.
 
     References:
         Released code of Cattelan & Silva, UAI 2024, after Fisher's discriminant ratio.
@@ -160,6 +185,10 @@ def j_score(rows: Rows, *, scale: Scale = "log") -> Tensor:
         \text{log scale: } -\log(J_{\max} - J),\; J_{\max} = 2 - 1/K - 1/\sqrt K
 
     The standard deviation has K - 1 degrees of freedom.
+
+    Args:
+        logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
+        scale: ``"log"`` or ``"natural"``.
 
     References:
         Released code of Cattelan & Silva, UAI 2024.

@@ -1,10 +1,4 @@
-"""Post-hoc logit normalisation: confidence from p-normalised logits, the repair of label smoothing.
-
-Logits, results, errors and scales are those of :mod:`unsmooth.scores.logit_scores`. The norm order p is in [0, inf];
-integers to 64 are exact products, others use ``pow``. ``centring`` subtracts the row's ``"mean"``, its ``"min"``, or
-nothing (``"none"``, not with p = 0). K = 2 raises ValueError where centred logits rank every row alike, so unless p =
-0.
-"""
+"""Post-hoc logit normalisation: confidence from p-normalised logits, the repair of label smoothing."""
 
 import torch
 from torch import Tensor
@@ -24,15 +18,27 @@ def check_msp_pnorm(p: float, temperature: float, centring: str) -> None:
 def max_logit_pnorm(rows: Rows, *, p: float, centring: Centring = "mean") -> Tensor:
     r"""Largest logit after centring and division by the p-norm: the repair of label smoothing.
 
-    .. math:: \frac{\max_k u_k}{\lVert u \rVert_p} \in (0, 1], \qquad u = z - c(z)
+    .. math:: \frac{\max_k u_k}{\lVert u \rVert_p}, \qquad u = z - c(z)
 
-    Invariant to shifts of a row (unless ``centring="none"``) and to its scale (unless p = 0). With p = 0 the "norm" is
-    the number of non-zero entries, so the score is the centred maximum logit; with p = inf it is 1 wherever the largest
-    magnitude is the maximum, a large tie. A constant row gets the lowest value: 0, or -1 when not centred. Masked
-    classes (``-inf``) are left out of the mean and the norm.
+    Invariant to shifts of a row (unless ``centring="none"``) and to its scale (unless p = 0). With p = 0 the "norm"
+    is the number of non-zero entries, so the score is the centred maximum logit; with p = inf it is 1 wherever the
+    largest magnitude is the maximum, a large tie. A constant row gets the lowest value: 0, or -1 when not centred.
+    Masked classes (``-inf``) are left out of the mean and the norm.
 
     Without validation data use p = 5: over 84 ImageNet models a fixed p of 5 or 6 gains as much as p tuned on 1,000
     samples (Cattelan & Silva 2024, released ablation: 0.0681 at p = 5 and p = 6, 0.0680 tuned).
+
+    Args:
+        logits: (N, K) floating point, K >= 3 (K = 2 with ``centring="none"`` or p = 0).
+        p: norm order in [0, inf]; integers to 64 are exact products, others use ``pow``.
+        centring: subtract the row's ``"mean"``, its ``"min"``, or nothing.
+
+    Returns:
+        (N,) float64, in (0, 1] for p > 0 when centred; larger is more trusted.
+
+    Raises:
+        ValueError: NaN, ``+inf``, K = 1, p negative or NaN, p = 0 without centring, or K = 2 centred, where
+            the score is the same for every row.
 
     References:
         Xia et al., "Towards Understanding Why Label Smoothing Degrades Selective Classification and How to Fix It",
@@ -53,7 +59,18 @@ def msp_pnorm(
 
     .. math:: \max_k \mathrm{softmax}\!\left(\frac{u}{T \lVert u \rVert_p}\right)_k, \qquad u = z - c(z)
 
-    The temperature T > 0 is in units of the norm. A constant row gets the lowest value, that of MSP = 1/K.
+    Args:
+        logits: (N, K) floating point, K >= 3 (K = 2 with ``centring="none"`` or p = 0).
+        p: norm order in [0, inf], as in :func:`max_logit_pnorm`.
+        temperature: T > 0, in units of the norm.
+        centring: subtract the row's ``"mean"``, its ``"min"``, or nothing.
+        scale: as in :func:`msp`.
+
+    Returns:
+        (N,) float64; larger is more trusted. A constant row gets the lowest value, that of MSP = 1/K.
+
+    Raises:
+        ValueError: as :func:`max_logit_pnorm`, or ``temperature`` not positive and finite.
 
     References:
         Cattelan & Silva, "How to Fix a Broken Confidence Estimator", UAI 2024.
@@ -73,14 +90,19 @@ def pnorm_units(rows: Rows, p: float, centring: Centring = "mean") -> Tensor:
 
 @of_logits(limits=check_norm, exists=check_ranking)
 def top_pnorm_logits(rows: Rows, *, p: float, k: int = 3, centring: Centring = "mean") -> Tensor:
-    """The k largest p-normalised logits, in descending order: features for a learned confidence.
+    r"""The k largest p-normalised logits, in descending order: features for a learned confidence.
 
     Args:
-        logits, p, centring: as in the other scores of this module.
+        logits: (N, K) floating point, K >= 3 (K = 2 with ``centring="none"`` or p = 0).
+        p: norm order in [0, inf], as in :func:`max_logit_pnorm`.
         k: number of logits, from 1 to K.
+        centring: subtract the row's ``"mean"``, its ``"min"``, or nothing.
 
     Returns:
         (N, k) float64; the first column is :func:`max_logit_pnorm`, 0 for a constant row.
+
+    Raises:
+        ValueError: as :func:`max_logit_pnorm`, or k out of range.
 
     References:
         "MetaModelSelect", submission to ICLR 2026, OpenReview KN5Q08kfFX.

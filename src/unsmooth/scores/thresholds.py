@@ -15,9 +15,14 @@ REJECT = -1  # the class of a sample that is not accepted
 
 
 def acceptance_rule(score: FittedScore, threshold: float) -> str:
-    """Acceptance rule of a threshold in words, a clause without a full stop.
+    """Acceptance rule of a threshold in words.
 
-    It accepts confidence >= threshold by the score, or by MSP if that fell back; inf accepts nothing.
+    Args:
+        score: the score of the threshold; MSP if it fell back.
+        threshold: accepts confidence >= threshold; inf accepts nothing.
+
+    Returns:
+        A clause without a full stop.
 
     Example:
         >>> acceptance_rule(FittedScore("msp"), 1.56445)
