@@ -114,17 +114,14 @@ class ModelExperiment(Grid):
 
     @property
     def architecture_names(self) -> list[str]:
-        """Return the keys of the architectures, in the order of the file."""
         return list(self.architectures)
 
     @property
     def embedded(self) -> bool:
-        """Return whether the data comes with the package and needs no download."""
         return self.dataset.embedded
 
     @property
     def dense(self) -> bool:
-        """Return whether targets are per pixel."""
         return self.dataset.inputs == "scenes"
 
     @property
@@ -228,7 +225,6 @@ class Experiment(ModelExperiment):
 
     @property
     def compared(self) -> dict[str, Any]:
-        """Return the scorecard entry, with the precision of the recipe."""
         return {**told, "precision": self.recipe.precision} if (told := super().compared) else {}
 
     def training(self, cell: "Cell") -> dict[str, Any]:
@@ -290,11 +286,9 @@ class WeightsExperiment(ModelExperiment):
 
     @property
     def is_zoo(self) -> bool:
-        """Return whether each architecture has a single model."""
         return self.trained_with is not None
 
     def cells(self, experiment: str) -> list["Cell"]:
-        """Return the existing cells in the order of the file; `experiment` is its name."""
         cells = super().cells(experiment)
         if self.trained_with is None:
             return cells
@@ -331,16 +325,13 @@ class LogitsExperiment(Grid):
 
     @property
     def architecture_names(self) -> list[str]:
-        """Return the architecture name of imported logits."""
         return [IMPORTED]
 
     @property
     def splits(self) -> list[str]:
-        """Return the splits that have logits."""
         return ["train", "val", "test"] if self.train else ["val", "test"]
 
     def path(self, cell: "Cell", split: str) -> str:
-        """Return the logits file of `cell` on `split`."""
         return self.logits.format(split=split, loss=cell.loss, alpha=format_number(cell.alpha), seed=cell.seed)
 
 

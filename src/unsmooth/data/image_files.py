@@ -231,7 +231,6 @@ class FilesLoader:
         )
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
         return -(-self.count // self.batch_size)
 
     def epoch(self, generator: torch.Generator, *, start: int, resume: Tensor | None) -> Iterator[list[Batch]]:

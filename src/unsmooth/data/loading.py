@@ -86,7 +86,6 @@ class TensorLoader:
         self.std = torch.tensor(std, device=device) * scale
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
         return -(-len(self.targets) // self.batch_size)
 
     def epoch(self, generator: torch.Generator, *, start: int, resume: Tensor | None) -> Iterator[list[Shard]]:

@@ -15,8 +15,6 @@ from unsmooth.metrics.intervals import p_value
 from unsmooth.registry.scores import score_label
 from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, pnorm_name, score_all
 
-__all__ = ["Comparison", "difference", "interval"]
-
 Floats = NDArray[np.floating[Any]]
 
 _FINITE_PS = tuple(p for p in DEFAULT_PS if p < math.inf)

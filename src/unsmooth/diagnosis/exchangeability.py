@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from unsmooth.diagnosis.sentences import p_text
 
-__all__ = ["Exchangeability", "check_exchangeability"]
-
 _LEVEL = 0.05
 _LOOKS = 2
 

@@ -13,8 +13,6 @@ from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores.rows import check_shape
 from unsmooth.scores.splits import split_rows
 
-__all__ = ["Parts", "Samples", "Values"]
-
 Floats = NDArray[np.floating[Any]]
 Values = Any  # an array, a tensor on any device, a frame or nested lists
 

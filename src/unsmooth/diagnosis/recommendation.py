@@ -28,8 +28,6 @@ from numpy.typing import NDArray
 from unsmooth.metrics import aurc, bootstrap_replicates
 from unsmooth.scores import SCORES, fit_score, score_all
 
-__all__ = ["Recommendation", "recommend"]
-
 Floats = NDArray[np.floating[Any]]
 
 _FOLDS = 5

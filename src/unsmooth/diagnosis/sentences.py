@@ -2,8 +2,6 @@
 
 from unsmooth.metrics import Interval
 
-__all__ = ["p_text", "percent", "points", "relative", "signed"]
-
 
 def percent(interval: Interval, decimals: int = 1) -> str:
     """A fraction and its interval in percent."""

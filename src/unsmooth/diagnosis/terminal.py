@@ -16,8 +16,6 @@ from unsmooth.registry.scores import score_label
 if TYPE_CHECKING:
     from unsmooth.diagnosis.result import Diagnosis
 
-__all__ = ["print_comparison", "print_diagnosis", "print_table", "progress_bar"]
-
 _PIPE_WIDTH = 160
 
 

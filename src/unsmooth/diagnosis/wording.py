@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from unsmooth.diagnosis.result import Diagnosis
     from unsmooth.scores import FittedScore
 
-__all__ = ["findings", "label_of", "next_step", "score_rows", "verdict"]
-
 _SIGNIFICANT = 0.05
 _TWO_CLASSES = "With two classes no post-hoc score of the logits can repair the order: all of them rank as MSP does."
 

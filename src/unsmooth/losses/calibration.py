@@ -7,8 +7,6 @@ from torch import Tensor
 
 from unsmooth.losses.base import Batch, ClassificationLoss, check_non_negative
 
-__all__ = ["MMCE", "BrierLoss", "WeightedMMCE"]
-
 KERNEL_WIDTH = 0.4
 
 

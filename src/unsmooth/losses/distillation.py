@@ -5,8 +5,6 @@ from torch import Tensor
 
 from unsmooth.losses.base import Batch, ClassificationLoss, Reduction
 
-__all__ = ["Distillation"]
-
 
 class Distillation(ClassificationLoss):
     r"""Cross-entropy plus the divergence from tempered predictions of a teacher.

@@ -7,8 +7,6 @@ from unsmooth.losses.base import ClassificationLoss
 from unsmooth.registry import resolve
 from unsmooth.registry.losses import LOSSES
 
-__all__ = ["make_loss"]
-
 
 def make_loss(
     kind: str,

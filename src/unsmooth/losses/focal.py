@@ -5,8 +5,6 @@ from torch import Tensor
 
 from unsmooth.losses.base import Batch, ClassificationLoss, Reduction, check_non_negative
 
-__all__ = ["AdaptiveFocalLoss", "FocalLoss"]
-
 
 class FocalLoss(ClassificationLoss):
     r"""Focal loss: :math:`-\sum_k t_k (1-\pi_k)^\gamma \log \pi_k`; gamma = 0 is cross-entropy.

@@ -4,8 +4,6 @@ from torch import Tensor
 
 from unsmooth.losses.base import Batch, ClassificationLoss, Reduction, check_non_negative
 
-__all__ = ["ConfidencePenalty", "L1Penalty", "LogitPenalty"]
-
 
 class _Penalised(ClassificationLoss):
     """Cross-entropy plus alpha times a penalty at every position."""

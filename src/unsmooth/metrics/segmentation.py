@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from unsmooth.metrics.inputs import as_finite
 
-__all__ = ["mean_iou", "pixel_accuracy"]
-
 
 def mean_iou(confusion: ArrayLike) -> NDArray[np.float64]:
     r"""Mean intersection over union, (1/K) sum_k c_kk / (sum_j c_kj + sum_j c_jk - c_kk).

@@ -32,7 +32,6 @@ class CifarResNet(nn.Module):
         self.head = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, K)."""
         return self.head(self.stages(self.stem(images)).mean(dim=(2, 3)))
 
 

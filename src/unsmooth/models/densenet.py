@@ -40,7 +40,6 @@ class DenseNet(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, K)."""
         return self.head(self.features(images).mean(dim=(2, 3)))
 
 

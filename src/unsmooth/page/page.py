@@ -53,6 +53,5 @@ def page(
 
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
-    """Write the page to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -138,7 +138,6 @@ def _part(metric: str) -> str:
 
 
 def _cell(folder: Path, has_images: bool) -> dict[str, Any]:
-    """Page content of one model."""
     confidences = load_file(folder / "scores" / "test.safetensors")
     errors = confidences.pop("errors").astype(bool)
     test = read_logits(folder / "logits" / "test.safetensors")

@@ -92,7 +92,6 @@ def _module(path: Path) -> _Module:
 
 
 def _imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str]]:
-    """Return the imports from this package by local name."""
     return {
         alias.asname or alias.name: (node.module, alias.name)
         for node in nodes
@@ -162,7 +161,6 @@ def _found(dotted: str, name: str) -> Iterator[tuple[Path, str]]:
 
 
 def _file(dotted: str) -> Path | None:
-    """Return the file of a module of this package."""
     base = PACKAGE.joinpath(*dotted.split(".")[1:])
     return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
 

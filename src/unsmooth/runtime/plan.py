@@ -168,7 +168,6 @@ class Plan:
         return lambda wildcards: canonical_json([vars(cell) for cell in (chosen or self.cells_of)(wildcards)])
 
     def cell_key(self, wildcards: Wildcards) -> str:
-        """Return the key of a cell."""
         return canonical_json(vars(self.cell(wildcards)))
 
     def training(self, wildcards: Wildcards) -> str:
@@ -176,7 +175,6 @@ class Plan:
         return canonical_json(self.of(wildcards).training(self.cell(wildcards)))
 
     def architecture(self, wildcards: Wildcards) -> str:
-        """Return the architecture of a cell."""
         return canonical_json(self._architecture(wildcards).model_dump())
 
     def pixels(self, *names: str) -> Params:

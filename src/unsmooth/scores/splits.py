@@ -5,8 +5,6 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["split_rows"]
-
 
 def split_rows(count: int, *, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split row indices 0..count-1 at random into two parts, each in ascending order.

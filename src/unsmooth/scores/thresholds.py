@@ -9,8 +9,6 @@ import math
 from unsmooth.registry.scores import SCORES, Score
 from unsmooth.scores.fitting import FittedScore
 
-__all__ = ["REJECT", "acceptance_rule", "threshold_value"]
-
 REJECT = -1  # the class of a sample that is not accepted
 
 

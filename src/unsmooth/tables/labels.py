@@ -43,7 +43,6 @@ class Losses:
 
     @property
     def keys(self) -> list[str]:
-        """Their keys in reading order."""
         return [*self.named]
 
     @property

@@ -17,12 +17,10 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """Return the index of this process."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Return the number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 

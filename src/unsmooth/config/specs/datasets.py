@@ -49,7 +49,6 @@ class Arrays(DatasetSpec, kind="arrays", target="unsmooth.data.own_arrays:build"
 
     @cached_property
     def inputs(self) -> str:  # type: ignore[override]
-        """Return the kind of inputs in the file, images or vectors."""
         return kind_of_inputs(read_headers(Path(self.path)))
 
 
@@ -114,7 +113,6 @@ class _Published(DatasetSpec):
     complete: bool = Field(True, description="refuse data that have more or fewer samples than were published")
 
     def __init_subclass__(cls, *, kind: str, **attributes: object) -> None:
-        """Give the class its `kind`, the only value of the key, and its attributes."""
         super().__init_subclass__(kind=kind, **{"sources": vars(cls).get("sources", (kind,)), **attributes})
 
 
@@ -212,7 +210,6 @@ class Imdb(_Published, kind="imdb", target="unsmooth.data.imdb:build", inputs="t
 
     @property
     def sources(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the names of its downloads."""
         return ("imdb", VECTORS[self.vectors].source, "punkt_tab")
 
 

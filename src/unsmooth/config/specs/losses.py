@@ -18,7 +18,6 @@ class LossSpec(Spec):
 
     @property
     def entry(self) -> Entry:
-        """Return the registry's entry."""
         return LOSSES[self.kind]
 
     @property
@@ -48,7 +47,6 @@ def _spec(entry: Entry) -> type[LossSpec]:
 
 
 def _type(parameter: Parameter) -> Any:  # noqa: ANN401
-    """Return the type annotation of a parameter, with its range."""
     if isinstance(parameter.values, tuple):
         return Literal[parameter.values]
     limits = {
