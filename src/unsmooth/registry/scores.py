@@ -123,12 +123,7 @@ OF_FEATURES: frozenset[Need] = frozenset({"features", "training"})
 
 _ENTRIES = (
     _of_logits(
-        "msp",
-        "MSP",
-        "Hendrycks & Gimpel, ICLR 2017",
-        LOGITS,
-        quantity="the largest probability",
-        unit="probability",
+        "msp", "MSP", "Hendrycks & Gimpel, ICLR 2017", LOGITS, quantity="the largest probability", unit="probability"
     ),
     _of_logits(
         "msp_temperature",
@@ -161,13 +156,7 @@ _ENTRIES = (
         quantity="the entropy of the softmax in nats",
         unit="uncertainty",
     ),
-    _of_logits(
-        "energy",
-        "Energy",
-        "Liu et al., NeurIPS 2020",
-        LOGITS,
-        quantity="the log-sum-exp of the logits",
-    ),
+    _of_logits("energy", "Energy", "Liu et al., NeurIPS 2020", LOGITS, quantity="the log-sum-exp of the logits"),
     _of_logits(
         "logit_margin",
         "Logit margin",
@@ -270,13 +259,7 @@ _ENTRIES = (
         quantity="the largest probability at the sample's own temperature",
         unit="probability",
     ),
-    _of_logits(
-        "lda",
-        "LDA",
-        f"{CATTELAN}, released code",
-        PEERS,
-        quantity="the LDA score on its log scale",
-    ),
+    _of_logits("lda", "LDA", f"{CATTELAN}, released code", PEERS, quantity="the LDA score on its log scale"),
     _of_logits("j_score", "J", f"{CATTELAN}, released code", PEERS, quantity="the J score on its log scale"),
     Score(
         "rl_geo_m",
