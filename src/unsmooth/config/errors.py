@@ -16,11 +16,7 @@ class ConfigError(ValueError):
 
 
 def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model:
-    """Return `data` as a validated `model`.
-
-    Raises:
-        ConfigError: with one line per fault, each beginning with `source`.
-    """
+    """Return `data` as a validated `model`; `ConfigError` with one line per fault, each beginning with `source`."""
     try:
         return model.model_validate(data)
     except ValidationError as error:

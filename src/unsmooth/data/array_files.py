@@ -31,11 +31,7 @@ class Header(NamedTuple):
 
 
 def read_headers(path: Path) -> dict[str, Header]:
-    """Read what arrays a file has.
-
-    Raises:
-        ArrayFileError: it cannot be read, or is no npz or safetensors file.
-    """
+    """Read what arrays an npz or safetensors file has; `ArrayFileError` if it cannot be read, or is none."""
     if path.suffix not in SUFFIXES:
         raise ArrayFileError(f"{path} must end in {' or '.join(SUFFIXES)}")
     try:
@@ -57,11 +53,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def check_arrays(path: Path, headers: Mapping[str, Header]) -> None:
-    """Check that a file has the arrays of a dataset, with shapes and types that fit.
-
-    Raises:
-        ArrayFileError: naming the array, what it is and what was expected.
-    """
+    """Check that a file has the arrays of a dataset; else `ArrayFileError` names the array and what was expected."""
     names = BY_SPLIT if BY_SPLIT & headers.keys() else WHOLE
     if missing := sorted(names - headers.keys()):
         raise ArrayFileError(

@@ -24,7 +24,7 @@ OPTIONAL = ("posterior", "indices")  # tensors that a split may lack
 
 
 class DatasetError(ValueError):
-    """A prepared dataset is missing, damaged, or not what its manifest says."""
+    """A prepared dataset is missing, damaged, or not what its manifest says; every reader of one raises it."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,7 @@ def write_dataset(
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest in `folder`; datasets of image files and scenes have readers of their own.
-
-    Raises:
-        DatasetError: there is none, or it is not a manifest.
-    """
+    """Read the manifest in `folder`; datasets of image files and scenes have readers of their own."""
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text())
@@ -119,11 +115,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def load_split(folder: Path, split: str) -> Split:
-    """Read one split, after checking the arrays against the manifest's SHA-256.
-
-    Raises:
-        DatasetError: the arrays are missing or differ from the manifest, or there is no such split.
-    """
+    """Read one split, after checking the arrays against the manifest's SHA-256."""
     manifest = read_manifest(folder)
     if split not in manifest.sizes:
         raise DatasetError(f"{folder} has no split {split!r}; it has {', '.join(manifest.sizes)}")
@@ -136,11 +128,7 @@ def load_split(folder: Path, split: str) -> Split:
 
 
 def load_embedding(folder: Path) -> Tensor | None:
-    """Read the embedding table, (V, D) float32, after the same check; None where the inputs are not tokens.
-
-    Raises:
-        DatasetError: the arrays are missing or differ from the manifest.
-    """
+    """Read the embedding table, (V, D) float32, after the same check; None where the inputs are not tokens."""
     return _read_tensors(folder, read_manifest(folder), ["embedding"]).get("embedding")
 
 

@@ -103,8 +103,7 @@ def fetch_source(
 def source_root(folder: Path) -> Path:
     """Return the data root of a fetched source: `folder` itself, or the user's folder with the unpacked dataset.
 
-    Raises:
-        SourceError: the source has not been fetched, or the user's data are gone.
+    `SourceError` if the source has not been fetched, or the user's data are gone.
     """
     if not (folder / RECORD).is_file():
         raise SourceError(f"{folder / RECORD} does not exist: fetch the source first")
@@ -332,11 +331,7 @@ def _has_layout(source: Source, root: Path) -> bool:
 
 
 def _provided_archives(source: Source, provided: Path | None, log: Callable[[str], None]) -> dict[str, Path]:
-    """Return the user's archives, verified; none where the source may be downloaded.
-
-    Raises:
-        SourceError: archives are missing or have another digest.
-    """
+    """Return the user's archives, verified; none where the source may be downloaded."""
     if provided is None and source.terms is None:
         return {}
     paths = {} if provided is None else {archive.file: provided / archive.file for archive in source.archives}

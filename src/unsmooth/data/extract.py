@@ -39,7 +39,7 @@ DAMAGE = (
 
 
 class ExtractionError(ValueError):
-    """An archive is damaged, or has a member that is not unpacked."""
+    """An archive is damaged, exceeds the limits, or has an unsafe member; the message names both."""
 
 
 class Stream(Protocol):
@@ -63,9 +63,6 @@ def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Li
     """Unpack a tar, tar.gz or zip file into the new `folder`, which appears whole or not at all.
 
     The format is read from the first bytes. With `inner` the archive of that name inside `archive` is unpacked instead.
-
-    Raises:
-        ExtractionError: the archive is damaged, exceeds the limits, or has an unsafe member; the message names both.
     """
     with new_folder(folder) as temporary:
         if inner is None:
@@ -141,11 +138,7 @@ def write_member(folder: Path, path: PurePosixPath, stream: Stream, name: str) -
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that is renamed to `folder` when the block succeeds, and removed when it raises.
-
-    Raises:
-        FileExistsError: `folder` exists.
-    """
+    """Yield a temporary folder, renamed to the new `folder` when the block succeeds, removed when it raises."""
     if folder.exists():
         raise FileExistsError(f"{folder} exists already")
     temporary = folder.with_name(f".{folder.name}-unfinished")

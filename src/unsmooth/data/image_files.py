@@ -115,11 +115,7 @@ def write_table(
 
 
 def read_image_files(folder: Path) -> ImageFiles:
-    """Read the table of image files, after checking it against the manifest's SHA-256.
-
-    Raises:
-        DatasetError: the manifest or the table is missing, malformed or damaged, or the images' folder is missing.
-    """
+    """Read the table of image files, after checking it against the manifest's SHA-256."""
     try:
         manifest = ImageManifest(**json.loads((folder / MANIFEST).read_text()))
     except FileNotFoundError:
@@ -236,11 +232,8 @@ class FilesLoader:
     def epoch(self, generator: torch.Generator, *, start: int, resume: Tensor | None) -> Iterator[list[Batch]]:
         """Yield this process's shards of shuffled, augmented batches from batch `start` on.
 
-        Images are (B, 3, H, W) float32 on the device, in channels-last memory order; targets int64. Everything is
-        drawn before the first batch, so that there is nothing to do for `resume`.
-
-        Raises:
-            DatasetError: an image cannot be decoded.
+        Images are (B, 3, H, W) float32 on the device, in channels-last memory order; targets int64. Everything is drawn
+        before the first batch, so that there is nothing to do for `resume`.
         """
         order = torch.randperm(self.count, generator=generator)
         draw = int(torch.randint(2**62, (), generator=generator))
@@ -250,11 +243,7 @@ class FilesLoader:
             yield [next(batches) for _ in parts]
 
     def in_order(self) -> Iterator[Batch]:
-        """Yield all batches once, in order and not augmented.
-
-        Raises:
-            DatasetError: an image cannot be decoded.
-        """
+        """Yield all batches once, in order and not augmented."""
         yield from self._decoded([(part.numpy(), None) for part in torch.arange(self.count).split(self.batch_size)])
 
     def _decoded(self, requests: list[Request]) -> Iterator[Batch]:

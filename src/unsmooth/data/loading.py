@@ -142,11 +142,8 @@ def training_loader(
     """Return the shuffled, augmented batches of the training split of a prepared dataset on the device.
 
     `folder` holds all arrays in one file or a table of image files, which `workers` processes decode. `rank` is this of
-    `world_size` processes.
-
-    Raises:
-        DatasetError: the dataset is missing or damaged, its last batch has fewer samples than shards, or the
-            augmentation does not fit its kind.
+    `world_size` processes. `DatasetError` also if the last batch has fewer samples than shards, or the augmentation
+    does not fit.
     """
     if world_size > recipe.shards:
         raise ValueError(f"world_size must be at most the {recipe.shards} shards of a batch, got {world_size}")
@@ -192,9 +189,6 @@ def evaluation_batches(
     """Return the batches of one split of a prepared dataset in order, without augmentation, on the device.
 
     `preprocessing`, of image files only, replaces the preprocessing of the dataset, see `image_files_loader`.
-
-    Raises:
-        DatasetError: the dataset is missing or damaged, or there is no such split.
     """
     if _has_image_files(folder):
         from unsmooth.data.image_files import image_files_loader

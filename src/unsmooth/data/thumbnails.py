@@ -14,9 +14,6 @@ def read_pictures(folder: Path, split: str, rows: Sequence[int], *, side: int = 
     """Read some samples of one split of a prepared image dataset, grey or in colour, in the order of `rows`.
 
     Larger images are shrunk to fit a square of `side` pixels, whole, with their proportions.
-
-    Raises:
-        DatasetError: the dataset is missing or damaged, or has no such split.
     """
     if (folder / IMAGES).exists():
         images = read_image_files(folder)

@@ -29,15 +29,8 @@ def warn_undefined(name: str, reason: str) -> float:
 def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are accepted without importing torch
     """Return `values` as a numpy array: float16 and bfloat16 become float32, wider than float64 becomes float64.
 
-    Args:
-        values: array, list, frame, or tensor on any device (gradients are dropped); masked entries become nan.
-        name: argument name used in error messages.
-
-    Returns:
-        Array of bool, integer, float32 or float64; it may share memory with `values`.
-
-    Raises:
-        ValueError: if the values are not real numbers.
+    `values` is an array, list, frame, or tensor on any device (gradients are dropped), whose memory the result may
+    share; masked entries become nan. ValueError, with `name`, if they are not real numbers.
 
     Example:
         >>> to_numpy([0.5, 1.0], "confidence").dtype

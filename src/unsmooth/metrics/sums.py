@@ -36,14 +36,9 @@ def _prepare(start: ArrayLike, length: ArrayLike) -> tuple[Floats, Floats, NDArr
 
 
 def harmonic_span(start: ArrayLike, length: ArrayLike) -> Floats:
-    """Sum of 1/k over the `length` positions after `start`: H_(start+length) - H_start.
+    """Sum of 1/k over the `length` positions after `start`: H_(start+length) - H_start, float64.
 
-    Args:
-        start: non-negative, any shape; real values continue the sum through the digamma function.
-        length: non-negative, broadcast against `start`.
-
-    Returns:
-        float64 array of the broadcast shape.
+    Both are non-negative, of shapes that broadcast; real values continue the sum through the digamma function.
 
     Example:
         >>> float(harmonic_span(1, 2))  # 1/2 + 1/3

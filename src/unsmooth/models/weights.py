@@ -21,10 +21,7 @@ def load_pretrained(model: nn.Module, path: Path, *, backbone: str) -> None:
     """Copy pretrained weights into a model or its backbone; the last layer only where it has as many outputs.
 
     `path` is a file as for `read_weights`, with the tensors of the last layer last, if any; `backbone` the dotted path
-    of the submodule that takes the weights, "" for the model.
-
-    Raises:
-        WeightsError: the file cannot be read, or names or shapes of other layers differ.
+    of the submodule that takes the weights, "" for the model. Names and shapes of other layers must agree.
     """
     target, weights = model.get_submodule(backbone), read_weights(path)
     own = target.state_dict()
@@ -40,9 +37,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: object
     """Copy weights into a model that must have exactly their names and shapes; errors call them `source`.
 
     Counters of batches, which old files of batch normalisation lack and inference does not read, may be missing.
-
-    Raises:
-        WeightsError: names are missing or unexpected, or shapes differ; the message counts them and names the first.
     """
     own = model.state_dict()
     counters = {name for name in own if name.endswith(".num_batches_tracked")}
@@ -67,9 +61,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict: safetensors, or what torch.save wrote, bare or under the key `state_dict`, as Lightning does.
 
     No code in the file is run: of a pickle only tensors and plain containers are read.
-
-    Raises:
-        WeightsError: the file is missing, damaged, of unknown suffix, asks for code to be run, or holds no tensors.
     """
     reader = READERS.get(path.suffix)
     if reader is None:

@@ -45,11 +45,7 @@ SCORECARD_NOTE = (
 def write_page(run: Path, experiments: Path, target: Path) -> None:
     """Write index.md, its figures and the CSV files behind its numbers into the folder `target`, whole or not at all.
 
-    `run` is the folder of a workflow, whose experiments with finished tables are shown; `experiments` has the shipped
-    ones.
-
-    Raises:
-        FileNotFoundError: no published experiment is finished in `run`.
+    `run` is the folder of a workflow with a finished published experiment; `experiments` has the shipped ones.
     """
     known = published_experiments(experiments)
     names = [name for shipped in known for name in (shipped, shipped + AS_RELEASED)]

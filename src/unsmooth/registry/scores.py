@@ -75,11 +75,7 @@ class Score:
         return f"score = unsmooth.scores.{name}.fit({_arguments(fit)}) on training data, then score({_arguments(call)})"
 
     def formula(self, params: Mapping[str, Any]) -> "Callable[..., Tensor]":
-        """The formula of a block of rows, with these parameters.
-
-        Raises:
-            ValueError: the score needs more than logits, or a parameter is unknown, missing or out of range.
-        """
+        """The formula of a block of rows; ValueError for a score of features or wrong parameters."""
         if not self.of_logits:
             raise ValueError(
                 f"{self.name} needs {', '.join(sorted(self.needs))}, not logits alone; compute it by {self.usage}"
@@ -283,13 +279,7 @@ SCORE_LABELS: Mapping[str, str] = {  # in reading order
 
 
 def available_scores(*needs: Need) -> tuple[str, ...]:
-    """Names of the scores that can be computed from the available inputs.
-
-    Args:
-        needs: the available inputs; logits by default.
-
-    Returns:
-        Names, in registry order.
+    """Names of the scores that can be computed from the available inputs, logits by default, in registry order.
 
     Example:
         >>> available_scores()[:3]

@@ -19,11 +19,7 @@ def request(command: list[str]) -> bytes:
 
 
 def run(address: str, command: list[str]) -> int:
-    """Return the exit status of the script, run by the server.
-
-    Raises:
-        OSError: there is no server, or it does not take this job.
-    """
+    """Return the exit status of the script, run by the server; OSError if none takes this job."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.connect(address)
         socket.send_fds(server, [request(command)], [0, 1, 2])

@@ -42,13 +42,9 @@ Params = Callable[[Wildcards], str]
 
 
 class Plan:
-    """Experiments, cells, inputs and outputs of a run, from its configuration.
+    """Experiments by name, cells, inputs and outputs of a run, from its configuration.
 
-    Args:
-        settings: config.yaml.
-        experiments: every experiment by name: those that ship with the workflow, and those of the configuration.
-        selected: names of the experiments of the configuration, in its order.
-        scripts: folder of the scripts of the jobs.
+    `experiments` are those that ship with the workflow and those of the configuration, which `selected` names.
     """
 
     def __init__(
@@ -61,11 +57,7 @@ class Plan:
 
     @classmethod
     def load(cls, config: Mapping[str, Any], repository: Path) -> "Plan":
-        """Read the configuration and every experiment file.
-
-        Raises:
-            ConfigError: one of them is wrong.
-        """
+        """Read the configuration and every experiment file."""
         settings = parse_config(config)
         files = [experiment_path(entry, repository / "experiments") for entry in settings.experiments]
         selected = {path.stem: path for path in files}
@@ -114,11 +106,7 @@ class Plan:
         return self.experiments[wildcards.experiment]
 
     def cell(self, wildcards: Wildcards) -> Cell:
-        """Return the cell that the wildcards name.
-
-        Raises:
-            ConfigError: a path only looks like one (alpha 0.10 for 0.1).
-        """
+        """Return the cell that the wildcards name; `ConfigError` if a path only looks like one (alpha 0.10 for 0.1)."""
         folder = CELL.format(**{"architecture": IMPORTED, **wildcards})
         if folder not in self.cells:
             raise ConfigError(f"{folder} is not a cell of experiment {wildcards.experiment}; see its losses and seeds")

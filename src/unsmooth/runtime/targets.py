@@ -20,11 +20,7 @@ def architecture_target(architecture: Mapping[str, Any]) -> str:
 
 
 def training_targets(training: Mapping[str, Any]) -> list[str]:
-    """Return loss and architecture of a training, and the architecture of its teacher.
-
-    Args:
-        training: see `unsmooth.config.kinds.Experiment.training`.
-    """
+    """Return loss and architecture of an `Experiment.training`, and the architecture of its teacher."""
     networks = [training, *([training["teacher"]] if "teacher" in training else [])]
     architectures = {architecture_target(network["architecture"]) for network in networks}
     return sorted({LOSSES[training["loss"]["kind"]].target, *architectures})

@@ -83,10 +83,6 @@ def verify(results: Path, configs: Sequence[Path] = ()) -> Verification:
         results: the results folder of a workflow; other files, such as datasets, are looked for beside it.
         configs: configuration files, each laid over those before it; without any, settings are not compared. Paths in
             them are relative to the folder of `results`, names are of files in experiments/ beside the first of them.
-
-    Raises:
-        VerificationError: the folder has no records.
-        ConfigError: a configuration is wrong.
     """
     folder = results / RECORDS.name
     if not any(folder.rglob("*.json")):

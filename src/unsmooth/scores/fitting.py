@@ -210,23 +210,14 @@ class NothingToFit(ValueError):
 
 @dataclass(frozen=True)
 class Validation:
-    """Validation logits and statistics of one pass over them.
+    """Validation logits and statistics of one pass over them."""
 
-    Attributes:
-        logits: (N, K).
-        targets: (N,) int64.
-        errors: (N,) whether the prediction is wrong.
-        log_odds: (N,) of the prediction, which ranks like MSP.
-        norm_orders: p and centring of the columns of `normalised`.
-        normalised: (N, P) normalised maxima.
-    """
-
-    logits: Tensor
-    targets: Tensor
-    errors: NDArray[np.bool_]
-    log_odds: Tensor
-    norm_orders: tuple[list[float], Centring]
-    normalised: Tensor
+    logits: Tensor  # (N, K)
+    targets: Tensor  # (N,) int64
+    errors: NDArray[np.bool_]  # (N,) whether the prediction is wrong
+    log_odds: Tensor  # (N,) of the prediction, which ranks like MSP
+    norm_orders: tuple[list[float], Centring]  # p and centring of the columns of `normalised`
+    normalised: Tensor  # (N, P) normalised maxima
 
     @classmethod
     def of(
