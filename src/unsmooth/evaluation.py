@@ -128,20 +128,20 @@ def reliability_frame(
         the mean confidence and the fraction correct of its `count` samples, nan where there are none.
     """
     errors = logits.argmax(axis=1) != targets
-    frames = []
-    for name, temperature in temperatures.items():
-        top = softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
-        curve = reliability_curve(top, errors, bins=bins)
-        columns = {
-            "bin": np.arange(bins),
-            "low": curve.edges[:-1],
-            "high": curve.edges[1:],
-            "count": curve.weight.astype(np.int64),
-            "confidence": curve.confidence,
-            "accuracy": curve.accuracy,
-        }
-        frames.append(pd.DataFrame({"score": name, **columns}))
-    return pd.concat(frames, ignore_index=True)
+    tops = {
+        name: softmax(logits.astype(np.float64) / temperature, axis=1).max(axis=1)
+        for name, temperature in temperatures.items()
+    }
+    frames = [bin_frame(top, errors, bins).assign(score=name) for name, top in tops.items()]
+    return pd.concat(frames, ignore_index=True)[["score", *frames[0].columns[:-1]]]
+
+
+def bin_frame(probability: Floats, errors: NDArray[np.bool_], bins: int) -> pd.DataFrame:
+    """Return one reliability diagram: the columns of `reliability_frame` without the score."""
+    curve = reliability_curve(probability, errors, bins=bins)
+    columns = {"bin": np.arange(bins), "low": curve.edges[:-1], "high": curve.edges[1:]}
+    columns |= {"count": curve.weight.astype(np.int64), "confidence": curve.confidence, "accuracy": curve.accuracy}
+    return pd.DataFrame(columns)
 
 
 def segmentation_frames(

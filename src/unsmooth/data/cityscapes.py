@@ -9,7 +9,8 @@ from pathlib import Path
 from unsmooth.data.arrays import IGNORED, DatasetError
 from unsmooth.data.extract import members, new_folder, write_member
 from unsmooth.data.imagenet import MEAN, STD
-from unsmooth.data.scene_files import SceneManifest, divide_scenes, write_scene_files
+from unsmooth.data.scene_files import SceneManifest, write_scene_files
+from unsmooth.data.splits import divide_published
 
 # Label ids of the classes that count, in the order of their train ids, by the dataset's own table; others are ignored.
 CLASSES = {
@@ -40,15 +41,11 @@ IMAGE, LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
 def index(
     folder: Path, *, dataset: str, sources: dict[str, Path], num_val: int, num_train_logits: int, split_seed: int
 ) -> SceneManifest:
-    """List the scenes by split, see `divide_scenes`; their order is that of the names."""
+    """List the scenes by split, see `divide_published`; their order is that of the names."""
     root = sources["cityscapes"]
-    splits = divide_scenes(
-        _list_scenes(root, "train"),
-        _list_scenes(root, "val"),
-        num_val=num_val,
-        num_train_logits=num_train_logits,
-        split_seed=split_seed,
-    )
+    train, published = _list_scenes(root, "train"), _list_scenes(root, "val")
+    sizes = {"num_val": num_val, "num_train_logits": num_train_logits}
+    splits = divide_published(train, published, **sizes, split_seed=split_seed)
     return write_scene_files(
         folder, splits, dataset=dataset, classes=[*CLASSES.values()], mean=MEAN, std=STD, root=root, labels=LABELS
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.image_files import ImageManifest, write_image_files
 from unsmooth.data.imagenet import MEAN, STD
-from unsmooth.data.splits import hold_out
+from unsmooth.data.splits import part
 
 
 def index(
@@ -37,14 +37,10 @@ def index(
             raise DatasetError(f"{lists / 'images' / path}, which images.txt names, does not exist")
         by_role[roles[key]].append((f"CUB_200_2011/images/{path}", targets[labels[key]]))
     train, test = by_role.values()
-    fitting, measuring = hold_out(len(test), num_val, split_seed)
+    fitting, measuring = part(test, num_val, split_seed)
     return write_image_files(
         folder,
-        {
-            "train": train,
-            "val": [test[position] for position in fitting.tolist()],
-            "test": [test[position] for position in measuring.tolist()],
-        },
+        {"train": train, "val": fitting, "test": measuring},
         dataset=dataset,
         classes=list(classes.values()),
         mean=MEAN,

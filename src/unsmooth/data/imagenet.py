@@ -15,7 +15,7 @@ from scipy.io import loadmat
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.extract import extract, members, new_folder, tar_members, write_member
 from unsmooth.data.image_files import ImageManifest, write_image_files
-from unsmooth.data.splits import hold_out
+from unsmooth.data.splits import divide_published
 
 TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 VAL_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
@@ -48,14 +48,8 @@ def index(
     wnids = sorted(train)
     train_images = [(path, target) for target, wnid in enumerate(wnids) for path in train[wnid]]
     val_images = [(path, target) for target, wnid in enumerate(wnids) for path in val[wnid]]
-    fitting, measuring = hold_out(len(val_images), num_val, split_seed)
-    with_logits, _ = hold_out(len(train_images), num_train_logits, split_seed)
-    splits = {
-        "train": train_images,
-        "val": [val_images[position] for position in fitting.tolist()],
-        "test": [val_images[position] for position in measuring.tolist()],
-        "train_logits": [train_images[position] for position in with_logits.tolist()],
-    }
+    sizes = {"num_val": num_val, "num_train_logits": num_train_logits}
+    splits = divide_published(train_images, val_images, **sizes, split_seed=split_seed)
     return write_image_files(
         folder,
         splits,

@@ -26,7 +26,6 @@ from unsmooth.config.specs.recipes import ColourShift, SceneCrop
 from unsmooth.data.arrays import IGNORED, MANIFEST, DatasetError, Manifest
 from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request, write_table
 from unsmooth.data.sources import data_root
-from unsmooth.data.splits import hold_out
 
 JITTERS = (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation)
 
@@ -40,28 +39,6 @@ class SceneManifest(Manifest):
     labels: list[int]
     # Longer side of whole scenes, and side of the padded square, pixels; None keeps the original size
     image_size: int | None = None
-
-
-def divide_scenes(
-    train: Sequence[tuple[str, str]],
-    published: Sequence[tuple[str, str]],
-    *,
-    num_val: int,
-    num_train_logits: int,
-    split_seed: int,
-) -> dict[str, list[tuple[str, str]]]:
-    """Divide the published validation scenes into "val", `num_val` that fit scores, and "test", both by `split_seed`.
-
-    "train_logits" is a choice of `num_train_logits` training scenes made the same way. Scenes keep their order.
-    """
-    fitting, measuring = hold_out(len(published), num_val, split_seed)
-    with_logits, _ = hold_out(len(train), num_train_logits, split_seed)
-    return {
-        "train": list(train),
-        "val": [published[position] for position in fitting.tolist()],
-        "test": [published[position] for position in measuring.tolist()],
-        "train_logits": [train[position] for position in with_logits.tolist()],
-    }
 
 
 def write_scene_files(

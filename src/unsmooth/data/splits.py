@@ -4,13 +4,15 @@ Every division is a function of its arguments alone, and the indices that it cho
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from unsmooth.data.arrays import DatasetError
+
+T = TypeVar("T")
 
 
 def hold_out(count: int, num: int, seed: int, *, shuffle: Literal["torch", "numpy"] = "torch") -> tuple[Tensor, Tensor]:
@@ -30,6 +32,21 @@ def hold_out(count: int, num: int, seed: int, *, shuffle: Literal["torch", "nump
     else:
         order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return order[:num].sort().values, order[num:].sort().values
+
+
+def part(items: Sequence[T], num: int, seed: int) -> tuple[list[T], list[T]]:
+    """Return the items that `hold_out` holds out, and the rest, in their order."""
+    held_out, rest = ([items[place] for place in places.tolist()] for places in hold_out(len(items), num, seed))
+    return held_out, rest
+
+
+def divide_published(
+    train: Sequence[T], published: Sequence[T], *, num_val: int, num_train_logits: int, split_seed: int
+) -> dict[str, list[T]]:
+    """Divide published validation files into "val", which fits scores, and "test"; "train_logits" are of "train"."""
+    val, test = part(published, num_val, split_seed)
+    train_logits, _ = part(train, num_train_logits, split_seed)
+    return {"train": [*train], "val": val, "test": test, "train_logits": train_logits}
 
 
 def legacy_permutations(counts: Sequence[int], seed: int) -> list[Tensor]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from unsmooth.data.arrays import DatasetError
 from unsmooth.data.imagenet import MEAN, STD
-from unsmooth.data.scene_files import SceneManifest, divide_scenes, write_scene_files
+from unsmooth.data.scene_files import SceneManifest, write_scene_files
+from unsmooth.data.splits import divide_published
 
 # In the order of the values of a label image; 255, void, is none of them.
 CLASSES = [
@@ -47,12 +48,13 @@ def index(
     split_seed: int,
     image_size: int,
 ) -> SceneManifest:
-    """List the images by split, see `divide_scenes`; their order is that of the names."""
+    """List the images by split, see `divide_published`; their order is that of the names."""
     root = sources["voc2012"]
     train, published = _list_scenes(root, "train"), _list_scenes(root, "val")
     if both := sorted({*train} & {*published}):
         raise DatasetError(f"{len(both)} of the images are on both lists, train.txt and val.txt: {both[0][0]}, ...")
-    splits = divide_scenes(train, published, num_val=num_val, num_train_logits=num_train_logits, split_seed=split_seed)
+    sizes = {"num_val": num_val, "num_train_logits": num_train_logits}
+    splits = divide_published(train, published, **sizes, split_seed=split_seed)
     return write_scene_files(
         folder,
         splits,

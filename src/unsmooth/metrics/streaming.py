@@ -65,6 +65,7 @@ _ONE_KEY = _HALF_KEY + _HALF_CODE - _LEAST_CODE
 _MARGIN = 1e-13
 _SLACK = 1e-15  # absolute, for a last place near 1
 _PAGE_BITS = 44  # low bits of a key that tell its place in a page: 256 pages an octave
+_STATE = {"low": np.uint64, "high": np.uint64, "size": np.int64, "errors": np.int64, "meta": np.int64}  # of a file
 _BLOCK = 1 << 14  # samples counted at a time, so that their temporaries stay in cache
 
 
@@ -264,21 +265,12 @@ class StreamingMetrics:
                 state = {key: file[key] for key in file.files}
         except (zipfile.BadZipFile, zlib.error, EOFError, TypeError, AttributeError, KeyError, ValueError) as error:
             raise ValueError(f"{name} must hold a StreamingMetrics state, got no readable .npz file") from error
-        if set(state) != {"low", "high", "size", "errors", "meta"}:
+        if set(state) != set(_STATE):
             raise ValueError(f"{name} must hold a StreamingMetrics state, got arrays {list(state)}")
-        low, high, size, errors, meta = (state[key] for key in ("low", "high", "size", "errors", "meta"))
-        typed = all(
-            array.dtype == dtype and array.shape == shape
-            for array, dtype, shape in [
-                (low, np.uint64, low.shape[:1] or (0,)),
-                (high, np.uint64, low.shape),
-                (size, np.int64, low.shape),
-                (errors, np.int64, low.shape),
-                (meta, np.int64, (3,)),
-            ]
-        )
+        low, high, size, errors, meta = (state[key] for key in _STATE)
+        shapes = {key: (3,) if key == "meta" else (low.size,) for key in _STATE}
         if (
-            not typed
+            not all(state[key].dtype == dtype and state[key].shape == shapes[key] for key, dtype in _STATE.items())
             or not (meta[0] >= max(2, len(low)) and 0 <= meta[1] < 64 and meta[2] in (0, 1))
             or not (low[1:] > high[:-1]).all()
             or not ((low <= high) & (errors >= 0) & (errors <= size) & (size > 0)).all()

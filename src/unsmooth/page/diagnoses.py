@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pandas import DataFrame
 
 from unsmooth.diagnosis.result import Diagnosis
 from unsmooth.diagnosis.wording import label_of, score_rows
-from unsmooth.evaluation import TARGET_RISKS, curve_frame, operating_frame
+from unsmooth.evaluation import TARGET_RISKS, bin_frame, curve_frame, operating_frame
 from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styled
-from unsmooth.metrics import reliability_curve
 from unsmooth.page.content import Content, plain_columns, plain_curves
 from unsmooth.page.page import page
 from unsmooth.registry.scores import score_label
@@ -150,25 +148,13 @@ def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> Content:
             "chosen": diagnosis.recommended.params.get("p"),
         },
         "reliability": {
-            name: _reliability(-np.expm1(-diagnosis.confidences[name]), diagnosis.errors)
+            name: plain_columns(
+                bin_frame(-np.expm1(-diagnosis.confidences[name]), diagnosis.errors, _BINS).drop(columns="bin")
+            )
             for name in ("msp", NLL_TEMPERATURE)
             if name in diagnosis.confidences
         },
     }
-
-
-def _reliability(probability: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> Content:
-    curve = reliability_curve(probability, errors, bins=_BINS)
-    frame = DataFrame(
-        {
-            "low": curve.edges[:-1],
-            "high": curve.edges[1:],
-            "count": curve.weight,
-            "confidence": curve.confidence,
-            "accuracy": curve.accuracy,
-        }
-    )
-    return plain_columns(frame)
 
 
 def _mechanism(diagnosis: Diagnosis) -> list[Content]:

@@ -40,9 +40,6 @@ def _spelled(name: str) -> str:
 def _word(word: str) -> str:
     """A known word in its proper spelling, its number behind a hyphen; other words unchanged."""
     family = word.rstrip("0123456789")
-    spelling = SPELLINGS.get(word) or SPELLINGS.get(family)
-    return (
-        word
-        if spelling is None
-        else "-".join(filter(None, (spelling, "" if word in SPELLINGS else word[len(family) :])))
-    )
+    if word in SPELLINGS or family not in SPELLINGS:
+        return SPELLINGS.get(word, word)
+    return f"{SPELLINGS[family]}-{word[len(family) :]}"
