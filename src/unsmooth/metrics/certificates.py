@@ -93,12 +93,13 @@ def certified_threshold(
     P(R(threshold) <= risk) >= 1 - delta, R(t) = P(error | confidence >= t). Exact binomial tests in fixed sequence from
     several starts; procedure and proof are at the top of this module. The samples must be independent draws of the
     target population, and must not have trained or tuned the confidence. There are no sample weights: the number of
-    errors among k weighted samples is not binomial, so the guarantee would be lost. Arguments and errors raised as
-    `failure_auroc`.
+    errors among k weighted samples is not binomial, so the guarantee would be lost.
 
     Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1.
         risk: target selective risk, in (0, 1).
-        delta: probability of failure allowed, in (0, 1).
+        delta: probability of failure allowed, in (0, 1); as all arguments, refused with ValueError when out of range.
 
     Returns:
         The threshold that accepts most (more coverage is better), or an infeasible result (threshold inf, coverage 0):

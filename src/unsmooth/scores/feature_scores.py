@@ -140,6 +140,7 @@ class SIRC:
         return cls(float(norms.mean()) - 3 * spread, 1 / spread)
 
     def __call__(self, logits: Array, features: Array) -> Array:
+        """Score logits (N, K) with features (N, D)."""
         norms = _matrix("features", features).abs().sum(dim=1)
         confidence = _vector("logits", msp(logits), len(norms)).to(norms.device)
         return _like(confidence - softplus(-self.slope * (norms - self.location)), features)
@@ -187,6 +188,7 @@ class Mahalanobis:
         return cls(whitening, means @ whitening)
 
     def __call__(self, features: Array) -> Array:
+        """Score features (N, D)."""
         values = _matrix("features", features, len(self.whitening))
         whitened, means = values @ self.whitening.to(values.device), self.means.to(values.device)
         nearest = [torch.cdist(part, means).amin(dim=1) for part in torch.split(whitened, _CHUNK)]
@@ -222,6 +224,7 @@ class NearestNeighbours:
         return cls(torch.nn.functional.normalize(values, dim=1), k)
 
     def __call__(self, features: Array) -> Array:
+        """Score features (N, D)."""
         values = _matrix("features", features, self.bank.shape[1])
         bank, unit = self.bank.to(values.device), torch.nn.functional.normalize(values, dim=1)
         # Euclidean distances by subtraction: the matrix product form cancels for near neighbours.
@@ -286,6 +289,7 @@ class ViM:
         return cls(origin, residual, float(largest / norm))
 
     def __call__(self, logits: Array, features: Array) -> Array:
+        """Score logits (N, K) with features (N, D)."""
         values = _matrix("features", features, len(self.origin))
         norm = ((values - self.origin.to(values.device)) @ self.residual.to(values.device)).norm(dim=1)
         free = _vector("logits", energy(logits), len(values)).to(values.device)
@@ -321,6 +325,7 @@ class DeltaMahalanobis:
         return cls(Mahalanobis.fit(values[~wrong], classes[~wrong]), Mahalanobis.fit(values[wrong], classes[wrong]))
 
     def __call__(self, features: Array) -> Array:
+        """Score features (N, D)."""
         values = _matrix("features", features)
         return _like(self.correct(values) - self.wrong(values), features)
 
@@ -353,6 +358,7 @@ class DeltaNearestNeighbours:
         return cls(NearestNeighbours.fit(values[~wrong], k=k), NearestNeighbours.fit(values[wrong], k=k))
 
     def __call__(self, features: Array) -> Array:
+        """Score features (N, D)."""
         values = _matrix("features", features)
         # The floor keeps the logarithm finite for a feature equal to a training feature.
         wrong, correct = (part(values).neg().clamp(min=1e-12).log() for part in (self.wrong, self.correct))
