@@ -42,6 +42,18 @@ class Grid(Spec):
         return self
 
     @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        names: dict[tuple[str, float], str] = {}
+        for name, loss in self.losses.items():
+            for alpha in loss.alphas:
+                if (other := names.setdefault((loss.label, alpha), name)) != name:
+                    raise ValueError(
+                        f"losses {other!r} and {name!r} share the label {loss.label!r} with alpha {alpha:g}, which "
+                        "tables and figures could not tell apart; set the label of one"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _left_out_cells_exist(self) -> Self:
         known = [cell_name(*key) for key in self._grid()]
         for name in self.without:
@@ -88,7 +100,7 @@ class Grid(Spec):
 
     @property
     def smoothed(self) -> list[str]:
-        """Return the keys of the label-smoothing losses, the largest alpha first, without those that sharpen."""
+        """Return the keys of the label-smoothing losses, the largest alpha first; none if all of them sharpen."""
         keys = [name for name, loss in self.losses.items() if loss.kind == SMOOTHING]
         keys.sort(key=lambda name: -max(self.alphas(name)))
         return keys if keys and max(self.alphas(keys[0])) > 0 else []

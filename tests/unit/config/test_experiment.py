@@ -114,6 +114,11 @@ def test_dataset_folder_names_what_is_not_default(write):
         ("losses.ls.alpha", [float("nan")], "losses.ls.alpha.0: must be"),
         ("losses.ls.alpha", [], "losses.ls.alpha: must not be empty"),
         ("losses.ls.alpha", [0.1, 0.10], r"alphas of loss 'ls' must differ"),
+        (
+            "losses.other",
+            {"kind": "ls", "alpha": [0.5, 0.3]},
+            "losses 'ls' and 'other' share the label 'LS' with alpha 0.3",
+        ),
         ("losses.ls", None, "key 'losses.ls.alpha' is missing"),
         ("losses.ce", {"alpha": [0.1]}, "unknown key 'losses.ce.alpha'"),
         ("losses.hinge", None, "losses.hinge: unknown kind 'hinge', expected one of 'ce', 'ls'"),
@@ -526,7 +531,9 @@ def test_mistakes_in_downloads_are_named(pytestconfig, downloads, message):
 
 
 def distilled(**losses):
-    losses = {name: {"kind": "distillation", "alpha": [0.9]} | options for name, options in losses.items()}
+    losses = {
+        name: {"kind": "distillation", "label": name, "alpha": [0.9]} | options for name, options in losses.items()
+    }
     architectures = EXPERIMENT["architectures"] | {"resnet14": {"kind": "cifar_resnet", "depth": 14}}
     return EXPERIMENT | {"losses": EXPERIMENT["losses"] | losses, "architectures": architectures}
 
