@@ -82,7 +82,7 @@ def job_log(path: str | os.PathLike[str]) -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            stream.reconfigure(encoding="utf-8", line_buffering=True)  # type: ignore[union-attr]
         try:
             with explained_write_errors(path):
                 yield

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -92,3 +93,11 @@ def test_job_log_catches_output_children_and_errors(tmp_path, kind, status, last
     assert done.returncode == status and done.stdout == "before\n" and done.stderr == ""
     assert lines[0] == "inside" and "child" in lines and lines[-1] == last
     assert ("Traceback (most recent call last):" in lines) == (kind == "foreign")
+
+
+def test_job_log_is_utf8_in_any_locale(tmp_path):
+    program = "import sys\nfrom unsmooth.runtime.jobs import job_log\nwith job_log(sys.argv[1]):\n    print('\u2192')"
+    variables = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    subprocess.run([sys.executable, "-c", program, tmp_path / "job.log"], env=variables, check=True)
+
+    assert (tmp_path / "job.log").read_text(encoding="utf-8") == "\u2192\n"
