@@ -142,7 +142,7 @@ use rule draw_degradation as draw_logit_distances with:
         code=PLAN.code("draw_figure", "unsmooth.figures.calibration:logit_distances"),
 
 
-rule draw_zoo:
+use rule draw_degradation as draw_zoo with:
     input:
         summary="results/tables/{experiment}/summary.csv",
         differences="results/tables/{experiment}/differences.csv",
@@ -150,14 +150,11 @@ rule draw_zoo:
         **figure_outputs("{experiment}/zoo", "accuracy against selective classification"),
     log:
         "results/logs/draw_zoo/{experiment}.log",
-    conda:
-        "../envs/report.yaml"
     params:
+        figure="unsmooth.figures.zoo:zoo",
         losses=PLAN.loss_names,
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_zoo"),
-    script:
-        "../workflow/scripts/draw_zoo.py"
+        code=PLAN.code("draw_figure", "unsmooth.figures.zoo:zoo"),
 
 
 rule draw_ranking_maps:

@@ -123,7 +123,7 @@ use rule write_scores as write_cost with:
         code=PLAN.code("write_table", "unsmooth.tables.layouts:cost_table"),
 
 
-rule write_zoo:
+use rule write_scores as write_zoo with:
     input:
         summary="results/tables/{experiment}/summary.csv",
         differences="results/tables/{experiment}/differences.csv",
@@ -131,10 +131,7 @@ rule write_zoo:
         **table_outputs("{experiment}/zoo", "gain of every model by normalisation"),
     log:
         "results/logs/write_zoo/{experiment}.log",
-    conda:
-        "../envs/report.yaml"
     params:
+        table="unsmooth.tables.zoo:zoo_table",
         losses=PLAN.loss_names,
-        code=PLAN.code("write_zoo"),
-    script:
-        "../workflow/scripts/write_zoo.py"
+        code=PLAN.code("write_table", "unsmooth.tables.zoo:zoo_table"),

@@ -1,4 +1,4 @@
-"""Draw the figure of an architecture that a rule names, from files of its cells, if any, and the summary."""
+"""Draw the figure that a rule names, from its inputs: CSV files of an experiment, or files of its cells."""
 
 import json
 from pathlib import Path
@@ -14,11 +14,13 @@ from unsmooth.tables.labels import Losses
 if __name__ == "__main__":
     with job(snakemake, __file__, snakemake.params.figure):
         cells = json.loads(snakemake.params.get("cells", "[]"))
-        summary = pd.read_csv(snakemake.input.summary)
-        figure, data = resolve(snakemake.params.figure)(
-            *(read_cells(list(files), cells) for name, files in snakemake.input.items() if name != "summary"),
-            summary[summary["architecture"] == snakemake.wildcards.architecture],
-            losses=Losses.of(json.loads(snakemake.params.losses)),
-            width=json.loads(snakemake.params.settings)["figures.width"],
-        )
+        frames = [
+            pd.read_csv(files) if isinstance(files, str) else read_cells(list(files), cells)
+            for _, files in snakemake.input.items()
+        ]
+        if architecture := snakemake.wildcards.get("architecture"):
+            frames = [frame[frame["architecture"] == architecture] for frame in frames]
+        width = json.loads(snakemake.params.settings)["figures.width"]
+        losses = Losses.of(json.loads(snakemake.params.losses))
+        figure, data = resolve(snakemake.params.figure)(*frames, losses=losses, width=width)
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))

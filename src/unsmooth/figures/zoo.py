@@ -8,18 +8,20 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from unsmooth.figures.style import legend_below, line_styles, new_figure, styled
-from unsmooth.tables.labels import CONFIGURATION, KINDS, Losses, configurations_of, metric_style, require_columns
+from unsmooth.tables.labels import CONFIGURATION, KINDS, Losses, configurations_of, metric_style
 from unsmooth.tables.titles import experiment_title
-from unsmooth.tables.zoo import GAINS
+from unsmooth.tables.zoo import zoo_gains
 
 
 @styled
-def zoo(gains: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
+def zoo(
+    summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS, width: float = 7.0
+) -> tuple[Figure, DataFrame]:
     """AURC and failure AUROC against accuracy, with an arrow from MSP to the p-norm for each model.
 
-    The data are `gains`, from `tables.zoo_gains`, with the number of each model.
+    The data are the `zoo_gains`, with the number of each model.
     """
-    require_columns(gains, GAINS, "gains")
+    gains = zoo_gains(summary, differences)
     models = gains[CONFIGURATION].drop_duplicates(ignore_index=True)
     data = gains.merge(models.assign(number=models.index + 1), on=CONFIGURATION)
     styles = {

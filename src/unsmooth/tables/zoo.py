@@ -40,13 +40,12 @@ def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
     return gains.sort_values(["accuracy", *CONFIGURATION, "metric"], ignore_index=True)[GAINS]
 
 
-def zoo_table(gains: DataFrame, *, losses: Losses = KINDS) -> Table:
+def zoo_table(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> Table:
     """AURC and failure AUROC of every model before and after normalisation, and the difference with its interval.
 
-    Percent; `data` is tidy, as `gains` from `zoo_gains`; `display` has a row a model.
+    Percent; `data` is tidy, as from `zoo_gains`; `display` has a row a model.
     """
-    require_columns(gains, GAINS, "gains")
-    texts = []
+    gains, texts = zoo_gains(summary, differences), []
     for _, group in gains.groupby(CONFIGURATION, sort=False):
         rows: list[dict[str, Any]] = group.to_dict("records")  # type: ignore[assignment]
         text = {"Model": rows[0]["architecture"], "Trained with": losses.label(rows[0]["loss"], rows[0]["alpha"])}
