@@ -16,29 +16,6 @@ rule draw_scorecard:
         "../workflow/scripts/draw_scorecard.py"
 
 
-rule draw_risk_coverage:
-    input:
-        curves=PLAN.from_cells("curves.parquet"),
-        summary="results/tables/{experiment}/summary.csv",
-    output:
-        **figure_outputs(
-            "{experiment}/{architecture}/risk_coverage_{score}",
-            "risk-coverage curves, {score}",
-            caption="risk_coverage",
-        ),
-    log:
-        "results/logs/draw_risk_coverage/{experiment}/{architecture}/{score}.log",
-    conda:
-        "../envs/report.yaml"
-    params:
-        losses=PLAN.loss_names,
-        cells=PLAN.keys_of(),
-        settings=PLAN.setting("figures.width", "figures.risk_coverage"),
-        code=PLAN.code("draw_risk_coverage"),
-    script:
-        "../workflow/scripts/draw_risk_coverage.py"
-
-
 rule draw_max_logit:
     input:
         PLAN.logits_from_cells("train", "test", chosen=PLAN.extreme_cells),
@@ -74,6 +51,26 @@ rule draw_degradation:
         code=PLAN.code("draw_figure", "unsmooth.figures.sweeps:degradation"),
     script:
         "../workflow/scripts/draw_figure.py"
+
+
+use rule draw_degradation as draw_risk_coverage with:
+    input:
+        curves=PLAN.from_cells("curves.parquet"),
+        summary="results/tables/{experiment}/summary.csv",
+    output:
+        **figure_outputs(
+            "{experiment}/{architecture}/risk_coverage_{score}",
+            "risk-coverage curves, {score}",
+            caption="risk_coverage",
+        ),
+    log:
+        "results/logs/draw_risk_coverage/{experiment}/{architecture}/{score}.log",
+    params:
+        figure="unsmooth.figures.curves:risk_coverage",
+        losses=PLAN.loss_names,
+        cells=PLAN.keys_of(),
+        settings=PLAN.setting("figures.width", "figures.risk_coverage"),
+        code=PLAN.code("draw_figure", "unsmooth.figures.curves:risk_coverage"),
 
 
 rule draw_pnorm_sweep:

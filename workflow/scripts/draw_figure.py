@@ -20,7 +20,10 @@ if __name__ == "__main__":
         ]
         if architecture := snakemake.wildcards.get("architecture"):
             frames = [frame[frame["architecture"] == architecture] for frame in frames]
-        width = json.loads(snakemake.params.settings)["figures.width"]
-        losses = Losses.of(json.loads(snakemake.params.losses))
-        figure, data = resolve(snakemake.params.figure)(*frames, losses=losses, width=width)
+        settings = json.loads(snakemake.params.settings)
+        options = {"width": settings.pop("figures.width"), "losses": Losses.of(json.loads(snakemake.params.losses))}
+        for own in settings.values():
+            options |= own
+        options |= {name: value for name, value in snakemake.wildcards.items() if name == "score"}
+        figure, data = resolve(snakemake.params.figure)(*frames, **options)
         save_figure(figure, data, Path(snakemake.output.csv).with_suffix(""))
