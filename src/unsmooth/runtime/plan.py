@@ -119,14 +119,16 @@ class Plan:
 
     def extreme_cells(self, wildcards: Wildcards) -> list[Cell]:
         """Return the cells of CE and of the strongest smoothing; logits of all cells would not fit into memory."""
-        found = self.of(wildcards)
-        strongest = found.smoothed[0]
-        kept = {(found.baseline, 0.0), (strongest, max(found.alphas(strongest)))}
-        return [cell for cell in self.cells_of(wildcards) if (cell.loss, cell.alpha) in kept]
+        found, cells = self.of(wildcards), self.cells_of(wildcards)
+        strongest = max((cell.alpha for cell in cells if cell.loss == found.smoothed[0]), default=0.0)
+        kept = {(found.baseline, 0.0), (found.smoothed[0], strongest)}
+        return [cell for cell in cells if (cell.loss, cell.alpha) in kept]
 
     def mapped_cells(self, wildcards: Wildcards) -> list[Cell]:
-        """Return the extreme cells of the first seed."""
-        return [cell for cell in self.extreme_cells(wildcards) if cell.seed == self.of(wildcards).seeds[0]]
+        """Return the extreme cells of the first seed that has both."""
+        cells = self.extreme_cells(wildcards)
+        first = max(self.of(wildcards).seeds, key=[cell.seed for cell in cells].count)
+        return [cell for cell in cells if cell.seed == first]
 
     def smoothed_cells(self, wildcards: Wildcards) -> list[Cell]:
         """Return the cells of the label-smoothing losses."""

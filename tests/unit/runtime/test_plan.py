@@ -57,6 +57,16 @@ def test_comparisons_read_cross_entropy_and_the_strongest_smoothing(plan):
     assert {cell.alpha for cell in plan.smoothed_cells(place)} == {0.1, 0.2}
 
 
+def test_comparisons_read_the_cells_that_a_partial_grid_has(tmp_path):
+    left_out = ["ls_alpha-0.2/seed-0", "ls_alpha-0.2/seed-1", "ce_alpha-0/seed-0"]
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "partial.yaml").write_text(yaml.safe_dump(DRAWN | {"without": left_out}))
+    plan = Plan.load({"experiments": ["partial"], "scores": ["msp", "msp_temperature", "max_logit_pnorm"]}, tmp_path)
+    place = wildcards(experiment="partial", architecture="mlp")
+
+    assert [(cell.loss, cell.alpha, cell.seed) for cell in plan.mapped_cells(place)] == [("ce", 0.0, 1), ("ls", 0.1, 1)]
+
+
 def test_student_waits_for_the_teacher_with_its_seed(plan):
     student = LS | {"loss": "kd", "alpha": "0.5", "seed": "1"}
 
