@@ -25,30 +25,49 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """One score on the test rows."""
+    """One score on the test rows.
+
+    Attributes:
+        score: its name.
+        before: AURC with the default parameters; None where there are none.
+        after: AURC with the parameters fitted on the fit rows; equal to ``before`` where nothing is fitted.
+        change: ``after`` minus the AURC of MSP with its paired interval and p-value; below 0 is better.
+        adjusted_p: p-value of ``change`` after Holm's correction over all scores; the recommended score alone, chosen
+            on other rows, needs none.
+        params: parameters in use.
+        note: why it fell back to MSP, if it did.
+    """
 
     score: str
-    before: float | None  # AURC with the default parameters; None where there are none
-    after: float  # AURC with the parameters fitted on the fit rows; equal to `before` where nothing is fitted
-    change: Interval  # `after` minus the AURC of MSP with its paired interval and p-value; below 0 is better
-    # P-value of `change` after Holm's correction over all scores; the recommended score alone, chosen on other rows,
-    # needs none
+    before: float | None
+    after: float
+    change: Interval
     adjusted_p: float
-    params: Mapping[str, Any]  # parameters in use
-    note: str | None = None  # why it fell back to MSP, if it did
+    params: Mapping[str, Any]
+    note: str | None = None
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """One score at the target risk."""
+    """One score at the target risk.
 
-    coverage: Interval  # largest coverage of the test rows at the target risk, with hindsight
-    certificate: CertifiedThreshold  # threshold certified on the certify rows, on the scale of the score
-    threshold: float  # the same in the unit of `rule`, such as a probability; nan where infeasible
-    rule: str  # when it accepts a sample, in words
-    certified_coverage: float  # share of the test rows that this threshold accepts
-    certified_risk: float  # error rate among them; nan when it accepts none
-    excess_p: float  # p-value of so many errors among them if their risk were the target; nan when it accepts none
+    Attributes:
+        coverage: largest coverage of the test rows at the target risk, with hindsight.
+        certificate: threshold certified on the certify rows, on the scale of the score.
+        threshold: the same in the unit of ``rule``, such as a probability; nan where infeasible.
+        rule: when it accepts a sample, in words.
+        certified_coverage: share of the test rows that this threshold accepts.
+        certified_risk: error rate among them; nan when it accepts none.
+        excess_p: p-value of so many errors among them if their risk were the target; nan when it accepts none.
+    """
+
+    coverage: Interval
+    certificate: CertifiedThreshold
+    threshold: float
+    rule: str
+    certified_coverage: float
+    certified_risk: float
+    excess_p: float
 
     @property
     def exceeds_target(self) -> bool:

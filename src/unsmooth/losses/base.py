@@ -22,9 +22,10 @@ class Batch:
         teacher_logits: (N, K, \*) logits of another model for the same inputs.
 
     Attributes:
-        logits, teacher_logits: (N, K, \*) float32 or float64.
+        logits: (N, K, \*) float32 or float64.
         targets: (N, \*) int64 with 0 at ignored positions, or (N, K, \*).
         kept: (N, \*) bool, False at ignored positions.
+        teacher_logits: (N, K, \*) of the dtype of `logits`, or None.
 
     Raises:
         ValueError: shapes that do not fit, or targets of another kind.

@@ -22,11 +22,15 @@ def make_loss(
         alpha: its strength: gamma of the focal losses, else the weight of the added term; 0 for a loss without one,
             such as "ce".
         num_classes: K, needed by "online_ls".
-        params: keywords of the loss, such as `margin`, `ignore_index` and `reduction`; another raises TypeError.
+        params: keywords of the loss, such as `margin`, `ignore_index` and `reduction`.
 
     Returns:
         A module called as `loss(logits, targets)`, for "distillation" as `loss(logits, targets, teacher_logits)`; lower
         is better.
+
+    Raises:
+        ValueError: an unknown kind, a strength for a loss that has none, or as the loss.
+        TypeError: a keyword that the loss does not have.
     """
     if kind not in LOSSES:
         raise ValueError(f"kind must be one of {', '.join(LOSSES)}, got {kind!r}")

@@ -22,14 +22,19 @@ def balanced_risk_coverage(
 ) -> tuple[Floats, Floats]:
     """Balanced selective risk at every distinct confidence.
 
-    R_bal(t) = (1/K) sum_c errors_c(t) / n_c(t), over the classes c with n_c(t) accepted samples (0 / 0 = 0). Other
-    arguments and errors raised as `aurc`; a weight counts inside its class and in the coverage.
+    R_bal(t) = (1/K) sum_c errors_c(t) / n_c(t), over the classes c with n_c(t) accepted samples (0 / 0 = 0).
 
     Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1, or residuals in [0, 1].
         targets: (N,) class of each sample; classes that do not occur (or only with weight 0) are not counted.
+        sample_weight: (N,) non-negative; 2 counts as two copies, inside its class and in the coverage.
 
     Returns:
         Coverage (G,) ascending in (0, 1] and balanced selective risk (G,) in [0, 1], lower is better.
+
+    Raises:
+        ValueError: bad data, or lengths that differ.
 
     References:
         Traub et al., NeurIPS 2024, appendix (AURC with balanced accuracy).

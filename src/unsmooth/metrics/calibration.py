@@ -58,7 +58,7 @@ class ReliabilityCurve:
 def reliability_curve(
     confidence: ArrayLike, errors: ArrayLike, *, bins: int = 15, sample_weight: ArrayLike | None = None
 ) -> ReliabilityCurve:
-    """Mean confidence and accuracy in equal-width bins (lo, hi], the first closed at 0; a smaller gap is better.
+    """Mean confidence and accuracy in equal-width bins (lo, hi], the first closed at 0.
 
     confidence_b = (1 / n_b) sum_(i in b) s_i and accuracy_b = (1 / n_b) sum_(i in b) [i is correct].
 
@@ -67,6 +67,9 @@ def reliability_curve(
         errors: (N,) bool or 0/1.
         bins: number of bins B, at least 1.
         sample_weight: (N,) non-negative.
+
+    Returns:
+        The curve; a smaller gap is better.
 
     Raises:
         ValueError: confidence outside [0, 1], errors not 0/1, lengths that differ, or bins below 1.

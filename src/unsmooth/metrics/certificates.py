@@ -99,11 +99,14 @@ def certified_threshold(
         confidence: (N,) finite scores, larger = more trusted.
         errors: (N,) bool or 0/1.
         risk: target selective risk, in (0, 1).
-        delta: probability of failure allowed, in (0, 1); as all arguments, refused with ValueError when out of range.
+        delta: probability of failure allowed, in (0, 1).
 
     Returns:
         The threshold that accepts most (more coverage is better), or an infeasible result (threshold inf, coverage 0):
         too few samples, or too many errors among the most confident.
+
+    Raises:
+        ValueError: risk or delta outside (0, 1), errors not 0/1, or bad data.
 
     References:
         Geifman and El-Yaniv, NeurIPS 2017; Angelopoulos et al., Learn then Test, 2021, section 3.

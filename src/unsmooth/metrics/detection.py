@@ -17,10 +17,17 @@ def failure_auroc(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: Ar
     """Probability that a correct sample is more confident than a wrong one, ties counting one half.
 
     AUROC = (1 / (C E)) sum_(i correct, j wrong) ([s_i > s_j] + [s_i = s_j] / 2), C correct and E wrong samples.
-    Arguments and errors raised as `aurc`, but errors are 0/1.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1.
+        sample_weight: (N,) non-negative.
 
     Returns:
         Area in [0, 1], higher is better, 0.5 is random; nan with a warning when all are correct or all are wrong.
+
+    Raises:
+        ValueError: errors that are not 0/1, or bad data.
 
     References:
         Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution Examples, ICLR 2017.

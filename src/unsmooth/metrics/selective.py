@@ -46,10 +46,20 @@ class RiskCoverageCurve:
 def risk_coverage_curve(
     confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> RiskCoverageCurve:
-    """Risk-coverage curve with one point per distinct confidence t; all arrays are empty for empty input.
+    """Risk-coverage curve with one point per distinct confidence t.
 
-    coverage(t) = n(t) / n and selective risk(t) = errors(t) / n(t), n(t) the samples with confidence at least t; lower
-    is better. Arguments and errors raised as `aurc`.
+    coverage(t) = n(t) / n and selective risk(t) = errors(t) / n(t), n(t) the samples with confidence at least t.
+
+    Args:
+        confidence: (N,) finite scores, larger = more trusted.
+        errors: (N,) bool or 0/1, or residuals in [0, 1].
+        sample_weight: (N,) non-negative, or None for 1 each.
+
+    Returns:
+        The curve, risks lower is better; all arrays are empty for empty input.
+
+    Raises:
+        ValueError: non-finite confidence, errors outside [0, 1], lengths that differ.
 
     References:
         El-Yaniv and Wiener, On the Foundations of Noise-free Selective Classification, JMLR 2010, section 2.
@@ -129,7 +139,10 @@ def aurc_conventions(
 ) -> dict[Convention, float]:
     """AURC in every convention of `aurc`, from one sort: "paper" = "harmonic" - error / (2n), and so on.
 
-    Arguments and errors raised as `aurc`. Values are fractions, lower is better, nan with a warning where undefined.
+    Arguments and errors raised as `aurc`.
+
+    Returns:
+        Convention -> area as a fraction, lower is better; nan with a warning where undefined.
 
     References:
         As `aurc`: Geifman, Uziel and El-Yaniv, ICLR 2019; Zhou et al., ICML 2025, section 4; Traub et al., NeurIPS
