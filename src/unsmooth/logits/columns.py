@@ -1,6 +1,7 @@
 """Which columns of a table are the classes, which one is the target, and which are neither."""
 
 import fnmatch
+import os
 import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -32,6 +33,7 @@ _FEATURES = ("feature", "features", "feat", "f", "x", "embedding", "emb", "hidde
 _NO_LOGITS = re.compile(r"(.*_)?(feat|emb|hidden|input|pixel|token|image|attention|vector|penultimate).*")
 _ID = re.compile(r"unnamed_0|(.*_)?(index|ids?|uuid|guid|idx|path|file|filename|file_name|url)")
 _STATISTICS = "max|min|mean|std|sum|gap|margin|entropy|target|true_class|pred|predicted|top|top_?1|second"
+_LIKE_NUMBER = re.compile(r"[-+]?(\d+,\d+|[\d.]+ ?%|\d{1,3}(,\d{3})+\.\d+)")  # of another country, or unit
 _NUMBERED = re.compile(r"(?P<stem>.*?)[\s_.:\-\[(]*(?P<number>\d+)[\])]?")
 _NUMBER_FIRST = re.compile(r"(?P<number>\d+)[\s_.:\-]+(?P<stem>\D+)")
 
@@ -44,6 +46,7 @@ class TableContent:
         logits: (N, K) values of the class columns, or None.
         targets: (N,), or (N, K) of one-hot lists, or None.
         class_names: of the K classes.
+        guessed: nothing but their numbers says that the columns are classes.
         notes: which columns were left out, a sentence each.
         columns: names of all columns.
         ids: by name the columns that say which sample a row is.
@@ -53,6 +56,7 @@ class TableContent:
     logits: NDArray[Any] | None
     targets: NDArray[Any] | None
     class_names: tuple[str, ...] = ()
+    guessed: bool = False
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -86,16 +90,23 @@ def read_table(
         logits, class_names = table.column(classes[0]), ()
     elif classes:
         logits = table.stacked(classes)
+    elif unread := [n for n in others if base_name(n)[0] in LOGITS_NAMES and table.kind(n) in ("text", "other")]:
+        raise LogitsFileError(
+            f"{path}: column {unread[0]!r} holds {table.stored(unread[0])}; expected lists of numbers, or a column for "
+            "each class"
+        )
     left_out = [name for name in others if name not in classes]
     if classes and left_out:
         more = f" and {len(left_out) - 8} more" if len(left_out) > 8 else ""
         notes.append(f"columns that do not look like classes are left out: {_listed(left_out[:8])}{more}")
-    if classes and class_names and not any(re.search(r"\d", name) for name in class_names):
+    spelled = bool(class_names) and not any(re.search(r"\d", name) for name in class_names)
+    if spelled:
         notes.append(f"{len(classes)} classes: {', '.join(class_names[:12])}{', ...' if len(classes) > 12 else ''}")
     ids = {name: table.column(name) for name in left_out if _is_id(table, name)}
     targets = _targets(table, candidates, class_names)
     has_validation = "val" in splits and split != "val"
-    return TableContent(logits, targets, class_names, tuple(notes), tuple(table.names), ids, has_validation)
+    guessed = spelled and logits_key is None and class_names == tuple(classes)
+    return TableContent(logits, targets, class_names, guessed, tuple(notes), tuple(table.names), ids, has_validation)
 
 
 def _of_split(table: Table, split: str) -> tuple[Table, set[str], list[str]]:
@@ -156,8 +167,7 @@ def _targets(table: Table, candidates: Sequence[str], class_names: Sequence[str]
                     f"{table.path}: columns {first!r} and {other!r} may both be the targets and differ; "
                     "choose one with --targets-key"
                 )
-        return indices
-    return values if values.ndim == 2 else class_indices(values, table.path, class_names)
+    return values
 
 
 # Classes
@@ -186,12 +196,12 @@ def _class_columns(table: Table, names: Sequence[str], key: str | None, labels: 
     names = stemmed or names
     decimals = [name for name in names if table.kind(name) == "decimal"]
     for name in names:
-        if table.kind(name) == "text" and re.fullmatch(r"[-+]?\d+,\d+", table.first_text(name)):
+        if table.kind(name) == "text" and _LIKE_NUMBER.fullmatch(table.first_text(name)):
             raise _not_numbers(table, name)
     if stemmed:
         _refuse_text(table, names)
     if decimals:
-        return _summing_to_one(table, decimals) or decimals
+        return _summing_to_one(table, decimals) or (stemmed and decimals) or _with_fractions(table, decimals, labels)
     lone = [name for name in table.names if base_name(name)[0] in LOGITS_NAMES and table.kind(name) == "decimal"]
     return lone[:1] or [name for name in names if table.kind(name) == "integer"]
 
@@ -263,6 +273,18 @@ def _summing_to_one(table: Table, names: Sequence[str]) -> list[str]:
     return list(shares) if whole else []
 
 
+def _with_fractions(table: Table, names: Sequence[str], labels: AbstractSet[str]) -> list[str]:
+    """The columns without empty ones, and those of many whole numbers, such as an age, beside others with fractions."""
+    found = []
+    for name in names:
+        values = table.column(name)
+        finite = values[np.isfinite(values)]
+        whole = len(np.unique(finite)) > 2 and bool((finite == np.round(finite)).all())
+        if name in labels or not (whole or np.isnan(values).all()):
+            found.append(name)
+    return found if len(found) > 1 else list(names)
+
+
 def _with_stem(stem: str) -> list[re.Pattern[str]]:
     """Names that begin with a stem or, if it is more than a letter, end with it, other than those of statistics."""
     other = rf"(?!({_STATISTICS})([_.:\- ]{stem})?$)(?P<name>\S.*)"
@@ -307,7 +329,10 @@ def _short_names(names: Sequence[str], labels: AbstractSet[str]) -> list[str]:
         matches = [match for name in names if (match := pattern.fullmatch(name))]
         if len(matches) == len(names):
             return [match["name"] for match in matches]
-    return list(names)
+    # What P(cat) and P(dog) share, if the targets are cat and dog.
+    first, last = os.path.commonprefix(names), os.path.commonprefix([name[::-1] for name in names])
+    inner = [name[len(first) : len(name) - len(last)] for name in names]
+    return inner if labels and labels <= set(inner) else list(names)
 
 
 def _listed(names: Sequence[str]) -> str:

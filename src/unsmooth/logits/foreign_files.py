@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unsmooth.logits.archives import BARE, npy_parts, npz_parts, pt_parts, safetensors_parts
 from unsmooth.logits.checks import LogitsFileError, to_numpy, validate
 from unsmooth.logits.columns import read_table
-from unsmooth.logits.guards import check_not_sorted, check_same_ids
+from unsmooth.logits.guards import check_classes_occur, check_not_sorted, check_same_ids
 from unsmooth.logits.labels import class_indices
 from unsmooth.logits.logits_file import METADATA_KEY, LogitsFile, read_header, read_logits
 from unsmooth.logits.names import (
@@ -49,6 +49,7 @@ class _Content:
     targets: Any = None
     holds: str = ""
     class_names: tuple[str, ...] = ()
+    guessed: bool = False
     notes: tuple[str, ...] = ()
     has_validation: bool = False
     ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -104,7 +105,8 @@ def read_any(
     if content.targets is None:
         raise _not_found(path, "targets", TARGETS_NAMES, content.holds)
     values, form, remarks = recognise(to_numpy(content.logits), path)
-    targets = class_indices(to_numpy(content.targets), beside or path, content.class_names)
+    classes = values.shape[1] if values.ndim == 2 else 2
+    targets = class_indices(to_numpy(content.targets), beside or path, content.class_names, num_classes=classes)
     validate(
         values,
         targets,
@@ -115,6 +117,8 @@ def read_any(
         look_at_values=form != "log-probabilities",  # -inf is a probability of zero, of which `as_logits` tells
     )
     check_not_sorted(values, targets, path)
+    if content.guessed:
+        check_classes_occur(values, targets, content.class_names, path)
     notes = (*content.notes, *remarks)
     return LogitsFile(values, targets, metadata, form, notes, content.has_validation, content.layer)
 
@@ -133,8 +137,9 @@ def _read(path: Path, logits_key: str | None, targets_key: str | None, split: st
         if path.is_dir() or suffix in _TABLES:
             table = read_table(path, logits_key=logits_key, targets_key=targets_key, split=split)
             holds = f"columns {', '.join(map(repr, table.columns[:40]))}"
+            names, guessed = table.class_names, table.guessed
             return _Content(
-                table.logits, table.targets, holds, table.class_names, table.notes, table.has_validation, table.ids
+                table.logits, table.targets, holds, names, guessed, table.notes, table.has_validation, table.ids
             )
         return _of_parts(_ARCHIVES[suffix](path), path, logits_key, targets_key, split)
     except (LogitsFileError, ImportError):
@@ -173,8 +178,8 @@ def _of_parts(
         _agreeing(parts, candidates, path),
         holds,
         _class_names(parts),
-        notes,
-        logits_split != "val" and any(base_name(name)[1] == "val" for name in parts if name != logits),
+        notes=notes,
+        has_validation=logits_split != "val" and any(base_name(name)[1] == "val" for name in parts if name != logits),
         layer=_layer(parts, split),
     )
 

@@ -1,6 +1,6 @@
 """Signs that logits and targets, or test and validation data, are not what they are taken for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from unsmooth.logits.probabilities import ENOUGH_ROWS
 
 __all__ = [
     "chance_remark",
+    "check_classes_occur",
     "check_disjoint",
     "check_not_sorted",
     "check_same_ids",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 _CHUNK_ELEMENTS = 1 << 20
+_FEW_CLASSES = 3  # without targets, where columns are no classes; test sets of other kinds lack more
 Floats = NDArray[np.floating[Any]]
 
 
@@ -65,6 +67,27 @@ def check_not_sorted(logits: Floats, targets: NDArray[np.int64], path: Path) -> 
         raise LogitsFileError(
             f"{path}: every row is sorted from large to small, as the {classes} best of more values are; expected the "
             "value of class 0 in the first column, of class 1 in the second, and so on"
+        )
+
+
+def check_classes_occur(logits: Floats, targets: NDArray[np.int64], names: Sequence[str], path: Path) -> None:
+    """Raise LogitsFileError where a class is predicted but never a target, as a column that is no class makes one.
+
+    Example:
+        >>> logits = np.c_[np.eye(2)[np.arange(60) % 2], np.linspace(0, 9, 60)]
+        >>> check_classes_occur(logits, np.arange(60) % 2, ["cat", "dog", "age"], Path("test.csv"))
+        Traceback (most recent call last):
+        unsmooth.logits.checks.LogitsFileError: test.csv: 'age' is predicted in 88 % of the rows and never a target; ...
+    """
+    rows, classes = logits.shape
+    missing = np.flatnonzero(np.bincount(targets, minlength=classes) == 0)
+    if rows < ENOUGH_ROWS * classes or len(missing) > min(_FEW_CLASSES, classes - 2):
+        return
+    shares = np.bincount(logits.argmax(axis=1), minlength=classes) / rows
+    for index in missing[shares[missing] > 0.05]:
+        raise LogitsFileError(
+            f"{path}: {names[index]!r} is predicted in {100 * shares[index]:.0f} % of the rows and never a target; "
+            f"are {', '.join(map(repr, names[:12]))} all classes? Choose their columns with --logits-key"
         )
 
 

@@ -12,7 +12,9 @@ from unsmooth.logits.checks import LogitsFileError, as_targets
 __all__ = ["class_indices"]
 
 
-def class_indices(values: NDArray[Any], path: Path, class_names: Sequence[str] = ()) -> NDArray[np.int64]:
+def class_indices(
+    values: NDArray[Any], path: Path, class_names: Sequence[str] = (), *, num_classes: int = 2
+) -> NDArray[np.int64]:
     """Class indices (N,) int64 of targets in any usual form.
 
     Args:
@@ -20,6 +22,7 @@ def class_indices(values: NDArray[Any], path: Path, class_names: Sequence[str] =
         path: the file, for messages.
         class_names: names of the classes in order, for strings, and for integers if all names are numbers: targets 1
             to K of columns 1 to K are 0 to K - 1.
+        num_classes: K, which truth values must fit.
 
     Raises:
         LogitsFileError: anything else, naming the file and the first bad row.
@@ -31,7 +34,12 @@ def class_indices(values: NDArray[Any], path: Path, class_names: Sequence[str] =
     if values.ndim == 2 and values.dtype.kind in "biuf":
         return _from_one_hot(values, path)
     if values.dtype.kind == "b":
-        return values.astype(np.int64)
+        if num_classes > 2:
+            raise LogitsFileError(
+                f"{path}: targets must be class indices in 0..{num_classes - 1}, got truth values, as errors are"
+            )
+        names = [name.lower() for name in class_names]
+        return (values != (names == ["true", "false"])).astype(np.int64)
     if values.dtype.kind == "f":
         broken = ~np.isfinite(values) | (values != np.round(values))
         if broken.any():

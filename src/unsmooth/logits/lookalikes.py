@@ -7,13 +7,15 @@ are refused where so many would be rare among logits like these. One row is so j
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from unsmooth.logits.probabilities import ROUNDED_ZERO
+
 __all__ = ["lookalike_shares", "refuse_lookalikes"]
 
 _RARE = 1e-3  # probability, among logits like those that were fitted, of rows that are refused
 _SOFTMAX = "is non-negative and sums to one, as softmax outputs and predict_proba do"
 _KINDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "softmax": (_SOFTMAX, lambda rows: (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 1e-4)),
-    "rounded softmax": (_SOFTMAX, lambda rows: (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 0.01)),
+    "softmax": (_SOFTMAX, lambda rows: (rows >= ROUNDED_ZERO).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 1e-4)),
+    "rounded softmax": (_SOFTMAX, lambda rows: (rows >= ROUNDED_ZERO).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 0.01)),
     "percent": (
         "is non-negative and sums to 100, as percent do",
         lambda rows: (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 100) < 1),

@@ -17,7 +17,19 @@ LOGITS_NAMES = (
 )
 TARGETS_NAMES = (
     *("targets", "target", "labels", "label", "label_ids", "label_id", "y", "y_true", "true_labels", "true_label"),
-    *("gt", "ground_truth", "ground_truths", "groundtruth", "references", "reference", "truth", "true", "actual"),
+    *(
+        "true_class",
+        "true_y",
+        "gt",
+        "ground_truth",
+        "ground_truths",
+        "groundtruth",
+        "references",
+        "reference",
+        "truth",
+        "true",
+        "actual",
+    ),
     *("class", "class_id", "classes", "class_ids", "class_label", "gold", "gold_label", "gold_labels"),
 )
 _SPLITS = {
@@ -62,7 +74,7 @@ def choose_logits(parts: Mapping[str, Part], *, split: str) -> str | None:
     """The array that holds the logits of a split, or None.
 
     Raises:
-        ValueError: logits of other splits only, and of several.
+        ValueError: logits of other splits only, and of several, or of one name in several dictionaries.
     """
     named = _ranked(parts, LOGITS_NAMES)
     found = [name for name in named if len(parts[name].shape) == 2 and parts[name].shape[1] > 1] or named
@@ -70,12 +82,14 @@ def choose_logits(parts: Mapping[str, Part], *, split: str) -> str | None:
         found = [name for name, part in parts.items() if len(part.shape) == 2 and part.shape[1] > 1]
         return found[0] if len(found) == 1 else None
     splits = {base_name(name)[1] for name in found}
-    for wanted in (split, None):
-        if wanted in splits:
-            return next(name for name in found if base_name(name)[1] == wanted)
-    if len(splits) > 1:
-        raise ValueError(f"holds {', '.join(found)}; choose with --logits-key and --targets-key")
-    return found[0] if found else None
+    wanted = next((wanted for wanted in (split, None) if wanted in splits), None)
+    if wanted not in splits and len(splits) == 1:
+        (wanted,) = splits
+    of_split = [name for name in found if base_name(name)[1] == wanted]
+    alike = [name for name in of_split if _place(name) == _place(of_split[0])]
+    if len(alike) > 1 or (found and not of_split):
+        raise ValueError(f"holds {', '.join(alike or found)}; choose with --logits-key and --targets-key")
+    return of_split[0] if of_split else None
 
 
 def choose_targets(parts: Mapping[str, Part], logits: str | None) -> list[str]:
@@ -100,3 +114,8 @@ def _ranked(parts: Mapping[str, Part], names: Collection[str]) -> list[str]:
     ranks = {name: rank for rank, name in enumerate(names)}
     found = [name for name in parts if base_name(name)[0] in ranks]
     return sorted(found, key=lambda name: (name.count("."), ranks[base_name(name)[0]]))
+
+
+def _place(name: str) -> tuple[int, str]:
+    """The depth of an array in dictionaries, and its name there."""
+    return name.count("."), base_name(name)[0]

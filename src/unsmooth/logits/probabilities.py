@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.floating[Any]]
+ROUNDED_ZERO = -1e-6  # the lowest that rounding leaves of a probability
 ENOUGH_ROWS = 20  # of numbers whose kind is told from their values, which few logits may have by chance
 
 
@@ -46,7 +47,7 @@ class Converted(NamedTuple):
 
 
 def are_probabilities(rows: "Tensor | NDArray[Any]", *, whole: float = 1.0) -> bool:
-    """Whether the rows of an (N, K) tensor or array are softmax outputs: none negative, each summing to one.
+    """Whether rows (N, K) of a tensor or array are softmax outputs: none below `ROUNDED_ZERO`, each summing to one.
 
     Sums may miss the whole, 100 for percent, by a hundredth of it, which covers softmax outputs in half precision;
     logits of which this holds in every row do not occur. False for anything empty or not of two axes.
@@ -55,9 +56,11 @@ def are_probabilities(rows: "Tensor | NDArray[Any]", *, whole: float = 1.0) -> b
         >>> are_probabilities(np.array([[0.7, 0.3]])), are_probabilities(np.array([[0.7, -0.3]]))
         (True, False)
     """
-    if rows.ndim != 2 or 0 in rows.shape or bool((rows[0] < 0).any()):  # the first row alone clears nearly all logits
+    if (
+        rows.ndim != 2 or 0 in rows.shape or bool((rows[0] < ROUNDED_ZERO).any())
+    ):  # the first row alone clears nearly all logits
         return False
-    return bool(rows.min() >= 0) and bool((abs(rows.sum(axis=1) - whole) < 0.01 * whole).all())  # type: ignore[call-overload]
+    return bool(rows.min() >= ROUNDED_ZERO) and bool((abs(rows.sum(axis=1) - whole) < 0.01 * whole).all())  # type: ignore[call-overload]
 
 
 def are_log_probabilities(rows: "NDArray[Any]", *, scale: float = 1.0) -> bool:
@@ -92,7 +95,7 @@ def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
 
 def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:
     """Raise ValueError where (N, K) logits are outputs of softmax, as of scikit-learn's `predict_proba`, or sigmoid."""
-    if bool((logits[:1] < 0).any()):  # true of nearly all logits, and spares them the passes below
+    if bool((logits[:1] < ROUNDED_ZERO).any()):  # true of nearly all logits, and spares them the passes below
         return
     refuse_softmax(logits)
     if len(logits) >= ENOUGH_ROWS and (lowest := float(logits.min())) < (highest := float(logits.max())):

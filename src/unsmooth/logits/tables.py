@@ -63,6 +63,12 @@ class Table:
         lists = types.is_list(stored) or types.is_large_list(stored) or types.is_fixed_size_list(stored)
         return "list" if lists else "other"
 
+    def stored(self, name: str) -> str:
+        """The type of a column in the file, or the text that it begins with."""
+        return (
+            repr(self.first_text(name)[:40]) if self.kind(name) == "text" else str(self._data.schema.field(name).type)
+        )
+
     def first_text(self, name: str) -> str:
         """The first text of a column that is not missing."""
         head = self._data.head(1000, columns=[name]).column(0)
@@ -98,7 +104,10 @@ class Table:
             if value is None or len(value) != len(rows[0] if rows[0] is not None else ()):
                 came = "missing" if value is None else f"of length {len(value)}"
                 raise LogitsFileError(f"{self.path}: row {row}: the list in column {name!r} is {came}, unlike others")
-        return np.stack([np.asarray(row) for row in rows]) if rows else np.zeros((0, 0))
+        stacked = np.stack([np.asarray(row) for row in rows]) if rows else np.zeros((0, 0))
+        if stacked.dtype == object:
+            raise LogitsFileError(f"{self.path}: column {name!r} holds lists of lists; expected lists of numbers")
+        return stacked
 
 
 def open_table(path: Path) -> Table:

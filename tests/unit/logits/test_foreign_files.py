@@ -499,3 +499,103 @@ def test_equal_rows_of_two_classes_are_shared_beyond_chance_only(dtype):
 def test_shared_rows_are_counted_once_each():
     assert shared_rows(LOGITS[:60], LOGITS[30:]) == 0.5
     assert shared_rows(LOGITS[:30], LOGITS[30:]) == 0
+
+
+# Columns, targets and arrays that only look right
+
+THREE = (RNG.normal(size=(300, 3)) + 2 * np.eye(3)[np.arange(300) % 3]).round(6)
+ANIMALS = np.array(["cat", "dog", "fox"])
+
+
+def animals(**others):
+    return pd.DataFrame(THREE, columns=ANIMALS).assign(label=ANIMALS[np.arange(300) % 3], **others)
+
+
+def written(tmp_path, table, **options):
+    table.to_csv(tmp_path / "a.csv", index=False, **options)
+    return tmp_path / "a.csv"
+
+
+def test_column_of_whole_numbers_and_an_empty_one_are_left_out_beside_bare_class_names(tmp_path):
+    file = read_any(written(tmp_path, animals(age=np.arange(300.0), comment=np.nan)))
+
+    assert file.logits.shape == (300, 3)
+    assert "left out: 'age', 'comment'" in file.notes[0]
+
+
+@pytest.mark.parametrize("label", [ANIMALS[np.arange(300) % 3], np.arange(300) % 3])
+def test_column_that_is_predicted_but_never_a_target_is_refused_beside_bare_class_names(tmp_path, label):
+    path = written(tmp_path, animals(height=np.linspace(20, 80.5, 300)).assign(label=label))
+    with pytest.raises(LogitsFileError, match=r"'height' is predicted in 100 % of the rows and never a target; .*key"):
+        read_any(path)
+
+    assert read_any(path, logits_key="cat,dog,fox").logits.shape == (300, 3)
+
+
+def test_truth_values_are_no_targets_of_three_classes(tmp_path):
+    with pytest.raises(LogitsFileError, match=r"class indices in 0\.\.2, got truth values"):
+        read_any(written(tmp_path, animals().assign(label=np.arange(300) % 2 == 0)))
+
+
+def test_truth_values_are_the_classes_called_true_and_false(tmp_path):
+    frame = pd.DataFrame({"True": THREE[:, 0], "False": THREE[:, 1], "label": THREE[:, 0] > THREE[:, 1]})
+    file = read_any(written(tmp_path, frame))
+
+    assert (file.logits.argmax(1) == file.targets).all()
+
+
+def test_names_of_targets_in_a_file_of_their_own_are_those_of_the_class_columns(tmp_path):
+    logits = written(tmp_path, animals().drop(columns="label"))
+    animals()[["label"]].to_csv(tmp_path / "labels.csv", index=False)
+
+    assert (read_any(logits, tmp_path / "labels.csv").targets == np.arange(300) % 3).all()
+
+
+def test_names_of_classes_are_found_between_what_their_columns_share(tmp_path):
+    shares = pd.DataFrame(softmax(THREE, 1), columns=[f"P({name})" for name in ANIMALS])
+
+    assert (read_any(written(tmp_path, shares.assign(label=animals()["label"]))).targets == np.arange(300) % 3).all()
+
+
+@pytest.mark.parametrize("text", ["{:.1f}%", "{:,.2f}"])
+def test_numbers_with_a_sign_of_percent_or_thousands_are_refused_by_name(tmp_path, text):
+    frame = animals()
+    frame["cat"] = [text.format(1000 + value) for value in frame["cat"]]
+    with pytest.raises(LogitsFileError, match=r"class column 'cat' holds '1,?00.*'; expected numbers"):
+        read_any(written(tmp_path, frame))
+
+
+def test_logits_in_a_column_of_dictionaries_are_refused_by_type(tmp_path):
+    rows = [dict(zip(ANIMALS.tolist(), row, strict=True)) for row in THREE.tolist()]
+    table = pd.DataFrame({"logits": rows, "label": animals()["label"]})
+    table.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(
+        LogitsFileError, match=r"column 'logits' holds struct<.*>; expected lists of numbers, or a column"
+    ):
+        read_any(tmp_path / "a.parquet")
+    with pytest.raises(
+        LogitsFileError, match=r"column 'logits' holds .\{'cat'.*; expected lists of numbers, or a column"
+    ):
+        read_any(written(tmp_path, table))
+
+
+def test_lists_of_lists_are_refused(tmp_path):
+    pd.DataFrame({"logits": [[row] for row in THREE.tolist()], "label": 0}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(LogitsFileError, match="column 'logits' holds lists of lists"):
+        read_any(tmp_path / "a.parquet")
+
+
+def test_logits_of_one_name_in_several_dictionaries_are_not_chosen_among(tmp_path):
+    part = {"logits": torch.tensor(THREE[:150]), "labels": torch.arange(150) % 3}
+    torch.save({"batch_0": part, "batch_1": part}, tmp_path / "a.pt")
+    with pytest.raises(LogitsFileError, match=r"holds batch_0\.logits, batch_1\.logits; choose with --logits-key"):
+        read_any(tmp_path / "a.pt")
+
+
+def test_probabilities_that_rounding_left_below_zero_are_probabilities(tmp_path):
+    shares = softmax(THREE, 1)
+    np.savez(tmp_path / "a.npz", probs=np.where(shares < 0.004, -1e-9, shares), targets=np.arange(300) % 3)
+    file = read_any(tmp_path / "a.npz")
+
+    assert file.form == "probabilities"
+    assert as_logits(file).only_msp
