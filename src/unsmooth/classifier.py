@@ -29,7 +29,7 @@ from unsmooth.extras import named_extras
 from unsmooth.logits.collection import evaluation_mode
 from unsmooth.logits.guards import refuse_target_column
 from unsmooth.logits.lookalikes import lookalike_shares, refuse_lookalikes
-from unsmooth.logits.probabilities import refuse_probabilities
+from unsmooth.logits.probabilities import refuse_log_probabilities, refuse_probabilities
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores import FittedScore, find_score, fit_score
@@ -142,6 +142,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         else:
             fitting, certify = split_rows(len(targets), fraction=self.fit_fraction, seed=self.seed)
             score = fit_to(Validation.of(logits[fitting], targets[fitting]), self.score_name)
+        refuse_log_probabilities(score.name, score.params, logits)
         confidence = score(logits[certify])
         errors = logits[certify].argmax(dim=1).cpu().numpy() != targets[certify]
         certificate = certified_threshold(confidence, errors, risk=self.max_risk, delta=self.delta)
@@ -205,7 +206,8 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         """Confidence of (N, K) logits: (N,) float64, larger = more trusted.
 
         Raises:
-            ValueError: another K or other columns, NaN, or softmax outputs and other values unlike those fitted.
+            ValueError: another K or other columns, NaN, softmax outputs and other values unlike those fitted, or
+                log-probabilities for a score that depends on the mean of the logits.
         """
         check_is_fitted(self)
         columns = _columns(logits)
@@ -215,6 +217,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         if values.ndim != 2 or values.shape[1] != self.n_features_in_:
             raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(values.shape)}")
         refuse_lookalikes(values, self.lookalike_shares_)
+        refuse_log_probabilities(self.score_.name, self.score_.params, values)
         confidence: Array = map_rows(values, self.score_.formula)
         return confidence
 

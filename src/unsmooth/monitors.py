@@ -4,9 +4,10 @@
 MSP or a score of your choice; `update(confidence, errors)` takes one-dimensional confidences and errors instead.
 Results equal those of the functions in :mod:`unsmooth.metrics` on all samples together, whatever the batches and
 processes, including processes without samples. `compute` takes rows for softmax outputs, which count as their
-logarithms, if all rows of all batches are non-negative and sum to one. A probability that rounded to zero has no
-logarithm: MSP lets such rows tie as the surest, every other score refuses them, and a score that depends on the mean of
-the logits refuses softmax outputs altogether. Sigmoid outputs, all in [0, 1] with other sums, are refused.
+logarithms, if all rows of all batches are non-negative and sum to one, or to 100 as percent do. A probability that
+rounded to zero has no logarithm: MSP lets such rows tie as the surest, every other score refuses them, and a score that
+depends on the mean of the logits refuses softmax outputs altogether. Sigmoid outputs, all in [0, 1] with other sums,
+are refused.
 
 **Cost.** An update is one pass over the logits and keeps 9 bytes a sample (a float64 confidence and an error) on the
 metric's device; 17 as long as all rows may be softmax outputs. `compute` gathers those bytes from every process once,
@@ -129,7 +130,7 @@ class _SelectiveMetric(Metric):
             values = preds if preds.dtype == torch.float64 else preds.float()
             self.lowest = torch.minimum(self.lowest, values.min().to(self.lowest.dtype))
             self.highest = torch.maximum(self.highest, values.max().to(self.highest.dtype))
-            probable = are_probabilities(values)
+            probable = are_probabilities(values) or are_probabilities(values, whole=100.0)
             confidence = self._confidence(values)
             if probable and not self.met_logits:
                 self.confidence_of_probabilities.append(self._of_probabilities(values).to(self._float))

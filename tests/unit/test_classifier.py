@@ -372,6 +372,18 @@ def test_rows_of_another_kind_than_the_fitted_are_refused_be_they_one_or_a_thous
         classifier.predict(kind(data(1000, seed=1)[0])[:rows])
 
 
+@pytest.mark.parametrize("score", ["energy", "max_logit"])
+def test_log_probabilities_are_refused_by_scores_that_see_the_mean_in_fit_and_predict(score):
+    logits, targets = data(400)
+    log_probs = np.log(softmax(logits, axis=1))
+    classifier = SelectiveClassifier(score_name=score, max_risk=0.3).fit(logits, targets)
+    for call in (lambda: classifier.predict(log_probs[:1]), lambda: classifier.fit(log_probs, targets)):
+        with pytest.raises(
+            ValueError, match=f"{score} depends on the mean of the logits, which log-probabilities do not"
+        ):
+            call()
+
+
 def test_rows_that_look_like_softmax_outputs_pass_where_the_fitted_ones_often_did():
     right = np.random.default_rng(0).normal(0.8, 0.3, size=2000)
     logits = np.stack([right, 1 - right], axis=1)  # as of a regression on 0 and 1

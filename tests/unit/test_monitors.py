@@ -74,6 +74,14 @@ def test_softmax_outputs_in_batches_of_any_size_count_as_their_logits(score):
     assert values[0] == values[1] == pytest.approx(aurc(score(logits), errors), rel=1e-4)
 
 
+def test_percent_count_as_their_logits():
+    logits, targets, errors = whole()
+    monitor = AURC()
+    monitor.update(100 * logits.softmax(1), targets)
+
+    assert float(monitor.compute()) == pytest.approx(aurc(msp(logits), errors), rel=1e-4)
+
+
 def test_what_is_no_tensor_is_named():
     with pytest.raises(TypeError, match="preds and target must be tensors, got ndarray and list"):
         AURC().update(np.zeros((2, 3)), [0, 1])

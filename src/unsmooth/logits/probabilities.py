@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unsmooth.logits.checks import to_numpy
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -19,6 +21,7 @@ __all__ = [
     "check_probabilities",
     "depends_on_mean",
     "logits_from_probabilities",
+    "refuse_log_probabilities",
     "refuse_probabilities",
     "refuse_softmax",
     "refuse_unnormalised",
@@ -91,6 +94,18 @@ def depends_on_mean(name: str, params: Mapping[str, Any]) -> bool:
         (True, False)
     """
     return name in ("max_logit", "energy", "vim", "rl_geo_m") or params.get("centring") == "none"
+
+
+def refuse_log_probabilities(name: str, params: Mapping[str, Any], logits: "Tensor | NDArray[Any]") -> None:
+    """Raise ValueError where a score sees the mean of (N, K) logits, and these are logarithms of softmax outputs.
+
+    Example:
+        >>> refuse_log_probabilities("energy", {}, np.log([[0.7, 0.3]]))
+        Traceback (most recent call last):
+        ValueError: energy depends on the mean of the logits, which log-probabilities do not hold
+    """
+    if depends_on_mean(name, params) and are_log_probabilities(to_numpy(logits)):
+        raise ValueError(f"{name} depends on the mean of the logits, which log-probabilities do not hold")
 
 
 def refuse_probabilities(logits: "Tensor | NDArray[Any]") -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from unsmooth.logits.checks import outside_hint, transpose_hint
 from unsmooth.logits.guards import refuse_target_column
-from unsmooth.logits.probabilities import are_log_probabilities, depends_on_mean, refuse_probabilities
+from unsmooth.logits.probabilities import refuse_log_probabilities, refuse_probabilities
 from unsmooth.metrics import aurc
 from unsmooth.metrics.inputs import as_real, to_numpy
 from unsmooth.registry import resolve
@@ -185,8 +185,7 @@ def fit_to(
 ) -> FittedScore:
     """Fit one of several scores to the same data; arguments and errors as of :func:`fit_score`."""
     entry = find_score(name)
-    if depends_on_mean(name, {"centring": centring}) and are_log_probabilities(data.logits.double().cpu().numpy()):
-        raise ValueError(f"{name} depends on the mean of the logits, which log-probabilities do not hold")
+    refuse_log_probabilities(name, {"centring": centring}, data.logits)
     baseline = data.nll(1.0)[0] if objective == "nll" else data.msp_aurc
     try:
         if objective == "nll":

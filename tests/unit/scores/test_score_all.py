@@ -268,6 +268,11 @@ def test_softmax_outputs_are_refused_where_logits_are_expected() -> None:
             score_all(source)
 
 
+def test_percent_are_refused_where_logits_are_expected() -> None:
+    with pytest.raises(ValueError, match="every row is non-negative and sums to 100, as percent do"):
+        score_all(100 * logits_of().softmax(dim=1))
+
+
 def test_softmax_outputs_in_small_batches_are_refused_together() -> None:
     with pytest.raises(ValueError, match="every row is non-negative and sums to one, as softmax outputs"):
         score_all(logits_of().softmax(dim=1).split(7))
