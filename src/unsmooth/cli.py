@@ -119,10 +119,9 @@ def diagnose(
     from unsmooth.logits.names import base_name
     from unsmooth.scores import NLL_TEMPERATURE, SCORES
 
-    _check_one_each(files, val, "--val")
-    _check_one_each(files, train, "--train")
-    _check_one_each(files, targets, "--targets")
-    _check_one_each(files, val_targets, "--val-targets")
+    paired = {"--val": val, "--train": train, "--targets": targets, "--val-targets": val_targets}
+    for option, others in paired.items():
+        _check_one_each(files, others, option)
     if val_targets and not val:
         raise typer.BadParameter("needs --val", param_hint="--val-targets")
     for option, value in (("--target-risk", target_risk), ("--delta", delta)):
@@ -135,7 +134,7 @@ def diagnose(
     if plot is not None and plot.suffix not in (".png", ".pdf", ".svg"):
         raise typer.BadParameter(f"{plot} must end in .png, .pdf or .svg", param_hint="--plot")
     written = {"--json": json_out, "--html": html, "--save": save, "--plot": plot}
-    _check_outputs([*files, *(val or ()), *(targets or ()), *(val_targets or ()), *(train or ())], written)
+    _check_outputs([*files, *(path for others in paired.values() for path in others or ())], written)
     for path in files if len(files) > 1 and not val else ():
         if base_name(path.stem)[1] == "val":
             _note(f"{path}: is diagnosed as a classifier of its own; validation samples belong to --val")

@@ -16,6 +16,9 @@ class Grid(Spec):
 
     trained: ClassVar[bool] = False  # whether its models are trained here
     has_models: ClassVar[bool] = True  # whether models run over a dataset; otherwise logits are imported
+    embedded: ClassVar[bool] = False  # whether the data comes with the package and needs no download
+    dense: ClassVar[bool] = False  # whether targets are per pixel
+    is_zoo: ClassVar[bool] = False  # whether each architecture has a single model: losses cannot be compared within it
 
     description: str = Field(description="what the experiment is, in a sentence")
     losses: Annotated[dict[Name, Loss], Field(min_length=1, description="name to loss; a key is the default kind")]
@@ -72,21 +75,6 @@ class Grid(Spec):
     def splits(self) -> list[str]:
         """Return the splits that have logits."""
         return ["train", "val", "test"]
-
-    @property
-    def embedded(self) -> bool:
-        """Return whether the data comes with the package and needs no download."""
-        return False
-
-    @property
-    def is_zoo(self) -> bool:
-        """Return whether each architecture has a single model, so that losses cannot be compared within it."""
-        return False
-
-    @property
-    def dense(self) -> bool:
-        """Return whether targets are per pixel."""
-        return False
 
     @property
     def baseline(self) -> str | None:

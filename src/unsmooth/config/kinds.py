@@ -117,11 +117,11 @@ class ModelExperiment(Grid):
         return list(self.architectures)
 
     @property
-    def embedded(self) -> bool:
+    def embedded(self) -> bool:  # type: ignore[override]
         return self.dataset.embedded
 
     @property
-    def dense(self) -> bool:
+    def dense(self) -> bool:  # type: ignore[override]
         return self.dataset.inputs == "scenes"
 
     @property
@@ -285,7 +285,7 @@ class WeightsExperiment(ModelExperiment):
         return self
 
     @property
-    def is_zoo(self) -> bool:
+    def is_zoo(self) -> bool:  # type: ignore[override]
         return self.trained_with is not None
 
     def cells(self, experiment: str) -> list["Cell"]:
