@@ -137,8 +137,7 @@ def _joined(content: Any) -> Any:  # noqa: ANN401 - whatever torch.load returns
     if all(isinstance(item, list | tuple) and len(item) == 2 for item in content):
         content = [dict(zip(("logits", "targets"), item, strict=True)) for item in content]
     if all(isinstance(item, dict) for item in content):
-        kinds = (torch.Tensor, int, float)
-        common = [key for key in content[0] if all(isinstance(item.get(key), kinds) for item in content)]
+        common = [key for key in content[0] if all(_are_numbers(item.get(key)) for item in content)]
         columns = {key: [torch.as_tensor(item[key]) for item in content] for key in common}
         axes = {column[0].ndim for column in columns.values()}
         samples = 0 in axes and max(axes) < 2
@@ -149,6 +148,15 @@ def _joined(content: Any) -> Any:  # noqa: ANN401 - whatever torch.load returns
     with suppress(TypeError, ValueError):  # lists of anything but numbers
         return torch.tensor(content)
     return dict(enumerate(content))
+
+
+def _are_numbers(value: Any) -> bool:  # noqa: ANN401 - whatever a dictionary holds
+    """Whether a value is a tensor, a number or a list of numbers."""
+    import torch
+
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, int | float) for item in value)
+    return isinstance(value, torch.Tensor | int | float)
 
 
 def _tensors(content: Any, name: str = BARE) -> Iterator[tuple[str, Any]]:  # noqa: ANN401

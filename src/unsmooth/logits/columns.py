@@ -222,7 +222,8 @@ def _numbered(table: Table, names: Sequence[str]) -> list[str]:
     for name in names:
         if match := _NUMBERED.fullmatch(name.strip()) or _NUMBER_FIRST.fullmatch(name.strip()):
             stem = _plain(match["stem"])
-            if stem not in _FEATURES and not (stem and _NO_CLASS.fullmatch(_plain(name))):
+            other = stem in _FEATURES or (stem not in _STEMS and table.kind(name) == "text")
+            if not other and not (stem and _NO_CLASS.fullmatch(_plain(name))):
                 groups.setdefault(stem, {})[int(match["number"])] = name
     whole = {}
     for stem, columns in groups.items():
@@ -241,9 +242,26 @@ def _numbered(table: Table, names: Sequence[str]) -> list[str]:
         raise LogitsFileError(
             f"{table.path}: the classes may be {' or '.join(f'{stem}_*' for stem in whole)}; choose with --logits-key"
         )
-    if known:
-        _refuse_text(table, whole[known[0]])
-    return whole[known[0]] if known else []
+    if not known:
+        return []
+    chosen = whole[known[0]]
+    if known[0] not in _STEMS and len(named := _like_classes(table, set(names) - set(chosen), names)) > 1:
+        raise LogitsFileError(
+            f"{table.path}: the classes may be {_listed(chosen)} or {_listed(named)}; choose with --logits-key"
+        )
+    _refuse_text(table, chosen)
+    return chosen
+
+
+def _like_classes(table: Table, some: AbstractSet[str], names: Sequence[str]) -> list[str]:
+    """Those of some columns of decimals that neither their name nor their number tells from classes."""
+    return [
+        name
+        for name in names
+        if name in some
+        and table.kind(name) == "decimal"
+        and not (_NO_CLASS.fullmatch(_plain(name)) or _NUMBERED.fullmatch(name.strip()))
+    ]
 
 
 def _features(names: Sequence[str]) -> set[str]:

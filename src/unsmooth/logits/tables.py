@@ -106,7 +106,9 @@ class Table:
                 raise LogitsFileError(f"{self.path}: row {row}: the list in column {name!r} is {came}, unlike others")
         stacked = np.stack([np.asarray(row) for row in rows]) if rows else np.zeros((0, 0))
         if stacked.dtype == object:
-            raise LogitsFileError(f"{self.path}: column {name!r} holds lists of lists; expected lists of numbers")
+            raise LogitsFileError(
+                f"{self.path}: column {name!r} holds lists of lists or text; expected lists of numbers"
+            )
         return stacked
 
 

@@ -581,7 +581,7 @@ def test_logits_in_a_column_of_dictionaries_are_refused_by_type(tmp_path):
 
 def test_lists_of_lists_are_refused(tmp_path):
     pd.DataFrame({"logits": [[row] for row in THREE.tolist()], "label": 0}).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(LogitsFileError, match="column 'logits' holds lists of lists"):
+    with pytest.raises(LogitsFileError, match="column 'logits' holds lists of lists or text"):
         read_any(tmp_path / "a.parquet")
 
 
@@ -599,3 +599,23 @@ def test_probabilities_that_rounding_left_below_zero_are_probabilities(tmp_path)
 
     assert file.form == "probabilities"
     assert as_logits(file).only_msp
+
+
+def test_numbered_columns_of_no_known_stem_beside_named_ones_are_not_chosen_among(tmp_path):
+    corners = {name: RNG.random(300) for name in ("y1", "y2")}
+    with pytest.raises(LogitsFileError, match=r"the classes may be 'y1', 'y2' or 'cat', 'dog', 'fox'; choose with"):
+        read_any(written(tmp_path, animals(**corners)))
+
+
+def test_numbered_columns_of_text_are_no_classes(tmp_path):
+    names = ANIMALS[np.arange(300) % 3]
+
+    assert read_any(written(tmp_path, animals(annotator_1=names, annotator_2=names))).logits.shape == (300, 3)
+
+
+def test_samples_as_dictionaries_of_lists_are_put_together(tmp_path):
+    torch.save([{"logits": row, "label": k % 3} for k, row in enumerate(THREE.tolist())], tmp_path / "a.pt")
+    file = read_any(tmp_path / "a.pt")
+
+    np.testing.assert_allclose(file.logits, THREE, rtol=1e-6)
+    assert (file.targets == np.arange(300) % 3).all()
