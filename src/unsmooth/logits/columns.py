@@ -48,7 +48,7 @@ class TableContent:
         class_names: of the K classes.
         guessed: nothing but their numbers says that the columns are classes.
         notes: which columns were left out, a sentence each.
-        columns: names of all columns.
+        columns: names of the columns, the first 40, for messages.
         ids: by name the columns that say which sample a row is.
         has_validation: a column of splits names validation rows beside those read.
     """
@@ -90,11 +90,6 @@ def read_table(
         logits, class_names = table.column(classes[0]), ()
     elif classes:
         logits = table.stacked(classes)
-    elif unread := [n for n in others if base_name(n)[0] in LOGITS_NAMES and table.kind(n) in ("text", "other")]:
-        raise LogitsFileError(
-            f"{path}: column {unread[0]!r} holds {table.stored(unread[0])}; expected lists of numbers, or a column for "
-            "each class"
-        )
     left_out = [name for name in others if name not in classes]
     if classes and left_out:
         more = f" and {len(left_out) - 8} more" if len(left_out) > 8 else ""
@@ -105,8 +100,9 @@ def read_table(
     ids = {name: table.column(name) for name in left_out if _is_id(table, name)}
     targets = _targets(table, candidates, class_names)
     has_validation = "val" in splits and split != "val"
+    columns = [f"{name!r}{_unlike_numbers(table, name)}" for name in table.names[:40]]
     guessed = spelled and logits_key is None and class_names == tuple(classes)
-    return TableContent(logits, targets, class_names, guessed, tuple(notes), tuple(table.names), ids, has_validation)
+    return TableContent(logits, targets, class_names, guessed, tuple(notes), tuple(columns), ids, has_validation)
 
 
 def _of_split(table: Table, split: str) -> tuple[Table, set[str], list[str]]:
@@ -323,6 +319,12 @@ def _not_numbers(table: Table, name: str) -> LogitsFileError:
     text = next((text for text in map(str, table.column(name)) if not is_number(text)), table.first_text(name))
     hint = "write decimal points, not commas" if re.fullmatch(r"[-+]?\d+,\d+", text) else "expected numbers"
     return LogitsFileError(f"{table.path}: class column {name!r} holds {text[:40]!r}; {hint}")
+
+
+def _unlike_numbers(table: Table, name: str) -> str:
+    """What a column named like logits holds if that is neither numbers nor lists of them; else nothing."""
+    unread = base_name(name)[0] in LOGITS_NAMES and table.kind(name) in ("text", "other")
+    return f" of {table.stored(name)}, which is neither numbers nor a list of them" if unread else ""
 
 
 def _named(table: Table, key: str, option: str) -> str:

@@ -136,7 +136,7 @@ def _read(path: Path, logits_key: str | None, targets_key: str | None, split: st
     try:
         if path.is_dir() or suffix in _TABLES:
             table = read_table(path, logits_key=logits_key, targets_key=targets_key, split=split)
-            holds = f"columns {', '.join(map(repr, table.columns[:40]))}"
+            holds = f"columns {', '.join(table.columns)}"
             names, guessed = table.class_names, table.guessed
             return _Content(
                 table.logits, table.targets, holds, names, guessed, table.notes, table.has_validation, table.ids

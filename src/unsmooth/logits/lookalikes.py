@@ -31,6 +31,7 @@ def lookalike_shares(logits: Any) -> dict[str, float]:  # noqa: ANN401 - tensor 
     """Share of the rows of (N, K) logits that look like each of the other kinds.
 
     Example:
+        >>> import numpy as np
         >>> lookalike_shares(np.array([[3.0, -1.0], [0.7, 0.2]]))
         {'softmax': 0.0, 'rounded softmax': 0.0, 'percent': 0.0, 'fractions': 0.5}
     """
@@ -45,6 +46,7 @@ def refuse_lookalikes(logits: Any, shares: Mapping[str, float]) -> None:  # noqa
         shares: what :func:`lookalike_shares` says of the fitted logits.
 
     Example:
+        >>> import numpy as np
         >>> refuse_lookalikes(np.array([[0.7, 0.3]]), lookalike_shares(np.array([[3.0, -1.0], [0.7, 0.2]])))
         Traceback (most recent call last):
         ValueError: logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do, ...

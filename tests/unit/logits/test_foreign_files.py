@@ -569,14 +569,18 @@ def test_logits_in_a_column_of_dictionaries_are_refused_by_type(tmp_path):
     rows = [dict(zip(ANIMALS.tolist(), row, strict=True)) for row in THREE.tolist()]
     table = pd.DataFrame({"logits": rows, "label": animals()["label"]})
     table.to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(
-        LogitsFileError, match=r"column 'logits' holds struct<.*>; expected lists of numbers, or a column"
-    ):
-        read_any(tmp_path / "a.parquet")
-    with pytest.raises(
-        LogitsFileError, match=r"column 'logits' holds .\{'cat'.*; expected lists of numbers, or a column"
-    ):
-        read_any(written(tmp_path, table))
+    for path, kind in ((tmp_path / "a.parquet", "struct<.*>"), (written(tmp_path, table), r".\{'cat'.*")):
+        with pytest.raises(
+            LogitsFileError, match=f"columns 'logits' of {kind}, which is neither numbers nor a list of"
+        ):
+            read_any(path)
+
+
+def test_table_of_targets_may_hold_predictions_as_text(tmp_path):
+    np.save(tmp_path / "logits.npy", THREE)
+    pd.DataFrame({"label": np.arange(300) % 3, "prediction": "cat"}).to_csv(tmp_path / "labels.csv", index=False)
+
+    assert (read_any(tmp_path / "logits.npy", tmp_path / "labels.csv").targets == np.arange(300) % 3).all()
 
 
 def test_lists_of_lists_are_refused(tmp_path):
