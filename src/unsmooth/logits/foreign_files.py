@@ -93,7 +93,7 @@ def read_any(
     beside = None if targets_path is None else Path(targets_path)
     content = _read(path, logits_key, None if beside else targets_key, split)
     metadata: dict[str, Any] = {}
-    if path.suffix == ".safetensors" and METADATA_KEY in read_header(path)[0].get("__metadata__", {}):
+    if path.suffix.lower() == ".safetensors" and METADATA_KEY in read_header(path)[0].get("__metadata__", {}):
         file = read_logits(path, num_classes=num_classes)  # checks more than any reader of foreign files
         content, metadata = replace(content, logits=file.logits, targets=file.targets), file.metadata
     if content.logits is None:

@@ -222,6 +222,7 @@ def test_our_file_is_read_with_its_metadata(path: Path) -> None:
     write_logits(path, LOGITS, TARGETS, metadata=METADATA)
 
     assert read_any(path).metadata == METADATA
+    assert read_any(path.rename(path.with_suffix(".SAFETENSORS"))).metadata == METADATA
 
 
 def save_safetensors(path: Path) -> None:
