@@ -364,7 +364,6 @@ def test_softmax_outputs_given_to_predict_are_refused():
         (lambda logits: softmax(logits, axis=1).astype(np.float16), r"sums to one|lies in \[0, 1\]"),
         (lambda logits: softmax(logits, axis=1).round(2), r"sums to one|lies in \[0, 1\]"),
         (lambda logits: 100 * softmax(logits, axis=1), "sums to 100, as percent do"),
-        (expit, r"lies in \[0, 1\], as outputs of softmax and sigmoid do"),
     ],
 )
 def test_rows_of_another_kind_than_the_fitted_are_refused_be_they_one_or_a_thousand(classifier, kind, message, rows):
@@ -382,6 +381,15 @@ def test_log_probabilities_are_refused_by_scores_that_see_the_mean_in_fit_and_pr
             ValueError, match=f"{score} depends on the mean of the logits, which log-probabilities do not"
         ):
             call()
+
+
+def test_sigmoid_outputs_are_refused_but_for_a_lone_row_that_logits_of_few_classes_may_have(classifier):
+    unsure = expit(data(1000, seed=1)[0])
+
+    for rows in (2, 1000):
+        with pytest.raises(ValueError, match=r"lies in \[0, 1\], as outputs of softmax and sigmoid do"):
+            classifier.predict(unsure[:rows])
+    assert len(classifier.predict(unsure[:1])) == 1
 
 
 def test_rows_that_look_like_softmax_outputs_pass_where_the_fitted_ones_often_did():

@@ -1,7 +1,8 @@
 """Rows of another kind than the logits that were fitted, told by how many of those look alike.
 
-A row of logits may look like an output of softmax by chance. How often it does, the fitted rows say: n rows that all do
-are refused where so many would be rare among logits like these. One row is so judged by the same rule as a thousand.
+A row of logits may look like an output of softmax by chance. The fitted rows show how often: n rows that all do are
+refused where n such rows would be rare among logits like these, be n one or a thousand. A kind that no fitted row looks
+like keeps a small chance, so that a lone unsure row of few classes is not refused.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,15 +14,22 @@ __all__ = ["lookalike_shares", "refuse_lookalikes"]
 
 _RARE = 1e-3  # probability, among logits like those that were fitted, of rows that are refused
 _SOFTMAX = "is non-negative and sums to one, as softmax outputs and predict_proba do"
-_KINDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "softmax": (_SOFTMAX, lambda rows: (rows >= ROUNDED_ZERO).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 1e-4)),
-    "rounded softmax": (_SOFTMAX, lambda rows: (rows >= ROUNDED_ZERO).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 0.01)),
+# What the rows of a kind are, the width of the interval of their sum in units of the logits, and whether a row is one.
+_KINDS: Mapping[str, tuple[str, float, Callable[[Any], Any]]] = {
+    "softmax": (_SOFTMAX, 1e-4, lambda rows: (rows >= ROUNDED_ZERO).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 1e-4)),
+    "rounded softmax": (
+        _SOFTMAX,
+        0.01,
+        lambda rows: (rows >= ROUNDED_ZERO).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 0.01),
+    ),
     "percent": (
         "is non-negative and sums to 100, as percent do",
+        0.01,
         lambda rows: (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 100) < 1),
     ),
     "fractions": (
         "lies in [0, 1], as outputs of softmax and sigmoid do",
+        1.0,
         lambda rows: ((rows >= 0) & (rows <= 1)).all(axis=1) & (rows != rows[:, :1]).any(axis=1),
     ),
 }
@@ -35,7 +43,7 @@ def lookalike_shares(logits: Any) -> dict[str, float]:  # noqa: ANN401 - tensor 
         >>> lookalike_shares(np.array([[3.0, -1.0], [0.7, 0.2]]))
         {'softmax': 0.0, 'rounded softmax': 0.0, 'percent': 0.0, 'fractions': 0.5}
     """
-    return {kind: int(looks(logits).sum()) / len(logits) for kind, (_, looks) in _KINDS.items()}
+    return {kind: int(looks(logits).sum()) / len(logits) for kind, (*_, looks) in _KINDS.items()}
 
 
 def refuse_lookalikes(logits: Any, shares: Mapping[str, float]) -> None:  # noqa: ANN401 - tensor or array
@@ -51,9 +59,10 @@ def refuse_lookalikes(logits: Any, shares: Mapping[str, float]) -> None:  # noqa
         Traceback (most recent call last):
         ValueError: logits: every row is non-negative and sums to one, as softmax outputs and predict_proba do, ...
     """
-    for kind, (what, looks) in _KINDS.items():
+    for kind, (what, width, looks) in _KINDS.items():
+        share = max(shares[kind], width / 2 ** logits.shape[1])  # each logit falls into [0, 1] by chance of at most 1/2
         # The first row alone clears nearly all logits.
-        if shares[kind] ** len(logits) < _RARE and bool(looks(logits[:1]).all()) and bool(looks(logits).all()):
+        if share ** len(logits) < _RARE and bool(looks(logits[:1]).all()) and bool(looks(logits).all()):
             raise ValueError(
                 f"logits: every row {what}, unlike the logits that were fitted; expected logits, or the logarithms of "
                 "softmax outputs, unsmooth.logits.probabilities.logits_from_probabilities(probs)"
