@@ -334,9 +334,8 @@ def _as_logits(values: Any) -> Any:  # noqa: ANN401 - tensors, arrays, data fram
 
 def _columns(values: Any) -> list[str]:  # noqa: ANN401
     """Names of the columns of a data frame; none of anything else."""
-    return [
-        str(name) for name in getattr(values, "column_names", getattr(values, "columns", ()))
-    ]  # of Arrow, or others
+    names = getattr(values, "column_names", getattr(values, "columns", ()))  # of Arrow tables, or of other frames
+    return [str(name) for name in names]
 
 
 class SelectiveHead(nn.Module):

@@ -17,19 +17,8 @@ LOGITS_NAMES = (
 )
 TARGETS_NAMES = (
     *("targets", "target", "labels", "label", "label_ids", "label_id", "y", "y_true", "true_labels", "true_label"),
-    *(
-        "true_class",
-        "true_y",
-        "gt",
-        "ground_truth",
-        "ground_truths",
-        "groundtruth",
-        "references",
-        "reference",
-        "truth",
-        "true",
-        "actual",
-    ),
+    *("true_class", "true_y", "gt", "ground_truth", "ground_truths", "groundtruth", "references", "reference"),
+    *("truth", "true", "actual"),
     *("class", "class_id", "classes", "class_ids", "class_label", "gold", "gold_label", "gold_labels"),
 )
 _SPLITS = {
