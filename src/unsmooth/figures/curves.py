@@ -91,7 +91,7 @@ def risk_coverage(
             _legend_text(summary, title, *key, score, losses): style
             for key, style in line_styles(configurations_of(data, losses), losses).items()
         },
-        title=f"loss, alpha (error %, AURC %; both lower is better); {seeds_text(int(data['seeds'].min()), spread)}",
+        title=f"loss, alpha (error %, AURC %; both lower is better); {seeds_text(data['seeds'], spread)}",
         columns=4,
     )
     return figure, data

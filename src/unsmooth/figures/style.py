@@ -106,11 +106,14 @@ def seed_lines(
         sns.lineplot(**shared, units=frame["seed"], estimator=None, linewidth=0.5, alpha=0.4)
 
 
-def seeds_text(seeds: int, band: str = "± 1 std") -> str:
-    """Legend text for the seeds in `seed_lines`."""
-    if seeds == 1:
+def seeds_text(counts: Iterable[int], band: str = "± 1 std") -> str:
+    """Legend text for `seed_lines` of losses with these numbers of seeds."""
+    fewest, most = min(counts := [*counts]), max(counts)
+    if most == 1:
         return "one seed"
-    return f"mean; band: {band} over {seeds} seeds" if seeds >= MANY_SEEDS else f"mean; thin lines: the {seeds} seeds"
+    if fewest < most:
+        return f"mean of {fewest} to {most} seeds; {f'band: {band}' if most >= MANY_SEEDS else 'thin lines: each seed'}"
+    return f"mean; band: {band} over {most} seeds" if most >= MANY_SEEDS else f"mean; thin lines: the {most} seeds"
 
 
 def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> dict[tuple[str, float], dict[str, Any]]:

@@ -160,7 +160,7 @@ def pnorm_sweep(
     entries = {losses.label(*key): style for key, style in styles.items()}
     entries["MSP"] = MSP_STYLE
     entries["p of a seed (none: MSP)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}
-    legend_below(figure, entries, title=seeds_text(int(data["seeds"].min())), columns=4)
+    legend_below(figure, entries, title=seeds_text(data["seeds"]), columns=4)
     return figure, data
 
 

@@ -261,6 +261,14 @@ def test_one_seed_has_a_line_without_a_band():
     assert figure.legends[0].get_title().get_text().endswith("one seed")
 
 
+def test_losses_of_different_numbers_of_seeds_are_told_so():
+    curves = make_curves()
+    figure, _ = risk_coverage(curves[(curves["seed"] == 0) | (curves["loss"] == "ce")], make_summary(), losses=LOSSES)
+
+    seeds = curves["seed"].nunique()
+    assert f"mean of 1 to {seeds} seeds; " in figure.legends[0].get_title().get_text()
+
+
 def test_degradation_draws_intervals_and_the_error_once(drawn):
     figure, data = drawn["degradation"]
 
