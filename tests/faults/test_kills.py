@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.workflow, pytest.mark.slow]
 
 END_S = 300  # within which what was interrupted must end
 LOOK_S = 0.1  # between two looks at what runs
-STAGES = {"build_dataset", "train", "dump_logits", "score", "evaluate", "collect", "write_main", "draw_risk_coverage"}
+STAGES = {"build_dataset", "train", "dump_logits", "score", "evaluate", "collect", "write_main", "draw_figure"}
 
 
 def jobs_of(process):

@@ -188,11 +188,11 @@ ADDED = {
     },
     "dataset": {
         "data/gaussians": "def build_new(*arguments):\n    return build(*arguments)",
-        "config/specs/datasets": "class New(Spec):\n    pass",
+        "config/specs/datasets": "class New(Kind):\n    pass",
     },
     "architecture": {
         "models/mlp": "class New(Mlp):\n    pass",
-        "config/specs/architectures": "class New(Spec):\n    pass",
+        "config/specs/architectures": "class New(Kind):\n    pass",
     },
 }
 
