@@ -152,7 +152,8 @@ class _SelectiveMetric(Metric):
         """Add the samples of another metric of the same class and settings, or of its state.
 
         Raises:
-            ValueError: metrics or states of another class, score, ignore_index or risk.
+            ValueError: a metric of another class, score, ignore_index or risk, or a state of another score or
+                ignore_index; a state does not say its class and risk.
         """
         if isinstance(incoming_state, type(self)):
             mine, theirs = self._settings(), incoming_state._settings()

@@ -14,19 +14,18 @@ __all__ = ["lookalike_shares", "refuse_lookalikes"]
 
 _RARE = 1e-3  # probability, among logits like those that were fitted, of rows that are refused
 _SOFTMAX = "is non-negative and sums to one, as softmax outputs and predict_proba do"
+
+
+def _sum_to(whole: float, *, within: float, lowest: float) -> Callable[[Any], Any]:
+    """Which rows have no number below `lowest` and sum to the whole."""
+    return lambda rows: (rows >= lowest).all(axis=1) & (abs(rows.sum(axis=1) - whole) < within)
+
+
 # What the rows of a kind are, the width of the interval of their sum in units of the logits, and whether a row is one.
 _KINDS: Mapping[str, tuple[str, float, Callable[[Any], Any]]] = {
-    "softmax": (_SOFTMAX, 1e-4, lambda rows: (rows >= ROUNDED_ZERO).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 1e-4)),
-    "rounded softmax": (
-        _SOFTMAX,
-        0.01,
-        lambda rows: (rows >= ROUNDED_ZERO).all(axis=1) & (abs(rows.sum(axis=1) - 1) < 0.01),
-    ),
-    "percent": (
-        "is non-negative and sums to 100, as percent do",
-        0.01,
-        lambda rows: (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 100) < 1),
-    ),
+    "softmax": (_SOFTMAX, 1e-4, _sum_to(1, within=1e-4, lowest=ROUNDED_ZERO)),
+    "rounded softmax": (_SOFTMAX, 0.01, _sum_to(1, within=0.01, lowest=ROUNDED_ZERO)),
+    "percent": ("is non-negative and sums to 100, as percent do", 0.01, _sum_to(100, within=1, lowest=0)),
     "fractions": (
         "lies in [0, 1], as outputs of softmax and sigmoid do",
         1.0,

@@ -71,7 +71,7 @@ def choose_logits(parts: Mapping[str, Part], *, split: str) -> str | None:
         found = [name for name, part in parts.items() if len(part.shape) == 2 and part.shape[1] > 1]
         return found[0] if len(found) == 1 else None
     splits = {base_name(name)[1] for name in found}
-    wanted = next((wanted for wanted in (split, None) if wanted in splits), None)
+    wanted = split if split in splits else None
     if wanted not in splits and len(splits) == 1:
         (wanted,) = splits
     of_split = [name for name in found if base_name(name)[1] == wanted]

@@ -118,12 +118,16 @@ def _model(row: pd.Series, experiment: Experiment) -> str:
 def _agreement(judged: Mapping[str, pd.Series]) -> str:
     """How many published numbers lie within noise, by name those that do not, and how many have no verdict."""
     several = {name: row["verdict"] for name, row in judged.items() if row["seeds"] > 1}
-    counts, outside = Counter(several.values()), [name for name, verdict in several.items() if verdict == OUTSIDE]
-    parts = [f"Of {len(judged)} published numbers, {len(several)} were run with several seeds"]
-    parts[0] += f", and {counts[WITHIN]} of these lie within noise" if several else ""
-    parts += [f"without an interval: {counts[NO_INTERVAL]}"] if counts[NO_INTERVAL] else []
-    parts += [f"outside: {'; '.join(outside)}"] if outside else []
-    return f"{'; '.join(parts)}."
+    text = f"Of {len(judged)} published numbers, {len(several)} were run with several seeds"
+    if not several:
+        return f"{text}."
+    counts = Counter(several.values())
+    text += f", and {counts[WITHIN]} of these lie within noise"
+    if counts[NO_INTERVAL]:
+        text += f"; without an interval: {counts[NO_INTERVAL]}"
+    if counts[OUTSIDE]:
+        text += f"; outside: {'; '.join(name for name, verdict in several.items() if verdict == OUTSIDE)}"
+    return f"{text}."
 
 
 def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]) -> str:
