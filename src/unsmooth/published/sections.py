@@ -33,7 +33,7 @@ FIGURES = {
 NOT_OF_TWO_CLASSES = {"risk_coverage_max_logit_pnorm", "max_logit"}
 TABLE_NOTE = (
     "Percent, lower is better: mean over seeds ± standard deviation over seeds [95 % bootstrap interval of the mean "
-    "over test samples]."
+    "over test samples]. The sentence above the table compares two models over the seeds that both have."
 )
 
 
