@@ -308,19 +308,16 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"expected the format {_FORMAT!r}")
             if content["version"] != _VERSION:
                 raise ValueError(f"version {content['version']!r}, expected {_VERSION}")
-            fixed = content["params"]["params"]
-            params = content["params"] | {"params": None if fixed is None else _numbers(fixed)}
-            classifier = cls(**params)
-            classifier.score_ = FittedScore.from_json(json.dumps(content["score"]))
-            classifier.certificate_ = _certificate(content["certificate"])
-            classifier.threshold_ = classifier.certificate_.threshold
-            classifier.set_params(max_risk=classifier.certificate_.risk, delta=classifier.certificate_.delta)
+            certificate, classes = _certificate(content["certificate"]), content["num_classes"]
+            if type(classes) is not int or classes < 2:
+                raise ValueError(f"num_classes must be an integer of at least 2, got {classes!r}")
+            score, shares = FittedScore.from_json(json.dumps(content["score"])), content["lookalike_shares"]
+            classifier = cls.of(score, certificate, num_classes=classes, lookalike_shares=shares)
+            given, risk = content["params"], {"max_risk": certificate.risk, "delta": certificate.delta}
+            fixed = None if given["params"] is None else _numbers(given["params"])
+            classifier.set_params(**given | risk | {"params": fixed})
             classifier.columns_ = list(content["columns"])
-            classifier.lookalike_shares_ = dict(content["lookalike_shares"])
-            classifier.n_features_in_ = content["num_classes"]
-            if type(classifier.n_features_in_) is not int or classifier.n_features_in_ < 2:
-                raise ValueError(f"num_classes must be an integer of at least 2, got {classifier.n_features_in_!r}")
-            classifier.confidence(-np.eye(classifier.n_features_in_)[:2])
+            classifier.confidence(-np.eye(classes)[:2])
         except (KeyError, TypeError, AttributeError, UnicodeDecodeError, ValueError) as error:
             missing = f"no entry {error}" if isinstance(error, KeyError) else error
             raise ValueError(f"{os.fspath(path)}: not a saved SelectiveClassifier: {missing}") from error

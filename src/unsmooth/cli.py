@@ -33,7 +33,6 @@ COLUMN_SUFFIXES = (".csv", ".npz", ".parquet")
 FORMATS = "safetensors, npz, npy, pt, parquet (also a folder of parts), csv or tsv"
 app = typer.Typer(
     name="unsmooth",
-    help="Find, explain and repair the confidence that label smoothing breaks.",
     epilog="A file for a start: `np.savez('test.npz', logits=logits, targets=targets)`, then "
     "`unsmooth diagnose test.npz`",
     rich_markup_mode="markdown",
@@ -121,18 +120,16 @@ def diagnose(
 
     paired = {"--val": val, "--train": train, "--targets": targets, "--val-targets": val_targets}
     for option, others in paired.items():
-        _check_one_each(files, others, option)
-    if val_targets and not val:
-        raise typer.BadParameter("needs --val", param_hint="--val-targets")
+        wrong = others and len(others) != len(files)
+        _refuse(wrong, option, f"{len(others or ())} given for {len(files)} FILE; give none or one each")
+    _refuse(val_targets and not val, "--val-targets", "needs --val")
     for option, value in (("--target-risk", target_risk), ("--delta", delta)):
-        if not 0 < value < 1:
-            raise typer.BadParameter(f"{value} is not in (0, 1)", param_hint=option)
-    for unknown in set(only or ()) - {*SCORES, NLL_TEMPERATURE}:
-        raise typer.BadParameter(f"unknown score {unknown!r}; see unsmooth score --list", param_hint="--score")
-    if save is not None and len(files) > 1:
-        raise typer.BadParameter("one classifier is saved at a time; give one FILE", param_hint="--save")
-    if plot is not None and plot.suffix not in (".png", ".pdf", ".svg"):
-        raise typer.BadParameter(f"{plot} must end in .png, .pdf or .svg", param_hint="--plot")
+        _refuse(not 0 < value < 1, option, f"{value} is not in (0, 1)")
+    for wanted in only or ():
+        unknown = wanted not in (*SCORES, NLL_TEMPERATURE)
+        _refuse(unknown, "--score", f"unknown score {wanted!r}; see unsmooth score --list")
+    _refuse(save and len(files) > 1, "--save", "one classifier is saved at a time; give one FILE")
+    _refuse(plot and plot.suffix not in (".png", ".pdf", ".svg"), "--plot", f"{plot} must end in .png, .pdf or .svg")
     written = {"--json": json_out, "--html": html, "--save": save, "--plot": plot}
     _check_outputs([*files, *(path for others in paired.values() for path in others or ())], written)
     for path in files if len(files) > 1 and not val else ():
@@ -213,30 +210,26 @@ def score(
     from unsmooth.scores import FittedScore, find_score, fit_score, score_all, score_by_features
     from unsmooth.scores.thresholds import REJECT
 
-    if output is not None and output.suffix not in COLUMN_SUFFIXES:
-        raise typer.BadParameter(f"{output} must end in {', '.join(COLUMN_SUFFIXES)}", param_hint="--output")
+    unknown = output and output.suffix not in COLUMN_SUFFIXES
+    _refuse(unknown, "--output", f"{output} must end in {', '.join(COLUMN_SUFFIXES)}")
     _check_outputs([file, val, targets, val_targets, classifier, train], {"--output": output})
     params = _parse_params(param or [], p)
-    if (params and val) or (classifier and (params or val)):
-        raise typer.BadParameter("parameters, --val and --classifier exclude each other", param_hint="--param")
+    sources = sum(map(bool, (params, val, classifier)))
+    _refuse(sources > 1, "--param", "parameters, --val and --classifier exclude each other")
     try:
         entry = find_score(score_name)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--score") from None
-    if not entry.of_logits and (params or val or classifier):
-        raise typer.BadParameter(f"{score_name} is fitted on --train alone", param_hint="--score")
-    if "training" in entry.needs and train is None:
-        raise typer.BadParameter(f"{score_name} needs --train", param_hint="--score")
-    if entry.of_logits and train is not None:
-        raise typer.BadParameter(f"{score_name} is a score of logits alone", param_hint="--train")
+    _refuse(sources and not entry.of_logits, "--score", f"{score_name} is fitted on --train alone")
+    _refuse("training" in entry.needs and not train, "--score", f"{score_name} needs --train")
+    _refuse(train and entry.of_logits, "--train", f"{score_name} is a score of logits alone")
     chosen = None
     if params:
         try:
             chosen = FittedScore(score_name, {**entry.defaults, **params})
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--param") from None
-    if val_targets is not None and val is None:
-        raise typer.BadParameter("needs --val", param_hint="--val-targets")
+    _refuse(val_targets and not val, "--val-targets", "needs --val")
 
     threshold, num_classes, keys = -math.inf, None, (logits_key, targets_key)
     if classifier is not None:
@@ -308,8 +301,7 @@ def metrics(
     from unsmooth.diagnosis.terminal import print_table, progress_bar
     from unsmooth.metrics import UndefinedMetricWarning, bootstrap_replicates, selective_metrics
 
-    if 0 in coverage:
-        raise typer.BadParameter("0 is not in (0, 1]", param_hint="--coverage")
+    _refuse(0 in coverage, "--coverage", "0 is not in (0, 1]")
     with _errors_name(file), progress_bar(file.name) as progress:
         confidence, errors = _read_confidences(file)
         with warnings.catch_warnings():
@@ -327,18 +319,16 @@ def metrics(
                     coverages=coverage,
                     progress=partial(progress, "bootstrap"),
                 )
+    columns = ["value", "low", "high"] if replicates else ["value"]
     rows: dict[str, dict[str, float | None]] = {}
     for name, value in values.items():
-        rows[name] = {"value": None if math.isnan(value) else value}
-        draws = resampled.get(name)
-        if draws is not None:
-            known = draws[~np.isnan(draws)]
-            low, high = np.percentile(known, [2.5, 97.5]).tolist() if len(known) and value == value else (None, None)
-            rows[name] |= {"low": low, "high": high}
+        draws = resampled[name][~np.isnan(resampled[name])] if replicates else np.zeros(0)
+        limits = np.percentile(draws, [2.5, 97.5]).tolist() if len(draws) and value == value else [math.nan] * 2
+        found = zip(columns, [value, *limits], strict=False)
+        rows[name] = {column: None if math.isnan(number) else number for column, number in found}
     if as_json:
         typer.echo(json.dumps({"num_samples": len(confidence), "metrics": rows}, indent=2))
         return
-    columns = ["value", "low", "high"] if replicates else ["value"]
     print_table(
         ["metric", *columns],
         [
@@ -505,16 +495,14 @@ def _read_columns(path: Path, suffix: str) -> tuple[list[str], dict[str, "NDArra
     if suffix == ".parquet":
         import pyarrow.parquet as parquet
 
-        names = parquet.read_schema(path).names
-        table = parquet.read_table(path, columns=[name for name in needed if name in names])
+        table = parquet.read_table(path)
     else:
         import pyarrow.csv as csv
 
         # Without this "nan" would be a missing value and not a number that is rejected by row.
         options = csv.ConvertOptions(null_values=[])
         table = csv.read_csv(sys.stdin.buffer if path == Path("-") else path, convert_options=options)
-        names = table.column_names
-    return names, {name: table[name].to_numpy() for name in needed if name in table.column_names}
+    return table.column_names, {name: table[name].to_numpy() for name in needed if name in table.column_names}
 
 
 def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float | str]:
@@ -528,9 +516,7 @@ def _parse_params(texts: Sequence[str], p: str | None) -> dict[str, float | str]
             number = float(value)
         except ValueError:
             number = math.nan
-        if math.isnan(number):
-            hint = "--p" if p is not None and text == f"p={p}" else "--param"
-            raise typer.BadParameter(f"{text!r} is not name=number", param_hint=hint)
+        _refuse(math.isnan(number), "--p" if text == f"p={p}" else "--param", f"{text!r} is not name=number")
         params[name] = int(number) if number.is_integer() else number
     return params
 
@@ -610,29 +596,24 @@ def _errors_name(path: Path) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _check_one_each(files: Sequence[Path], others: Sequence[Path] | None, option: str) -> None:
-    if others and len(others) != len(files):
-        raise typer.BadParameter(f"{len(others)} given for {len(files)} FILE; give none or one each", param_hint=option)
+def _refuse(wrong: object, option: str, reason: str) -> None:
+    """Exit with status 2, naming the option, if it is used wrongly."""
+    if wrong:
+        raise typer.BadParameter(reason, param_hint=option)
 
 
 def _check_outputs(inputs: Sequence[Path | None], outputs: Mapping[str, Path | None]) -> None:
     read = {path.resolve() for path in inputs if path is not None}
     for option, path in outputs.items():
-        if path is not None and path.resolve() in read:
-            raise typer.BadParameter(f"{path} is read; write to another file", param_hint=option)
-        if path is not None and path.is_dir():
-            raise typer.BadParameter(f"{path} is a folder; name a file in it", param_hint=option)
+        _refuse(path and path.resolve() in read, option, f"{path} is read; write to another file")
+        _refuse(path and path.is_dir(), option, f"{path} is a folder; name a file in it")
 
 
 def _names(files: Sequence[Path]) -> list[str]:
     """The shortest distinct ends of the paths."""
-    unique = len(set(files))
     whole = [file.absolute().parts for file in files]
-    for length in range(1, max(map(len, whole)) + 1):
-        names = ["/".join(parts[-length:]) for parts in whole]
-        if len(set(names)) == unique:
-            break
-    return names
+    ends = (["/".join(parts[-length:]) for parts in whole] for length in range(1, max(map(len, whole)) + 1))
+    return next(names for names in ends if len(set(names)) == len(set(whole)))
 
 
 def run() -> None:

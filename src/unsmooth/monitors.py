@@ -48,14 +48,7 @@ __all__ = ["AUGRC", "AURC", "CoverageAtRisk"]
 
 
 class _SelectiveMetric(Metric):
-    """A metric of (confidence, errors) that keeps them all.
-
-    Args:
-        score: confidence of logits, `score(logits)`; MSP unless another, such as a fitted score
-            (:func:`unsmooth.scores.fit_score`), is given.
-        ignore_index: target whose samples are left out.
-        kwargs: as for every torchmetrics metric, such as `dist_sync_on_step`.
-    """
+    """A metric of (confidence, errors) that keeps them all; arguments as of `AURC`."""
 
     is_differentiable = False
     full_state_update = False
@@ -82,9 +75,8 @@ class _SelectiveMetric(Metric):
             raise ValueError(f"score must be a function of logits, such as fit_score({score!r}), got {score!r}")
         self.score = FittedScore("msp") if score is None else _registered(score)
         self.ignore_index = ignore_index
-        self.add_state("confidence", default=[], dist_reduce_fx="cat")
-        self.add_state("confidence_of_probabilities", default=[], dist_reduce_fx="cat")
-        self.add_state("errors", default=[], dist_reduce_fx="cat")
+        for name in ("confidence", "confidence_of_probabilities", "errors"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
         self.add_state("met_logits", default=torch.tensor(0), dist_reduce_fx="max")
         self.add_state("lowest", default=torch.tensor(torch.inf), dist_reduce_fx="min")
         self.add_state("highest", default=torch.tensor(-torch.inf), dist_reduce_fx="max")
@@ -173,11 +165,8 @@ class _SelectiveMetric(Metric):
 
     def sync(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - torchmetrics' own arguments
         """As torchmetrics', which from a process without samples would send a type that the others do not."""
-        for name, dtype in (
-            ("confidence", self._float),
-            ("confidence_of_probabilities", self._float),
-            ("errors", torch.uint8),
-        ):
+        dtypes = {"confidence": self._float, "confidence_of_probabilities": self._float, "errors": torch.uint8}
+        for name, dtype in dtypes.items():
             if not len(getattr(self, name)):
                 setattr(self, name, [torch.zeros(0, dtype=dtype, device=self.device)])
         super().sync(*args, **kwargs)

@@ -39,9 +39,8 @@ class Comparison:
         replicates: int,
         steps: Callable[[str], None],
     ) -> Self:
-        unfitted = {
-            f"{score}:before": FittedScore(score, dict(SCORES[score].defaults)) for score in _with_default(fitted)
-        }
+        with_default = [score for score in fitted if score in SCORES and SCORES[score].has_default]
+        unfitted = {f"{score}:before": FittedScore(score, dict(SCORES[score].defaults)) for score in with_default}
         scored = score_all(test.logits, scores=dict(fitted) | unfitted, ps=_FINITE_PS)
         errors, confidences = scored.predictions != test.targets, {**scored, **test.others}
         replicated = {}
@@ -77,7 +76,8 @@ class Comparison:
         }
         compared = [score for score in areas if score != "msp"]
         adjusted = dict(zip(compared, holm([changes[score].p_value or 1.0 for score in compared]), strict=True))
-        before = {score: aurc(self.scored[f"{score}:before"], self.errors) for score in _with_default(fitted)}
+        unfitted = {name: values for name, values in self.scored.items() if name.endswith(":before")}
+        before = {name.removesuffix(":before"): aurc(values, self.errors) for name, values in unfitted.items()}
         before |= {score: areas["msp"] for score in fitted if score.startswith("msp_temperature")}
         return tuple(
             ScoreResult(
@@ -95,10 +95,6 @@ class Comparison:
 
 def _coverage_metric(target_risk: float) -> str:
     return f"coverage_at_risk_{100 * target_risk:.10g}"
-
-
-def _with_default(fitted: Mapping[str, FittedScore]) -> list[str]:
-    return [name for name in fitted if name in SCORES and SCORES[name].has_default]
 
 
 def interval(point: float, replicates: Floats) -> Interval:

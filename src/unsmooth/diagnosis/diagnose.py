@@ -7,6 +7,7 @@ Three parts of the data never overlap. *Fit* rows fit every score and choose the
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,11 @@ def diagnose(
     others = _score_by_features([name for name in names if _of_features(name)], at_hand, train, left_out)
     parts = Parts.of(logits, targets, val_logits, val_targets, seed, others)
     names = [name for name in names if not _of_features(name)]
-    steps = _Steps(progress, 2 * len(names) + 4)
+    total, done = 2 * len(names) + 4, count()
+
+    def steps(what: str) -> None:
+        progress(what, min(next(done), total), total)
+
     fit_rows = Validation.of(parts.fit.logits, parts.fit.targets)
     fitted = _fit_all(names, fit_rows, left_out, steps)
     steps("choosing a score")
@@ -125,8 +130,7 @@ def diagnose(
     certify_scored = score_all(parts.certify.logits, scores={score: fitted[score] for score in ("msp", chosen)}, ps=())
     certify_errors = certify_scored.predictions != parts.certify.targets
     before, after = (
-        _operate(fitted[score], certify_scored[score], certify_errors, comparison, target_risk, delta)
-        for score in ("msp", chosen)
+        _operate(fitted[score], (certify_scored[score], certify_errors), comparison, delta) for score in ("msp", chosen)
     )
     steps("looking for smoothing")
     calibrated = fitted.get(NLL_TEMPERATURE) or _fit(NLL_TEMPERATURE, fit_rows)
@@ -136,7 +140,7 @@ def diagnose(
     if only_msp:
         reason = "Smoothing cannot be recognised: softmax outputs of zero have lost their logits."
         signature = replace(signature, verdict="unclear", reason=reason)
-    steps("done")
+    progress("done", total, total)
     return Diagnosis(
         name=name,
         num_classes=parts.test.logits.shape[1],
@@ -194,9 +198,8 @@ def _choose_names(
     names = [score for score in known if score in wanted and score not in excluded]
     left_out = dict.fromkeys(excluded, "softmax outputs do not hold the mean of the logits, which it depends on")
     if only_msp:
-        return names[:1], left_out | dict.fromkeys(
-            names[1:], "some softmax outputs are zero, of which it needs logarithms"
-        )
+        left_out |= dict.fromkeys(names[1:], "some softmax outputs are zero, of which it needs logarithms")
+        names = names[:1]
     return names, left_out
 
 
@@ -221,7 +224,7 @@ def _score_by_features(
 
 
 def _fit_all(
-    names: Sequence[str], rows: Validation, left_out: dict[str, str], steps: "_Steps"
+    names: Sequence[str], rows: Validation, left_out: dict[str, str], steps: Callable[[str], None]
 ) -> dict[str, FittedScore]:
     """Scores fitted, by name; adds to ``left_out`` those that these classes or samples do not allow."""
     fitted = {}
@@ -238,31 +241,22 @@ def _fit_all(
 
 
 def _operate(
-    score: FittedScore,
-    certify_confidence: Floats,
-    certify_errors: NDArray[np.bool_],
-    comparison: Comparison,
-    target_risk: float,
-    delta: float,
+    score: FittedScore, certifying: tuple[Floats, NDArray[np.bool_]], comparison: Comparison, delta: float
 ) -> OperatingPoint:
     """Certify a threshold of one score, and apply it to the test rows."""
-    certificate = certified_threshold(certify_confidence, certify_errors, risk=target_risk, delta=delta)
-    confidence, errors = comparison.scored[score.name], comparison.errors
+    confidence, errors, risk = comparison.scored[score.name], comparison.errors, comparison.target_risk
+    certificate = certified_threshold(*certifying, risk=risk, delta=delta)
     accepted = errors[confidence >= certificate.threshold]
     return OperatingPoint(
-        coverage=interval(coverage_at_risk(confidence, errors, risk=target_risk), comparison.coverages(score.name)),
+        coverage=interval(coverage_at_risk(confidence, errors, risk=risk), comparison.coverages(score.name)),
         certificate=certificate,
         threshold=threshold_value(score, certificate.threshold),
         rule=acceptance_rule(score, certificate.threshold),
         certified_coverage=len(accepted) / len(errors),
         certified_risk=float(accepted.mean()) if len(accepted) else math.nan,
-        excess_p=_excess_p(accepted, target_risk),
+        # Probability of at least so many errors where each has the probability of the target.
+        excess_p=float(bdtrc(accepted.sum() - 1.0, len(accepted), risk)) if len(accepted) else math.nan,
     )
-
-
-def _excess_p(accepted: NDArray[np.bool_], risk: float) -> float:
-    """Probability of at least so many errors where each has probability ``risk``."""
-    return float(bdtrc(accepted.sum() - 1.0, len(accepted), risk)) if len(accepted) else math.nan
 
 
 def _compare_parts(parts: Parts, comparison: Comparison) -> Exchangeability:
@@ -286,14 +280,3 @@ def _fit(name: str, rows: Validation) -> FittedScore:
     if not SCORES[name].fitted:
         return FittedScore(name, dict(SCORES[name].defaults))
     return fit_to(rows, name, ps=_PNORM_TEMPERATURE_PS if name == "msp_pnorm" else DEFAULT_PS)
-
-
-class _Steps:
-    """Counts steps for a progress display."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self.progress, self.done, self.total = progress, -1, total
-
-    def __call__(self, what: str) -> None:
-        self.done = min(self.done + 1, self.total)
-        self.progress(what, self.total if what == "done" else self.done, self.total)

@@ -18,8 +18,6 @@ from unsmooth.scores import FittedScore
 if TYPE_CHECKING:
     from unsmooth.classifier import SelectiveClassifier
 
-__all__ = ["Diagnosis", "OperatingPoint", "ScoreResult"]
-
 Floats = NDArray[np.floating[Any]]
 
 
@@ -136,12 +134,12 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """The diagnosis in one line; what speaks against data or certificate comes first."""
-        return wording.verdict(self)
+        return self.findings()[0]
 
     @property
     def next_step(self) -> str:
         """What to do with it, in one sentence."""
-        return wording.next_step(self)
+        return self.findings()[-1]
 
     def findings(self) -> list[str]:
         """The diagnosis in sentences: the verdict, the numbers, what to do next."""
@@ -149,15 +147,8 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnosis as plain JSON-ready values; nan and infinities become null."""
-        content = {
-            entry.name: _plain(getattr(self, entry.name))
-            for entry in fields(self)
-            if entry.repr and entry.name not in ("aurc_by_p", "scores")
-        }
-        content["aurc_by_p"] = {f"{p:g}": value for p, value in self.aurc_by_p.items()}
-        content["scores"] = [_plain(result) for result in self.scores]
-        content["verdict"], content["next_step"] = self.verdict, self.next_step
-        return content | {"findings": self.findings()}
+        content = {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self) if entry.repr}
+        return content | {"verdict": self.verdict, "next_step": self.next_step, "findings": self.findings()}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - walks values of any type
@@ -168,6 +159,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - walks values of any type
         return content
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value

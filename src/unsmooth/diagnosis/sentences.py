@@ -20,11 +20,6 @@ def signed(interval: Interval) -> str:
     return f"{interval.point:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
 
 
-def relative(change: float, reference: float) -> str:
-    """A change in percent of a reference."""
-    return f"{100 * change / reference:+.0f} %" if reference > 0 else "nothing to improve"
-
-
 def p_text(value: float) -> str:
     """A p-value with two digits."""
     return f"{value:.2g}" if value >= 0.001 else "< 0.001"

@@ -36,6 +36,7 @@ Verdict = Literal["smoothed", "no sign", "unclear"]
 
 _FEWEST = 30  # errors, and correct predictions, below which no regression is attempted
 _Z95 = 1.959963984540054
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -81,22 +82,26 @@ def smoothing_signature(logits: Floats, targets: NDArray[np.int64], *, temperatu
     confidence = msp(logits)
     gaps = -np.expm1(-confidence) - ~errors
     gap = _normal_interval(float(gaps.mean()), float(gaps.std() / math.sqrt(len(gaps))))
-    unknown = Interval(math.nan, math.nan, math.nan)
+    verdict: Verdict = "unclear"
+    shift = at_msp = _UNKNOWN
     if logits.shape[1] == 2:
         reason = "Smoothing cannot be recognised with two classes: their centred logits say no more than MSP does."
-        return Signature("unclear", unknown, unknown, gap, reason)
-    if min(errors.sum(), (~errors).sum()) < _FEWEST:
+    elif min(errors.sum(), (~errors).sum()) < _FEWEST:
         reason = f"Too few samples to look for smoothing: {_FEWEST} wrong and {_FEWEST} correct predictions are needed."
-        return Signature("unclear", unknown, unknown, gap, reason)
-    if temperature is None:
+    elif temperature is None:
         reason = "Smoothing cannot be recognised: the samples that fit leave no temperature that calibrates."
-        return Signature("unclear", unknown, unknown, gap, reason)
-    largest = centred_maximum(logits)
-    at_msp = _shift_at_equal(confidence, largest, errors)
-    shift = _shift_at_equal(msp_temperature(logits, temperature=temperature), largest, errors)
+    else:
+        largest = centred_maximum(logits)
+        at_msp = _shift_at_equal(confidence, largest, errors)
+        shift = _shift_at_equal(msp_temperature(logits, temperature=temperature), largest, errors)
+        verdict, reason = _verdict(shift, at_msp, gap)
+    return Signature(verdict, shift, at_msp, gap, reason)
+
+
+def _verdict(shift: Interval, at_msp: Interval, gap: Interval) -> tuple[Verdict, str]:
+    """The verdict and its reason; arguments as the attributes of `Signature`."""
     if math.isnan(shift.point) or math.isnan(at_msp.point):
-        reason = "Smoothing cannot be recognised: the maximum logit follows from MSP."
-        return Signature("unclear", shift, at_msp, gap, reason)
+        return "unclear", "Smoothing cannot be recognised: the maximum logit follows from MSP."
     evidence = (
         f"at equal calibrated confidence the maximum logit of wrong predictions lies {signed(shift)} standard "
         f"deviations from that of correct ones (at equal MSP {signed(at_msp)}), and mean MSP minus accuracy is "
@@ -104,18 +109,16 @@ def smoothing_signature(logits: Floats, targets: NDArray[np.int64], *, temperatu
     )
     soft = gap.high < 0
     if shift.low > 0 and soft:
-        reason = f"The confidence bears the signature of label smoothing: {evidence}."
-        return Signature("smoothed", shift, at_msp, gap, reason)
+        return "smoothed", f"The confidence bears the signature of label smoothing: {evidence}."
     if at_msp.low > 0 and soft:
-        reason = f"The softmax is too soft, by a temperature or by smoothing that left the order intact: {evidence}."
-        return Signature("unclear", shift, at_msp, gap, reason)
+        cause = "by a temperature or by smoothing that left the order intact"
+        return "unclear", f"The softmax is too soft, {cause}: {evidence}."
     if shift.low > 0:
-        reason = (
+        return "unclear", (
             f"Signs of smoothing disagree: {evidence}. Rescaled logits or a strong over-fit would do that; look up the "
             "loss in the training settings. The recommended score does not depend on the answer."
         )
-        return Signature("unclear", shift, at_msp, gap, reason)
-    return Signature("no sign", shift, at_msp, gap, f"The confidence shows no sign of label smoothing: {evidence}.")
+    return "no sign", f"The confidence shows no sign of label smoothing: {evidence}."
 
 
 def centred_maximum(logits: Floats) -> Floats:
@@ -135,7 +138,7 @@ def _shift_at_equal(confidence: Floats, values: Floats, errors: NDArray[np.bool_
     values, wrong = (column - basis @ (basis.T @ column) for column in (values, errors.astype(np.float64)))
     spread, information = float(values.std()), float(wrong @ wrong)
     if spread <= 1e-6 * float(log_odds.std()) or information < 1:
-        return Interval(math.nan, math.nan, math.nan)
+        return _UNKNOWN
     shift = float(wrong @ values) / information
     standard_error = float(np.linalg.norm(wrong * (values - shift * wrong))) / information
     return _normal_interval(shift / spread, standard_error / spread)

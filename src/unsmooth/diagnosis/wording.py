@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from unsmooth.diagnosis.sentences import p_text, percent, points, relative
+from unsmooth.diagnosis.sentences import p_text, percent, points
 from unsmooth.registry.scores import score_label
 
 if TYPE_CHECKING:
@@ -50,11 +50,6 @@ def score_rows(diagnosis: "Diagnosis", *, mark: str) -> list[list[str]]:
     return rows
 
 
-def verdict(diagnosis: "Diagnosis") -> str:
-    """One line: what speaks against data or certificate, else whether MSP needs a repair."""
-    return f"Verdict: {(_alarms(diagnosis) or [_ranking(diagnosis)])[0]}"
-
-
 def findings(diagnosis: "Diagnosis") -> list[str]:
     """The verdict, the sentences that support it, and the next step."""
     first, *others = [*_alarms(diagnosis), _ranking(diagnosis)]
@@ -68,11 +63,10 @@ def findings(diagnosis: "Diagnosis") -> list[str]:
         _coverage(diagnosis),
         _certificate(diagnosis),
     ]
-    return [f"Verdict: {first}", *others, *filter(None, supporting), next_step(diagnosis)]
+    return [f"Verdict: {first}", *others, *filter(None, supporting), _next_step(diagnosis)]
 
 
-def next_step(diagnosis: "Diagnosis") -> str:
-    """One instruction."""
+def _next_step(diagnosis: "Diagnosis") -> str:
     certificate = diagnosis.after.certificate
     change = diagnosis.result(diagnosis.recommended.name).change
     if diagnosis.no_better_than_chance:
@@ -137,11 +131,12 @@ def _clear(diagnosis: "Diagnosis") -> bool:
 def _recommendation(diagnosis: "Diagnosis") -> str:
     if diagnosis.repaired:
         change = diagnosis.result(diagnosis.recommended.name).change
-        lowers = change.point < 0
+        lowers, area = change.point < 0, diagnosis.aurc.point
+        relative = f"{100 * change.point / area:+.0f} %" if area > 0 else "nothing to improve"
         return (
             f"Recommended score: {label_of(diagnosis.recommended)}. It {'lowers' if lowers else 'does not lower'} AURC "
             f"to {percent(diagnosis.repaired_aurc, 2)}, a change of {points(change, 2)} "
-            f"({relative(change.point, diagnosis.aurc.point)}, p {p_text(change.p_value or 1.0)}): "
+            f"({relative}, p {p_text(change.p_value or 1.0)}): "
             + ("more than chance." if lowers and _clear(diagnosis) else "not clear of chance.")
         )
     better = diagnosis.recommendation.better_than_msp

@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -11,66 +11,44 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from unsmooth.logits.checks import LogitsFileError
-from unsmooth.logits.logits_file import read_header, widen
 from unsmooth.logits.names import Part
 
-__all__ = ["BARE", "npy_parts", "npz_parts", "pt_parts", "safetensors_parts"]
-
 BARE = ""  # the name of an array without one
-_SAFETENSORS = {
-    **{f"F{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
-    **{f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)},
-    "BF16": np.dtype("<u2"),
-    "BOOL": np.dtype("?"),
-}
 
 
 def safetensors_parts(path: Path) -> dict[str, Part]:
     """The tensors of a safetensors file."""
-    header, start = read_header(path)
-    raw = np.memmap(path, dtype=np.uint8, mode="r", offset=start) if path.stat().st_size > start else np.zeros(0, "u1")
 
-    def load(name: str) -> NDArray[Any]:
-        tag, (begin, end) = header[name]["dtype"], header[name]["data_offsets"]
-        if tag not in _SAFETENSORS:
-            raise LogitsFileError(f"{path}: tensor {name!r} is {tag}, expected one of {', '.join(_SAFETENSORS)}")
-        stored = np.frombuffer(raw[begin:end].tobytes(), dtype=_SAFETENSORS[tag]).reshape(header[name]["shape"])
-        return widen(stored, tag) if tag == "BF16" else stored
+    def load(name: str, dtype: str) -> Any:  # noqa: ANN401 - array or tensor
+        # numpy has neither bfloat16 nor float8.
+        with safe_open(path, framework="pt" if dtype.startswith(("BF", "F8")) else "np") as file:
+            return file.get_tensor(name)
 
-    return {
-        name: Part(tuple(entry["shape"]), entry["dtype"], partial(load, name))
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    with safe_open(path, framework="np") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        headers = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+    return {name: Part(shape, dtype, partial(load, name, dtype)) for name, (shape, dtype) in headers.items()}
 
 
 def npz_parts(path: Path) -> dict[str, Part]:
     """The arrays of an npz file."""
-
-    def load(name: str) -> NDArray[Any]:
-        # numpy leaves a file open that it opened itself and could not read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            values: NDArray[Any] = archive[name]
-            return values
-
     parts = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             if member.endswith(".npy"):
                 with archive.open(member) as file:
-                    shape, dtype = _npy_header(file)
-                name = member.removesuffix(".npy")
-                parts[name] = _numpy_part(path, name, shape, dtype, partial(load, name))
+                    name = member.removesuffix(".npy")
+                    parts[name] = _numpy_part(path, name, file)
     return parts
 
 
 def npy_parts(path: Path) -> dict[str, Part]:
     """The array of an npy file."""
     with path.open("rb") as file:
-        shape, dtype = _npy_header(file)
-    return {BARE: _numpy_part(path, BARE, shape, dtype, partial(np.load, path, allow_pickle=False))}
+        return {BARE: _numpy_part(path, BARE, file)}
 
 
 def pt_parts(path: Path) -> dict[str, Part]:
@@ -84,40 +62,33 @@ def pt_parts(path: Path) -> dict[str, Part]:
             f"{path}: cannot be read as {path.suffix}: it holds numpy arrays or other Python objects, which are not "
             "loaded because pickles can run code; save tensors with torch.save, or arrays with numpy.savez"
         ) from None
-    tensors = dict(_tensors(_joined(content)))
+    tensors = dict(_tensors(content))
     if not tensors:
         raise LogitsFileError(
             f"{path}: expected a tensor, a pair or a dict of tensors, got {type(content).__name__} without tensors"
         )
-    return {
-        name: Part(tuple(tensor.shape), str(tensor.dtype), partial(_itself, tensor)) for name, tensor in tensors.items()
-    }
+    return {name: Part(tuple(each.shape), str(each.dtype), each.detach) for name, each in tensors.items()}
 
 
-def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:  # noqa: ANN401 - a binary stream
-    version = npy_format.read_magic(file)
+def _numpy_part(path: Path, name: str, header: Any) -> Part:  # noqa: ANN401 - a binary stream
+    """An array whose header is read; `name` is that in an npz file, or `BARE`."""
+    version = npy_format.read_magic(header)
     read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
+    shape, _, dtype = read(header)
 
-
-def _numpy_part(
-    path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], load: Callable[[], NDArray[Any]]
-) -> Part:
-    def checked() -> NDArray[Any]:
+    def load() -> NDArray[Any]:
         if dtype.hasobject:
             what = f"array {name!r}" if name else "the array"
             raise LogitsFileError(
                 f"{path}: {what} holds Python objects, which are not loaded because pickles can run code; "
                 "save it as numbers, for which all rows must be equally long"
             )
-        return load()
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            return np.asarray(content[name] if name else content)
 
-    return Part(shape, str(dtype), checked)
-
-
-def _itself(tensor: Any) -> Any:  # noqa: ANN401 - a tensor
-    return tensor
+    return Part(shape, str(dtype), load)
 
 
 def _joined(content: Any) -> Any:  # noqa: ANN401 - whatever torch.load returns
@@ -163,9 +134,9 @@ def _tensors(content: Any, name: str = BARE) -> Iterator[tuple[str, Any]]:  # no
     """The tensors in nested dictionaries, by dotted name."""
     import torch
 
+    content = _joined(content)
     if isinstance(content, torch.Tensor):
         yield name, content
     elif isinstance(content, dict):
         for key, value in content.items():
-            inner = _joined(value)
-            yield from _tensors(inner, f"{name}.{key}" if name else str(key))
+            yield from _tensors(value, f"{name}.{key}" if name else str(key))

@@ -6,17 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "LogitsFileError",
-    "as_float32",
-    "as_targets",
-    "outside_hint",
-    "to_numpy",
-    "transpose_hint",
-    "validate",
-]
-
-_CHUNK_ELEMENTS = 1 << 20
+_BLOCK_ELEMENTS = 1 << 20
 _IGNORED = (-100, -1, 255)
 _ONE_COLUMN = "write one sigmoid logit z as the two columns (0, z), one probability p as (1 - p, p)"
 
@@ -78,26 +68,27 @@ def outside_hint(targets: NDArray[Any], classes: int) -> str:
     return ""
 
 
-def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allowed: bool = False) -> None:
-    step = max(1, _CHUNK_ELEMENTS // logits.shape[1])
-    for start in range(0, len(logits), step):
-        block = logits[start : start + step]
-        fine = np.isfinite(block)
-        if fine.all():
-            continue
-        if masked_allowed:
-            lone = (fine.sum(axis=1) < 2) & (fine | (block == -np.inf)).all(axis=1)
-            if lone.any():
-                row = start + int(lone.argmax())
-                raise LogitsFileError(f"{path}: row {row} has fewer than two classes that are not masked (-inf)")
-            fine |= block == -np.inf
-            if fine.all():
-                continue
-        row, column = (int(i) for i in np.argwhere(~fine)[0])
-        hint = "; leave a masked class's column out" if block[row, column] == -np.inf else ""
-        raise LogitsFileError(
-            f"{path}: row {start + row}: logit of class {column} is {block[row, column]}, must be finite{hint}"
-        )
+def row_blocks(values: NDArray[Any]) -> list[NDArray[Any]]:
+    """Views of consecutive rows of an (N, K) array, of a million elements at most where N allows."""
+    return np.array_split(values, values.size // _BLOCK_ELEMENTS + 1)
+
+
+def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allowed: bool) -> None:
+    start = 0
+    for block in row_blocks(logits):
+        finite = np.isfinite(block)
+        fine = finite | (block == -np.inf) if masked_allowed else finite
+        lone = fine.all(axis=1) & (finite.sum(axis=1) < 2)
+        if lone.any():
+            row = start + int(lone.argmax())
+            raise LogitsFileError(f"{path}: row {row} has fewer than two classes that are not masked (-inf)")
+        if not fine.all():
+            row, column = np.argwhere(~fine)[0].tolist()
+            hint = "; leave a masked class's column out" if block[row, column] == -np.inf else ""
+            raise LogitsFileError(
+                f"{path}: row {start + row}: logit of class {column} is {block[row, column]}, must be finite{hint}"
+            )
+        start += len(block)
 
 
 def to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401

@@ -3,9 +3,9 @@
 import fnmatch
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from unsmooth.logits.checks import LogitsFileError
 from unsmooth.logits.labels import class_indices
-from unsmooth.logits.names import LOGITS_NAMES, TARGETS_NAMES, base_name
+from unsmooth.logits.names import LOGITS_NAMES, TARGETS_NAMES, Content, base_name, ranked
 from unsmooth.logits.tables import Table, is_number, natural_key, open_table
-
-__all__ = ["TableContent", "read_table"]
 
 _NO_CLASS = re.compile(
     r"|unnamed.*|(.*_)?index(_.*)?|level|level_\d+|(.*_)?ids?|uuid|guid|idx|nr|row|row_?n(umber|r|o)|samples?|count"
@@ -33,39 +31,23 @@ _FEATURES = ("feature", "features", "feat", "f", "x", "embedding", "emb", "hidde
 _NO_LOGITS = re.compile(r"(.*_)?(feat|emb|hidden|input|pixel|token|image|attention|vector|penultimate).*")
 _ID = re.compile(r"unnamed_0|(.*_)?(index|ids?|uuid|guid|idx|path|file|filename|file_name|url)")
 _STATISTICS = "max|min|mean|std|sum|gap|margin|entropy|target|true_class|pred|predicted|top|top_?1|second"
+_OTHERS = {stem: rf"(?!({_STATISTICS})([_.:\- ]{stem})?$)(?P<name>\S.*)" for stem in _STEMS if stem}
+# Names that begin with a stem or, if it is more than a letter, end with it, other than those of statistics.
+_OF_STEMS = [
+    re.compile(pattern, re.IGNORECASE)
+    for stem, other in _OTHERS.items()
+    for pattern in (rf"{stem}[_.:\- ]{other}", rf"{other}[_.:\- ]{stem}")
+    if len(stem) > 1 or pattern.startswith(stem)
+]
 _LIKE_NUMBER = re.compile(r"[-+]?(\d+,\d+|[\d.]+ ?%|\d{1,3}(,\d{3})+\.\d+)")  # of another country, or unit
 _NUMBERED = re.compile(r"(?P<stem>.*?)[\s_.:\-\[(]*(?P<number>\d+)[\])]?")
 _NUMBER_FIRST = re.compile(r"(?P<number>\d+)[\s_.:\-]+(?P<stem>\D+)")
-
-
-@dataclass(frozen=True)
-class TableContent:
-    """What a table holds of logits and targets.
-
-    Attributes:
-        logits: (N, K) values of the class columns, or None.
-        targets: (N,), or (N, K) of one-hot lists, or None.
-        class_names: of the K classes.
-        guessed: nothing but their numbers says that the columns are classes.
-        notes: which columns were left out, a sentence each.
-        columns: names of the columns, the first 40, for messages.
-        ids: by name the columns that say which sample a row is.
-        has_validation: a column of splits names validation rows beside those read.
-    """
-
-    logits: NDArray[Any] | None
-    targets: NDArray[Any] | None
-    class_names: tuple[str, ...] = ()
-    guessed: bool = False
-    notes: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    has_validation: bool = False
+_SHOWN = 40  # names in a message
 
 
 def read_table(
     path: Path, *, logits_key: str | None = None, targets_key: str | None = None, split: str = "test"
-) -> TableContent:
+) -> Content:
     """Read the class columns and the targets of a table.
 
     Args:
@@ -89,7 +71,7 @@ def read_table(
     if len(classes) == 1 and table.kind(classes[0]) == "list":
         logits, class_names = table.column(classes[0]), ()
     elif classes:
-        logits = table.stacked(classes)
+        logits = np.column_stack([table.column(name) for name in classes])
     left_out = [name for name in others if name not in classes]
     if classes and left_out:
         more = f" and {len(left_out) - 8} more" if len(left_out) > 8 else ""
@@ -98,11 +80,16 @@ def read_table(
     if spelled:
         notes.append(f"{len(classes)} classes: {', '.join(class_names[:12])}{', ...' if len(classes) > 12 else ''}")
     ids = {name: table.column(name) for name in left_out if _is_id(table, name)}
-    targets = _targets(table, candidates, class_names)
-    has_validation = "val" in splits and split != "val"
-    columns = [f"{name!r}{_unlike_numbers(table, name)}" for name in table.names[:40]]
-    guessed = spelled and logits_key is None and class_names == tuple(classes)
-    return TableContent(logits, targets, class_names, guessed, tuple(notes), tuple(columns), ids, has_validation)
+    return Content(
+        logits,
+        _targets(table, candidates, class_names),
+        f"columns {', '.join(f'{name!r}{_unlike_numbers(table, name)}' for name in table.names[:_SHOWN])}",
+        class_names,
+        guessed=spelled and logits_key is None and class_names == tuple(classes),
+        notes=tuple(notes),
+        has_validation="val" in splits and split != "val",
+        ids=ids,
+    )
 
 
 def _of_split(table: Table, split: str) -> tuple[Table, set[str], list[str]]:
@@ -136,17 +123,14 @@ def _target_columns(table: Table, key: str | None) -> list[str]:
     """Columns that may be the targets, by name and content."""
     if key is not None:
         return [_named(table, key, "--targets-key")]
-    ranks = {name: rank for rank, name in enumerate(TARGETS_NAMES)}
-    named = [name for name in table.names if base_name(name)[0] in ranks and _are_labels(table, name)]
-    return sorted(named, key=lambda name: ranks[base_name(name)[0]])
+    return [name for name in ranked(table.names, TARGETS_NAMES) if _are_labels(table, name)]
 
 
 def _are_labels(table: Table, name: str) -> bool:
     kind = table.kind(name)
     if kind == "decimal":  # a class may be called y or label
         values = table.column(name)
-        present = values[~np.isnan(values)]
-        return len(present) == 0 or bool((present == np.round(present)).all())
+        return bool((np.isnan(values) | (values == np.round(values))).all())
     return kind in ("integer", "boolean", "text", "list")
 
 
@@ -190,13 +174,9 @@ def _class_columns(table: Table, names: Sequence[str], key: str | None, labels: 
     names = [n for n in names if n in labels or not (n in features or _NO_CLASS.fullmatch(_plain(n)))]
     stemmed = _of_one_stem(names)
     names = stemmed or names
-    decimals = [name for name in names if table.kind(name) == "decimal"]
-    for name in names:
-        if table.kind(name) == "text" and _LIKE_NUMBER.fullmatch(table.first_text(name)):
-            raise _not_numbers(table, name)
-    if stemmed:
-        _refuse_text(table, names)
-    if decimals:
+    texts = [name for name in names if table.kind(name) == "text"]
+    _refuse_text(table, [name for name in texts if stemmed or _LIKE_NUMBER.fullmatch(table.first_text(name))])
+    if decimals := [name for name in names if table.kind(name) == "decimal"]:
         return _summing_to_one(table, decimals) or (stemmed and decimals) or _with_fractions(table, decimals, labels)
     lone = [name for name in table.names if base_name(name)[0] in LOGITS_NAMES and table.kind(name) == "decimal"]
     return lone[:1] or [name for name in names if table.kind(name) == "integer"]
@@ -204,9 +184,7 @@ def _class_columns(table: Table, names: Sequence[str], key: str | None, labels: 
 
 def _list_column(table: Table, names: Sequence[str]) -> list[str]:
     lists = [name for name in names if table.kind(name) == "list"]
-    ranks = {name: rank for rank, name in enumerate(LOGITS_NAMES)}
-    named = sorted((n for n in lists if base_name(n)[0] in ranks), key=lambda n: ranks[base_name(n)[0]])
-    if named:
+    if named := ranked(lists, LOGITS_NAMES):
         return named[:1]
     rest = [name for name in names if table.kind(name) == "decimal"]
     return lists if len(lists) == 1 and len(rest) < 2 and not _NO_LOGITS.fullmatch(_plain(lists[0])) else []
@@ -241,7 +219,9 @@ def _numbered(table: Table, names: Sequence[str]) -> list[str]:
     if not known:
         return []
     chosen = whole[known[0]]
-    if known[0] not in _STEMS and len(named := _like_classes(table, set(names) - set(chosen), names)) > 1:
+    decimals = [name for name in names if name not in chosen and table.kind(name) == "decimal"]
+    named = [name for name in decimals if not (_NO_CLASS.fullmatch(_plain(name)) or _NUMBERED.fullmatch(name.strip()))]
+    if known[0] not in _STEMS and len(named) > 1:
         raise LogitsFileError(
             f"{table.path}: the classes may be {_listed(chosen)} or {_listed(named)}; choose with --logits-key"
         )
@@ -249,34 +229,18 @@ def _numbered(table: Table, names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _like_classes(table: Table, some: AbstractSet[str], names: Sequence[str]) -> list[str]:
-    """Those of some columns of decimals that neither their name nor their number tells from classes."""
-    return [
-        name
-        for name in names
-        if name in some
-        and table.kind(name) == "decimal"
-        and not (_NO_CLASS.fullmatch(_plain(name)) or _NUMBERED.fullmatch(name.strip()))
-    ]
-
-
 def _features(names: Sequence[str]) -> set[str]:
     """Numbered columns of one of the stems that features have, at least three of each."""
-    groups: dict[str, set[str]] = {}
-    for name in names:
-        if (match := _NUMBERED.fullmatch(name.strip())) and _plain(match["stem"]) in _FEATURES:
-            groups.setdefault(match["stem"], set()).add(name)
-    return {name for group in groups.values() if len(group) > 2 for name in group}
+    matches = {name: match for name in names if (match := _NUMBERED.fullmatch(name.strip()))}
+    stems = {name: match["stem"] for name, match in matches.items() if _plain(match["stem"]) in _FEATURES}
+    counts = Counter(stems.values())
+    return {name for name, stem in stems.items() if counts[stem] > 2}
 
 
 def _of_one_stem(names: Sequence[str]) -> list[str]:
     """The columns that begin or end with the first of the stems that several have, as logit_cat or cat_logit do."""
-    for stem in _STEMS[:-1]:
-        for pattern in _with_stem(stem):
-            found = [name for name in names if pattern.fullmatch(name)]
-            if len(found) > 1:
-                return found
-    return []
+    groups = ([name for name in names if pattern.fullmatch(name)] for pattern in _OF_STEMS)
+    return next((group for group in groups if len(group) > 1), [])
 
 
 def _summing_to_one(table: Table, names: Sequence[str]) -> list[str]:
@@ -299,26 +263,15 @@ def _with_fractions(table: Table, names: Sequence[str], labels: AbstractSet[str]
     return found if len(found) > 1 else list(names)
 
 
-def _with_stem(stem: str) -> list[re.Pattern[str]]:
-    """Names that begin with a stem or, if it is more than a letter, end with it, other than those of statistics."""
-    other = rf"(?!({_STATISTICS})([_.:\- ]{stem})?$)(?P<name>\S.*)"
-    patterns = [rf"{stem}[_.:\- ]{other}", *([rf"{other}[_.:\- ]{stem}"] if len(stem) > 1 else [])]
-    return [re.compile(pattern, re.IGNORECASE) for pattern in patterns]
-
-
 # Messages and names
 
 
 def _refuse_text(table: Table, names: Sequence[str]) -> None:
-    for name in names:
-        if table.kind(name) == "text":
-            raise _not_numbers(table, name)
-
-
-def _not_numbers(table: Table, name: str) -> LogitsFileError:
-    text = next((text for text in map(str, table.column(name)) if not is_number(text)), table.first_text(name))
-    hint = "write decimal points, not commas" if re.fullmatch(r"[-+]?\d+,\d+", text) else "expected numbers"
-    return LogitsFileError(f"{table.path}: class column {name!r} holds {text[:40]!r}; {hint}")
+    """Refuse the first of the class columns that holds text."""
+    for name in (name for name in names if table.kind(name) == "text"):
+        text = next((text for text in map(str, table.column(name)) if not is_number(text)), table.first_text(name))
+        hint = "write decimal points, not commas" if re.fullmatch(r"[-+]?\d+,\d+", text) else "expected numbers"
+        raise LogitsFileError(f"{table.path}: class column {name!r} holds {text[:40]!r}; {hint}")
 
 
 def _unlike_numbers(table: Table, name: str) -> str:
@@ -345,7 +298,7 @@ def _short_names(names: Sequence[str], labels: AbstractSet[str]) -> list[str]:
     numbered = [match for name in names if (match := _NUMBERED.fullmatch(name))]
     if len(numbered) == len(names) and len({match["stem"] for match in numbered}) == 1:
         return [match["number"] for match in numbered]
-    for pattern in (pattern for stem in _STEMS[:-1] for pattern in _with_stem(stem)):
+    for pattern in _OF_STEMS:
         matches = [match for name in names if (match := pattern.fullmatch(name))]
         if len(matches) == len(names):
             return [match["name"] for match in matches]
@@ -356,4 +309,4 @@ def _short_names(names: Sequence[str], labels: AbstractSet[str]) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:40]))
+    return ", ".join(map(repr, names[:_SHOWN]))

@@ -5,12 +5,11 @@ torch is imported only to read a ``.pt`` file, pyarrow only for tables.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unsmooth.logits.archives import BARE, npy_parts, npz_parts, pt_parts, safetensors_parts
 from unsmooth.logits.checks import LogitsFileError, to_numpy, validate
@@ -21,6 +20,7 @@ from unsmooth.logits.logits_file import METADATA_KEY, LogitsFile, read_header, r
 from unsmooth.logits.names import (
     LOGITS_NAMES,
     TARGETS_NAMES,
+    Content,
     Part,
     base_name,
     choose_logits,
@@ -39,21 +39,6 @@ _ARCHIVES: Mapping[str, Callable[[Path], dict[str, Part]]] = {
     ".pth": pt_parts,
 }
 _TABLES = (".parquet", ".csv", ".tsv")
-
-
-@dataclass(frozen=True)
-class _Content:
-    """What was found in a file, and all that it holds, for messages."""
-
-    logits: Any = None
-    targets: Any = None
-    holds: str = ""
-    class_names: tuple[str, ...] = ()
-    guessed: bool = False
-    notes: tuple[str, ...] = ()
-    has_validation: bool = False
-    ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    layer: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 def read_any(
@@ -101,7 +86,9 @@ def read_any(
     if beside is not None:
         of_targets = _read(beside, None, targets_key, split)
         check_same_ids(content.ids, path, of_targets.ids, beside)
-        content = _with_targets_of(content, of_targets)
+        # Its only array need not be named as targets.
+        targets = of_targets.logits if of_targets.targets is None else of_targets.targets
+        content = replace(content, targets=targets, class_names=content.class_names or of_targets.class_names)
     if content.targets is None:
         raise _not_found(path, "targets", TARGETS_NAMES, content.holds)
     values, form, remarks = recognise(to_numpy(content.logits), path)
@@ -123,24 +110,17 @@ def read_any(
     return LogitsFile(values, targets, metadata, form, notes, content.has_validation, content.layer)
 
 
-def _read(path: Path, logits_key: str | None, targets_key: str | None, split: str) -> _Content:
-    suffix = path.suffix.lower()
+def _read(path: Path, logits_key: str | None, targets_key: str | None, split: str) -> Content:
+    suffix, known = path.suffix.lower(), (*_ARCHIVES, *_TABLES)
+    if suffix not in known and not path.is_dir() and (suffix or path.exists()):
+        raise LogitsFileError(f"{path}: unknown suffix {path.suffix!r}, expected one of {', '.join(known)}")
     if not path.exists():
-        if suffix in (*_ARCHIVES, *_TABLES, ""):
-            raise LogitsFileError(f"{path}: no such file")
-        raise _unknown_suffix(path)
+        raise LogitsFileError(f"{path}: no such file")
     if path.is_file() and path.stat().st_size == 0:
         raise LogitsFileError(f"{path}: the file is empty")
-    if path.is_file() and suffix not in (*_ARCHIVES, *_TABLES):
-        raise _unknown_suffix(path)
     try:
         if path.is_dir() or suffix in _TABLES:
-            table = read_table(path, logits_key=logits_key, targets_key=targets_key, split=split)
-            holds = f"columns {', '.join(table.columns)}"
-            names, guessed = table.class_names, table.guessed
-            return _Content(
-                table.logits, table.targets, holds, names, guessed, table.notes, table.has_validation, table.ids
-            )
+            return read_table(path, logits_key=logits_key, targets_key=targets_key, split=split)
         return _of_parts(_ARCHIVES[suffix](path), path, logits_key, targets_key, split)
     except (LogitsFileError, ImportError):
         raise
@@ -151,18 +131,12 @@ def _read(path: Path, logits_key: str | None, targets_key: str | None, split: st
         ) from error
 
 
-def _with_targets_of(content: _Content, beside: _Content) -> _Content:
-    """The content with the targets of a file beside it, whose only array need not be named as targets."""
-    targets = beside.logits if beside.targets is None else beside.targets
-    return replace(content, targets=targets, class_names=content.class_names or beside.class_names)
-
-
 def _of_parts(
     parts: Mapping[str, Part], path: Path, logits_key: str | None, targets_key: str | None, split: str
-) -> _Content:
+) -> Content:
     holds = contents(parts)
     if list(parts) == [BARE]:
-        return _Content(parts[BARE].load(), None, holds)
+        return Content(parts[BARE].load(), None, holds)
     for option, key in (("--logits-key", logits_key), ("--targets-key", targets_key)):
         if key is not None and key not in parts:
             raise LogitsFileError(f"{path}: {option} {key!r} names no array; the file holds {holds}")
@@ -173,7 +147,7 @@ def _of_parts(
     candidates = [targets_key] if targets_key is not None else choose_targets(parts, logits)
     logits_split = None if logits is None else base_name(logits)[1]
     notes = () if logits_split is None else (f"reading {logits} and {', '.join(candidates) or 'no targets'}",)
-    return _Content(
+    return Content(
         None if logits is None else parts[logits].load(),
         _agreeing(parts, candidates, path),
         holds,
@@ -222,8 +196,3 @@ def _not_found(path: Path, what: str, names: tuple[str, ...], holds: str) -> Log
     return LogitsFileError(
         f"{path}: found no {what}; the file holds {holds}; expected a name such as {', '.join(names[:4])}, {remedy}"
     )
-
-
-def _unknown_suffix(path: Path) -> LogitsFileError:
-    known = ", ".join((*_ARCHIVES, *_TABLES))
-    return LogitsFileError(f"{path}: unknown suffix {path.suffix!r}, expected one of {known}")

@@ -7,21 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.logits.checks import LogitsFileError
+from unsmooth.logits.checks import LogitsFileError, row_blocks
 from unsmooth.logits.probabilities import ENOUGH_ROWS
 
-__all__ = [
-    "chance_remark",
-    "check_classes_occur",
-    "check_disjoint",
-    "check_not_sorted",
-    "check_same_ids",
-    "check_same_targets",
-    "refuse_target_column",
-    "shared_rows",
-]
-
-_CHUNK_ELEMENTS = 1 << 20
 _FEW_CLASSES = 3  # without targets, where columns are no classes; test sets of other kinds lack more
 Floats = NDArray[np.floating[Any]]
 
@@ -199,12 +187,11 @@ def _share(mine: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
 def _projections(rows: Floats) -> Floats:
     """Random sums of the differences of each row to its maximum, rounded: (N, 3), the same whatever their mean."""
     classes = rows.shape[1]
-    step = max(1, _CHUNK_ELEMENTS // classes)
     weights = np.random.default_rng(0).normal(size=(classes, 3)) / classes**0.5
     # The one difference of two classes must say all; three sums of more do so in a coarser rounding.
     decimals = 4 if classes == 2 else 2
-    blocks = [np.asarray(rows[start : start + step], np.float64) for start in range(0, len(rows), step)]
     lowest = np.log(np.finfo(np.float32).tiny)
+    blocks = (block.astype(np.float64) for block in row_blocks(rows))
     gaps = (np.maximum(block - block.max(axis=1, keepdims=True), lowest) for block in blocks)
     return np.concatenate([(gap @ weights).round(decimals) for gap in gaps])
 
@@ -212,6 +199,5 @@ def _projections(rows: Floats) -> Floats:
 def _digests(rows: Floats) -> NDArray[np.uint64]:
     """A number for each row, equal for equal rows in single precision: sums of random multiples, modulo 2^64."""
     weights = np.random.default_rng(0).integers(1 << 63, size=rows.shape[1], dtype=np.uint64)
-    step = max(1, _CHUNK_ELEMENTS // rows.shape[1])
-    blocks = (np.ascontiguousarray(rows[start : start + step], np.float32) for start in range(0, len(rows), step))
+    blocks = (np.ascontiguousarray(block, np.float32) for block in row_blocks(rows))
     return np.concatenate([(block.view(np.uint32) * weights).sum(axis=1, dtype=np.uint64) for block in blocks])

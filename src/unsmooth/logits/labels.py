@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from unsmooth.logits.checks import LogitsFileError, as_targets
 
-__all__ = ["class_indices"]
-
 
 def class_indices(
     values: NDArray[Any], path: Path, class_names: Sequence[str] = (), *, num_classes: int = 2
@@ -78,9 +76,9 @@ def _from_names(values: NDArray[Any], path: Path, class_names: Sequence[str]) ->
     texts = [value.decode() if isinstance(value, bytes) else str(value).strip() for value in values]
     indices = {name: index for index, name in enumerate(class_names)}
     if not set(texts) <= set(indices) and all(text.isdecimal() for text in texts):
-        return np.array([int(text) for text in texts], dtype=np.int64)
-    unknown = next((row for row, text in enumerate(texts) if text not in indices), None)
-    if unknown is not None:
-        expected = ", ".join(class_names[:12]) if class_names else "class indices, or columns named after the classes"
-        raise LogitsFileError(f"{path}: row {unknown}: target {texts[unknown]!r} is no class; expected {expected}")
+        indices = {text: int(text) for text in texts}
+    for row, text in enumerate(texts):
+        if text not in indices:
+            expected = ", ".join(class_names[:12]) or "class indices, or columns named after the classes"
+            raise LogitsFileError(f"{path}: row {row}: target {text!r} is no class; expected {expected}")
     return np.array([indices[text] for text in texts], dtype=np.int64)

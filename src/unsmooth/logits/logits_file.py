@@ -34,7 +34,6 @@ __all__ = [
     "StorageDtype",
     "read_header",
     "read_logits",
-    "widen",
     "write_logits",
 ]
 
@@ -122,7 +121,10 @@ def write_logits(
     from safetensors.torch import save_file
 
     narrow = torch.from_numpy(np.require(values, requirements="W")).to(getattr(torch, dtype))
-    _check_fits(~narrow.isfinite().numpy(), values, dtype, path)
+    overflow = ~narrow.isfinite().numpy()
+    if overflow.any():
+        row, column = np.argwhere(overflow)[0].tolist()
+        raise LogitsFileError(f"{path}: row {row}: logit {values[row, column]} does not fit in {dtype}")
     stored = (narrow.view(torch.uint16) if dtype == "bfloat16" else narrow).numpy()
     try:
         described = json.dumps(dict(metadata), sort_keys=True, allow_nan=False)
@@ -188,25 +190,13 @@ def read_logits(
         raise LogitsFileError(
             f"{path}: metadata says {envelope['num_classes']} classes, logits have shape {stored.shape}"
         )
-    values = widen(stored, logits_tag) if logits_tag != "F32" or not mmap else stored
+    if logits_tag == "BF16":
+        values = (stored.astype(np.uint32) << 16).view(np.float32)
+    else:
+        values = stored if mmap and logits_tag == "F32" else np.array(stored, dtype=np.float32)
     targets = np.array(classes, dtype=np.int64)
     validate(values, targets, path, num_classes=num_classes, look_at_values=verify)
     return LogitsFile(values, targets, envelope["metadata"])
-
-
-# Our own format
-
-
-def _check_fits(overflow: NDArray[np.bool_], values: NDArray[np.float32], dtype: str, path: Path) -> None:
-    if overflow.any():
-        row, column = (int(i) for i in np.argwhere(overflow)[0])
-        raise LogitsFileError(f"{path}: row {row}: logit {values[row, column]} does not fit in {dtype}")
-
-
-def widen(stored: NDArray[Any], tag: str) -> NDArray[np.float32]:
-    if tag == "BF16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return np.array(stored, dtype=np.float32)
 
 
 def _digest(stored: NDArray[Any], targets: NDArray[np.int64], described: str) -> str:

@@ -10,8 +10,6 @@ from typing import Any
 
 from unsmooth.logits.probabilities import ROUNDED_ZERO
 
-__all__ = ["lookalike_shares", "refuse_lookalikes"]
-
 _RARE = 1e-3  # probability, among logits like those that were fitted, of rows that are refused
 _SOFTMAX = "is non-negative and sums to one, as softmax outputs and predict_proba do"
 
@@ -46,11 +44,7 @@ def lookalike_shares(logits: Any) -> dict[str, float]:  # noqa: ANN401 - tensor 
 
 
 def refuse_lookalikes(logits: Any, shares: Mapping[str, float]) -> None:  # noqa: ANN401 - tensor or array
-    """Raise ValueError where every row of (n, K) logits looks like another kind than the logits that were fitted.
-
-    Args:
-        logits: tensor or array.
-        shares: what :func:`lookalike_shares` says of the fitted logits.
+    """Raise ValueError where every row of (n, K) logits looks like another kind than those fitted, of these `shares`.
 
     Example:
         >>> import numpy as np

@@ -1,11 +1,11 @@
 """Names under which people store logits and targets, and the choice among the arrays of a file."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["LOGITS_NAMES", "TARGETS_NAMES", "Part", "base_name", "choose_logits", "choose_targets", "contents"]
+from numpy.typing import NDArray
 
 LOGITS_NAMES = (
     *("logits", "logit", "outputs", "output", "model_output", "predictions", "prediction", "preds", "pred"),
@@ -38,6 +38,33 @@ class Part:
     load: Callable[[], Any]
 
 
+@dataclass(frozen=True)
+class Content:
+    """What was found in a file.
+
+    Attributes:
+        logits: array or tensor, or None.
+        targets: likewise; of a table (N,), or (N, K) of one-hot lists.
+        holds: everything in the file, for messages.
+        class_names: of the K classes, where the file names them.
+        guessed: nothing but their numbers says that the columns of a table are classes.
+        notes: what was chosen and left out, a sentence each.
+        has_validation: the file also holds validation samples.
+        ids: by name the columns that say which sample a row is.
+        layer: what loads features, weight and bias.
+    """
+
+    logits: Any = None
+    targets: Any = None
+    holds: str = ""
+    class_names: tuple[str, ...] = ()
+    guessed: bool = False
+    notes: tuple[str, ...] = ()
+    has_validation: bool = False
+    ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    layer: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+
+
 def base_name(name: str) -> tuple[str, str | None]:
     """The name of an array without its place in nested dictionaries and its split, and the split.
 
@@ -65,15 +92,13 @@ def choose_logits(parts: Mapping[str, Part], *, split: str) -> str | None:
     Raises:
         ValueError: logits of other splits only, and of several, or of one name in several dictionaries.
     """
-    named = _ranked(parts, LOGITS_NAMES)
-    found = [name for name in named if len(parts[name].shape) == 2 and parts[name].shape[1] > 1] or named
+    tables = [name for name, part in parts.items() if len(part.shape) == 2 and part.shape[1] > 1]
+    named = sorted(ranked(parts, LOGITS_NAMES), key=lambda name: name.count("."))
+    found = [name for name in named if name in tables] or named
     if not found and all(re.fullmatch(r"arr_\d+", name) for name in parts):
-        found = [name for name, part in parts.items() if len(part.shape) == 2 and part.shape[1] > 1]
-        return found[0] if len(found) == 1 else None
+        return tables[0] if len(tables) == 1 else None
     splits = {base_name(name)[1] for name in found}
-    wanted = split if split in splits else None
-    if wanted not in splits and len(splits) == 1:
-        (wanted,) = splits
+    wanted = split if split in splits else splits.pop() if len(splits) == 1 else None
     of_split = [name for name in found if base_name(name)[1] == wanted]
     alike = [name for name in of_split if _place(name) == _place(of_split[0])]
     if len(alike) > 1 or (found and not of_split):
@@ -84,25 +109,22 @@ def choose_logits(parts: Mapping[str, Part], *, split: str) -> str | None:
 def choose_targets(parts: Mapping[str, Part], logits: str | None) -> list[str]:
     """The arrays that may hold the targets of the logits chosen: of the same split, or of none."""
     others = {name: part for name, part in parts.items() if name != logits}
-    found = _ranked(others, TARGETS_NAMES)
+    found = sorted(ranked(others, TARGETS_NAMES), key=lambda name: name.count("."))
     if not found and all(re.fullmatch(r"arr_\d+", name) for name in parts):
         found = [name for name, part in others.items() if len(part.shape) == 1]
         return found if len(found) == 1 else []
     if logits is None:
         return found
     split, rows = base_name(logits)[1], parts[logits].shape[:1]
-    of_split = [name for name in found if base_name(name)[1] == split]
-    of_none = [name for name in found if base_name(name)[1] is None]
-    lone = found if split is None and len(found) == 1 else []
-    found = of_split or of_none or lone
+    of_split, of_none = ([name for name in found if base_name(name)[1] == wanted] for wanted in (split, None))
+    found = of_split or of_none or (found if split is None and len(found) == 1 else [])
     return [name for name in found if parts[name].shape[:1] == rows] or found[:1]
 
 
-def _ranked(parts: Mapping[str, Part], names: Collection[str]) -> list[str]:
-    """Parts with one of the names: the outermost first, then in the order of the names."""
-    ranks = {name: rank for rank, name in enumerate(names)}
-    found = [name for name in parts if base_name(name)[0] in ranks]
-    return sorted(found, key=lambda name: (name.count("."), ranks[base_name(name)[0]]))
+def ranked(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Those names whose base is known, in the order of the known ones."""
+    found = [name for name in names if base_name(name)[0] in known]
+    return sorted(found, key=lambda name: known.index(base_name(name)[0]))
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.logits.checks import to_numpy
+from unsmooth.logits.checks import row_blocks, to_numpy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,10 +79,8 @@ def are_log_probabilities(rows: "NDArray[Any]", *, scale: float = 1.0) -> bool:
     """
     if rows.ndim != 2 or 0 in rows.shape or not scale * (rows.max() if scale > 0 else rows.min()) <= 1e-3:
         return False
-    step = max(1, 1_000_000 // rows.shape[1])
     return all(
-        bool((abs(np.exp(scale * rows[start : start + step].astype(np.float64)).sum(axis=1) - 1) < 0.01).all())
-        for start in range(0, len(rows), step)
+        bool((abs(np.exp(scale * block.astype(np.float64)).sum(axis=1) - 1) < 0.01).all()) for block in row_blocks(rows)
     )
 
 
@@ -154,10 +152,11 @@ def refuse_zeros(probs: "Tensor | NDArray[Any]") -> None:
 
 
 def logits_from_probabilities(probs: Floats) -> NDArray[np.float32]:
-    """Logits whose softmax is ``probs``: their logarithm, taken in float64.
+    r"""Logits whose softmax is ``probs``: their logarithm, taken in float64.
 
-    Softmax forgets the mean of the logits and nothing else, so scores that do not see that mean (MSP, margins, centred
-    p-norm) come out as from the true logits, while those of :func:`depends_on_mean` do not.
+    With :math:`\log p_k = z_k - \log\sum_j e^{z_j}` it restores the logits up to one number per row, which centring
+    removes: MSP, margins, entropy, every temperature and the centred p-norm come out as from the true logits, while the
+    scores of :func:`depends_on_mean` do not.
 
     Args:
         probs: (N, K), strictly positive, rows summing to one.
@@ -177,11 +176,7 @@ def logits_from_probabilities(probs: Floats) -> NDArray[np.float32]:
 
 
 def check_probabilities(probs: Floats) -> Floats:
-    r"""Logits for softmax outputs, or the reason why these cannot give them.
-
-    With :math:`\log p_k = z_k - \log\sum_j e^{z_j}` the logarithm restores the logits up to one number per row.
-    Centring removes that number, so MSP, the margins, entropy, every temperature and the centred p-norm are those of
-    the true logits; ``max_logit`` and ``energy`` are not.
+    """:func:`logits_from_probabilities`, or the reason why these softmax outputs cannot give them.
 
     Args:
         probs: (N, K), rows summing to one.
@@ -200,7 +195,7 @@ def check_probabilities(probs: Floats) -> Floats:
     """
     logits = logits_from_probabilities(probs)
     smallest = float(probs.min())
-    sample = np.asarray(probs[: max(1, 1_000_000 // probs.shape[1])], dtype=np.float64)
+    sample = row_blocks(probs)[0].astype(np.float64)
     for decimals in range(1, 8):
         scaled = sample * 10.0**decimals
         # Single precision cannot hold decimals exactly; 2e-7 is its rounding.
@@ -223,15 +218,11 @@ def as_logits(file: "LogitsFile") -> Converted:
     if file.form == "logits":
         return Converted(values, False, False, "")
     logarithms = file.form == "log-probabilities"
-    zero = -np.inf if logarithms else 0.0
-    zeros = (values <= zero).any(axis=1)
+    zeros = (values <= (-np.inf if logarithms else 0)).any(axis=1)
     if not zeros.any():
-        if logarithms:
-            return Converted(
-                values, True, False, "rows are log-probabilities, which centring makes equal to the logits"
-            )
-        note = "rows are softmax outputs; using their logarithms, which centring makes equal to the logits"
-        return Converted(check_probabilities(values), True, False, note)
+        rows = "log-probabilities" if logarithms else "softmax outputs; using their logarithms"
+        logits = values if logarithms else check_probabilities(values)
+        return Converted(logits, True, False, f"rows are {rows}, which centring makes equal to the logits")
     if not logarithms and ((values == 0) | (values == 1)).all():
         raise ValueError("every row has one probability of one and otherwise a probability of zero: predicted classes")
     tiny = np.finfo(values.dtype).tiny

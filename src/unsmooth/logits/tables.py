@@ -17,9 +17,6 @@ from unsmooth.logits.names import base_name
 
 if TYPE_CHECKING:
     from pyarrow import DataType
-    from pyarrow.dataset import Dataset
-
-__all__ = ["Table", "is_number", "natural_key", "open_table"]
 
 _WRAPPED = re.compile(r"(?:np\.\w+|tensor)\(([^()\[\]]*)\)")  # a number as numpy and torch print it in a list
 _LIST = re.compile(r"(array|tensor)?[\[(]+[^\[(]*\d")  # a list of numbers, written as text
@@ -27,7 +24,7 @@ _DELIMITERS = ("\t", ";", "|", ",")  # a decimal comma may stand beside any othe
 
 
 class Table:
-    """Columns of a table, of which those asked for are loaded.
+    """Columns of a table, of which those asked for are loaded; `source` and `options` as of `pyarrow.dataset.dataset`.
 
     Attributes:
         names: of the columns, in the order of the file.
@@ -35,13 +32,16 @@ class Table:
         index: columns that pandas declared to be the index of its rows.
     """
 
-    def __init__(self, path: Path, data: "Dataset", *, has_header: bool = True) -> None:
-        self.path, self._data, self.has_header = path, data, has_header
-        self.names: list[str] = list(data.schema.names)
+    def __init__(self, path: Path, source: Any, *, has_header: bool = True, **options: str) -> None:  # noqa: ANN401
+        with named_extras():
+            from pyarrow.dataset import dataset
+
+        self.path, self._data, self.has_header = path, dataset(source, **options), has_header
+        self.names: list[str] = list(self._data.schema.names)
         twice = next((name for name in self.names if self.names.count(name) > 1), None)
         if twice is not None:
             raise LogitsFileError(f"{path}: column {twice!r} occurs twice; expected different names")
-        described = (data.schema.metadata or {}).get(b"pandas")
+        described = (self._data.schema.metadata or {}).get(b"pandas")
         declared = json.loads(described).get("index_columns", []) if described else []
         self.index = {name for name in declared if isinstance(name, str)}
 
@@ -65,9 +65,8 @@ class Table:
 
     def stored(self, name: str) -> str:
         """The type of a column in the file, or the text that it begins with."""
-        return (
-            repr(self.first_text(name)[:40]) if self.kind(name) == "text" else str(self._data.schema.field(name).type)
-        )
+        is_text = self.kind(name) == "text"
+        return repr(self.first_text(name)[:40]) if is_text else str(self._data.schema.field(name).type)
 
     def first_text(self, name: str) -> str:
         """The first text of a column that is not missing."""
@@ -94,10 +93,6 @@ class Table:
         values: NDArray[Any] = column.to_numpy()
         return self._lists(values, name) if self.kind(name) == "list" else values
 
-    def stacked(self, names: Sequence[str]) -> NDArray[Any]:
-        """Columns of numbers side by side, (N, K)."""
-        return np.column_stack([self.column(name) for name in names])
-
     def _lists(self, values: NDArray[Any], name: str) -> NDArray[Any]:
         rows = [_parsed(value) if isinstance(value, str) else value for value in values]
         for row, value in enumerate(rows):
@@ -122,11 +117,8 @@ def open_table(path: Path) -> Table:
     """
     if path.suffix.lower() in (".csv", ".tsv") and not path.is_dir():
         return _open_csv(path)
-    with named_extras():
-        from pyarrow.dataset import dataset
-
     if not path.is_dir():
-        return Table(path, dataset(path, format="parquet"))
+        return Table(path, path, format="parquet")
     files = [file for pattern in ("*.*", "*=*/**/*.*") for file in path.glob(pattern) if file.is_file()]
     parts = [file for file in files if not file.name.startswith(("_", "."))]  # Spark writes _SUCCESS and .crc files
     if not parts or any(file.suffix != ".parquet" for file in parts):
@@ -135,7 +127,7 @@ def open_table(path: Path) -> Table:
     if len(splits) > 1:
         raise LogitsFileError(f"{path}: holds parts of {' and '.join(splits)}; expected the parts of one split")
     parts.sort(key=lambda part: natural_key(str(part)))
-    return Table(path, dataset([str(part) for part in parts], format="parquet", partitioning="hive"))
+    return Table(path, list(map(str, parts)), format="parquet", partitioning="hive")
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -151,22 +143,19 @@ def natural_key(text: str) -> list[tuple[int, str]]:
 def _open_csv(path: Path) -> Table:
     with named_extras():
         import pyarrow.csv as arrow_csv
-        from pyarrow.dataset import dataset
 
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         blank, first = next(((row, line.strip("\r\n")) for row, line in enumerate(file) if line.strip()), (0, ""))
         has_more = any(line.strip() for line in file)
     if "\ufffd" in first:
         raise LogitsFileError(f"{path}: the first line is not UTF-8 text; save the table as UTF-8")
-    delimiter = next((mark for mark in _DELIMITERS if mark in first), None)
-    words = first.split()
-    if delimiter is None and len(words) > 1 and all(is_number(word) for word in words):
-        delimiter = " "  # as numpy.savetxt writes
-    delimiter = delimiter or ","
+    # numpy.savetxt writes numbers between spaces.
+    spaced = len(first.split()) > 1 and all(is_number(word) for word in first.split())
+    delimiter = next((mark for mark in _DELIMITERS if mark in first), " " if spaced else ",")
     fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
     numbers = [field for field in fields if is_number(field)]
     # pandas numbers columns without a name from 0.
-    counted = len(fields) > 1 and numbers in (list(map(str, range(len(numbers)))),)
+    counted = len(fields) > 1 and numbers == list(map(str, range(len(numbers))))
     has_header = len(numbers) < len(fields) or counted
     if has_header and any(re.search(r"[.eE]", number) for number in numbers if "." in number):
         raise LogitsFileError(
@@ -181,7 +170,7 @@ def _open_csv(path: Path) -> Table:
         read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=blank + int(has_header)),
         parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values='"' in first or "[" in first),
     )
-    return Table(path, dataset(table), has_header=has_header)
+    return Table(path, table, has_header=has_header)
 
 
 def is_number(text: str) -> bool:

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.logits.checks import LogitsFileError, as_float32
+from unsmooth.logits.checks import LogitsFileError, as_float32, row_blocks
 from unsmooth.logits.logits_file import Form
 from unsmooth.logits.probabilities import ENOUGH_ROWS, are_log_probabilities, are_probabilities
-
-__all__ = ["recognise"]
 
 _LOGARITHMS = {
     1.0: "",
@@ -39,11 +37,9 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
         LogitsFileError: no real numbers, fractions that do not sum to one in every row, or integers of eight bits,
             whose scale is unknown.
     """
-    if values.dtype.kind not in "fiu":
-        raise LogitsFileError(f"{path}: logits must be real numbers, got dtype {values.dtype}")
-    if values.dtype.itemsize > 8:
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         values = values.astype(np.float64)
-    if values.ndim != 2 or 0 in values.shape or np.isnan(values.min()):
+    if values.dtype.kind not in "fiu" or values.ndim != 2 or 0 in values.shape or np.isnan(values.min()):
         return as_float32(values, path), "logits", []
     if are_probabilities(values):
         return (values if values.dtype == np.float64 else as_float32(values, path)), "probabilities", []
@@ -63,21 +59,15 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
             f"{path}: logits are {values.dtype}, as quantised outputs are; save them multiplied by their scale"
         )
     values, notes = _without_masks(values)
-    if (
-        values.dtype == np.float64
-        and np.abs(values, where=np.isfinite(values), out=None).max(where=np.isfinite(values), initial=0)
-        > _EXACT_IN_FLOAT32
-    ):
-        return values, "logits", notes
-    return as_float32(values, path), "logits", notes
+    kept = values.dtype == np.float64 and np.abs(values).max(where=np.isfinite(values), initial=0) > _EXACT_IN_FLOAT32
+    return values if kept else as_float32(values, path), "logits", notes
 
 
 def _are_log_odds(values: NDArray[Any]) -> bool:
     """Whether the sigmoids of every row sum to one; of two classes logits may have this too."""
     if values.shape[1] < 3 or len(values) < ENOUGH_ROWS:
         return False
-    blocks = np.array_split(values, max(1, values.size // 1_000_000))
-    blocks.insert(0, values[:1])  # clears nearly all logits
+    blocks = [values[:1], *row_blocks(values)]  # the first row clears nearly all logits
     return all(are_log_probabilities(-np.logaddexp(0, -block.astype(np.float64))) for block in blocks)
 
 
