@@ -1,7 +1,7 @@
 """The prepared dataset on disk: one safetensors file with all splits, and a manifest that pins its content.
 
-Training depends on the manifest (a few hundred bytes), never on the archive or the arrays, so that touching or
-copying a large file retrains nothing; the arrays are checked against the manifest each time they are read.
+Training depends on the manifest alone, so that touching or copying the arrays retrains nothing; they are checked
+against the manifest each time they are read.
 """
 
 import json
@@ -78,8 +78,7 @@ def write_dataset(
 ) -> Manifest:
     """Write the splits, with inputs of one shape, and their manifest to `folder`, each file whole or not at all.
 
-    `embedding` are the (V, D) float32 frozen vectors of the tokens; row 0 is padding, row 1 any unknown token. The
-    other arguments are fields of `Manifest`.
+    `embedding` holds the (V, D) float32 vectors of tokens, row 0 padding, row 1 unknown; the rest are of `Manifest`.
     """
     arrays = {} if embedding is None else {"embedding": embedding.contiguous()}
     for name, split in splits.items():

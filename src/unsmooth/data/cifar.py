@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), from the archives "for Python" of their author.
 
-Each file is a pickle written by Python 2: a dictionary with `data`, (N, 3072) uint8 pixels by channel, row and column,
-and a list of labels. A pickle can run code, so only what these files hold is read: containers and numpy arrays.
+Each file is a pickled dictionary with `data`, (N, 3072) uint8 pixels by channel, row and column, and a list of labels.
+A pickle can run code, so only containers and numpy arrays are read.
 """
 
 import pickle

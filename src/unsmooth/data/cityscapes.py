@@ -44,8 +44,7 @@ def index(
     """List the scenes by split, see `divide_published`; their order is that of the names."""
     root = sources["cityscapes"]
     train, published = _list_scenes(root, "train"), _list_scenes(root, "val")
-    sizes = {"num_val": num_val, "num_train_logits": num_train_logits}
-    splits = divide_published(train, published, **sizes, split_seed=split_seed)
+    splits = divide_published(train, published, num_val, num_train_logits, split_seed)
     return write_scene_files(
         folder, splits, dataset=dataset, classes=[*CLASSES.values()], mean=MEAN, std=STD, root=root, labels=LABELS
     )

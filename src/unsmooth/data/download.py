@@ -1,7 +1,4 @@
-"""Downloads of published datasets: resumed, verified, unpacked, and recorded last.
-
-A fetched source is a folder with the dataset in the layout of its publisher, and `source.json`, written last.
-"""
+"""Downloads of published datasets: resumed, verified, unpacked, and recorded last."""
 
 import hashlib
 import json
@@ -13,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -58,13 +54,12 @@ def fetch_source(
 ) -> None:
     """Fetch, verify and unpack a source, a key of `SOURCES`, into `folder`, and write `source.json` there last.
 
-    Fetched archives are kept in `folder`/archives. A complete source is left as it is.
+    The dataset keeps its published layout; its archives stay in `folder`/archives. A complete source stays as it is.
 
     Args:
         mirrors: URL prefix to its replacement; tried in this order, the original last.
         checksums: digest ("md5:..." or "sha256:...") by archive name, for archives that differ from the published ones.
-        local: the user's folder with the archives, or with the unpacked dataset, which is then used in place. It is
-            only read, and nothing is downloaded.
+        local: the user's folder with the archives or the unpacked dataset, which is only read; nothing is downloaded.
         log: receives a line now and then.
 
     Raises:
@@ -78,33 +73,32 @@ def fetch_source(
     provided = None if local is None else Path(local).expanduser().absolute()
     if _is_fetched(source, folder, provided):
         return
+    paths: dict[str, Path] = {}
     if provided is not None and _has_layout(source, provided):
-        log(f"{name}: used where it lies, in {provided}")
+        log(f"{name}: used in place, in {provided}")
         _link(folder / PROVIDED, provided)
-        _write_record(folder, {"name": name, "archives": []})
-        return
-    paths = _provided_archives(source, provided, log)
-    for archive in source.archives:
-        if archive.file not in paths:
-            assert archive.url is not None
-            paths[archive.file] = folder / "archives" / archive.file
-            download(archive.url, paths[archive.file], archive.digest, mirrors=mirrors, log=log)
-    log(f"{name}: unpacking {', '.join(paths)}")
-    for old in (folder / RECORD, folder / PROVIDED):
-        old.unlink(missing_ok=True)
-    _unpack(source, paths, folder)
+    else:
+        paths = _provided_archives(source, provided, log)
+        for archive in source.archives:
+            if archive.file not in paths:
+                assert archive.url is not None
+                paths[archive.file] = folder / "archives" / archive.file
+                download(archive.url, paths[archive.file], archive.digest, mirrors=mirrors, log=log)
+        log(f"{name}: unpacking {', '.join(paths)}")
+        for old in (folder / RECORD, folder / PROVIDED):
+            old.unlink(missing_ok=True)
+        _unpack(source, paths, folder)
     archives = [
         {"file": each.file, "url": each.url, "bytes": paths[each.file].stat().st_size, "digest": each.digest}
         for each in source.archives
+        if each.file in paths
     ]
-    _write_record(folder, {"name": name, "archives": archives})
+    with atomic_path(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps({"name": name, "archives": archives}, indent=1) + "\n")
 
 
 def source_root(folder: Path) -> Path:
-    """Return the data root of a fetched source: `folder` itself, or the user's folder with the unpacked dataset.
-
-    `SourceError` if the source has not been fetched, or the user's data are gone.
-    """
+    """Return the folder of the data of a fetched source; `SourceError` if it is not fetched, or the user's are gone."""
     if not (folder / RECORD).is_file():
         raise SourceError(f"{folder / RECORD} does not exist: fetch the source first")
     if not (root := data_root(folder)).is_dir():
@@ -115,10 +109,7 @@ def source_root(folder: Path) -> Path:
 
 
 def follow(name: str, folder: Path, local: str | Path | None) -> None:
-    """Point a source that is used in place to the user's present folder; the dataset stays the same.
-
-    Only the link in `folder` changes. Without the dataset in `local` the source counts as not fetched.
-    """
+    """Link a source that is used in place to its present folder; without the dataset there it counts as not fetched."""
     link = folder / PROVIDED
     if not (link.is_symlink() and (folder / RECORD).exists()):
         return
@@ -154,7 +145,10 @@ def download(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
-    with _session(backoff_s) as session:
+    with requests.Session() as session:
+        retry = Retry(RETRIES, backoff_factor=backoff_s, status_forcelist=[429, 500, 502, 503, 504])
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
         left = addresses(url, mirrors or {})
         while left:
             part = _Part(path, left.pop(0))
@@ -173,14 +167,6 @@ def download(
             if old:  # the fault may be in what an earlier process left: once more, from the beginning
                 left.insert(0, part.address)
     raise DownloadError("\n  ".join([f"{path.name} could not be downloaded:", *failures]))
-
-
-def _session(backoff_s: float) -> requests.Session:
-    session = requests.Session()
-    retry = Retry(RETRIES, backoff_factor=backoff_s, status_forcelist=[429, 500, 502, 503, 504])
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    return session
 
 
 class _Part:
@@ -379,18 +365,6 @@ def _unpack(source: Source, paths: dict[str, Path], folder: Path) -> None:
         missing = [path for path in source.layout if not (staging / path).exists()]
         raise SourceError(f"{', '.join(paths)}: unpacked, but without {', '.join(missing)}")
     for name in {Path(path).parts[0] for path in source.layout}:
-        _remove(folder / name)
-        (staging / name).rename(folder / name)
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (staging / name).replace(folder / name)  # also an earlier file
     shutil.rmtree(staging)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    with atomic_path(folder / RECORD) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")

@@ -45,9 +45,7 @@ class ExtractionError(ValueError):
 class Stream(Protocol):
     """A readable stream of bytes."""
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes; none at the end."""
-        ...
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,11 @@ def extract(archive: Path, folder: Path, *, inner: str | None = None, limits: Li
     The format is read from the first bytes. With `inner` the archive of that name inside `archive` is unpacked instead.
     """
     with new_folder(folder) as temporary:
-        if inner is None:
-            for path, stream in members(archive, limits):
-                write_member(temporary, path, stream, archive.name)
-            return
         for path, stream in members(archive, limits):
-            if path == PurePosixPath(inner):
+            if inner is None or path == PurePosixPath(inner):
                 write_member(temporary, path, stream, archive.name)
+        if inner is None:
+            return
         packed = temporary / inner
         if not packed.exists():
             raise ExtractionError(f"{archive.name} has no member {inner}")
@@ -97,18 +93,13 @@ def members(archive: Path, limits: Limits | None = None) -> Iterator[tuple[PureP
         file.seek(0)
         if magic == b"PK":
             yield from _zip_members(file, name, limits, spend)
-        elif magic == b"\x1f\x8b":
-            with gzip.open(file) as unzipped:
-                yield from tar_members(_Reader(unzipped, name, spend), name, limits)
         else:
-            yield from tar_members(_Reader(file, name, spend), name, limits)
+            stream = gzip.GzipFile(fileobj=file) if magic == b"\x1f\x8b" else file
+            yield from tar_members(_Reader(stream, name, spend), name, limits)
 
 
 def tar_members(stream: Stream, name: str, limits: Limits | None = None) -> Iterator[tuple[PurePosixPath, Stream]]:
-    """Yield path and content of every file in an uncompressed tar read from `stream`, such as a tar inside a tar.
-
-    Errors call it `name`. Of `limits` only the number of members applies; size is for whoever opened the stream.
-    """
+    """Yield path and content of every file in an uncompressed tar, called `name` in errors; their number is limited."""
     limits = limits or Limits()
     source: Any = stream  # tarfile asks for a file, but only reads
     with _reading(name), tarfile.open(fileobj=source, mode="r|", bufsize=CHUNK) as archive:

@@ -20,8 +20,7 @@ def download_from_hub(
 
     Args:
         reference: hf://owner/repository/path or hf://owner/repository@revision/path.
-        mirrors: URL prefix to its replacement. That of https://huggingface.co/ is the endpoint of a mirror of the hub;
-            mirrors are tried in this order, without the user's token, and the hub last.
+        mirrors: URL prefix to its replacement; those of https://huggingface.co/ come first, without the user's token.
         log: receives the requested endpoint.
 
     Raises:

@@ -10,11 +10,11 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ CROP_TRIES = 10
 
 Request = tuple[NDArray[np.int64], int | None]  # indices of a batch, and the epoch's number; None: no augmentation
 Batch = tuple[Tensor, Tensor]
+Listed = TypeVar("Listed", bound=Manifest)
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,10 @@ def write_image_files(
     folder: Path,
     splits: Mapping[str, Sequence[tuple[str, int]]],
     *,
-    dataset: str,
-    classes: list[str],
-    mean: list[float],
-    std: list[float],
     root: Path,
     image_size: int,
     resize: int,
-    resize_dtype: str,
-    keep_aspect: bool = True,
+    **fields: Any,  # noqa: ANN401
 ) -> ImageManifest:
     """Write the table of image files and its manifest to `folder`, each file whole or not at all.
 
@@ -81,37 +77,30 @@ def write_image_files(
     """
     if image_size > resize:
         raise DatasetError(f"resize must be at least image_size, {image_size}, to crop from, got {resize}")
-    manifest = ImageManifest(
-        dataset=dataset,
-        classes=classes,
-        input_shape=[3, image_size, image_size],
-        mean=mean,
-        std=std,
-        image_size=image_size,
-        resize=resize,
-        resize_dtype=resize_dtype,
-        keep_aspect=keep_aspect,
-        **write_table(folder, splits, ["path", "target"], root),
-    )
-    with atomic_path(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
-    return manifest
+    fields |= {"input_shape": [3, image_size, image_size], "image_size": image_size, "resize": resize}
+    return write_listed(ImageManifest, folder, splits, ["path", "target"], root, **fields)
 
 
-def write_table(
-    folder: Path, splits: Mapping[str, Sequence[tuple[Any, ...]]], columns: list[str], root: Path
-) -> dict[str, Any]:
-    """Write the table of files and return the fields of the manifest that follow from it."""
+def write_listed(
+    kind: Callable[..., Listed],
+    folder: Path,
+    splits: Mapping[str, Sequence[tuple[Any, ...]]],
+    columns: list[str],
+    root: Path,
+    **fields: Any,  # noqa: ANN401
+) -> Listed:
+    """Write the table of files and a manifest of this kind, whose sizes, digest and root follow from the table."""
     rows = [(split, *row) for split, files in splits.items() for row in files]
     with atomic_path(folder / IMAGES) as temporary:
         pd.DataFrame(rows, columns=["split", *columns]).to_csv(temporary, index=False)
         digest = sha256_of(temporary)
-    return {
-        "sizes": {split: len(files) for split, files in splits.items()},
-        "sha256": digest,
-        # The path of the source, not of the user's data, which may move.
-        "root": os.path.relpath(root.parent if root.name == PROVIDED else root, folder),
-    }
+    # The path of the source, not of the user's data, which may move.
+    source = os.path.relpath(root.parent if root.name == PROVIDED else root, folder)
+    sizes = {split: len(files) for split, files in splits.items()}
+    manifest = kind(sizes=sizes, sha256=digest, root=source, **fields)
+    with atomic_path(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
+    return manifest
 
 
 def read_image_files(folder: Path) -> ImageFiles:
@@ -260,9 +249,8 @@ class FilesLoader:
 class ImageFilesLoader(FilesLoader):
     """Batches of one split of image files with one class each; at test time resized and cropped at the centre.
 
-    In training `resized_crop` cuts out 8 to 100 % of the area with a ratio of 3/4 to 4/3 and resizes that,
-    `random_crop` crops the resized image at random, and `flip` mirrors with probability 1/2. `settings` are those of
-    `FilesLoader`.
+    In training `resized_crop` cuts out a part by `_random_box` and resizes that, `random_crop` crops the resized image
+    at random, and `flip` mirrors with probability 1/2. `settings` are those of `FilesLoader`.
     """
 
     def __init__(
@@ -302,8 +290,7 @@ class _Requests(Sampler[Request]):
 class _Decoder(Dataset[Batch | str]):
     """Image files of one split as batches of pixels, (B, S, S, 3) uint8, or float32 in about [0, 1].
 
-    Where an image cannot be decoded, the batch is what to say of it: an exception would bring the traceback of the
-    process along.
+    For an image that cannot be decoded the batch is a message: an exception would carry the traceback of the process.
     """
 
     def __init__(self, images: ImageFiles, split: str, *, resized_crop: bool, random_crop: bool, flip: bool) -> None:

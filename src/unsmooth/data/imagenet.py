@@ -37,9 +37,7 @@ def index(
 ) -> ImageManifest:
     """List the image files by split.
 
-    The validation images, sorted by class and name, are permuted by a generator seeded with `split_seed`, as in the
-    released experiments: the first `num_val` are "val", which fits scores, the others "test". "train_logits" is a
-    choice of training images made the same way.
+    The validation images, sorted by class and name, are divided by `divide_published`, as in the released experiments.
     """
     root = sources["imagenet"]
     train, val = _list_images(root, "train"), _list_images(root, "val")
@@ -48,8 +46,7 @@ def index(
     wnids = sorted(train)
     train_images = [(path, target) for target, wnid in enumerate(wnids) for path in train[wnid]]
     val_images = [(path, target) for target, wnid in enumerate(wnids) for path in val[wnid]]
-    sizes = {"num_val": num_val, "num_train_logits": num_train_logits}
-    splits = divide_published(train_images, val_images, **sizes, split_seed=split_seed)
+    splits = divide_published(train_images, val_images, num_val, num_train_logits, split_seed)
     return write_image_files(
         folder,
         splits,
@@ -95,7 +92,7 @@ def unpack(archives: Mapping[str, Path], folder: Path) -> None:
 
 
 def read_devkit(archive: Path) -> tuple[dict[int, str], list[int]]:
-    """Return the classes and the class of each validation image from the development kit, ILSVRC2012_devkit_t12.tar.gz.
+    """Read the development kit.
 
     Returns:
         The WordNet identifier by ILSVRC2012_ID, of the classes alone (synsets without children); and the ILSVRC2012_ID

@@ -37,8 +37,7 @@ def build(
     """Tokenise, divide and write IMDB.
 
     Inputs are int32 (N, max_tokens) rows of the table of `unsmooth.data.glove`, padded on the right. All training
-    reviews train; the test reviews that `num_val` leaves are the test split. Words are made lower-case where all words
-    of the vectors are.
+    reviews train; the test reviews that `num_val` leaves are the test split.
     """
     split_words = word_tokenizer(sources["punkt_tab"] / "punkt_tab" / "english")
     lower_case = VECTORS[vectors].lower_case

@@ -1,8 +1,7 @@
 """Batches of a prepared dataset, for training and for inference.
 
-A batch is split into shards: parts that batch-normalise, and are perturbed under sharpness-aware minimisation, by
-themselves. They are dealt to the processes in turn, and one process takes its shards one after the other, so that a
-recipe means the same on any number of devices.
+A batch is split into shards, parts that batch-normalise, and are perturbed under sharpness-aware minimisation, by
+themselves. They are dealt to the processes in turn, so that a recipe means the same on any number of devices.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,15 +20,12 @@ Shard = tuple[Tensor, Tensor]  # inputs (B, *), targets (B,) or (B, H, W)
 class Loader(Protocol):
     """Batches of training data, in an order drawn from the generator."""
 
-    def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
-        ...
+    def __len__(self) -> int: ...  # batches in an epoch
 
     def epoch(self, generator: torch.Generator, *, start: int, resume: Tensor | None) -> Iterator[list[Shard]]:
         """Yield this process's shards of every batch from batch `start` on, on the device.
 
-        `generator` decides order and augmentation, equal on all processes; `resume` is its state after the batches left
-        out.
+        `generator`, equal on all processes, decides order and augmentation; `resume` is its state after those left out.
         """
         ...
 
@@ -42,8 +38,7 @@ class TensorLoader:
         targets: (N,) int64, or (N, H, W) of scenes, which are not augmented.
         batch_size: samples a batch; the last, partial batch is kept.
         mean, std: normalisation by channel on the [0, 1] scale; empty for none.
-        crop_padding, flip: of images; black pixels on each side before a random crop, and mirroring with probability
-            1/2.
+        crop_padding, flip: of images; black pixels on each side before a random crop, and mirroring half of the time.
         shards: parts of a batch; their sizes differ by at most one sample.
         rank, world_size: this process and the number of processes; it gets shards rank, rank + world_size, ...
         device: where the data lives.
@@ -141,9 +136,8 @@ def training_loader(
 ) -> Loader:
     """Return the shuffled, augmented batches of the training split of a prepared dataset on the device.
 
-    `folder` holds all arrays in one file or a table of image files, which `workers` processes decode. `rank` is this of
-    `world_size` processes. `DatasetError` also if the last batch has fewer samples than shards, or the augmentation
-    does not fit.
+    `workers` processes decode image files; `rank` is this of `world_size` processes. `DatasetError` also if the last
+    batch has fewer samples than shards, or the augmentation does not fit.
     """
     if world_size > recipe.shards:
         raise ValueError(f"world_size must be at most the {recipe.shards} shards of a batch, got {world_size}")

@@ -54,8 +54,7 @@ def build(
 def divide(count: int, num_val: int, num_test: int, seed: int) -> dict[str, Tensor]:
     """Divide `count` messages as MbLS does: the last of a permutation test, those before them fit, the rest train.
 
-    Returns:
-        Indices by split, int64, ascending; messages count in the order of their groups and file names.
+    Returns ascending int64 indices by split; messages count in the order of their groups and file names.
     """
     if num_val + num_test >= count:
         raise DatasetError(f"cannot hold out {num_val:,} and {num_test:,} of {count:,} messages: none is left to train")

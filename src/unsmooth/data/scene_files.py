@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transforms
 
-from unsmooth.atomic_files import atomic_path, sha256_of
+from unsmooth.atomic_files import sha256_of
 from unsmooth.config.specs.recipes import ColourShift, SceneCrop
 from unsmooth.data.arrays import IGNORED, MANIFEST, DatasetError, Manifest
-from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request, write_table
+from unsmooth.data.image_files import IMAGES, Batch, FilesLoader, Request, write_listed
 from unsmooth.data.sources import data_root
 
 JITTERS = (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation)
@@ -45,13 +45,9 @@ def write_scene_files(
     folder: Path,
     splits: Mapping[str, Sequence[tuple[str, str]]],
     *,
-    dataset: str,
-    classes: list[str],
-    mean: list[float],
-    std: list[float],
     root: Path,
-    labels: list[int],
     image_size: int | None = None,
+    **fields: Any,  # noqa: ANN401
 ) -> SceneManifest:
     """Write the table of scenes and its manifest to `folder`, each file whole or not at all.
 
@@ -64,20 +60,8 @@ def write_scene_files(
             width, height = image.size
     except (OSError, ValueError) as error:
         raise DatasetError(f"{first} cannot be decoded: {error}") from None
-    manifest = SceneManifest(
-        dataset=dataset,
-        classes=classes,
-        input_shape=[3, image_size or height, image_size or width],
-        mean=mean,
-        std=std,
-        ignore_index=IGNORED,
-        labels=labels,
-        image_size=image_size,
-        **write_table(folder, splits, ["path", "labels"], root),
-    )
-    with atomic_path(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(vars(manifest), indent=1) + "\n")
-    return manifest
+    fields |= {"input_shape": [3, image_size or height, image_size or width], "image_size": image_size}
+    return write_listed(SceneManifest, folder, splits, ["path", "labels"], root, ignore_index=IGNORED, **fields)
 
 
 def holds_scenes(folder: Path) -> bool:

@@ -1,8 +1,7 @@
 """Addresses and checksums of datasets and pretrained weights, which `unsmooth.data.download` fetches.
 
 Checksums are those of the publishers or of the most used libraries; for GloVe, Punkt, Tiny-ImageNet and CUB-200-2011,
-whose publishers give none, those on which independent projects agree. Of torchvision's weights only the first eight
-digits are published, in the names of the files.
+whose publishers give none, those on which independent projects agree.
 """
 
 from dataclasses import dataclass

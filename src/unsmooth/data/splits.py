@@ -41,11 +41,11 @@ def part(items: Sequence[T], num: int, seed: int) -> tuple[list[T], list[T]]:
 
 
 def divide_published(
-    train: Sequence[T], published: Sequence[T], *, num_val: int, num_train_logits: int, split_seed: int
+    train: Sequence[T], published: Sequence[T], num_val: int, num_train_logits: int, seed: int
 ) -> dict[str, list[T]]:
     """Divide published validation files into "val", which fits scores, and "test"; "train_logits" are of "train"."""
-    val, test = part(published, num_val, split_seed)
-    train_logits, _ = part(train, num_train_logits, split_seed)
+    val, test = part(published, num_val, seed)
+    train_logits, _ = part(train, num_train_logits, seed)
     return {"train": [*train], "val": val, "test": test, "train_logits": train_logits}
 
 
@@ -65,8 +65,7 @@ def legacy_permutations(counts: Sequence[int], seed: int) -> list[Tensor]:
 def draw_out(count: int, num: int, seed: int) -> tuple[Tensor, Tensor]:
     """Divide `count` samples as the released tabular experiments do: `num` draws without replacement, and the rest.
 
-    Returns:
-        Indices of the drawn samples, (num,), in the order of the draw, and of the rest, ascending; int64.
+    Returns the indices of the drawn samples, (num,), in the order of the draw, and of the rest, ascending; int64.
     """
     if not 0 < num < count:
         raise DatasetError(f"cannot draw {num:,} of {count:,} samples: at least one must be on either side")

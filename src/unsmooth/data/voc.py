@@ -1,7 +1,6 @@
 """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015): 1,464 training and 1,449 validation images.
 
-Unpacked, VOCdevkit/VOC2012 has JPEGImages/<name>.jpg, SegmentationClass/<name>.png and, in ImageSets/Segmentation, a
-list of names for each side.
+VOCdevkit/VOC2012 has JPEGImages/<name>.jpg, SegmentationClass/<name>.png and name lists in ImageSets/Segmentation.
 """
 
 from pathlib import Path
@@ -53,8 +52,7 @@ def index(
     train, published = _list_scenes(root, "train"), _list_scenes(root, "val")
     if both := sorted({*train} & {*published}):
         raise DatasetError(f"{len(both)} of the images are on both lists, train.txt and val.txt: {both[0][0]}, ...")
-    sizes = {"num_val": num_val, "num_train_logits": num_train_logits}
-    splits = divide_published(train, published, **sizes, split_seed=split_seed)
+    splits = divide_published(train, published, num_val, num_train_logits, split_seed)
     return write_scene_files(
         folder,
         splits,
