@@ -11,8 +11,7 @@ Given the input, y follows the true posterior, so the extra gradient on the pred
     E[d(L_LS - L_CE)/dv_max] = alpha (P(y = argmax | x) - 1 / K) = alpha (1 - P_error - 1 / K).
 
 Gradient descent moves against it: smoothing pushes the largest logit down, and hardest where the prediction is most
-likely right, which erases the difference between sure and unsure predictions. For negative alpha (negative label
-smoothing) every sign changes.
+likely right, which erases the difference between sure and unsure predictions. Negative alpha changes every sign.
 
 Everything is float64 NumPy; bad logits or targets, alpha out of range and shapes that differ raise ValueError.
 
@@ -24,10 +23,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from unsmooth.metrics.inputs import as_finite, as_targets
+from unsmooth.metrics.sums import Floats
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
@@ -98,9 +98,7 @@ def loss_gradient(logits: ArrayLike, targets: ArrayLike, *, alpha: float = 0.0) 
     values = as_finite(logits, "logits", ndim=2).astype(np.float64)
     classes = as_targets(targets, values.shape)
     _check_alpha(alpha)
-    gradient: Floats = np.exp(values - values.max(axis=1, keepdims=True))
-    gradient /= gradient.sum(axis=1, keepdims=True)
-    gradient -= alpha / values.shape[1]
+    gradient: Floats = softmax(values, axis=1) - alpha / values.shape[1]
     gradient[np.arange(len(values)), classes] -= 1.0 - alpha
     return gradient
 
@@ -139,8 +137,7 @@ def window_statistics(
 ) -> WindowStatistics:
     """Mean and unbiased standard deviation of `value` in sliding open windows of `position` over [0, 1].
 
-    Window j holds the samples with j * step < position < j * step + width; the last one ends at 1. After one sort each
-    window is a slice, so a sample is touched width / step times and no prefix sum can cancel.
+    Window j holds the samples with j * step < position < j * step + width; the last one ends at 1.
 
     Args:
         position: (N,) in [0, 1], for example the largest probability.

@@ -1,9 +1,4 @@
-"""Class-balanced areas, with equal weight for every class.
-
-The balanced selective risk at a threshold is the mean over classes of the error rate among that class's accepted
-samples (0 for a class with none accepted). The balanced generalized risk weighs each error by n / (K n_c) instead, so
-that it stays additive.
-"""
+"""Class-balanced areas, with equal weight for every class."""
 
 import math
 
@@ -65,10 +60,9 @@ def balanced_risk_coverage(
 def balanced_aurc(
     confidence: ArrayLike, errors: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Area under the balanced selective risk.
+    """Area under the balanced selective risk, sum_g (R_g + R_(g-1)) (c_g - c_(g-1)) / 2 with R_0 = R_1, c_0 = 0.
 
-    Trapezoid over distinct confidences, sum_g (R_g + R_(g-1)) (c_g - c_(g-1)) / 2 with R_0 = R_1, c_0 = 0. Arguments as
-    `balanced_risk_coverage`.
+    The trapezoid runs over distinct confidences. Arguments as `balanced_risk_coverage`.
 
     Returns:
         Fraction, lower is better; nan with a warning for no samples.
@@ -89,10 +83,9 @@ def balanced_aurc(
 def balanced_augrc(
     confidence: ArrayLike, errors: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
-    """AUGRC with each error weighing n / (K n_c), n_c the samples of its class and K the classes that occur.
+    """AUGRC with each error weighing n / (K n_c), n_c the samples (or weight) of its class, K the classes that occur.
 
-    The generalized risk at t is (1/K) sum_c errors_c(t) / n_c. Arguments as `balanced_risk_coverage`; with weights n
-    and n_c are sums of weights.
+    The generalized risk at t is (1/K) sum_c errors_c(t) / n_c. Arguments as `balanced_risk_coverage`.
 
     Returns:
         Fraction, lower is better; nan with a warning for no samples.

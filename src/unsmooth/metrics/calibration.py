@@ -186,7 +186,7 @@ def classwise_ece(
     probability = as_probs(probs)
     classes = as_targets(targets, probability.shape)
     weight = as_weight(sample_weight, len(classes), "targets")
-    if not _total(classes, weight):
+    if not (len(classes) if weight is None else weight.any()):
         return warn_undefined("classwise_ece", "there are no samples")
     edges = bin_edges(bins)
     curves = (bin_means(probability[:, k], classes == k, weight, edges) for k in range(probability.shape[1]))
@@ -328,19 +328,13 @@ def _row_losses(values: Array, classes: NDArray[np.int64], loss: Callable[[Float
     return losses
 
 
-def _total(values: Array, weight: Array | None) -> Any:  # noqa: ANN401
-    return len(values) if weight is None else weight.sum()
-
-
 def _mean(values: Floats, weight: Array | None, name: str) -> float:
     """Weighted mean; nan with a warning for no samples."""
-    total = _total(values, weight)
-    if not total:
+    if weight is not None:
+        values, weight = values[weight > 0], weight[weight > 0]  # weight 0 excludes infinite losses
+    if not len(values):
         return warn_undefined(name, "there are no samples")
-    if weight is None:
-        return float(values.sum() / total)
-    counted = weight > 0  # weight 0 excludes infinite losses
-    return float((values[counted] * weight[counted]).sum() / total)
+    return float(np.average(values, weights=weight))
 
 
 def _check_unit(values: Array, name: str) -> Array:

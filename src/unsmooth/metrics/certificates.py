@@ -28,8 +28,7 @@ at least Binomial(k, risk), and the test passes with probability at most the lev
 sample's position s too. The N(b) samples above b have errors Binomial(N(b), risk); the other samples above s are
 independent draws between s and b, where the error probability averages more than `risk` since D(b) = 0 < D(s). So the
 errors among the first k0 - 1 are stochastically at least Binomial(k0 - 1, risk), later ones only add, and the start
-passes with probability at most the level. Only this start test needs the one trial less: s itself was chosen by being
-k0-th.
+passes with probability at most the level. Only this start test needs the one trial less: s was chosen by its rank.
 
 The cases are told apart by the counts, so the total is at most the level.
 
@@ -65,8 +64,7 @@ class CertifiedThreshold:
         threshold: inf when infeasible: nothing is accepted.
         coverage: fraction of the calibration samples accepted, in [0, 1].
         empirical_risk: error rate among them; nan when infeasible.
-        bound: Clopper-Pearson upper limit of the risk at the level of the chain that won, at most `risk`; nan when
-            infeasible.
+        bound: Clopper-Pearson upper limit of the risk at the winning chain's level, at most `risk`; nan if infeasible.
         n: calibration samples.
         accepted: calibration samples accepted.
         risk: the target.

@@ -92,8 +92,8 @@ def ap_errors(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayL
 def ap_successes(confidence: ArrayLike, errors: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Average precision of detecting correct predictions by high confidence.
 
-    AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, accepting confidence >= t. Arguments and
-    errors raised as `failure_auroc`.
+    AP = sum_t precision(t) (recall(t) - recall(t')), t' the threshold before, accepting confidence >= t.
+    Arguments and errors raised as `failure_auroc`.
 
     Returns:
         Area in [0, 1], higher is better, the accuracy is random; nan with a warning when nothing is correct.

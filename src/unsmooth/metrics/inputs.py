@@ -78,27 +78,26 @@ def as_finite(values: Any, name: str, *, ndim: int = 1) -> Array:  # noqa: ANN40
     return array
 
 
-def as_errors(errors: Any, name: str = "errors") -> Array:  # noqa: ANN401
+def as_errors(errors: Any) -> Array:  # noqa: ANN401
     """Return `errors` as bool when every value is 0 or 1, as float64 residuals in [0, 1] otherwise."""
-    array = to_numpy(errors, name)
+    array = to_numpy(errors, "errors")
     if array.ndim != 1:
-        raise ValueError(f"{name} must have 1 axis(es), got shape {array.shape}")
+        raise ValueError(f"errors must have 1 axis(es), got shape {array.shape}")
     if array.dtype.kind == "b":
         return array
     binary = (array == 0) | (array == 1)
     if binary.all():
         return array.astype(bool)
     residuals = array.astype(np.float64)
-    bad = ~((residuals >= 0) & (residuals <= 1))
-    refuse_rows(bad, name, "be bool, 0/1 or residuals in [0, 1]", array)
+    refuse_rows(~((residuals >= 0) & (residuals <= 1)), "errors", "be bool, 0/1 or residuals in [0, 1]", array)
     return residuals
 
 
-def as_binary_errors(errors: Any, name: str = "errors") -> NDArray[np.bool_]:  # noqa: ANN401
+def as_binary_errors(errors: Any) -> NDArray[np.bool_]:  # noqa: ANN401
     """Return `errors` as bool; continuous residuals are refused."""
-    array = as_errors(errors, name)
+    array = as_errors(errors)
     if array.dtype != bool:
-        refuse_rows((array != 0) & (array != 1), name, "be bool or 0/1 for this metric", array)
+        refuse_rows((array != 0) & (array != 1), "errors", "be bool or 0/1 for this metric", array)
     return array
 
 

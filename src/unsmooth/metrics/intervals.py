@@ -42,10 +42,9 @@ def bootstrap_replicates(
 ) -> dict[str, Floats]:
     """Bootstrap replicates of every selective metric, from one sort.
 
-    Replicate b re-weights the samples by multinomial counts that depend on `(seed, N, b)` only, so calls on the same
-    test set with another confidence or other errors are paired replicate by replicate. Replicate b of a metric =
-    `selective_metrics` of the data with sample i taken m_bi times, m_b multinomial. Other arguments as
-    `selective_metrics`; each draw of a sample carries its weight.
+    Replicate b of a metric = `selective_metrics` of the data with sample i taken m_bi times, m_b multinomial. These
+    counts depend on `(seed, N, b)` alone, so calls on the same test set are paired replicate by replicate. Each draw
+    carries the sample's weight. Other arguments as `selective_metrics`.
 
     Args:
         metrics: names as in `selective_metrics`; None for all.
@@ -55,8 +54,7 @@ def bootstrap_replicates(
         progress: called as ``progress(done, replicates)`` after each block of replicates.
 
     Returns:
-        One (B,) float64 array per metric, better in the direction of the metric; nan where a resample leaves the metric
-        undefined (and everywhere for N = 0).
+        One (B,) float64 array per metric, better in the direction of the metric; nan where it is undefined.
 
     Raises:
         ValueError: unknown metric name, `replicates` below 1, or bad data.
@@ -82,10 +80,10 @@ def bootstrap_replicates(
     if not len(scores):
         return values
     members = None if groups is None else _as_groups(groups, len(scores))
-    resampler = _Resampler(scores, residuals, weight, members)
+    ranked = _ranker(scores, residuals, weight, members)
     done = 0
     for counts in _count_blocks(seed, len(scores) if members is None else members.max() + 1, replicates, len(scores)):
-        ranks = resampler.ranks(counts if members is None else counts[:, members])
+        ranks = ranked(counts if members is None else counts[:, members])
         block = slice(done, done + len(counts))
         for name in names:
             values[name][block] = functions[name](ranks)
@@ -104,15 +102,13 @@ def bootstrap_means(
 ) -> Floats:
     """Bootstrap replicates of means over samples, under the same resamples as `bootstrap_replicates`.
 
-    Replicate b is sum_i m_bi w_i v_i / sum_i m_bi w_i, m_bi how often resample b draws sample i, w_i its weight. Other
-    arguments as `bootstrap_replicates`.
+    Replicate b is sum_i m_bi w_i v_i / sum_i m_bi w_i, w_i the weight. Other arguments as `bootstrap_replicates`.
 
     Args:
         values: (N, M) finite, one row a sample.
 
     Returns:
-        (B, M) float64: the mean of each column in each resample, better in the direction of the values; nan for a
-        resample without weight.
+        (B, M) float64 means of the columns, better in the direction of the values; nan for a resample without weight.
 
     Raises:
         ValueError: `replicates` below 1, values that are not a finite (N, M) array with N >= 1, or bad weights.
@@ -171,16 +167,15 @@ def bootstrap(
 ) -> Interval:
     """Percentile bootstrap interval of one selective metric.
 
-    low = quantile (1 - level) / 2 and high = quantile (1 + level) / 2 of the replicates. Other arguments as
-    `bootstrap_replicates`.
+    low, high = quantiles (1 - level) / 2, (1 + level) / 2 of replicates. Other arguments as `bootstrap_replicates`.
 
     Args:
         metric: a name of `selective_metrics`; operating points at any percentage, such as "coverage_at_risk_2.5".
         level: probability covered, in (0, 1).
 
     Returns:
-        Point and limits as fractions, better in the direction of the metric. Replicates where the metric is undefined
-        are left out; all nan with a warning when the metric is undefined on the data.
+        Point and limits as fractions, better in the direction of the metric. Undefined replicates are left out; all nan
+        with a warning when the metric is undefined on the data.
 
     Raises:
         ValueError: unknown metric, arguments out of range, or bad data.
@@ -356,27 +351,23 @@ class _Plan:
         return above, size, np.add.reduceat(mass, self.failed_starts, axis=1)
 
 
-class _Resampler:
-    """Ranks of one confidence from blocks of counts."""
+def _ranker(
+    scores: Array, residuals: Array, weight: Array | None, groups: NDArray[np.int64] | None
+) -> Callable[[NDArray[np.uint8]], ErrorRanks]:
+    """Return a function that ranks the errors of one confidence by blocks of counts (b, n)."""
+    plan = _Plan(scores, residuals, weight)
+    ideal = None if residuals.dtype == bool else _Plan(-residuals, residuals, weight)
+    uneven = groups is not None and len(set(np.bincount(groups))) > 1  # resamples then differ in size
+    tail_sums = None if weight is not None or uneven else _tail_sums(len(scores))
 
-    def __init__(
-        self, scores: Array, residuals: Array, weight: Array | None, groups: NDArray[np.int64] | None = None
-    ) -> None:
-        self.plan = _Plan(scores, residuals, weight)
-        self.oracle = None if residuals.dtype == bool else _Plan(-residuals, residuals, weight)
-        self.weight = weight
-        uneven = groups is not None and len(set(np.bincount(groups))) > 1  # resamples then differ in size
-        self.tail_sums = None if weight is not None or uneven else _tail_sums(len(scores))
+    def ranks(counts: NDArray[np.uint8]) -> ErrorRanks:
+        total: Any = np.int64(counts.shape[1])
+        if tail_sums is None:
+            total = counts.sum(axis=1, dtype=np.int64) if weight is None else counts @ weight
+        oracle = None if ideal is None else ErrorRanks(total, *ideal.ranks(counts), tail_sums=tail_sums)
+        return ErrorRanks(total, *plan.ranks(counts), oracle=oracle, tail_sums=tail_sums)
 
-    def ranks(self, counts: NDArray[np.uint8]) -> ErrorRanks:
-        if self.tail_sums is not None:
-            total: Any = np.int64(counts.shape[1])
-        else:
-            total = counts.sum(axis=1, dtype=np.int64) if self.weight is None else counts @ self.weight
-        oracle = None
-        if self.oracle is not None:
-            oracle = ErrorRanks(total, *self.oracle.ranks(counts), tail_sums=self.tail_sums)
-        return ErrorRanks(total, *self.plan.ranks(counts), oracle=oracle, tail_sums=self.tail_sums)
+    return ranks
 
 
 def _tail_sums(n: int) -> Floats:

@@ -1,10 +1,8 @@
 """Operating points: coverage and risk of one threshold, and their gap to a perfect ranking.
 
-A threshold accepts every sample at least as confident, so it cannot split a tie. `coverage_at_risk` and `sac` therefore
-look only at whole tie groups; `risk_at_coverage` and the selective gap, which fix the number of accepted samples, take
-the expectation over random orders of the tie they cut.
-
-Other arguments and errors raised are those of `aurc` throughout; a parameter out of range raises ValueError too.
+A threshold cannot split a tie: `coverage_at_risk` and `sac` accept it whole or not at all, `risk_at_coverage` and the
+selective gap, which fix the number of accepted samples, take the expectation over random orders of the tie they cut.
+Other arguments and errors raised are those of `aurc`; a parameter out of range raises ValueError too.
 """
 
 import math
@@ -23,14 +21,13 @@ def coverage_at_risk(
     """Largest coverage of a threshold whose selective risk is at most `risk`.
 
     max over thresholds t of n(t) / n with errors(t) / n(t) <= risk. All thresholds are scanned: the risk need not grow
-    with coverage. A tie is accepted whole or not at all. Other arguments as `aurc`.
+    with coverage. Other arguments as `aurc`.
 
     Args:
         risk: target selective risk in [0, 1].
 
     Returns:
-        Coverage in [0, 1], higher is better; 0 when only rejecting everything meets the target. nan with a warning for
-        no samples.
+        Coverage in [0, 1], higher is better; 0 when no threshold qualifies; nan with a warning for no samples.
 
     References:
         Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, NeurIPS 2017.
@@ -72,8 +69,7 @@ def risk_at_coverage(
 ) -> float:
     """Selective risk of the k = ceil(n * coverage) most confident samples, (1/k) sum_(j <= k) r_j.
 
-    When that cuts a tie, the part of the tie accepted holds the tie's mean error: the expectation over its random
-    orders. Other arguments as `aurc`.
+    The accepted part of a tie holds the tie's mean error. Other arguments as `aurc`.
 
     Args:
         coverage: in (0, 1].
@@ -150,8 +146,7 @@ def selective_gap_terms(confidence: ArrayLike, errors: ArrayLike, *, coverage: f
 
     Args:
         coverage: in (0, 1].
-        delta: probability in (0, 1) that the Hoeffding bound of the statistical term fails. That bound counts samples,
-            so there are no sample weights.
+        delta: probability in (0, 1) that the statistical term's bound fails; it counts samples, so none has a weight.
 
     Returns:
         The terms, fractions, lower is better; all nan with a warning for no samples.

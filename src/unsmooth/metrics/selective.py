@@ -145,8 +145,7 @@ def aurc_conventions(
         Convention -> area as a fraction, lower is better; nan with a warning where undefined.
 
     References:
-        As `aurc`: Geifman, Uziel and El-Yaniv, ICLR 2019; Zhou et al., ICML 2025, section 4; Traub et al., NeurIPS
-        2024.
+        Those of `aurc`.
 
     Example:
         >>> {name: round(area, 3) for name, area in aurc_conventions([4, 3, 2, 1], [0, 1, 0, 1]).items()}
@@ -177,10 +176,9 @@ def optimal_aurc(
         >>> round(optimal_aurc([0, 1, 0, 1]), 4)
         0.2083
     """
-    _check_convention(convention)
-    residuals = as_errors(errors)
-    ranks = rank_errors(np.zeros(len(residuals)), residuals, sample_weight)
-    return finish(_optimal_aurc(ranks, residuals, convention, sample_weight), "optimal_aurc", ranks)
+    confidence = np.zeros(len(as_errors(errors)))
+    ranks, _, optimum = _area_and_optimum(confidence, errors, convention, sample_weight)
+    return finish(optimum, "optimal_aurc", ranks)
 
 
 def eaurc(
@@ -249,8 +247,7 @@ def augrc(
     et al. (JMLR 2023) is AUGRC + error / (2n). Other arguments and errors raised as `aurc`.
 
     Args:
-        convention: "trapezoid" as above (fd-shifts); "torch_uncertainty" leaves out coverages below 1/n and divides by
-            1 - 1/n, nan for a single sample.
+        convention: "trapezoid" (fd-shifts); "torch_uncertainty" leaves out coverages below 1/n and divides by 1 - 1/n.
 
     Returns:
         Fraction in [0, 1/2], lower is better; nan with a warning for no samples.
@@ -300,9 +297,8 @@ def partial_aurc(
 ) -> float:
     """Integral of the selective risk over a range of coverage, not divided by the width of the range.
 
-    The accepted errors E(c) are linear between curve points, so the risk R(c) = E(c) / c is a hyperbola, integrated
-    exactly: per piece, slope * (c2 - c1) + intercept * ln(c2 / c1). Over (0, 1) it is an AURC too, within O(1/n) of
-    "harmonic". Other arguments as `aurc`.
+    The accepted errors E(c) are linear between curve points, so R(c) = E(c) / c is a hyperbola, integrated exactly: per
+    piece, slope * (c2 - c1) + intercept * ln(c2 / c1). Over (0, 1) within O(1/n) of `aurc`. Other arguments as `aurc`.
 
     Args:
         coverage: lower and upper limit, 0 <= lower < upper <= 1.
@@ -365,8 +361,13 @@ def _area_and_optimum(
     _check_convention(convention)
     levels = rank_levels(confidence, errors, sample_weight)
     ranks = levels.error_ranks(rank_oracle(errors, sample_weight))
-    area = _grouped_aurc(levels) if convention == "fd_shifts" else aurc_of(ranks, convention)
-    return ranks, area, _optimal_aurc(ranks, errors, convention, sample_weight)
+    if convention != "fd_shifts":
+        return ranks, aurc_of(ranks, convention), aurc_of(ranks.ideal, convention)
+    if ranks.oracle is not None:
+        residuals = as_errors(errors)
+        return ranks, _grouped_aurc(levels), _grouped_aurc(rank_levels(-residuals, residuals, sample_weight))
+    error = float(ranks.error)  # nan without samples
+    return ranks, _grouped_aurc(levels), 1.0 if error >= 1 else error + (1 - error) * math.log1p(-error)
 
 
 def aurc_of(ranks: ErrorRanks, convention: Convention) -> Any:  # noqa: ANN401
@@ -381,18 +382,6 @@ def aurc_of(ranks: ErrorRanks, convention: Convention) -> Any:  # noqa: ANN401
             ends = (ranks.first_risk() + ranks.error) * half
             return (ranks.aurc - ends) / (1 - 2 * half) if ranks.total > 1 else math.nan
         return ranks.ln_aurc()
-
-
-def _optimal_aurc(
-    ranks: ErrorRanks, errors: ArrayLike, convention: Convention, sample_weight: ArrayLike | None
-) -> float:
-    if convention != "fd_shifts":
-        return float(aurc_of(ranks.ideal, convention))
-    if ranks.oracle is not None:
-        residuals = as_errors(errors)
-        return _grouped_aurc(rank_levels(-residuals, residuals, sample_weight))
-    error = float(ranks.error)  # nan without samples
-    return error + (1 - error) * math.log1p(-error) if not error >= 1 else 1.0
 
 
 def normalized_aurc(ranks: ErrorRanks, area: Any, optimum: Any) -> Any:  # noqa: ANN401

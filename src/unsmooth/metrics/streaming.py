@@ -2,9 +2,8 @@
 
 Each confidence is mapped to a 64-bit integer that keeps the order. Equal integers share a bin, with exact int64 counts
 of samples and errors; when more than `capacity` bins are occupied, the lowest bit of all integers is dropped until
-they fit. The bits dropped are a function of the set of confidences alone (the fewest that fit; more data can only need
-more), so neither the order of updates nor of merges changes the state. Each bin also keeps its smallest and largest
-integer.
+they fit. The bits dropped are a function of the set of confidences alone (the fewest that fit), so neither the order of
+updates nor of merges changes the state. Each bin also keeps its smallest and largest integer.
 
 **Bounds.** Inside a bin the order is unknown. Placing its errors after its correct samples gives a lower bound of AURC
 and AUGRC, before them an upper one (the reverse for AUROC); every order, and the mean over orders that ties stand for,
@@ -209,12 +208,10 @@ class StreamingMetrics:
         return {name: finish(risk(ranks), name, ranks) for name, risk in risk_functions(coverages).items()}
 
     def bounds(self, coverages: Sequence[float] = ()) -> dict[str, tuple[float, float]]:
-        """Certified (lower, upper) bounds of `aurc`, `augrc`, `failure_auroc` and the risks at `coverages`.
+        """Certified (lower, upper) bounds of `aurc`, `augrc`, `failure_auroc` and the risks at `coverages`, or nan.
 
-        Both are nan if undefined.
-
-        The value that the in-memory function returns for all samples together lies inside. The margin for rounding can
-        carry an upper bound past 1 by 1e-13.
+        The value of the in-memory function for all samples together lies inside; rounding can carry a bound past 1 by
+        1e-13.
         """
         low, high = self._ranks(-1), self._ranks(1)
         pairs = {
@@ -378,9 +375,5 @@ def _group(bins: Bins, starts: Counts) -> Bins:
     low, high, size, errors = bins
     if len(starts) == len(low):
         return bins
-    return (
-        low[starts],
-        np.maximum.reduceat(high, starts),
-        np.add.reduceat(size, starts),
-        np.add.reduceat(errors, starts),
-    )
+    counts = np.add.reduceat(size, starts), np.add.reduceat(errors, starts)
+    return low[starts], np.maximum.reduceat(high, starts), *counts

@@ -30,9 +30,8 @@ def selective_metrics(
         coverages: coverages in (0, 1], one `risk_at_coverage_P` each.
 
     Returns:
-        `error, aurc, aurc_paper, eaurc, naurc, augrc, failure_auroc, failure_fpr95` and the operating points, as
-        fractions: higher is better for `failure_auroc` and `coverage_at_risk_P`, lower for all others. Undefined ones
-        are nan, named in one warning.
+        `error, aurc, aurc_paper, eaurc, naurc, augrc, failure_auroc, failure_fpr95` and operating points, fractions;
+        higher is better for `failure_auroc` and `coverage_at_risk_P`, else lower. One warning names those that are nan.
 
     References:
         Those of the single functions.

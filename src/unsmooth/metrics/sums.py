@@ -4,8 +4,7 @@ AURC weighs the sample at position j by H_n - H_(j-1), with H the harmonic numbe
 numbers lose all digits when subtracted, so both sums are written as differences from the start:
 with x = start + 1/2 and y = x + length,
 
-    H_(start+length) - H_start = log1p(length / x) + c(y) - c(x),   c(x) = 1/(24 x^2) - 7/(960 x^4) + 31/(8064 x^6) -
-    ...
+    H_(start+length) - H_start = log1p(length / x) + c(y) - c(x),  c(x) = 1/(24 x^2) - 7/(960 x^4) + 31/(8064 x^6) - ...
 
 (the midpoint expansion of the digamma function), after moving starts below 16 up by 16 terms, where the truncated
 series is exact to 1e-15. Real arguments are allowed, which is what sample weights need.

@@ -2,16 +2,13 @@
 
 Every score takes (N, K) logits and returns (N,) float64 confidences of the same kind, larger = more trusted: a tensor
 on the same device for a tensor, an array for an array. The input is never changed. A logit of ``-inf`` is a masked
-class, of probability zero. NaN, ``+inf``, a single class and a row with a single class left raise ``ValueError``
-naming the row.
+class, of probability zero. NaN, ``+inf``, a single class or a row with a single class left raise ``ValueError``.
 
 - One score: :func:`msp`, :func:`max_logit_pnorm` and the other functions.
 - All at once, in one pass: :func:`score_all`.
 - Parameters from validation data: :func:`fit_score`.
-- From penultimate features: classes such as :class:`Mahalanobis`, fitted on training data, then called, or both by
-  :func:`score_by_features`.
-- Registry: :data:`SCORES` with the inputs that each score needs, :func:`available_scores`; ``SCORES[name].usage`` is
-  the call.
+- From penultimate features: classes such as :class:`Mahalanobis`, fitted, then called; or :func:`score_by_features`.
+- Registry: :data:`SCORES` with the inputs of each score, :func:`available_scores`; ``SCORES[name].usage`` is the call.
 """
 
 from unsmooth.registry.scores import NLL_TEMPERATURE, SCORES, Score, available_scores, find_score

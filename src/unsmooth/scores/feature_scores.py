@@ -110,8 +110,7 @@ class SIRC:
 
     .. math:: -(1 - p_{(1)}) \left(1 + e^{-b (\lVert f \rVert_1 - a)}\right), \quad a = \mu - 3 \sigma,\; b = 1 / \sigma
 
-    with the mean and standard deviation of the training features' norms. Returned as minus the logarithm of the
-    product.
+    with mean and standard deviation of the training features' norms. Returned as minus the logarithm of the product.
 
     Attributes:
         location: a.
@@ -269,8 +268,7 @@ class ViM:
     ) -> "ViM":
         """Principal subspace of training ``features`` (N, D) with their ``logits`` (N, K) and the last layer.
 
-        ``principal`` is its dimension, in [0, D); None takes the paper's 1,000 for D >= 2048, 512 for D >= 768, else
-        D // 2.
+        ``principal`` is its dimension, in [0, D); None: the paper's 1,000 for D >= 2048, 512 for D >= 768, else D // 2.
         """
         values = _matrix("features", features)
         width = values.shape[1]

@@ -14,7 +14,7 @@ Check = Callable[..., None]
 
 
 def of_logits(
-    *, limits: Check | None = None, exists: Check | None = None
+    *, limits: Check = lambda: None, exists: Check = lambda: None
 ) -> Callable[[Callable[Concatenate[Rows, P], Tensor]], Callable[Concatenate[Array, P], Array]]:
     """Return a decorator that makes a score of logits (N, K) from its formula, `formula(rows, **params)`.
 
@@ -36,6 +36,8 @@ def of_logits(
             bound = signature(of_rows).bind(None, *args, **params)
             bound.apply_defaults()
             _call(limits, bound.arguments)
+            if (scale := bound.arguments.get("scale", "log")) not in ("log", "natural"):
+                raise ValueError(f"scale must be 'log' or 'natural', got {scale!r}")
 
             def of_block(block: Rows) -> Tensor:
                 refuse(block.num_classes, **params)
@@ -54,7 +56,6 @@ def of_logits(
     return decorate
 
 
-def _call(check: Check | None, params: Mapping[str, Any]) -> None:
+def _call(check: Check, params: Mapping[str, Any]) -> None:
     """Call a check with the parameters that it takes."""
-    if check is not None:
-        check(**{name: params[name] for name in signature(check).parameters if name in params})
+    check(**{name: params[name] for name in signature(check).parameters if name in params})

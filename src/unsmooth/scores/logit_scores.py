@@ -19,13 +19,11 @@ Scale = Literal["log", "natural"]
 
 
 def check_temperature(temperature: float) -> None:
-    """Raise ValueError unless the temperature is positive and finite."""
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
 
 
 def check_gen(gamma: float, top: int) -> None:
-    """Raise ValueError for parameters out of range."""
     if not 0 < gamma <= 1:
         raise ValueError(f"gamma must be in (0, 1], got {gamma}")
     if not (isinstance(top, Integral) and top >= 2):
@@ -33,15 +31,8 @@ def check_gen(gamma: float, top: int) -> None:
 
 
 def check_k(k: int) -> None:
-    """Raise ValueError unless k is a whole number of at least 2."""
     if not (isinstance(k, Integral) and k >= 2):
         raise ValueError(f"k must be a whole number of at least 2 classes, got {k}")
-
-
-def check_scale(scale: str) -> None:
-    """Raise ValueError for a scale that does not exist."""
-    if scale not in ("log", "natural"):
-        raise ValueError(f"scale must be 'log' or 'natural', got {scale!r}")
 
 
 @of_logits()
@@ -166,7 +157,6 @@ def softmax_margin(rows: Rows, *, scale: Scale = "log") -> Tensor:
         >>> softmax_margin(torch.tensor([[0.0, 0.0], [50.0, 0.0], [60.0, 0.0]])).round()
         tensor([ 0., 49., 59.], dtype=torch.float64)
     """
-    check_scale(scale)
     if scale == "log":
         return -rows.log_uncertainty - torch.log1p(rows.runner_up_share)
     # p1 - p2 = p1 (1 - e^-margin), which keeps the precision of a near tie.
@@ -293,7 +283,6 @@ def softmax_k(rows: Rows, *, k: int, scale: Scale = "log") -> Tensor:
 
 def msp_at(log_odds: Tensor, scale: Scale = "log") -> Tensor:
     """MSP from the log-odds of the prediction."""
-    check_scale(scale)
     return softplus(log_odds) if scale == "log" else sigmoid(log_odds)
 
 
@@ -313,5 +302,4 @@ def log_gini_bracket(rows: Rows) -> Tensor:
 
 def negated(log_uncertainty: Tensor, scale: Scale) -> Tensor:
     """Minus an uncertainty, given its logarithm; on the log scale, minus the logarithm."""
-    check_scale(scale)
     return -log_uncertainty if scale == "log" else -torch.exp(log_uncertainty)

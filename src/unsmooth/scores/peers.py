@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unsmooth.scores.formulas import of_logits
-from unsmooth.scores.logit_scores import Scale, check_scale, check_temperature, log_entropy, log_gini_bracket, msp_at
+from unsmooth.scores.logit_scores import Scale, check_temperature, log_entropy, log_gini_bracket, msp_at
 from unsmooth.scores.rows import Rows, sigmoid, softplus
 
 # Replaces zero under a logarithm, so that every confidence is finite.
@@ -18,7 +18,6 @@ _TINY = 1e-300
 
 
 def check_bk(alpha: float, beta: float) -> None:
-    """Raise ValueError for weights out of range."""
     if not 0 < alpha < float("inf"):
         raise ValueError(f"alpha must be positive and finite, got {alpha}")
     if not -alpha < beta < float("inf"):
@@ -26,20 +25,17 @@ def check_bk(alpha: float, beta: float) -> None:
 
 
 def check_ets(temperature: float, weight: float) -> None:
-    """Raise ValueError for parameters out of range."""
     check_temperature(temperature)
     if not 0 <= weight <= 1:
         raise ValueError(f"weight must be in [0, 1], got {weight}")
 
 
 def check_hts(weight: float, bias: float) -> None:
-    """Raise ValueError for parameters out of range."""
     if not (abs(weight) < float("inf") and abs(bias) < 700):
         raise ValueError(f"weight must be finite and bias in (-700, 700), got {weight} and {bias}")
 
 
 def check_lda(num_classes: int) -> None:
-    """Raise ValueError for K = 2."""
     if num_classes == 2:
         raise ValueError("lda needs the spread of the other classes, and K = 2 leaves only one; use msp")
 
@@ -65,7 +61,6 @@ def bk(rows: Rows, *, alpha: float = 1.0, beta: float = 0.5, scale: Scale = "log
         >>> bk(torch.tensor([[0.0, 0.0]]), alpha=1.0, beta=0.5, scale="natural")
         tensor([0.2500], dtype=torch.float64)
     """
-    check_scale(scale)
     if scale == "log":
         return -rows.log_uncertainty - torch.log1p(beta / alpha * rows.runner_up_share)
     return alpha * sigmoid(rows.log_odds) - beta * rows.log_uncertainty.exp() * rows.runner_up_share
@@ -91,7 +86,6 @@ def ets(rows: Rows, *, temperature: float, weight: float, scale: Scale = "log") 
         >>> ets(torch.tensor([[2.0, 0.0]]), temperature=2.0, weight=1.0, scale="natural")
         tensor([0.7311], dtype=torch.float64)
     """
-    check_scale(scale)
     return ets_combination(rows.log_odds_at(1 / temperature), rows.log_odds, weight, scale)
 
 
@@ -113,8 +107,7 @@ def hts(rows: Rows, *, weight: float, bias: float, scale: Scale = "log") -> Tens
     .. math:: T = \log\left(1 + e^b + w \log \frac{H}{\log K}\right), \qquad s = \max_k \mathrm{softmax}(z / T)_k
 
     The argument of the logarithm is that of the released code of Cattelan & Silva; the original method puts
-    w log(H / log K) inside the exponential. w <= 0 is defined for every row. The order depends on the scale of the
-    logits, and no other w and b restores it.
+    w log(H / log K) inside the exponential. w <= 0 is defined for every row. The order depends on the logits' scale.
 
     Args:
         logits: as in :func:`unsmooth.scores.msp`; so are the result and the errors raised.
@@ -170,7 +163,6 @@ def lda(rows: Rows, *, scale: Scale = "log") -> Tensor:
         >>> lda(torch.tensor([[3.0, 1.0, 0.0]]), scale="natural").round(decimals=2)
         tensor([100.0100], dtype=torch.float64)
     """
-    check_scale(scale)
     # The others are u q, so their variance is u^2 Var(q).
     excess = (sigmoid(rows.log_odds) - 1 / rows.num_classes).clamp(min=_TINY)
     log_ratio = 2 * (excess.log() - rows.log_uncertainty) - rows.others_variance.clamp(min=_TINY).log()
@@ -197,7 +189,6 @@ def j_score(rows: Rows, *, scale: Scale = "log") -> Tensor:
         >>> j_score(torch.tensor([[0.0, 0.0]]), scale="natural")
         tensor([0.5000], dtype=torch.float64)
     """
-    check_scale(scale)
     classes = rows.num_classes
     uncertainty = rows.log_uncertainty.exp()
     gini_bracket = log_gini_bracket(rows).exp()

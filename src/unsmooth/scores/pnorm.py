@@ -9,7 +9,6 @@ from unsmooth.scores.rows import Centring, Rows, check_norm, check_ranking
 
 
 def check_msp_pnorm(p: float, temperature: float, centring: str) -> None:
-    """Raise ValueError for parameters out of range."""
     check_norm(p, centring)
     check_temperature(temperature)
 
@@ -37,8 +36,7 @@ def max_logit_pnorm(rows: Rows, *, p: float, centring: Centring = "mean") -> Ten
         (N,) float64, in (0, 1] for p > 0 when centred; larger is more trusted.
 
     Raises:
-        ValueError: NaN, ``+inf``, K = 1, p negative or NaN, p = 0 without centring, or K = 2 centred, where
-            the score is the same for every row.
+        ValueError: NaN, ``+inf``, K = 1, p negative or NaN, p = 0 without centring, or K = 2 centred: a constant score.
 
     References:
         Xia et al., "Towards Understanding Why Label Smoothing Degrades Selective Classification and How to Fix It",
@@ -60,10 +58,8 @@ def msp_pnorm(
     .. math:: \max_k \mathrm{softmax}\!\left(\frac{u}{T \lVert u \rVert_p}\right)_k, \qquad u = z - c(z)
 
     Args:
-        logits: (N, K) floating point, K >= 3 (K = 2 with ``centring="none"`` or p = 0).
-        p: norm order in [0, inf], as in :func:`max_logit_pnorm`.
+        logits, p, centring: as in :func:`max_logit_pnorm`.
         temperature: T > 0, in units of the norm.
-        centring: subtract the row's ``"mean"``, its ``"min"``, or nothing.
         scale: as in :func:`msp`.
 
     Returns:
@@ -93,10 +89,8 @@ def top_pnorm_logits(rows: Rows, *, p: float, k: int = 3, centring: Centring = "
     r"""The k largest p-normalised logits, in descending order: features for a learned confidence.
 
     Args:
-        logits: (N, K) floating point, K >= 3 (K = 2 with ``centring="none"`` or p = 0).
-        p: norm order in [0, inf], as in :func:`max_logit_pnorm`.
+        logits, p, centring: as in :func:`max_logit_pnorm`.
         k: number of logits, from 1 to K.
-        centring: subtract the row's ``"mean"``, its ``"min"``, or nothing.
 
     Returns:
         (N, k) float64; the first column is :func:`max_logit_pnorm`, 0 for a constant row.
