@@ -60,7 +60,6 @@ class Batch:
 
     @property
     def num_classes(self) -> int:
-        """Return K."""
         return self.logits.shape[1]
 
     @property
@@ -100,8 +99,7 @@ class ClassificationLoss(nn.Module):
 
     Shape:
         logits (N, K, \*) floating point; targets (N, \*) integers or (N, K, \*) distributions, where a position without
-        mass is ignored. Returns a scalar, or (N, \*) for "none"; lower is better. With no position kept, mean and sum
-        are 0.
+        mass is ignored. Returns a scalar, 0 with no position kept, or (N, \*) for "none"; lower is better.
 
     Raises:
         ValueError: a strength out of range, an unknown reduction, or shapes that do not fit.
@@ -143,7 +141,6 @@ class ClassificationLoss(nn.Module):
         return values.sum() if self.reduction == "sum" else values.sum() / batch.kept.sum().clamp(min=1)
 
     def extra_repr(self) -> str:
-        """Return the settings for `repr`."""
         return f"alpha={self.alpha}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
 
 

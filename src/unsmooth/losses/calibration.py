@@ -37,7 +37,6 @@ class MMCE(ClassificationLoss):
             raise ValueError(f"reduction must be 'mean', the loss is one number for the batch; got {reduction!r}")
 
     def reduced(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch."""
         cross_entropy = batch.cross_entropy()[batch.kept]
         if not cross_entropy.numel():
             return cross_entropy.sum()
@@ -107,7 +106,6 @@ class BrierLoss(ClassificationLoss):
         super().__init__(0.0, ignore_index=ignore_index, reduction=reduction)
 
     def values(self, batch: Batch) -> Tensor:
-        """Return the squared distance of probabilities from targets by position."""
         return (batch.one_hot() - batch.logits.softmax(dim=1)).square().sum(dim=1)
 
 

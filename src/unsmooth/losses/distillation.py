@@ -23,8 +23,7 @@ class Distillation(ClassificationLoss):
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     Raises:
-        ValueError: alpha or temperature out of range, missing teacher logits or another shape, or as
-            `ClassificationLoss`.
+        ValueError: alpha or temperature out of range, missing teacher logits, or as `ClassificationLoss`.
 
     References:
         Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2.
@@ -54,7 +53,6 @@ class Distillation(ClassificationLoss):
             return self.reduced(Batch(logits, targets, self.ignore_index, teacher_logits))
 
     def values(self, batch: Batch) -> Tensor:
-        """Return the weighted sum of cross-entropy and divergence by position."""
         assert batch.teacher_logits is not None
         student, teacher = (
             (logits / self.temperature).log_softmax(dim=1) for logits in (batch.logits, batch.teacher_logits)

@@ -19,14 +19,12 @@ def make_loss(
 
     Args:
         kind: a name in `unsmooth.registry.losses.LOSSES`, such as "ce", "ls" or "mbls".
-        alpha: its strength: gamma of the focal losses, else the weight of the added term; 0 for a loss without one,
-            such as "ce".
+        alpha: its strength: gamma of the focal losses, else the weight of the added term; 0 for a loss without one.
         num_classes: K, needed by "online_ls".
         params: keywords of the loss, such as `margin`, `ignore_index` and `reduction`.
 
     Returns:
-        A module called as `loss(logits, targets)`, for "distillation" as `loss(logits, targets, teacher_logits)`; lower
-        is better.
+        A module called as `loss(logits, targets)`, "distillation" with `teacher_logits` as third; lower is better.
 
     Raises:
         ValueError: an unknown kind, a strength for a loss that has none, or as the loss.

@@ -26,7 +26,6 @@ class FocalLoss(ClassificationLoss):
         super().__init__(check_non_negative(gamma, "gamma"), ignore_index=ignore_index, reduction=reduction)
 
     def values(self, batch: Batch) -> Tensor:
-        """Return the focal loss by position."""
         log_probabilities = batch.logits.log_softmax(dim=1)
         if batch.dense:
             # The derivative at a masked class would be 0 times inf.

@@ -12,7 +12,6 @@ class _Penalised(ClassificationLoss):
         super().__init__(check_non_negative(alpha, "alpha"), ignore_index=ignore_index, reduction=reduction)
 
     def values(self, batch: Batch) -> Tensor:
-        """Return cross-entropy and weighted penalty by position."""
         cross_entropy = batch.cross_entropy()
         # The penalty of masked classes may be inf, and 0 times inf is nan.
         return cross_entropy + self.alpha * self.penalty(batch.logits) if self.alpha else cross_entropy
@@ -54,7 +53,6 @@ class L1Penalty(_Penalised):
     """
 
     def penalty(self, logits: Tensor) -> Tensor:
-        """Return the L1 distance of the probabilities from 1/K."""
         return (logits.softmax(dim=1) - 1 / logits.shape[1]).abs().sum(dim=1)
 
 
@@ -70,5 +68,4 @@ class LogitPenalty(_Penalised):
     """
 
     def penalty(self, logits: Tensor) -> Tensor:
-        """Return the squared L2 norm of the logits."""
         return logits.square().sum(dim=1)

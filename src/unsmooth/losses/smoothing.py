@@ -103,22 +103,14 @@ class LabelSmoothing(ClassificationLoss):
         0.2269
     """
 
-    def __init__(
-        self,
-        alpha: float = 0.1,
-        *,
-        ignore_index: int = -100,
-        reduction: Reduction = "mean",
-    ) -> None:
+    def __init__(self, alpha: float = 0.1, *, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
         super().__init__(_check_alpha(alpha), ignore_index=ignore_index, reduction=reduction)
 
     @property
     def smoothing(self) -> float:
-        """Return alpha."""
         return self.alpha
 
     def values(self, batch: Batch) -> Tensor:
-        """Return the smoothed cross-entropy by position."""
         if self.alpha == 0 or (not batch.dense and self.alpha > 0):
             return batch.cross_entropy(label_smoothing=self.alpha)
         if batch.dense:
@@ -149,14 +141,12 @@ class MarginLabelSmoothing(ClassificationLoss):
     Args:
         alpha: strength, at least 0.
         margin: m, in logits, at least 0.
-        schedule: how alpha grows after each epoch: "none", "add" (alpha + mu), "multiply" (alpha * mu), or "step"
-            (alpha * mu every `step_size` epochs).
+        schedule: of alpha by epoch: "none", "add" mu, "multiply" by mu, or "step", the same every `step_size` epochs.
         mu, max_alpha, step_size: of the schedule, which never raises alpha above `max_alpha`.
         ignore_index, reduction: as for `ClassificationLoss`, with its shapes.
 
     References:
-        Liu et al., "The Devil is in the Margin: Margin-based Label Smoothing for Network Calibration", CVPR 2022,
-        eq. (4).
+        Liu et al., "The Devil is in the Margin: Margin-based Label Smoothing for Network Calibration", CVPR 2022.
 
     Example:
         >>> loss = MarginLabelSmoothing(0.1, margin=1)
@@ -184,14 +174,12 @@ class MarginLabelSmoothing(ClassificationLoss):
         self.first_alpha = alpha
 
     def values(self, batch: Batch) -> Tensor:
-        """Return cross-entropy and weighted penalty by position."""
         # Not amax, which shares the gradient among tied classes; the released code gives it to the first.
         largest = batch.logits.max(dim=1, keepdim=True).values
         penalty = (largest - self.margin - batch.logits).relu().mean(dim=1)
         return batch.cross_entropy() + self.alpha * penalty if self.alpha else batch.cross_entropy()
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Set alpha for `epoch`, counted from 0."""
         alpha = self.first_alpha
         for done in range(1, epoch + 1):
             if self.schedule == "add":
@@ -235,12 +223,10 @@ class MaxSuppression(ClassificationLoss):
         self.last_alpha = alpha if last_alpha is None else check_non_negative(last_alpha, "last_alpha")
 
     def values(self, batch: Batch) -> Tensor:
-        """Return cross-entropy and weighted penalty by position."""
         penalty = batch.logits.max(dim=1).values - batch.logits.mean(dim=1)
         return batch.cross_entropy() + self.alpha * penalty if self.alpha else batch.cross_entropy()
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Set alpha for `epoch` of `epochs`, counted from 0."""
         share = epoch / (epochs - 1) if epochs > 1 else 0.0
         self.alpha = self.first_alpha + share * (self.last_alpha - self.first_alpha)
 

@@ -10,8 +10,7 @@ COMPRESSION = 2  # channels before a transition over channels after it
 class DenseNet(nn.Module):
     """DenseNet-BC: 3x3 stem, three dense blocks, transitions at stride 2 between them, mean pool, linear.
 
-    The stem has 2 `growth` channels. Convolutions are drawn by kaiming_normal over their fan-in and have no bias; the
-    bias of the last layer starts at 0.
+    The stem has 2 `growth` channels. Convolutions, without bias, are kaiming_normal by fan-in; the last bias is 0.
 
     Shape:
         (N, in_channels, H, W) floating point, H and W at least 4, to logits (N, K); 800,032 parameters at depth 100,

@@ -14,10 +14,9 @@ LENGTH_STEP = 32  # tokens between the lengths they are cut to, so that there ar
 class GlobalPoolingCnn(nn.Module):
     """Three convolutions over time with maxima at stride 1 between them, the maximum over time, a hidden layer, linear.
 
-    It is the network of Mukhoti et al. (NeurIPS 2020) and MbLS (CVPR 2022) for 20 Newsgroups. Nothing is padded. All
-    windows of 21 padding tokens give the same features, so of the padding before a sequence only one such window is
-    computed: the average message of 20 Newsgroups has 183 tokens of 1,000. Logits and gradients change by rounding. The
-    (V, D) float32 token vectors are neither trained nor kept in the state dict; row 0 is padding.
+    It is the network of Mukhoti et al. (NeurIPS 2020) and MbLS (CVPR 2022) for 20 Newsgroups. All windows of 21 padding
+    tokens give the same features, so only one of those before a sequence is computed: the average message has 183
+    tokens of 1,000. The (V, D) float32 token vectors, row 0 padding, are neither trained nor kept in the state dict.
 
     Shape:
         (N, T) integer rows of the table, T at least 21, to logits (N, K); 247,316 parameters with D = 100, 128
@@ -44,7 +43,6 @@ class GlobalPoolingCnn(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits (N, K)."""
         if tokens.shape[1] < SHORTEST:
             raise ValueError(f"sequences must have at least {SHORTEST} tokens, got {tokens.shape[1]}")
         padding = (tokens == PADDING).cumprod(dim=1).sum(dim=1)  # (N,) tokens before the first other one

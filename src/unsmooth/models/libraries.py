@@ -32,10 +32,8 @@ def torchvision_model(
 
     Args:
         name: as in `torchvision.models.list_models`; resnet50 has 25,557,032 parameters with K = 1000.
-        initialisation: "torchvision" draws weights as the library does; "torch" redraws those of every layer by the
-            layer's own default, so without kaiming_normal over the fan-out. Parameters outside layers stay.
-        dropout: probability of dropping an input of the last layer; above 0 only for networks that end in `fc`, such as
-            ResNets.
+        initialisation: "torchvision" draws weights as the library does; "torch" by `redraw_by_layer`.
+        dropout: probability of dropping an input of the last layer; only for networks that end in `fc`, as ResNets do.
         in_channels, num_classes: 3, as in all of torchvision's classifiers, and K.
     """
     from torchvision import models
@@ -111,11 +109,7 @@ def timm_converted(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str,
 
 
 def timm_preprocessing(name: str) -> dict[str, Any]:
-    """Return timm's preprocessing for the evaluation of published weights, such as resnet50.a1_in1k.
-
-    Returns:
-        `image_size` and `resize` in pixels, `mean` and `std` by channel, and `interpolation`.
-    """
+    """Return timm's preprocessing of published weights, such as resnet50.a1_in1k, by the fields of `ImageManifest`."""
     import timm
     from timm.data.config import resolve_data_config
 

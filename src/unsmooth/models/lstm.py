@@ -48,7 +48,6 @@ class Lstm(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits (N, K)."""
         outputs, (last, _) = self.lstm(nn.functional.embedding(tokens, self.embedding))  # (N, T, hidden_size)
         if self.read == "last_step":
             return self.head(last[0])

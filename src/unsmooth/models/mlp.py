@@ -59,5 +59,4 @@ class PairedLogits(nn.Module):
     """
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """Return logits (N, 2) of outputs (N, 1)."""
         return torch.cat([-outputs, outputs], dim=1) / 2

@@ -1,7 +1,7 @@
 """Names of weights in released and published files, and what they are called here.
 
-The released models were trained with TorchUncertainty 0.4 under Lightning: every name begins with ``model.``. What
-follows is, of each kind of architecture, the released names of its layers in the order of ours. ViT-S/16 is timm's own.
+The released models were trained with TorchUncertainty 0.4 under Lightning: every name begins with ``model.``. Each kind
+of architecture has a function that yields the released names of its layers in the order of ours.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

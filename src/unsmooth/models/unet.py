@@ -22,7 +22,6 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, K, H, W)."""
         features = images
         levels: list[Tensor] = []
         for block in self.encoder:

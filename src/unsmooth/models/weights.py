@@ -20,8 +20,8 @@ class WeightsError(ValueError):
 def load_pretrained(model: nn.Module, path: Path, *, backbone: str) -> None:
     """Copy pretrained weights into a model or its backbone; the last layer only where it has as many outputs.
 
-    `path` is a file as for `read_weights`, with the tensors of the last layer last, if any; `backbone` the dotted path
-    of the submodule that takes the weights, "" for the model. Names and shapes of other layers must agree.
+    `path` is a file as for `read_weights`, the last layer last; `backbone` the dotted path of the submodule that takes
+    the weights, "" for the model. Names and shapes of other layers must agree.
     """
     target, weights = model.get_submodule(backbone), read_weights(path)
     own = target.state_dict()

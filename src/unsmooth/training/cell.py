@@ -42,7 +42,7 @@ class CellTrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class CellJob:
-    """Settings and paths of the training of a cell, as plain data that JSON can hold."""
+    """Settings and paths of the training of a cell, as JSON can hold them."""
 
     # Architecture, loss, recipe, seed and teacher, see `unsmooth.config.kinds.Experiment.training`
     training: dict[str, Any]
@@ -71,8 +71,7 @@ def launch(job: CellJob, *, devices: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         description = Path(folder) / "job.json"
         description.write_text(json.dumps(asdict(job)))
-        # Equivalent to torchrun --standalone --nproc-per-node {devices} -m unsmooth.training.cell job.json, on the
-        # local address, without restarts and without torchrun's failure report.
+        # As torchrun --standalone --nproc-per-node {devices} -m unsmooth.training.cell job.json, without its report
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -158,10 +157,7 @@ def train_cell(job: CellJob) -> None:
 
 
 def _smoothing(alpha: float | None, largest_target: float, num_classes: int) -> dict[str, float | None]:
-    """Return the weight of the uniform distribution in the targets, and their total probability off the class.
-
-    Both are None for soft targets from a model.
-    """
+    """Return `alpha` and the mean target probability outside the largest class; None for soft targets of a model."""
     if alpha is None:
         return {"smoothing": None, "effective_smoothing": None}
     return {

@@ -26,11 +26,7 @@ def world_size() -> int:
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Join the processes that torchrun started, for the block.
-
-    Args:
-        device: "cpu" or "cuda"; a CUDA device is assigned to this process.
-    """
+    """Join the processes that torchrun started, for the block; "cuda" assigns a device to this process."""
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # Messages other than gradients are CPU tensors, so that no process waits for its device.

@@ -42,8 +42,6 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass
 class TrainingResult:
-    """Result of a finished training."""
-
     # One row per epoch: epoch (from 1), lr of its last step, mean training loss, training accuracy in [0, 1] (over
     # pixels for dense targets; over the class with the larger share for mixed samples)
     history: list[dict[str, float]] = field(default_factory=list)
@@ -71,17 +69,14 @@ def train(
 
     Args:
         model: returns logits (N, K), or (N, K, H, W) for dense targets; moved to `device`.
-        loss: called in float32 as loss(logits, targets), and the teacher's logits if there is a teacher; returns the
-            mean over samples. A `ClassificationLoss` is told of the start and end of epochs, and its state is part of
-            the checkpoint. Targets equal to its `ignore_index` count nowhere.
+        loss: called in float32 as loss(logits, targets), with the logits of the teacher, if any, as third; returns the
+            mean over samples. A `ClassificationLoss` is told of epochs, and its `ignore_index` counts nowhere.
         loader: the shards of this process, at least one per batch.
-        recipe: optimizer, schedule, precision and the rest; its `batch_size` is the loader's. A device without fast
-            fp16 trains in another precision; see `unsmooth.training.precision`.
+        recipe: optimizer, schedule, precision (see `unsmooth.training.precision`), ...; `batch_size` is the loader's.
         seed: with the epoch, decides order, augmentation, mixing and dropout.
         num_classes: K; needed only for mixing.
         teacher: trained model that gives the loss logits of the same inputs; moved to `device`, not changed.
-        checkpoint: file to resume from, saved after every epoch and at SIGTERM; None keeps nothing. The number of
-            processes may change in between.
+        checkpoint: file to resume from, on any number of processes; saved after every epoch and at SIGTERM.
         fingerprint: identifies the training; a checkpoint with another one is not resumed.
         log: receives one line per epoch, from process 0.
 
@@ -368,11 +363,7 @@ class _GradientSum:
 
 
 def _seed_global(seed: int, device_type: str) -> None:
-    """Seed the global generators of mixing (CPU) and dropout (the device).
-
-    `torch.manual_seed` also seeds absent devices lazily and formats a stack trace for each, which takes half a step of
-    a small network.
-    """
+    # torch.manual_seed also seeds absent devices lazily, with a stack trace for each: half a step of a small network.
     torch.default_generator.manual_seed(seed)
     if device_type == "cuda":
         torch.cuda.manual_seed(seed)

@@ -18,10 +18,10 @@ Box = tuple[slice, slice]  # rows, columns
 def mixed(
     inputs: Tensor, targets: Tensor, recipe: Recipe, *, num_classes: int | None, ignore_index: int = -100
 ) -> tuple[Tensor, Tensor]:
-    """Mix a batch as `recipe` says by `mixup`, `cutmix` or one of both, each with probability 1/2.
+    """Mix a batch by the `mixup` or `cutmix` of `recipe`, or one of both, each with probability 1/2.
 
-    One share and one pairing, drawn from torch's global CPU generator, hold for all samples. Without mixing nothing is
-    drawn and the arguments come back. Arguments and errors are those of `mixup` and `cutmix`.
+    One share and one pairing, drawn from torch's global CPU generator, hold for all samples; without mixing nothing is
+    drawn. Arguments and errors are those of `mixup` and `cutmix`.
     """
     if not recipe.mixing:
         return inputs, targets
@@ -107,11 +107,7 @@ def cutmix(
 
 
 def random_box(height: int, width: int, *, share: float) -> Box:
-    """Return a box of `share` of the area and the image's aspect ratio, centred at random, clipped at the edges.
-
-    References:
-        Yun et al., ICCV 2019, equation 2.
-    """
+    """Return a box of `share` of the area and the image's ratio, centred at random, clipped (Yun et al., eq. 2)."""
     box = []
     for size in (height, width):
         length = int(size * math.sqrt(share))

@@ -74,8 +74,7 @@ def perturbed(parameters: Sequence[nn.Parameter], rho: float) -> Iterator[None]:
     g are the gradients at the beginning of the block and |g| is their L2 norm over all `parameters`.
 
     References:
-        Foret, Kleiner, Mobahi & Neyshabur: Sharpness-aware minimization for efficiently improving generalization,
-        ICLR 2021, equation 2.
+        Foret et al.: Sharpness-aware minimization for efficiently improving generalization, ICLR 2021, equation 2.
     """
     moved = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
     weights = [parameter.detach().clone() for parameter, _ in moved]
@@ -93,10 +92,7 @@ def perturbed(parameters: Sequence[nn.Parameter], rho: float) -> Iterator[None]:
 
 @contextmanager
 def fixed_statistics(model: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of batch normalisation unchanged during the block.
-
-    Of the two passes of a sharpness-aware step only the first, at the unperturbed weights, should update them.
-    """
+    """Keep the running statistics of batch normalisation unchanged during the block: a step updates them once."""
     layers = [layer for layer in model.modules() if isinstance(layer, BATCH_NORMS) and layer.track_running_stats]
     for layer in layers:
         layer.track_running_stats = False

@@ -10,8 +10,8 @@ from unsmooth.config.specs.recipes import Precision
 def usable_precision(precision: Precision, device: torch.device | str) -> Precision:
     """Return the precision in which `device` trains instead of the recipe's `precision`.
 
-    fp16 needs a GPU: a CPU computes it about fifty times slower than bfloat16. On a CPU it becomes bf16 if the
-    processor has bf16 instructions (AVX-512 BF16, AMX, Arm BF16), else fp32. Other precisions are kept.
+    A CPU computes fp16 about fifty times slower than bfloat16: there it becomes bf16 if the processor has bf16
+    instructions (AVX-512 BF16, AMX, Arm BF16), else fp32.
     """
     if precision != "fp16" or torch.device(device).type != "cpu":
         return precision
