@@ -5,12 +5,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unsmooth.classifier import SelectiveClassifier
-    from unsmooth.diagnosis.diagnose import diagnose
-    from unsmooth.logits.collection import collect_logits
-    from unsmooth.metrics import aurc, risk_coverage_curve
-    from unsmooth.plots import plot_max_logit, plot_reliability, plot_risk_coverage
-    from unsmooth.scores import fit_score, score_all
+    from unsmooth.classifier import SelectiveClassifier as SelectiveClassifier
+    from unsmooth.diagnosis.diagnose import diagnose as diagnose
+    from unsmooth.logits.collection import collect_logits as collect_logits
+    from unsmooth.metrics import aurc as aurc
+    from unsmooth.metrics import risk_coverage_curve as risk_coverage_curve
+    from unsmooth.plots import plot_max_logit as plot_max_logit
+    from unsmooth.plots import plot_reliability as plot_reliability
+    from unsmooth.plots import plot_risk_coverage as plot_risk_coverage
+    from unsmooth.scores import fit_score as fit_score
+    from unsmooth.scores import score_all as score_all
 
 # Public name -> its module, imported on first use: `import unsmooth` needs neither torch nor an extra.
 _MODULES = {
@@ -26,19 +30,7 @@ _MODULES = {
     "score_all": "scores",
 }
 
-__all__ = [
-    "SelectiveClassifier",
-    "__version__",
-    "aurc",
-    "collect_logits",
-    "diagnose",
-    "fit_score",
-    "plot_max_logit",
-    "plot_reliability",
-    "plot_risk_coverage",
-    "risk_coverage_curve",
-    "score_all",
-]
+__all__ = ["__version__", *_MODULES]
 
 __version__ = version("unsmooth")
 

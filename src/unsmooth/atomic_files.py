@@ -94,10 +94,8 @@ def _lock(handle: int) -> bool:
     """Lock an open file until it is closed; return whether no other process holds it (True where locks are unknown)."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
+    except OSError as error:  # any other is of a file system without locks
+        return not isinstance(error, BlockingIOError)
     return True
 
 

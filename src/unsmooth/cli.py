@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unsmooth.logits.probabilities import Converted
 
 COLUMN_SUFFIXES = (".csv", ".npz", ".parquet")
+Paths = list[Path] | None
 FORMATS = "safetensors, npz, npy, pt, parquet (also a folder of parts), csv or tsv"
 app = typer.Typer(
     name="unsmooth",
@@ -42,11 +43,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help=f"Logits and targets: {FORMATS}.")]
-Targets = Annotated[
-    list[Path] | None,
-    typer.Option("--targets", help="Targets in a file of their own (an npy pair), one per FILE.", show_default=False),
-]
 LogitsKey = Annotated[
     str | None,
     typer.Option("--logits-key", help="Name of the logits in FILE and --val; of a table's classes: class_* or a,b,c."),
@@ -55,6 +51,7 @@ TargetsKey = Annotated[str | None, typer.Option("--targets-key", help="Name of t
 TRAIN = "Training logits, targets and `features`, on which scores of features are fitted"
 Seed = Annotated[int, typer.Option(help="Seed of the random splits and the bootstrap.", min=0)]
 Fraction = {"min": 0.0, "max": 1.0}
+RISKS, COVERAGES = [0.01, 0.05], [0.1, 0.2, 0.5, 0.8]
 
 
 def _version(wanted: bool) -> None:
@@ -74,17 +71,14 @@ def main(
 
 @app.command(epilog="Example: `unsmooth diagnose test.npz --val val.npz --html report.html --save classifier.json`")
 def diagnose(
-    files: Files,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help=f"Logits and targets: {FORMATS}.")],
     val: Annotated[
-        list[Path] | None,
+        Paths,
         typer.Option(help="Validation logits that fit and certify, one per FILE. Default: half of FILE, by seed."),
     ] = None,
-    targets: Targets = None,
-    val_targets: Annotated[
-        list[Path] | None,
-        typer.Option(help="Targets of --val in a file of their own, one per FILE.", show_default=False),
-    ] = None,
-    train: Annotated[list[Path] | None, typer.Option(help=f"{TRAIN}, one per FILE.", show_default=False)] = None,
+    targets: Annotated[Paths, typer.Option(help="Targets in a file of their own (an npy pair), one per FILE.")] = None,
+    val_targets: Annotated[Paths, typer.Option(help="Targets of --val in a file of their own, one per FILE.")] = None,
+    train: Annotated[Paths, typer.Option(help=f"{TRAIN}, one per FILE.")] = None,
     target_risk: Annotated[float, typer.Option(help="Error rate allowed among accepted samples, in (0, 1).")] = 0.05,
     delta: Annotated[float, typer.Option(help="Probability that the certified threshold misses it, in (0, 1).")] = 0.05,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write all numbers here; - for stdout.")] = None,
@@ -180,14 +174,14 @@ def score(
     score_name: Annotated[str, typer.Option("--score", help="Name of the score; see --list.")] = "max_logit_pnorm",
     p: Annotated[str | None, typer.Option(help="Norm order of the p-norm scores: a number or inf.")] = None,
     param: Annotated[
-        list[str] | None, typer.Option(help="Any other parameter, as name=value: temperature=1.5.", show_default=False)
+        list[str] | None, typer.Option(help="Any other parameter, as name=value: temperature=1.5.")
     ] = None,
     val: Annotated[Path | None, typer.Option(help="Validation logits that fit the parameters by AURC.")] = None,
     val_targets: Annotated[Path | None, typer.Option(help="Targets of --val in a file of their own.")] = None,
     classifier: Annotated[
         Path | None, typer.Option(help="A SelectiveClassifier saved by diagnose; predictions are then -1 if rejected.")
     ] = None,
-    train: Annotated[Path | None, typer.Option(help=f"{TRAIN}.", show_default=False)] = None,
+    train: Annotated[Path | None, typer.Option(help=f"{TRAIN}.")] = None,
     targets: Annotated[Path | None, typer.Option(help="Targets in a file of their own.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="csv, npz or parquet file; standard output otherwise.")
@@ -280,13 +274,8 @@ def score(
 @app.command(epilog="Example: `unsmooth metrics confidence.csv --risk 0.01 --risk 0.05 --json`")
 def metrics(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="csv, npz or parquet; - for csv on standard input.")],
-    risk: Annotated[list[float], typer.Option(help="Target risks of coverage_at_risk.", **Fraction)] = [0.01, 0.05],  # noqa: B006
-    coverage: Annotated[list[float], typer.Option(help="Coverages of risk_at_coverage.", **Fraction)] = [  # noqa: B006
-        0.1,
-        0.2,
-        0.5,
-        0.8,
-    ],
+    risk: Annotated[list[float], typer.Option(help="Target risks of coverage_at_risk.", **Fraction)] = RISKS,
+    coverage: Annotated[list[float], typer.Option(help="Coverages of risk_at_coverage.", **Fraction)] = COVERAGES,
     replicates: Annotated[int, typer.Option(help="Bootstrap resamples of the intervals; 0 for none.", min=0)] = 1000,
     seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -357,7 +346,7 @@ def verify(
         "results"
     ),
     config: Annotated[
-        list[Path] | None,
+        Paths,
         typer.Option(help="Configuration files, later ones override. Default: config.yaml beside RESULTS, if any."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

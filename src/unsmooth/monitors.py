@@ -12,8 +12,7 @@ are refused.
 **Cost.** An update is one pass over the logits and keeps 9 bytes a sample (a float64 confidence and an error) on the
 metric's device; 17 as long as all rows may be softmax outputs. `compute` gathers those bytes from every process once,
 sorts on the CPU in O(n log n), and caches. AURC is not a sum over samples, so no state of fixed size that processes add
-up can be exact; for more samples than fit,
-:class:`unsmooth.metrics.StreamingMetrics` has constant memory, certified bounds and `merge`.
+up can be exact; :class:`unsmooth.metrics.StreamingMetrics` has constant memory, certified bounds and `merge`.
 
 Example:
     >>> metric = AURC()
@@ -30,7 +29,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.extras import named_extras
@@ -62,6 +60,7 @@ class _SelectiveMetric(Metric):
     lowest: Tensor
     highest: Tensor
     settings: Tensor
+    _value: Callable[..., float]  # of confidence and errors, (N,) each
 
     def __init__(
         self,
@@ -220,9 +219,6 @@ class _SelectiveMetric(Metric):
             f"{int(unknown.int().argmax())}: rounding in softmax lost their logits; give logits, or score by MSP"
         )
 
-    def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
-        raise NotImplementedError
-
 
 class AURC(_SelectiveMetric):
     """Area under the risk-coverage curve; see :func:`unsmooth.metrics.aurc`. In [0, 1], lower is better.
@@ -240,9 +236,7 @@ class AURC(_SelectiveMetric):
     """
 
     higher_is_better = False
-
-    def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
-        return aurc(confidence, errors)
+    _value = staticmethod(aurc)
 
 
 class AUGRC(_SelectiveMetric):
@@ -261,9 +255,7 @@ class AUGRC(_SelectiveMetric):
     """
 
     higher_is_better = False
-
-    def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
-        return augrc(confidence, errors)
+    _value = staticmethod(augrc)
 
 
 class CoverageAtRisk(_SelectiveMetric):
@@ -295,12 +287,10 @@ class CoverageAtRisk(_SelectiveMetric):
     ) -> None:
         super().__init__(score=score, ignore_index=ignore_index, **kwargs)
         self.risk = as_fraction(risk, "risk")
+        self._value = partial(coverage_at_risk, risk=self.risk)
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"risk": self.risk}
-
-    def _value(self, confidence: NDArray[np.floating[Any]], errors: NDArray[np.bool_]) -> float:
-        return coverage_at_risk(confidence, errors, risk=self.risk)
 
 
 def _registered(score: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

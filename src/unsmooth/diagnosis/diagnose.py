@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc
 
 from unsmooth.diagnosis.comparison import Comparison, difference, interval
-from unsmooth.diagnosis.exchangeability import Exchangeability, check_exchangeability
+from unsmooth.diagnosis.exchangeability import check_exchangeability
 from unsmooth.diagnosis.parts import Parts, Values
 from unsmooth.diagnosis.recommendation import recommend
 from unsmooth.diagnosis.result import Diagnosis, OperatingPoint, ScoreResult
@@ -126,6 +126,10 @@ def diagnose(
 
     steps("scoring the test samples")
     comparison = Comparison.of(parts.test, fitted, target_risk, seed, replicates, steps)
+    exchangeability = None
+    if val_logits is not None:
+        held, val_errors = msp(parts.held.logits), parts.held.logits.argmax(axis=1) != parts.held.targets
+        exchangeability = check_exchangeability(held, val_errors, comparison.scored["msp"], comparison.errors)
     steps("certifying the threshold")
     certify_scored = score_all(parts.certify.logits, scores={score: fitted[score] for score in ("msp", chosen)}, ps=())
     certify_errors = certify_scored.predictions != parts.certify.targets
@@ -155,7 +159,7 @@ def diagnose(
         no_better_than_chance=(
             chance_remark(parts.test.logits, parts.test.targets) if len(parts.test) >= ENOUGH_ROWS else None
         ),
-        exchangeability=None if val_logits is None else _compare_parts(parts, comparison),
+        exchangeability=exchangeability,
         signature=signature,
         scores=comparison.results(fitted),
         left_out=left_out,
@@ -256,18 +260,6 @@ def _operate(
         certified_risk=float(accepted.mean()) if len(accepted) else math.nan,
         # Probability of at least so many errors where each has the probability of the target.
         excess_p=float(bdtrc(accepted.sum() - 1.0, len(accepted), risk)) if len(accepted) else math.nan,
-    )
-
-
-def _compare_parts(parts: Parts, comparison: Comparison) -> Exchangeability:
-    """Validation rows, fit and certify, against the test rows."""
-    held = [parts.fit, parts.certify]
-    errors = [rows.logits.argmax(axis=1) != rows.targets for rows in held]
-    return check_exchangeability(
-        np.concatenate([msp(rows.logits) for rows in held]),
-        np.concatenate(errors),
-        comparison.scored["msp"],
-        comparison.errors,
     )
 
 

@@ -34,10 +34,11 @@ class Samples:
 
 @dataclass(frozen=True)
 class Parts:
-    """The three parts of the data, and how they were made."""
+    """The three parts of the data, the samples that fit and certify together, and how they were made."""
 
     fit: Samples
     certify: Samples
+    held: Samples
     test: Samples
     split: str
 
@@ -72,4 +73,4 @@ class Parts:
             held = Samples(val_logits, as_targets(val_targets, val_logits.shape, name="val_targets"))
             check_disjoint(logits, "the rows of logits", val_logits, "val_logits")
         fit, certify = map(held.take, split_rows(len(held), fraction=0.5, seed=seed + 1))
-        return cls(fit, certify, test, split)
+        return cls(fit, certify, held, test, split)

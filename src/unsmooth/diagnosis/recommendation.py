@@ -70,8 +70,8 @@ def recommend(logits: Floats, targets: NDArray[np.int64], names: Sequence[str], 
         >>> recommend(logits, targets, ["max_logit_pnorm"]).score
         'msp'
     """
-    candidates = [name for name in dict.fromkeys(names) if name in SCORES and name not in ("msp", "msp_temperature")]
-    candidates = [name for name in candidates if len(SCORES[name].fitted) <= 1]
+    known = [name for name in dict.fromkeys(names) if name in SCORES and name not in ("msp", "msp_temperature")]
+    candidates = [name for name in known if len(SCORES[name].fitted) <= 1]
     folds = np.array_split(np.random.default_rng([seed, len(targets)]).permutation(len(targets)), _FOLDS)
     if logits.shape[1] == 2 or min(map(len, folds)) < 2:
         return Recommendation("msp", {}, {})

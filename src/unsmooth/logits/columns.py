@@ -159,7 +159,8 @@ def _class_columns(table: Table, names: Sequence[str], key: str | None, labels: 
     `labels` are the targets that are texts: a column of such a name is a class.
     """
     if key is not None:
-        chosen = [name for part in key.split(",") for name in names if fnmatch.fnmatchcase(name, part.strip())]
+        parts = [part.strip() for part in key.split(",")]
+        chosen = [name for part in parts for name in names if name == part or fnmatch.fnmatchcase(name, part)]
         if not chosen:
             _named(table, key, "--logits-key")
         return sorted(chosen, key=natural_key) if "*" in key else chosen
@@ -252,7 +253,7 @@ def _summing_to_one(table: Table, names: Sequence[str]) -> list[str]:
 
 
 def _with_fractions(table: Table, names: Sequence[str], labels: AbstractSet[str]) -> list[str]:
-    """The columns without empty ones, and those of many whole numbers, such as an age, beside others with fractions."""
+    """All columns but empty ones and, beside others with fractions, those of many whole numbers, such as an age."""
     found = []
     for name in names:
         values = table.column(name)

@@ -1,6 +1,6 @@
 """Logits as other people save them: npz, npy, pt, parquet, csv, tsv and foreign safetensors.
 
-torch is imported only to read a ``.pt`` file, pyarrow only for tables.
+torch is imported only to read a ``.pt`` file or a type that numpy lacks, pyarrow only for tables.
 """
 
 import os

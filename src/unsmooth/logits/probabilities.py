@@ -59,9 +59,8 @@ def are_probabilities(rows: "Tensor | NDArray[Any]", *, whole: float = 1.0) -> b
         >>> are_probabilities(np.array([[0.7, 0.3]])), are_probabilities(np.array([[0.7, -0.3]]))
         (True, False)
     """
-    if rows.ndim != 2 or 0 in rows.shape:
-        return False
-    if bool((rows[0] < ROUNDED_ZERO).any()):  # the first row alone clears nearly all logits
+    # The first row alone clears nearly all logits.
+    if rows.ndim != 2 or 0 in rows.shape or bool((rows[0] < ROUNDED_ZERO).any()):
         return False
     return bool(rows.min() >= ROUNDED_ZERO) and bool((abs(rows.sum(axis=1) - whole) < 0.01 * whole).all())  # type: ignore[call-overload]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.special import log_softmax, logit, softmax
 
 from unsmooth.extras import MissingExtraError
@@ -239,6 +240,13 @@ def test_keys_choose_columns(tmp_path):
     assert_read(read_any(tmp_path / "a.csv", logits_key="class_*", targets_key="target"))
 
 
+def test_key_chooses_columns_whose_names_hold_brackets(tmp_path):
+    names = [f"z[{k}]" for k in range(12)]
+    frame(names, age=3.5).to_csv(tmp_path / "a.csv", index=False)
+
+    assert_read(read_any(tmp_path / "a.csv", logits_key=",".join(names)))
+
+
 # Archives
 
 
@@ -261,6 +269,15 @@ def test_names_in_use_are_found_beside_others(tmp_path, logits, targets):
     np.savez(tmp_path / "a.npz", **{logits: LOGITS, targets: TARGETS}, **others)
 
     assert_read(read_any(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+def test_safetensors_of_types_that_numpy_lacks_are_read(tmp_path, dtype):
+    logits = torch.tensor(LOGITS).to(dtype)
+    save_file({"logits": logits, "labels": torch.tensor(TARGETS)}, tmp_path / "a.safetensors")
+    file = read_any(tmp_path / "a.safetensors")
+
+    assert (file.logits == logits.float().numpy()).all() and (file.targets == TARGETS).all()
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
