@@ -43,8 +43,6 @@ class ExtractionError(ValueError):
 
 
 class Stream(Protocol):
-    """A readable stream of bytes."""
-
     def read(self, size: int = -1, /) -> bytes: ...
 
 

@@ -141,6 +141,5 @@ def _list_images(root: Path, side: str) -> dict[str, list[str]]:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first few of many names."""
     ordered = sorted(names)
     return ", ".join(ordered[:3]) + (f" and {len(ordered) - 3} more" if len(ordered) > 3 else "")

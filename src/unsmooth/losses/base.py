@@ -134,7 +134,6 @@ class ClassificationLoss(nn.Module):
             return self.reduced(Batch(logits, targets, self.ignore_index))
 
     def reduced(self, batch: Batch) -> Tensor:
-        """Return the reduced loss of a batch."""
         values = self.values(batch).where(batch.kept, 0)
         if self.reduction == "none":
             return values

@@ -210,7 +210,6 @@ class ErrorRanks:
 
 
 def undefined_reason(ranks: ErrorRanks) -> str:
-    """Return the reason why a metric of these ranks is undefined."""
     if not ranks.total:
         return "there are no samples"
     if not ranks.error_count:

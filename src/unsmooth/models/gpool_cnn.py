@@ -54,7 +54,6 @@ class GlobalPoolingCnn(nn.Module):
         return self.head(torch.cat(maxima)[order.argsort()])
 
     def _maxima(self, tokens: Tensor) -> Tensor:
-        """Return the maxima over time (N, channels)."""
         vectors = nn.functional.embedding(tokens, self.embedding)  # (N, T, D)
         rows = vectors.transpose(1, 2).unsqueeze(2)  # (N, D, 1, T), channels last
         return self.features(rows).amax(dim=(2, 3))

@@ -227,6 +227,7 @@ def test_bad_request_is_refused(arguments: dict[str, object], message: str) -> N
         ("max_logit_pnorm", {"p": 2, "centring": "median"}, "centring must be"),
         ("max_logit_pnorm", {}, "max_logit_pnorm: missing a required .*argument: 'p'"),
         ("msp", {"p": 2}, "msp: got an unexpected keyword argument 'p'"),
+        ("msp", {"scale": "probability"}, "scale must be 'log' or 'natural', got 'probability'"),
         ("msp_temperature", {"temperature": 0.0}, "temperature must be positive and finite, got 0.0"),
         ("msp_pnorm", {"p": 2, "temperature": INF}, "temperature must be positive and finite, got inf"),
         ("energy", {"temperature": -1.0}, "temperature must be positive"),
