@@ -13,7 +13,7 @@ from unsmooth.config.cells import CELL, CELL_NAME, IMPORTED
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, read_yaml
-from unsmooth.config.settings import HEADLINE_SCORES
+from unsmooth.registry.scores import MAIN_SCORES
 from unsmooth.data.sources import PROVIDED
 from unsmooth.page import ASSETS
 from unsmooth.runtime.gpus import has_gpus

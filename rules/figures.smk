@@ -170,6 +170,6 @@ rule draw_ranking_maps:
         losses=PLAN.loss_names,
         cells=PLAN.keys_of(PLAN.mapped_cells),
         settings=PLAN.setting("figures.width"),
-        code=PLAN.code("draw_ranking_maps", *score_targets(HEADLINE_SCORES)),
+        code=PLAN.code("draw_ranking_maps", *score_targets(MAIN_SCORES)),
     script:
         "../workflow/scripts/draw_ranking_maps.py"

@@ -57,7 +57,7 @@ rule stream_pixels:
         architecture=PLAN.architecture,
         pixels=PLAN.pixels("maps", "map_size"),
         settings=PLAN.setting("evaluation.risk_at_coverage"),
-        code=PLAN.architecture_code("stream_pixels", *score_targets(HEADLINE_SCORES)),
+        code=PLAN.architecture_code("stream_pixels", *score_targets(MAIN_SCORES)),
     script:
         "../workflow/scripts/stream_pixels.py"
 

@@ -17,7 +17,7 @@ rule collect_page:
     params:
         cells=PLAN.keys_of(),
         experiment=PLAN.shown,
-        code=PLAN.code("collect_page", *score_targets(HEADLINE_SCORES)),
+        code=PLAN.code("collect_page", *score_targets(MAIN_SCORES)),
     script:
         "../workflow/scripts/collect_page.py"
 

@@ -12,7 +12,7 @@ from unsmooth.evaluation import (
     selective_frames,
 )
 from unsmooth.metrics import adaptive_ece, adaptive_ece_mbls, aurc, brier, classwise_ece, ece, nll
-from unsmooth.tables.labels import METRICS
+from unsmooth.registry.metrics import METRICS
 
 SETTINGS = Evaluation(bootstrap_replicates=100, risk_at_coverage=[0.5], coverage_at_risk=[0.05])
 

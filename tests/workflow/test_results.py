@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from unsmooth.config.loading import load_experiment
-from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.logits.logits_file import read_logits
-from unsmooth.tables.labels import LOGIT_DISTANCES
+from unsmooth.registry.metrics import LOGIT_DISTANCES
+from unsmooth.registry.scores import MAIN_SCORES
 from unsmooth.tables.summary import SUMMARY
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -67,7 +67,7 @@ def test_summary_has_every_cell_score_and_metric_in_range(finished, name):
 
     assert set(groups.groups) == {(cell.loss, cell.alpha) for cell in cells(finished, name)}
     for _, group in groups:
-        assert set(HEADLINE_SCORES) <= set(group["score"])
+        assert set(MAIN_SCORES) <= set(group["score"])
         assert {"error", "aurc", "aurc_paper", "eaurc", "augrc", "failure_auroc", "ece", "nll", "brier"} <= set(
             group["metric"]
         )

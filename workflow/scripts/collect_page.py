@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.page.run import experiment_content
+from unsmooth.registry.scores import MAIN_SCORES
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
 from unsmooth.tables.labels import Losses
@@ -41,7 +41,7 @@ def collect_page(
 
 
 if __name__ == "__main__":
-    with job(snakemake, __file__, *score_targets(HEADLINE_SCORES)):
+    with job(snakemake, __file__, *score_targets(MAIN_SCORES)):
         experiment = json.loads(snakemake.params.experiment)
         collect_page(
             json.loads(snakemake.params.cells),

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.figures.maps import REPAIR, CellScenes, ranking_maps
 from unsmooth.figures.style import save_figure
+from unsmooth.registry.scores import MAIN_SCORES
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import usable_scores
@@ -15,7 +15,7 @@ from unsmooth.tables.labels import Losses
 from unsmooth.tables.titles import place_title
 
 if __name__ == "__main__":
-    with job(snakemake, __file__, *score_targets(HEADLINE_SCORES)):
+    with job(snakemake, __file__, *score_targets(MAIN_SCORES)):
         cells = [
             CellScenes(
                 cell["loss"], cell["alpha"], read_scenes(Path(maps)), usable_scores(read_fitted(fitted)).get(REPAIR)

@@ -8,10 +8,10 @@ import torch
 from safetensors.numpy import save_file
 
 from unsmooth.atomic_files import atomic_path
-from unsmooth.config.settings import HEADLINE_SCORES
 from unsmooth.data.arrays import DatasetError, read_manifest
 from unsmooth.data.loading import evaluation_batches
 from unsmooth.inference import inference_batch_size, load_model, scene_logits
+from unsmooth.registry.scores import MAIN_SCORES
 from unsmooth.runtime.gpus import leased_device
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import architecture_target, score_targets
@@ -65,7 +65,7 @@ def stream_pixels(
 
 if __name__ == "__main__":
     architecture = json.loads(snakemake.params.architecture)
-    with job(snakemake, __file__, architecture_target(architecture), *score_targets(HEADLINE_SCORES)):
+    with job(snakemake, __file__, architecture_target(architecture), *score_targets(MAIN_SCORES)):
         torch.set_num_threads(snakemake.threads)
         # Scores rank small differences of logits, which TF32 would round.
         torch.backends.cudnn.allow_tf32 = False

@@ -16,9 +16,6 @@ class Grid(Spec):
 
     trained: ClassVar[bool] = False  # whether its models are trained here
     has_models: ClassVar[bool] = True  # whether models run over a dataset; otherwise logits are imported
-    embedded: ClassVar[bool] = False  # whether the data comes with the package and needs no download
-    dense: ClassVar[bool] = False  # whether targets are per pixel
-    is_zoo: ClassVar[bool] = False  # whether each architecture has a single model: losses cannot be compared within it
 
     description: str = Field(description="what the experiment is, in a sentence")
     losses: Annotated[dict[Name, Loss], Field(min_length=1, description="name to loss; a key is the default kind")]
@@ -28,12 +25,9 @@ class Grid(Spec):
     @field_validator("architectures", "losses", mode="before", check_fields=False)
     @classmethod
     def _key_is_default_kind(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {
-            key: {"kind": key, **(entry or {})} if isinstance(entry, dict | None) else entry
-            for key, entry in value.items()
-        }
+        entries = value.items() if isinstance(value, dict) else ()
+        named = {key: {"kind": key, **(entry or {})} for key, entry in entries if isinstance(entry, dict | None)}
+        return {**value, **named} if named else value
 
     @model_validator(mode="after")
     def _values_differ(self) -> Self:
@@ -62,8 +56,9 @@ class Grid(Spec):
         for name in self.without:
             if name not in known:
                 raise ValueError(f"without: there is no cell {name!r}{suggestion(name, known)}")
-        if set(known) == set(self.without):
-            raise ValueError("without: no cell is left")
+        left = {key[0] for key in self._grid() if cell_name(*key) not in self.without}
+        for loss in self.losses.keys() - left:
+            raise ValueError(f"without: no cell of loss {loss!r} is left; remove the loss")
         return self
 
     @property

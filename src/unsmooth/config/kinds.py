@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, create_model, model_validator
 
 from unsmooth.config.cells import IMPORTED, Cell, format_number
 from unsmooth.config.errors import suggestion
@@ -16,10 +16,10 @@ from unsmooth.config.specs.base import Name, PositiveInt, Seed, Spec
 from unsmooth.config.specs.datasets import Dataset
 from unsmooth.config.specs.losses import Taught
 from unsmooth.config.specs.recipes import FOR_IMAGE_FILES, Augmentation, Recipe
+from unsmooth.registry.metrics import COMPARED, METRICS
 
 HUB = "hf://"
 HUB_FILE = re.compile(r"hf://[\w.-]+/[\w.-]+(@[\w.-]+)?(/(?!\.\.?(/|$))[\w.+-]+)+")
-Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Deviation(Spec):
@@ -32,33 +32,40 @@ class Deviation(Spec):
     )
 
 
-class Published(Spec):
+class PublishedResult(Spec):
     """Published numbers of one loss, compared in the scorecard and used nowhere else; at least one of them."""
 
     loss: Name = Field(description="key of the loss")
     alpha: float = Field(0.0, description="its strength")
     score: ScoreName = Field("msp", description="confidence score")
-    error: Percent | None = Field(None, description="percent")
-    aurc: Percent | None = Field(None, description="percent, in the convention of Xia et al., ICLR 2025")
-    accuracy: Percent | None = Field(None, description="percent")
-    nll: Annotated[float, Field(ge=0)] | None = Field(None, description="nats")
-    ece: Percent | None = Field(None, description="percent, 15 bins of equal width")
-    ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
-    adaptive_ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
-    classwise_ece_mbls: Percent | None = Field(None, description="percent, as the code of MbLS computes it")
-    mean_iou: Percent | None = Field(None, description="percent")
     source: str = Field(description="where they are published, and on which samples")
 
     @model_validator(mode="after")
     def _has_a_number(self) -> Self:
-        described = {"loss", "alpha", "score", "source"}
-        if not self.model_dump(exclude=described, exclude_none=True):
-            raise ValueError(f"needs a number: {', '.join(sorted(type(self).model_fields.keys() - described))}")
-        if self.score not in ("msp", "msp_temperature") and self.model_dump(
-            exclude=described | {"error", "aurc"}, exclude_none=True
-        ):
+        numbers = self.model_dump(include=set(COMPARED), exclude_none=True).keys()
+        if not numbers:
+            raise ValueError(f"needs a number: {', '.join(sorted(COMPARED))}")
+        if self.score not in ("msp", "msp_temperature") and numbers - {"error", "aurc"}:
             raise ValueError(f"{self.score} is no probability: only error and aurc can be compared")
         return self
+
+
+def _published_number(metric: str) -> Any:  # noqa: ANN401
+    percent = METRICS[metric].unit == "%"
+    unit, convention = "percent" if percent else METRICS[metric].unit, COMPARED[metric].convention
+    description = f"{unit}, {convention}" if convention else unit
+    return Annotated[float, Field(ge=0, le=100 if percent else None)] | None, Field(None, description=description)
+
+
+if TYPE_CHECKING:
+    Published = PublishedResult
+else:
+    Published = create_model(
+        "Published",
+        __base__=PublishedResult,
+        __doc__=PublishedResult.__doc__,
+        **{name: _published_number(name) for name in COMPARED},
+    )
 
 
 class Pixels(Spec):
@@ -117,11 +124,13 @@ class ModelExperiment(Grid):
         return list(self.architectures)
 
     @property
-    def embedded(self) -> bool:  # type: ignore[override]
+    def embedded(self) -> bool:
+        """Whether the data come with the package and need no download."""
         return self.dataset.embedded
 
     @property
-    def dense(self) -> bool:  # type: ignore[override]
+    def dense(self) -> bool:
+        """Whether targets are per pixel."""
         return self.dataset.inputs == "scenes"
 
     @property
@@ -151,6 +160,7 @@ class Experiment(ModelExperiment):
     """An experiment that trains models on a dataset by a recipe, the same for every loss."""
 
     trained: ClassVar[bool] = True
+    is_zoo: ClassVar[bool] = False
 
     recipe: Recipe = Field(description="how every cell is trained")
 
@@ -245,9 +255,8 @@ class Experiment(ModelExperiment):
         if not isinstance(loss, Taught):
             return None
         alpha = self.alphas(loss.teacher)[0] if loss.teacher_alpha is None else loss.teacher_alpha
-        return replace(
-            cell, architecture=loss.teacher_architecture or cell.architecture, loss=loss.teacher, alpha=alpha
-        )
+        architecture = loss.teacher_architecture or cell.architecture
+        return replace(cell, architecture=architecture, loss=loss.teacher, alpha=alpha)
 
 
 class WeightsExperiment(ModelExperiment):
@@ -285,14 +294,13 @@ class WeightsExperiment(ModelExperiment):
         return self
 
     @property
-    def is_zoo(self) -> bool:  # type: ignore[override]
+    def is_zoo(self) -> bool:
+        """Whether each architecture has a single model: losses cannot be compared within it."""
         return self.trained_with is not None
 
     def cells(self, experiment: str) -> list["Cell"]:
-        cells = super().cells(experiment)
-        if self.trained_with is None:
-            return cells
-        return [cell for cell in cells if cell.architecture in self.trained_with[cell.loss]]
+        made = self.trained_with
+        return [cell for cell in super().cells(experiment) if made is None or cell.architecture in made[cell.loss]]
 
     def source(self, cell: "Cell") -> str:
         """Return the weights file of `cell`: a path, or hf://owner/repository/path."""
@@ -310,6 +318,9 @@ class LogitsExperiment(Grid):
     """An experiment on imported logits."""
 
     has_models: ClassVar[bool] = False
+    embedded: ClassVar[bool] = False
+    dense: ClassVar[bool] = False
+    is_zoo: ClassVar[bool] = False
 
     logits: str = Field(
         description="path with the placeholders {split}, {loss}, {alpha} and {seed}, optional with a single value"
@@ -319,8 +330,8 @@ class LogitsExperiment(Grid):
     @model_validator(mode="after")
     def _one_file_each(self) -> Self:
         paths = (self.path(cell, split) for cell in self.cells("experiment") for split in self.splits)
-        placeholders = "{split}, {loss}, {alpha} and {seed} only"
-        _different_files("logits", self.logits, placeholders, "split, loss, alpha and seed", paths)
+        each = "split, loss, alpha and seed"
+        _different_files("logits", self.logits, "{split}, {loss}, {alpha} and {seed} only", each, paths)
         return self
 
     @property

@@ -7,13 +7,12 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from unsmooth.config.errors import suggestion
 from unsmooth.config.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
 from unsmooth.data.sources import SOURCES
-from unsmooth.registry.scores import available_scores
+from unsmooth.registry.scores import MAIN_SCORES, available_scores
 
 if TYPE_CHECKING:
     ScoreName = str
 else:
     ScoreName = Literal[available_scores("logits")]
-HEADLINE_SCORES = ("msp", "msp_temperature", "max_logit_pnorm")  # the baseline and the two repairs
 
 
 class Evaluation(Spec):
@@ -88,8 +87,8 @@ class Config(Spec):
 
     @field_validator("scores")
     @classmethod
-    def _headline_scores_present(cls, value: list[ScoreName]) -> list[ScoreName]:
-        if missing := [name for name in HEADLINE_SCORES if name not in value]:
+    def _main_scores_present(cls, value: list[ScoreName]) -> list[ScoreName]:
+        if missing := [name for name in MAIN_SCORES if name not in value]:
             raise ValueError(f"must contain {', '.join(missing)}, which tables and figures compare")
         if len(set(value)) < len(value):
             raise ValueError(f"must not repeat a score, got {', '.join(value)}")

@@ -8,27 +8,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from pandas import DataFrame
 
-from unsmooth.figures.style import AFTER_STYLE, BEFORE_STYLE, legend_below, new_figure, single_experiment, styled
-from unsmooth.tables.labels import (
-    BASELINE_SCORE,
-    CALIBRATED_SCORE,
-    CELL,
-    CONFIGURATION,
-    KINDS,
-    LOGIT_DISTANCES,
-    Losses,
-    configurations_of,
-    in_order,
-    metric_style,
-    require_columns,
+from unsmooth.figures.style import (
+    AFTER_STYLE,
+    BARS_TEXT,
+    BEFORE_STYLE,
+    legend_below,
+    mean_and_bars,
+    means_of,
+    new_figure,
+    styled,
 )
+from unsmooth.registry.metrics import LOGIT_DISTANCES, metric_style
+from unsmooth.registry.scores import BASELINE_SCORE, NLL_TEMPERATURE
+from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, configurations_of, in_order, require_columns
 from unsmooth.tables.summary import SUMMARY, restricted
+from unsmooth.tables.titles import single_experiment
 
 STYLES = {
     BASELINE_SCORE: BEFORE_STYLE | {"markersize": 2.5, "linewidth": 0.9},
-    CALIBRATED_SCORE: AFTER_STYLE | {"markersize": 2.5, "linewidth": 0.9},
+    NLL_TEMPERATURE: AFTER_STYLE | {"markersize": 2.5, "linewidth": 0.9},
 }
-LABELS = {BASELINE_SCORE: "before", CALIBRATED_SCORE: "after the temperature that minimises NLL on validation"}
+LABELS = {BASELINE_SCORE: "before", NLL_TEMPERATURE: "after the temperature that minimises NLL on validation"}
 DIAGONAL_STYLE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":"}
 MAX_COLUMNS = 5
 WIDE_RANGE = 5.0  # ratio of distances above which their axis is logarithmic
@@ -41,12 +41,8 @@ def reliability(
 ) -> tuple[Figure, DataFrame]:
     """Reliability diagrams above confidence histograms, before and after temperature, a panel per loss and alpha.
 
-    Samples of all seeds are pooled. A line below the diagonal means overconfidence. `diagrams` has score, bin, low,
-    high, count, confidence and accuracy, with the same bins in all cells; the ECE in the titles is from `summary`.
-
-    Returns:
-        The figure and its data: `CONFIGURATION`, score, low, high, count, confidence, accuracy, share (of samples in
-        the bin).
+    Samples of all seeds are pooled. `diagrams` has score, bin, low, high, count, confidence and accuracy, with the same
+    bins in all cells; the ECE in the titles is from `summary`. The data also have the share of samples in each bin.
     """
     require_columns(diagrams, [*CELL, "score", "bin", "low", "high", "count", "confidence", "accuracy"], "diagrams")
     require_columns(summary, SUMMARY, "summary")
@@ -67,7 +63,9 @@ def reliability(
         diagram.plot([0, 100], [0, 100], **DIAGONAL_STYLE)
         for score, style in STYLES.items():
             _draw(diagram, histogram, mine[mine["score"] == score], style)
-        diagram.set(ylim=(0, 100), title=f"{losses.label(loss, alpha)}\n{_ece_text(summary, loss, alpha, losses)}")
+        ece = means_of(summary[summary["metric"] == "ece"], (loss, alpha), "score", STYLES, losses, "for the ECE")
+        changes = " → ".join(f"{100 * value:.1f}" for value in ece)
+        diagram.set(ylim=(0, 100), title=f"{losses.label(loss, alpha)}\nECE {changes} %")
         histogram.set(xlim=(0, 100), ylim=(0, 1.05 * highest))
         if column == 0:
             diagram.set_ylabel("Accuracy (%)")
@@ -90,22 +88,19 @@ def reliability(
 def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """Mean and largest distance of the top logit to the others and its margin, a row per loss and alpha.
 
-    Returns:
-        The figure, before and after the temperature that minimises NLL, with 95 % bootstrap intervals, and its data:
-        rows of `summary`.
+    Before and after the temperature that minimises NLL, with 95 % bootstrap intervals. The data are rows of `summary`.
     """
     data = restricted(summary, losses, metric=LOGIT_DISTANCES, score=STYLES)
     title = single_experiment(data, "summary")
     configurations = configurations_of(data, losses)
     places = {configuration: place for place, configuration in enumerate(configurations)}
     figure = new_figure(width, 1.35 + 0.19 * len(configurations))
-    sizes = {BASELINE_SCORE: 5.0, CALIBRATED_SCORE: 3.0}  # both are visible where they coincide
+    sizes = {BASELINE_SCORE: 5.0, NLL_TEMPERATURE: 3.0}  # both are visible where they coincide
     looks = {score: style | {"linestyle": "", "markersize": sizes[score]} for score, style in STYLES.items()}
     for axes, metric in zip(figure.subplots(1, len(LOGIT_DISTANCES), sharey=True), LOGIT_DISTANCES, strict=True):
         for score, style in looks.items():
             rows = data[(data["metric"] == metric) & (data["score"] == score)]
-            mean, low, high = (rows[name].to_numpy() for name in ("mean", "low", "high"))
-            bars = np.nan_to_num(np.vstack([np.maximum(mean - low, 0.0), np.maximum(high - mean, 0.0)]))
+            mean, bars = mean_and_bars(rows)
             heights = [places[key] for key in zip(rows["loss"], rows["alpha"], strict=True)]
             axes.errorbar(mean, heights, xerr=bars, capsize=2, elinewidth=0.9, **style)
         _connect(axes, data[data["metric"] == metric], configurations, losses)
@@ -117,7 +112,7 @@ def logit_distances(summary: DataFrame, *, losses: Losses = KINDS, width: float 
     legend_below(
         figure,
         {LABELS[score]: style for score, style in looks.items()} | {"CE before": DIAGONAL_STYLE},
-        title="bars: 95 % bootstrap interval of the mean over seeds",
+        title=BARS_TEXT,
     )
     return figure, data
 
@@ -141,14 +136,11 @@ def _connect(axes: Axes, rows: DataFrame, configurations: list[tuple[str, float]
 
 def _pooled(diagrams: DataFrame, losses: Losses) -> DataFrame:
     """The diagrams of every configuration and score, pooled over seeds."""
-    sums = diagrams.assign(
-        confidence=diagrams["confidence"] * diagrams["count"], accuracy=diagrams["accuracy"] * diagrams["count"]
-    )
-    by = [*CONFIGURATION, "score"]
-    pooled = sums.groupby([*by, "low", "high"])[["count", "confidence", "accuracy"]].sum().reset_index()
-    means = pooled[["confidence", "accuracy"]].div(pooled["count"].where(pooled["count"] > 0), axis=0)
-    share = pooled["count"] / pooled.groupby(by)["count"].transform("sum")
-    return in_order(pooled.assign(confidence=means["confidence"], accuracy=means["accuracy"], share=share), losses)
+    by, means = [*CONFIGURATION, "score"], ["confidence", "accuracy"]
+    sums = diagrams.assign(**{name: diagrams[name] * diagrams["count"] for name in means})
+    pooled = sums.groupby([*by, "low", "high"])[["count", *means]].sum().reset_index()
+    pooled[means] = pooled[means].div(pooled["count"].where(pooled["count"] > 0), axis=0)
+    return in_order(pooled.assign(share=pooled["count"] / pooled.groupby(by)["count"].transform("sum")), losses)
 
 
 def _draw(diagram: Axes, histogram: Axes, bins: DataFrame, style: dict[str, Any]) -> None:
@@ -156,12 +148,3 @@ def _draw(diagram: Axes, histogram: Axes, bins: DataFrame, style: dict[str, Any]
     diagram.plot(100.0 * drawn["confidence"], 100.0 * drawn["accuracy"], **style)
     edges = [*(100.0 * bins["low"]), 100.0 * bins["high"].iloc[-1]]
     histogram.stairs(100.0 * bins["share"], edges, color=style["color"], linestyle=style["linestyle"], linewidth=0.9)
-
-
-def _ece_text(summary: DataFrame, loss: str, alpha: float, losses: Losses) -> str:
-    rows = summary[(summary["loss"] == loss) & (summary["alpha"] == alpha) & (summary["metric"] == "ece")]
-    means = rows.set_index("score")["mean"]
-    missing = [score for score in STYLES if score not in means]
-    if missing:
-        raise ValueError(f"summary must have the ECE of {losses.label(loss, alpha)} under {missing}")
-    return f"ECE {' → '.join(f'{100 * means[score]:.1f}' for score in STYLES)} %"

@@ -13,17 +13,18 @@ from unsmooth.figures.style import (
     explanation,
     legend_below,
     line_styles,
+    means_of,
     new_figure,
     seed_lines,
     seeds_text,
-    single_experiment,
     styled,
 )
-from unsmooth.registry.scores import score_label
+from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE, score_label
 from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, configurations_of, in_order, require_columns
 from unsmooth.tables.summary import SUMMARY
+from unsmooth.tables.titles import single_experiment
 
-COMPARED = ("msp", "max_logit_pnorm")  # their curves also set the axis limits, so that figures are comparable
+COMPARED = (BASELINE_SCORE, NORMALISED_SCORE)  # their curves also set the axis limits, so that figures are comparable
 LEAST_COVERAGE = 0.01  # below it a curve is noise of a handful of samples
 WIDE_RANGE = 20.0  # ratio of risks at low coverage above which their axis is logarithmic
 BANDS: dict[str, tuple[str | tuple[str, float], str]] = {
@@ -37,7 +38,7 @@ def risk_coverage(
     curves: DataFrame,
     summary: DataFrame,
     *,
-    score: str = "msp",
+    score: str = BASELINE_SCORE,
     zoom_coverage: float = 0.6,
     band: Literal["std", "minmax"] = "std",
     losses: Losses = KINDS,
@@ -45,8 +46,8 @@ def risk_coverage(
 ) -> tuple[Figure, DataFrame]:
     """Selective risk against coverage, a line per loss and alpha, over the full range and at low coverage.
 
-    Lines are means over seeds at equal coverage; bands are one standard deviation or the extremes over three seeds or
-    more. A wide range of risks at low coverage gets a logarithmic axis.
+    A wide range of risks at low coverage gets a logarithmic axis. If the p-norm is undefined, as for two classes, the
+    figure is a text.
 
     Args:
         curves: score, coverage and selective_risk, with the same coverage grid in all cells.
@@ -54,10 +55,6 @@ def risk_coverage(
         score: score whose curves are drawn.
         zoom_coverage: largest coverage of the second panel, in (0, 1].
         band: "std" for +-1 standard deviation, "minmax" for the range over seeds; fewer than three are drawn as lines.
-
-    Returns:
-        The figure (a text if the p-norm is undefined, as for two classes), and its data: `CONFIGURATION`, score,
-        coverage, mean, std, min, max, seeds; lower is better.
     """
     require_columns(curves, [*CELL, "score", "coverage", "selective_risk"], "curves")
     require_columns(summary, SUMMARY, "summary")
@@ -67,7 +64,7 @@ def risk_coverage(
     shown = in_order(curves[curves["score"].isin([score, *COMPARED])], losses)
     limiting = _over_seeds(shown, losses)
     data = limiting[limiting["score"] == score].reset_index(drop=True)
-    if data.empty and score == "max_logit_pnorm":
+    if data.empty and score == NORMALISED_SCORE:
         return explanation(f"{title}, {score_label(score)}", UNDEFINED.format(score_label(score)), width), data
     require_columns(data, ["mean"], f"curves restricted to the score {score!r}")
     kind, spread = BANDS[band]
@@ -85,15 +82,12 @@ def risk_coverage(
     zoom.set(xlim=(0.0, 100.0 * zoom_coverage), title=f"Coverage below {100 * zoom_coverage:.0f} %")
     _scale_risk(zoom, limiting[limiting["coverage"] <= zoom_coverage], band)
     figure.suptitle(f"{title}, ranked by {score_label(score)}")
-    legend_below(
-        figure,
-        {
-            _legend_text(summary, title, *key, score, losses): style
-            for key, style in line_styles(configurations_of(data, losses), losses).items()
-        },
-        title=f"loss, alpha (error %, AURC %; both lower is better); {seeds_text(data['seeds'], spread)}",
-        columns=4,
-    )
+    entries, of_score = {}, summary[summary["score"] == score]
+    for key, style in line_styles(configurations_of(data, losses), losses).items():
+        error, area = means_of(of_score, key, "metric", ("error", "aurc"), losses, f"under {score!r} in {title}")
+        entries[f"{losses.label(*key)} ({100 * error:.1f}, {100 * area:.2f})"] = style
+    text = f"loss, alpha (error %, AURC %; both lower is better); {seeds_text(data['seeds'], spread)}"
+    legend_below(figure, entries, title=text, columns=4)
     return figure, data
 
 
@@ -123,12 +117,3 @@ def _scale_risk(axes: Axes, data: DataFrame, band: Literal["std", "minmax"]) -> 
     axes.set_yscale("log", nonpositive="mask")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set(ylim=(positive.min() / 1.5, 1.5 * highest), ylabel="Logarithmic scale (%)")
-
-
-def _legend_text(summary: DataFrame, title: str, loss: str, alpha: float, score: str, losses: Losses) -> str:
-    rows = summary[(summary["loss"] == loss) & (summary["alpha"] == alpha) & (summary["score"] == score)]
-    means = rows.set_index("metric")["mean"]
-    missing = [metric for metric in ("error", "aurc") if metric not in means]
-    if missing:
-        raise ValueError(f"summary must have {missing} of {losses.label(loss, alpha)} under {score!r} in {title}")
-    return f"{losses.label(loss, alpha)} ({100 * means['error']:.1f}, {100 * means['aurc']:.2f})"

@@ -15,12 +15,11 @@ from pandas import DataFrame, Series
 
 from unsmooth.data.arrays import IGNORED
 from unsmooth.figures.style import new_figure, styled
-from unsmooth.registry.scores import score_label
+from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE, score_label
 from unsmooth.scores import FittedScore, score_all
 from unsmooth.segmentation import Scene
-from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses
+from unsmooth.tables.labels import KINDS, Losses
 
-REPAIR = "max_logit_pnorm"
 CORRECT, UNLABELLED = 60 / 255, 0.0  # grey
 # Errors are mostly among the least confident pixels: a root spreads their colours.
 RANKS = ScalarMappable(PowerNorm(0.5, 0, 1), "plasma")
@@ -65,7 +64,7 @@ def ranking_maps(
             prediction = cell.scenes[place].logits.argmax(dim=0).numpy()
             label = losses.label(cell.loss, cell.alpha)
             _show(row[1], _class_map(prediction, scene), f"{label}: prediction")
-            for axes, score in zip(row[2:], (BASELINE_SCORE, REPAIR), strict=True):
+            for axes, score in zip(row[2:], (BASELINE_SCORE, NORMALISED_SCORE), strict=True):
                 parts.append(_draw_errors(axes, cell, place, score, losses))
     if title:
         figure.suptitle(title)
@@ -88,8 +87,7 @@ def confidence_ranks(confidence: NDArray[np.float64]) -> NDArray[np.float64]:
         >>> confidence_ranks(np.array([0.9, 0.1, 0.5, 0.5])).tolist()
         [0.875, 0.125, 0.5, 0.5]
     """
-    ranks: NDArray[np.float64] = (Series(confidence).rank().to_numpy() - 0.5) / len(confidence)
-    return ranks
+    return (Series(confidence).rank().to_numpy() - 0.5) / len(confidence)
 
 
 def _draw_errors(axes: Axes, cell: CellScenes, place: int, score: str, losses: Losses) -> DataFrame:
@@ -101,7 +99,7 @@ def _draw_errors(axes: Axes, cell: CellScenes, place: int, score: str, losses: L
     name = f"{losses.label(cell.loss, cell.alpha)}: {score_label(score)}"
     key = {"scene": place, "loss": cell.loss, "alpha": cell.alpha, "score": score}
     found = DataFrame(columns=[*key, "row", "column", "rank"])
-    fitted: str | FittedScore | None = cell.repair if score == REPAIR else score
+    fitted: str | FittedScore | None = cell.repair if score == NORMALISED_SCORE else score
     if isinstance(fitted, FittedScore):
         name += " (falls back)" if fitted.fell_back else f", p = {fitted.params['p']:g}"
     if fitted is not None and labelled.any():

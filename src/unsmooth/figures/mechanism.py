@@ -107,12 +107,20 @@ def _windows(
     correct = np.concatenate([top.prediction == cell.targets for top, cell in zip(tops, chosen, strict=True)])
     probability = np.concatenate([top.probability for top in tops])
     max_logit = np.concatenate([top.max_logit for top in tops])
+    found = outcome_windows(probability, max_logit, correct, width=window, step=step)
+    return DataFrame({"split": split, "loss": loss, "alpha": alpha}, found.index).join(found)
+
+
+def outcome_windows(
+    probability: NDArray[np.floating], max_logit: NDArray[np.floating], correct: NDArray[np.bool_], **windows: float
+) -> DataFrame:
+    """Statistics of the largest logit in windows of the largest probability, by outcome; `windows` as in theory."""
     parts = []
     for outcome, mask in zip(OUTCOMES, (correct, ~correct), strict=True):
-        found = window_statistics(probability[mask], max_logit[mask], width=window, step=step)
+        found = window_statistics(probability[mask], max_logit[mask], **windows)
         columns = {"probability": found.centre, "mean": found.mean, "std": found.std, "count": found.samples}
-        parts.append(DataFrame({"split": split, "loss": loss, "alpha": alpha, "outcome": outcome, **columns}))
-    return pd.concat(parts)
+        parts.append(DataFrame({"outcome": outcome, **columns}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _line(data: DataFrame, split: str, loss: str, outcome: str) -> DataFrame:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from unsmooth.figures.style import CORRECT_COLOR, WRONG_COLOR, legend_below, new_figure, styled
-from unsmooth.registry.scores import score_label
-from unsmooth.tables.labels import BASELINE_SCORE, KINDS, Losses, metric_style, require_columns
-from unsmooth.tables.scorecard import OUTSIDE, SCORECARD, published_text
+from unsmooth.registry.metrics import metric_style
+from unsmooth.tables.labels import KINDS, Losses, require_columns
+from unsmooth.tables.scorecard import OUTSIDE, SCORECARD, model_text, published_text
 
 MODEL = ["experiment", "architecture", "loss", "alpha", "score"]
 BLOCKS = (  # metrics that are published together
@@ -50,13 +50,15 @@ def scorecard_figure(
     columns = math.lcm(*(len(metrics) for metrics, _ in blocks))
     grid = figure.add_gridspec(len(blocks), columns, height_ratios=heights)
     for row, (metrics, models) in enumerate(blocks):
+        names = [
+            f"{model['experiment']}, {model_text(model, (losses or {}).get(model['experiment'], KINDS))}"
+            for _, model in models.iterrows()
+        ]
         span = columns // len(metrics)
         for place, metric in enumerate(metrics):
             axes = figure.add_subplot(grid[row, place * span : (place + 1) * span])
             _draw(axes, models.merge(scorecard[scorecard["metric"] == metric], on=MODEL, how="left"), metric)
-            axes.set_yticks(
-                range(len(models)), [_name(model, losses or {}) for _, model in models.iterrows()] if not place else []
-            )
+            axes.set_yticks(range(len(models)), [] if place else names)
             axes.set_ylim(len(models) - 0.5, -0.5)
     legend_below(
         figure,
@@ -84,8 +86,3 @@ def _draw(axes: Axes, rows: DataFrame, metric: str) -> None:
     unit = "points" if style.unit == "%" else style.unit
     axes.set(xlim=(-1.1 * widest, 2.1 * widest), title=" ".join((style.label, style.better)))
     axes.set_xlabel(f"Difference, {unit}")
-
-
-def _name(row: Series, losses: Mapping[str, Losses]) -> str:
-    label = f"{row['experiment']}, {losses.get(row['experiment'], KINDS).label(row['loss'], row['alpha'])}"
-    return label if row["score"] == BASELINE_SCORE else f"{label}, {score_label(row['score'])}"

@@ -2,26 +2,23 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import matplotlib
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 from pandas import DataFrame
 
 from unsmooth.atomic_files import atomic_path
 from unsmooth.tables.labels import Losses, configurations_of
-from unsmooth.tables.titles import place_title
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 STYLE: Any = {
     **sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9", "axes.spines.top": False}),
@@ -41,21 +38,14 @@ UNDEFINED = "{} is not defined for these logits: with two classes it is the same
 CORRECT_COLOR, _, _, WRONG_COLOR = sns.color_palette("colorblind", 4).as_hex()
 BEFORE_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "o", "linestyle": "-"}
 AFTER_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "s", "linestyle": (0, (4, 1.5))}
+BARS_TEXT = "bars: 95 % bootstrap interval of the mean over seeds"
 MANY_SEEDS = 3  # seeds from which a band is drawn; fewer are drawn as lines
 _RAMPS: dict[bool, tuple[str, Any]] = {False: ("YlOrRd", "-"), True: ("Blues", (0, (5, 2)))}  # whether alpha is below 0
 _OTHER_HUES = ["Greens", "Purples", "RdPu", "PuBu", "YlOrBr"]
 _OTHER_DASHES = [(0, (6, 2, 1, 2)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
 
 
-def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a figure function under `STYLE`, leaving the caller's matplotlib settings as they were."""
-
-    @wraps(function)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
-        with matplotlib.rc_context(STYLE):
-            return function(*args, **kwargs)
-
-    return inner
+styled = matplotlib.rc_context(STYLE)  # decorator: draw in this style, and leave the caller's settings as they were
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -84,6 +74,22 @@ def legend_below(
     by_column = [handle for start in range(columns) for handle in handles[start::columns]]
     legend = figure.legend(handles=by_column, title=title, loc="outside lower center", ncols=columns)
     legend.get_title().set_multialignment("center")
+
+
+def mean_and_bars(rows: DataFrame, scale: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means of rows of a summary, and their distances from both ends of their intervals, for `Axes.errorbar`."""
+    mean, low, high = (scale * rows[name].to_numpy() for name in ("mean", "low", "high"))
+    return mean, np.nan_to_num(np.maximum([mean - low, high - mean], 0.0))
+
+
+def means_of(
+    summary: DataFrame, key: tuple[str, float], column: str, names: Iterable[str], losses: Losses, where: str
+) -> list[float]:
+    """Means of one loss and alpha in a summary by the `names` in `column`; ValueError if one is missing."""
+    means = summary[(summary["loss"] == key[0]) & (summary["alpha"] == key[1])].set_index(column)["mean"]
+    if missing := [name for name in names if name not in means]:
+        raise ValueError(f"summary must have {missing} of {losses.label(*key)} {where}")
+    return [means[name] for name in names]
 
 
 def seed_lines(
@@ -139,14 +145,6 @@ def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> 
         color = to_hex(sns.color_palette(name, as_cmap=True)(0.45 + 0.45 * darkness))
         styles[loss, alpha] = {"color": color, "linestyle": dash}
     return styles
-
-
-def single_experiment(frame: DataFrame, name: str) -> str:
-    """Title of a frame with exactly one experiment and architecture."""
-    pairs = frame[["experiment", "architecture"]].drop_duplicates()
-    if len(pairs) != 1:
-        raise ValueError(f"{name} must hold one experiment and architecture, got {pairs.to_numpy().tolist()}")
-    return place_title(*pairs.iloc[0])
 
 
 def save_picture(figure: Figure, path: str | PathLike[str]) -> None:

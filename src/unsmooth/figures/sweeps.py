@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
@@ -11,32 +10,24 @@ from pandas import DataFrame
 
 from unsmooth.figures.style import (
     AFTER_STYLE,
+    BARS_TEXT,
     BEFORE_STYLE,
     UNDEFINED,
     explanation,
     legend_below,
     line_styles,
+    mean_and_bars,
     new_figure,
     seed_lines,
     seeds_text,
-    single_experiment,
     styled,
 )
-from unsmooth.registry.scores import score_label
-from unsmooth.tables.labels import (
-    BASELINE_SCORE,
-    CELL,
-    CONFIGURATION,
-    KINDS,
-    Losses,
-    configurations_of,
-    in_order,
-    metric_style,
-    require_columns,
-)
+from unsmooth.registry.metrics import metric_style
+from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE, score_label
+from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, configurations_of, in_order, require_columns
 from unsmooth.tables.summary import restricted
+from unsmooth.tables.titles import single_experiment
 
-NORMALISED_SCORE = "max_logit_pnorm"
 SWEPT_METRICS = ("aurc", "error", "risk_at_coverage_20")
 LOOKS = {BASELINE_SCORE: BEFORE_STYLE, NORMALISED_SCORE: AFTER_STYLE}
 SHARED_STYLE: dict[str, Any] = {"color": "0.25", "marker": "D", "linestyle": "-"}
@@ -71,7 +62,8 @@ def degradation(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.
             if line.empty and score in present:
                 raise ValueError(f"summary must have {metric!r} under {score!r} in {title}")
             line = line[side * line["alpha"] >= 0]
-            _interval_line(axes, line, style, look.scale)
+            mean, bars = mean_and_bars(line, look.scale)
+            axes.errorbar(line["alpha"], mean, yerr=bars, capsize=2, markersize=4, elinewidth=0.9, **style)
             axes.set_xticks(line["alpha"])
         axes.set(xlabel=SIDES[side], title="" if row else look.label)
         axes.set_ylabel(f"{look.unit} ({'lower' if look.better == '↓' else 'higher'} is better)".strip())
@@ -83,15 +75,9 @@ def degradation(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.
             f"after: {score_label(NORMALISED_SCORE)}": AFTER_STYLE | {"markersize": 4},
             "the same before and after": SHARED_STYLE | {"markersize": 4},
         },
-        title="bars: 95 % bootstrap interval of the mean over seeds",
+        title=BARS_TEXT,
     )
     return figure, data
-
-
-def _interval_line(axes: Axes, line: DataFrame, style: dict[str, Any], scale: float) -> None:
-    mean, low, high = (scale * line[name].to_numpy() for name in ("mean", "low", "high"))
-    bars = np.vstack([np.maximum(mean - low, 0.0), np.maximum(high - mean, 0.0)])
-    axes.errorbar(line["alpha"], mean, yerr=bars, capsize=2, markersize=4, elinewidth=0.9, **style)
 
 
 @styled
@@ -100,21 +86,19 @@ def pnorm_sweep(
 ) -> tuple[Figure, DataFrame]:
     """AURC of the largest p-normalised logit minus that of MSP against p, on validation and test.
 
-    Below 0 the p-norm ranks better than MSP. A loss that is worse at every p may exceed the panel.
+    A loss that is worse than MSP at every p may exceed the panel.
 
     Args:
-        sweep: split ("val" or "test"), p (inf allowed) and aurc. Without rows the figure says in words that there is
-            nothing to choose.
+        sweep: split ("val" or "test"), p (inf allowed) and aurc; without rows, for two classes, the figure is a text.
         chosen: p; nan where the score fell back to MSP.
         reference: split and aurc, that of MSP. A split without rows gets no line.
 
     Returns:
-        The figure and its data: `CONFIGURATION`, split, p, mean, std, seeds, msp (mean AURC of MSP) and chosen (seeds
-        that chose this p); lower is better.
+        The figure and its data, which hold the mean AURC of MSP, `msp`, and the number of seeds that chose p, `chosen`.
     """
     require_columns(chosen, [*CELL, "p"], "chosen")
     require_columns(reference, [*CELL, "split", "aurc"], "reference")
-    title = f"{single_experiment(chosen, 'chosen')}, {score_label('max_logit_pnorm')}"
+    title = f"{single_experiment(chosen, 'chosen')}, {score_label(NORMALISED_SCORE)}"
     if sweep.empty:
         return explanation(title, UNDEFINED.format(score_label(NORMALISED_SCORE)), width), sweep
     require_columns(sweep, [*CELL, "split", "p", "aurc"], "sweep")

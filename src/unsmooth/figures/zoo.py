@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from unsmooth.figures.style import legend_below, line_styles, new_figure, styled
-from unsmooth.tables.labels import CONFIGURATION, KINDS, Losses, configurations_of, metric_style
+from unsmooth.registry.metrics import metric_style
+from unsmooth.tables.labels import CONFIGURATION, KINDS, Losses, configurations_of
 from unsmooth.tables.titles import experiment_title
 from unsmooth.tables.zoo import zoo_gains
 

@@ -13,6 +13,7 @@ from unsmooth.tables.scorecard import NOT_RUN, scorecard_table
 
 Content = dict[str, Any]
 SMALLEST_COVERAGE = 0.01  # below it a curve is noise of a handful of samples
+MIN_WINDOW = 10  # samples; as in the printed figure
 NOT_COMPARED = "Published numbers without a result of this run."
 NOTHING_COMPARED = "No result of this run has a published number beside it."
 
@@ -33,8 +34,7 @@ def scorecard_contents(
 ) -> list[Content]:
     """Scorecard tables of the experiments that ran, possibly without rows, and of those that did not, if any.
 
-    Arguments are as for `tables.scorecard_table`; `summary` may be empty. Both are as from `plain_table`; the second
-    has `fold`, its text while closed.
+    Arguments are as for `tables.scorecard_table`; the second table has `fold`, its text while closed.
     """
     started = set(summary["experiment"])
     ran, rest = (
@@ -79,3 +79,13 @@ def plain_curves(curves: DataFrame) -> Content:
     shown = curves[curves["coverage"] >= SMALLEST_COVERAGE].rename(columns={"selective_risk": "risk"})
     coverage = shown.loc[shown["score"] == shown["score"].iloc[0], ["coverage"]]
     return {**plain_columns(coverage), "scores": by_score(shown[["score", "risk", "threshold"]])}
+
+
+def plain_windows(windows: DataFrame, *, step: int = 1) -> dict[str, Content]:
+    """Lines of the largest logit given the largest probability, by outcome, from every `step`-th window."""
+    shown = windows[windows["count"] >= MIN_WINDOW]
+    shown = shown.assign(standard_error=shown["std"] / np.sqrt(shown["count"]))
+    return {
+        str(outcome): plain_columns(rows[["probability", "mean", "standard_error"]].iloc[::step])
+        for outcome, rows in shown.groupby("outcome")
+    }

@@ -6,23 +6,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from pandas import DataFrame
+from pandas import concat
 
 from unsmooth.diagnosis.result import Diagnosis
 from unsmooth.diagnosis.wording import label_of, score_rows
 from unsmooth.evaluation import TARGET_RISKS, bin_frame, curve_frame, operating_frame
+from unsmooth.figures.mechanism import outcome_windows
 from unsmooth.figures.style import CORRECT_COLOR, legend_below, new_figure, styled
-from unsmooth.page.content import Content, plain_columns, plain_curves
+from unsmooth.page.content import Content, by_score, plain_columns, plain_curves, plain_windows
 from unsmooth.page.page import page
 from unsmooth.registry.scores import score_label
 from unsmooth.scores import NLL_TEMPERATURE, FittedScore
 from unsmooth.scores.thresholds import threshold_value
-from unsmooth.theory import window_statistics
 
 BEFORE_COLOR, AFTER_COLOR, TARGET_COLOR = "#555555", CORRECT_COLOR, "#009E73"
 _POINTS = 500  # of a curve
 _BINS = 20
-_MIN_WINDOW = 10  # samples of a window that is drawn
 _RECOMMENDED = "recommended"
 
 
@@ -125,22 +124,17 @@ def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> Content:
         )
         for name, source in sources.items()
     }
-    curves = curve_frame(confidences, diagnosis.errors, _POINTS)
     scores = {"msp": FittedScore("msp"), _RECOMMENDED: diagnosis.recommended}
-    curves["threshold"] = [
-        threshold_value(scores[name], value) for name, value in zip(curves["score"], curves["threshold"], strict=True)
-    ]
+    frames = (curve_frame(confidences, diagnosis.errors, _POINTS), concat(points, names=["score"]).reset_index("score"))
+    for frame in frames:
+        thresholds = zip(frame["score"], frame["threshold"], strict=True)
+        frame["threshold"] = [threshold_value(scores[name], value) for name, value in thresholds]
     orders = sorted(diagnosis.aurc_by_p)
     return {
         "model": place,
         "seed": 0,
-        "curves": plain_curves(curves),
-        "points": {
-            name: plain_columns(
-                frame.assign(threshold=[threshold_value(scores[name], value) for value in frame["threshold"]])
-            )
-            for name, frame in points.items()
-        },
+        "curves": plain_curves(frames[0]),
+        "points": by_score(frames[1]),
         "by_p": {
             "p": orders,
             "aurc": [diagnosis.aurc_by_p[p] for p in orders],
@@ -162,13 +156,8 @@ def _mechanism(diagnosis: Diagnosis) -> list[Content]:
     if math.isnan(diagnosis.signature.max_logit_shift.point):
         return []
     probability = -np.expm1(-diagnosis.confidences["msp"])
-    lines = {}
-    for outcome, mask in (("correct", ~diagnosis.errors), ("wrong", diagnosis.errors)):
-        found = window_statistics(probability[mask], diagnosis.max_logits[mask], step=0.01)
-        frame = DataFrame({"probability": found.centre, "mean": found.mean, "std": found.std, "count": found.samples})
-        frame = frame[frame["count"] >= _MIN_WINDOW]
-        lines[outcome] = plain_columns(frame.assign(standard_error=frame["std"] / np.sqrt(frame["count"])))
-    return [{"title": diagnosis.name, "lines": lines}]
+    windows = outcome_windows(probability, diagnosis.max_logits, ~diagnosis.errors, step=0.01)
+    return [{"title": diagnosis.name, "lines": plain_windows(windows)}]
 
 
 def _scores(diagnosis: Diagnosis) -> Content:

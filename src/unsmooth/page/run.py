@@ -17,21 +17,18 @@ from unsmooth.data.arrays import read_manifest
 from unsmooth.data.thumbnails import read_pictures
 from unsmooth.evaluation import DELTA, TARGET_RISKS
 from unsmooth.logits.logits_file import read_logits
-from unsmooth.page.content import Content, by_score, counted, plain_columns, plain_curves, plain_table
-from unsmooth.registry.scores import score_label
+from unsmooth.page.content import Content, by_score, counted, plain_columns, plain_curves, plain_table, plain_windows
+from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE, score_label
 from unsmooth.tables.collection import read_cells, read_fitted
 from unsmooth.tables.findings import findings, headline
-from unsmooth.tables.labels import BASELINE_SCORE, Losses, configurations_of, scores_in_order
+from unsmooth.tables.labels import Losses, configurations_of, scores_in_order
 from unsmooth.tables.layouts import cost_table
 from unsmooth.tables.main import all_metrics_table, main_table
 from unsmooth.tables.titles import place_title
 
 Floats = NDArray[np.floating[Any]]
 
-REPAIR = "max_logit_pnorm"
 SHOWN_ERRORS = 12  # per model, to fit on a screen
-_OF_MODELS = ("classes", "samples")  # keys of _cell for all models together
-_MIN_WINDOW = 10  # samples; as in the printed figure
 
 
 def experiment_content(
@@ -50,7 +47,7 @@ def experiment_content(
         cells: its cells, by `tables.labels.CELL`.
         losses: of the experiment; label-smoothing losses share the axis of alpha with CE.
         summary, differences: from `tables.summarise` and `tables.paired_differences`.
-        windows: the data of `figures.max_logit_given_probability`; None without that figure.
+        windows: data of `figures.max_logit_given_probability`; None without that figure.
         dataset: the prepared dataset if its inputs are images, else None.
         trained: whether the models were trained here and have costs.
     """
@@ -61,10 +58,12 @@ def experiment_content(
     )
     models = configurations_of(DataFrame(cells), losses)
     folders = [Path(Cell(**cell).folder) for cell in cells]
-    found = [_cell(path, dataset is not None) for path in folders]
-    named = [
-        {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **part}
-        for cell, part in zip(cells, found, strict=True)
+    num_samples, num_classes = read_logits(
+        folders[0] / "logits" / "test.safetensors", mmap=True, verify=False
+    ).logits.shape
+    found = [
+        {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **_cell(path, dataset is not None)}
+        for cell, path in zip(cells, folders, strict=True)
     ]
     scores = scores_in_order(found[0]["curves"]["scores"])
     finding = headline(summary, differences, losses=losses)
@@ -88,30 +87,30 @@ def experiment_content(
         "name": place_title(*place),
         "experiment": place[0],
         "facts": [
-            ["Classes", f"{found[0]['classes']:,}"],
-            ["Test samples", f"{found[0]['samples']:,}"],
+            ["Classes", f"{num_classes:,}"],
+            ["Test samples", f"{num_samples:,}"],
             ["Models", f"{len(models)} with {counted(len({cell['seed'] for cell in cells}), 'seed')}"],
         ],
         "models": [{"loss": loss, "alpha": alpha, "label": losses.label(loss, alpha)} for loss, alpha in models],
         "seeds": sorted({cell["seed"] for cell in cells}),
         "scores": [{"name": name, "label": score_label(name)} for name in scores],
         "before": BASELINE_SCORE,
-        "after": REPAIR if REPAIR in scores else BASELINE_SCORE,
+        "after": NORMALISED_SCORE if NORMALISED_SCORE in scores else BASELINE_SCORE,
         "headline": finding.text,
         "shown": shown,
         "risks": list(TARGET_RISKS),
-        "risk": risk_of_most_contrast([part for part in named if part["model"] in shown]),
+        "risk": risk_of_most_contrast([part for part in found if part["model"] in shown]),
         "delta": DELTA,
         "findings": [{"heading": "Each loss beside cross-entropy", "sentences": sentences}],
-        "cells": [{key: part[key] for key in part if key not in _OF_MODELS} for part in named],
+        "cells": found,
         "by_alpha": _by_alpha(summary, models, losses),
         "mechanism": [] if windows is None else _mechanism(windows, losses),
         "tables": tables,
     }
     if dataset is not None:
-        content["samples"] = found[0]["samples"]
+        content["samples"] = num_samples
         content["classes"] = read_manifest(dataset).classes
-        content["pictures"] = _pictures(dataset, named)
+        content["pictures"] = _pictures(dataset, found)
     return content
 
 
@@ -140,16 +139,14 @@ def _part(metric: str) -> str:
 def _cell(folder: Path, has_images: bool) -> dict[str, Any]:
     confidences = load_file(folder / "scores" / "test.safetensors")
     errors = confidences.pop("errors").astype(bool)
-    test = read_logits(folder / "logits" / "test.safetensors")
-    part = {
-        "classes": test.logits.shape[1],
-        "samples": len(errors),
+    part: dict[str, Any] = {
         "curves": plain_curves(pd.read_parquet(folder / "curves.parquet")),
         "points": by_score(pd.read_csv(folder / "scores" / "operating_points.csv")),
         "by_p": _by_p(folder),
         "reliability": by_score(pd.read_parquet(folder / "reliability.parquet").drop(columns="bin")),
     }
     if has_images:
+        test = read_logits(folder / "logits" / "test.safetensors")
         part["errors"] = _confident_errors(confidences, errors, test.logits.argmax(axis=1), test.targets)
     return part
 
@@ -158,7 +155,7 @@ def _by_p(folder: Path) -> dict[str, Any]:
     """AURC on the test split by p, AURC of MSP, and the p fitted on validation."""
     sweep = pd.read_csv(folder / "scores" / "pnorm_sweep.csv")
     sweep = sweep[sweep["split"] == "test"]
-    fitted = read_fitted(folder / "scores" / "fitted.json")[REPAIR]
+    fitted = read_fitted(folder / "scores" / "fitted.json")[NORMALISED_SCORE]
     orders = sweep[sweep["p"].notna()]
     return {
         "p": orders["p"].tolist(),
@@ -176,10 +173,9 @@ def _confident_errors(
 ) -> list[dict[Hashable, Any]]:
     """The errors with the highest MSP, with their ranks among all test samples; rank 1 is the most trusted."""
     before = confidences[BASELINE_SCORE]
-    ranks = DataFrame({"before": before, "after": confidences.get(REPAIR, before)}).rank(method="min", ascending=False)
-    samples = DataFrame({"row": range(len(errors)), "target": targets, "prediction": predictions}).join(
-        ranks.astype(int)
-    )
+    ranked = DataFrame({"before": before, "after": confidences.get(NORMALISED_SCORE, before)})
+    ranks = ranked.rank(method="min", ascending=False).astype(int)
+    samples = DataFrame({"row": range(len(errors)), "target": targets, "prediction": predictions}).join(ranks)
     return samples[errors].sort_values("before", kind="stable").head(SHOWN_ERRORS).to_dict("records")
 
 
@@ -206,15 +202,9 @@ def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losse
 
 def _mechanism(windows: DataFrame, losses: Losses) -> list[dict[str, Any]]:
     """The largest logit given the largest probability: a panel per split and loss, a line per outcome."""
-    windows = windows.assign(standard_error=windows["std"] / np.sqrt(windows["count"]))
     panels = []
     for split, by_split in windows.groupby("split", sort=False):
         for loss, alpha in configurations_of(by_split, losses):
             panel = by_split[(by_split["loss"] == loss) & (by_split["alpha"] == alpha)]
-            shown = panel.loc[panel["count"] >= _MIN_WINDOW, ["outcome", "probability", "mean", "standard_error"]]
-            lines = {
-                str(outcome): plain_columns(rows.drop(columns="outcome").iloc[::2])
-                for outcome, rows in shown.groupby("outcome")
-            }
-            panels.append({"title": f"{losses.label(loss, alpha)}, {split}", "lines": lines})
+            panels.append({"title": f"{losses.label(loss, alpha)}, {split}", "lines": plain_windows(panel, step=2)})
     return panels

@@ -1,22 +1,23 @@
 """The page of the results of the published experiments, with the numbers behind it."""
 
+import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 from pandas import DataFrame
 
+from unsmooth.config.cells import Cell
 from unsmooth.config.kinds import Experiment
 from unsmooth.data.sources import SOURCES
-from unsmooth.published.machines import machines_table
 from unsmooth.published.planning import AS_RELEASED, PLAN, planned_folders, published_experiments
 from unsmooth.published.sections import markdown, section
-from unsmooth.registry.scores import score_label
+from unsmooth.registry.metrics import metric_style
 from unsmooth.tables.collection import read_costs, read_summaries
-from unsmooth.tables.labels import DASH, Losses, metric_style
+from unsmooth.tables.labels import CELL, DASH, Losses
 from unsmooth.tables.scorecard import (
     NO_INTERVAL,
     NOISE,
@@ -24,6 +25,7 @@ from unsmooth.tables.scorecard import (
     OUTSIDE,
     WITHIN,
     measured_text,
+    model_text,
     published_text,
     scorecard,
 )
@@ -75,7 +77,7 @@ def _page(run: Path, known: Mapping[str, Experiment], finished: Sequence[str], f
     card.to_csv(folder / "scorecard.csv", index=False)
     parts = ["# Results on the published data", INTRODUCTION, "## Scorecard", _scorecard(card, known)]
     parts += [section(run / "results", known, name, costs, folder) for name in known if name in finished]
-    parts += ["## What was run where", machines_table(run, finished, costs), _not_run(run, known, finished)]
+    parts += ["## What was run where", _machines(run, finished, costs), _not_run(run, known, finished)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -89,7 +91,8 @@ def _scorecard(card: DataFrame, known: Mapping[str, Experiment]) -> str:
         if not ran:
             continue
         chosen = ran[max(ran)]
-        model, style = _model(chosen, known[chosen["experiment"]]), metric_style(chosen["metric"])
+        losses = Losses.of(known[chosen["experiment"]].named_losses)
+        model, style = model_text(chosen, losses), metric_style(chosen["metric"])
         judged[f"{chosen['experiment']}, {model}, {style.label}"] = chosen
         rows.append(
             {
@@ -110,11 +113,6 @@ def _scorecard(card: DataFrame, known: Mapping[str, Experiment]) -> str:
     )
 
 
-def _model(row: pd.Series, experiment: Experiment) -> str:
-    label = Losses.of(experiment.named_losses).label(row["loss"], row["alpha"])
-    return label if row["score"] == "msp" else f"{label}, {score_label(row['score'])}"
-
-
 def _agreement(judged: Mapping[str, pd.Series]) -> str:
     """How many published numbers lie within noise, by name those that do not, and how many have no verdict."""
     several = {name: row["verdict"] for name, row in judged.items() if row["seeds"] > 1}
@@ -128,6 +126,34 @@ def _agreement(judged: Mapping[str, pd.Series]) -> str:
     if counts[OUTSIDE]:
         text += f"; outside: {'; '.join(name for name, verdict in several.items() if verdict == OUTSIDE)}"
     return f"{text}."
+
+
+def _machines(run: Path, names: Sequence[str], costs: DataFrame) -> str:
+    """One row an experiment with its device, hours and data, and the versions of the libraries below it."""
+    rows, versions = [], set()
+    for name in names:
+        mine = costs[costs["experiment"] == name]
+        folders = [run / Cell(*key).folder for key in mine[CELL].itertuples(index=False)]
+        runs = [json.loads((folder / "run.json").read_text()) for folder in folders]
+        versions |= {", ".join(f"{library} {number}" for library, number in made["versions"].items()) for made in runs}
+        rows.append(
+            {
+                "Experiment": name,
+                "Cells": str(len(runs)),
+                "Hours of training": f"{mine['wall_time_s'].sum() / 3600:.3f}",
+                "Device": _listed(
+                    made.get("processor", "cpu") if made["device"] == "cpu" else made["device"] for made in runs
+                ),
+                "Precision": _listed(made["precision"] for made in runs),
+                "Commit": _listed(made["git_commit"][:10] for made in runs),
+                "SHA-256 of the data": _listed(made["data_sha256"][:16] for made in runs),
+            }
+        )
+    return f"{markdown(rows)}\n\nVersions: {'; '.join(sorted(versions))}."
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(sorted(set(values)))
 
 
 def _not_run(run: Path, known: Mapping[str, Experiment], finished: Sequence[str]) -> str:

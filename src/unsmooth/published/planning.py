@@ -82,10 +82,7 @@ def write_plan(
 def planned_folders(target: Path) -> dict[str, str]:
     """Return the folder of every source that the plan in `target` found; nothing without a plan."""
     path = target / "config.yaml"
-    folders: dict[str, str] = (
-        yaml.safe_load(path.read_text(encoding="utf-8"))["downloads"]["folders"] if path.exists() else {}
-    )
-    return folders
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["downloads"]["folders"] if path.exists() else {}
 
 
 def _is_trained(run: Path, cell: Cell) -> bool:
@@ -98,11 +95,11 @@ def _restricted(content: dict[str, Any], experiment: Experiment, cells: Sequence
     alphas = {
         loss: [alpha for alpha in experiment.alphas(loss) if (loss, alpha) in strengths] for loss in experiment.losses
     }
-    losses = {}
-    for loss, kept in alphas.items():
-        if kept:
-            strength = {"alpha": kept} if hasattr(experiment.losses[loss], "alpha") else {}
-            losses[loss] = {**(content["losses"][loss] or {}), **strength}
+    losses = {
+        loss: (content["losses"][loss] or {}) | ({"alpha": kept} if hasattr(experiment.losses[loss], "alpha") else {})
+        for loss, kept in alphas.items()
+        if kept
+    }
     seeds = [seed for seed in experiment.seeds if seed in {cell.seed for cell in cells}]
     found = {cell_name(cell.loss, cell.alpha, cell.seed) for cell in cells}
     grid = [cell_name(loss, alpha, seed) for loss in alphas for alpha, seed in product(alphas[loss], seeds)]

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Need = Literal["logits", "features", "last_layer", "training"]
+Unit = Literal["quantity", "probability", "uncertainty"]
 LOGITS, PNORM, PEERS = "unsmooth.scores.logit_scores", "unsmooth.scores.pnorm", "unsmooth.scores.peers"
 FEATURES, FITTING = "unsmooth.scores.feature_scores", "unsmooth.scores.fitting"
+BASELINE_SCORE, NORMALISED_SCORE = "msp", "max_logit_pnorm"
+REPAIRED_SCORES = ("msp_temperature", NORMALISED_SCORE)
+MAIN_SCORES = (BASELINE_SCORE, *REPAIRED_SCORES)  # those that tables and figures compare
 NLL_TEMPERATURE = "msp_temperature_nll"  # `msp_temperature` with the temperature that minimises NLL
 
 
@@ -37,13 +41,12 @@ class Score:
     variants: Mapping[str, str] = field(default_factory=dict)
     quantity: str = ""  # what a threshold bounds, in words, with parameters in braces; "" is the score itself
     # A value x of the score is the "probability" 1 - exp(-x), the "uncertainty" exp(-x), or the quantity
-    unit: Literal["quantity", "probability", "uncertainty"] = "quantity"
+    unit: Unit = "quantity"
 
     @property
     def function(self) -> Callable[..., Any]:
         """The public function or class."""
-        found: Callable[..., Any] = resolve(self.target)
-        return found
+        return resolve(self.target)
 
     @property
     def targets(self) -> list[str]:
@@ -84,10 +87,9 @@ class Score:
         try:
             if missing := [name for name in self.fitted if name not in params]:
                 raise TypeError(f"missing a required argument: {missing[0]!r}")
-            found: Callable[..., Tensor] = _documented(self.function).formula(**fixed, **params)
+            return _documented(self.function).formula(**fixed, **params)
         except TypeError as error:
             raise ValueError(f"{self.name}: {error}, got {dict(params)}") from None
-        return found
 
     def refusal(self, num_classes: int, params: Mapping[str, Any]) -> str | None:
         """The reason why the score ranks nothing for so many classes; None if it ranks."""
@@ -113,10 +115,29 @@ def _of_logits(name: str, label: str, source: str, module: str, **more: Any) -> 
 
 
 CATTELAN, HENG = "Cattelan & Silva, UAI 2024", "Heng & Soh, ICLR 2026"
+SCHEFFER = "Scheffer, Decomain & Wrobel, IDA 2001"
+LIANG, DOCTOR = "Liang, Peng & Sun, TMLR 2024", "Granese et al., NeurIPS 2021"
 TEMPERATURE = Parameter("divides the logits", open_low=True)
 ORDER = Parameter("order of the norm; infinity is the largest magnitude")
 OF_FEATURES: frozenset[Need] = frozenset({"features", "training"})
 
+_UNFITTED: tuple[tuple[str, str, str, str, Unit], ...] = (  # name, label, source, quantity and unit
+    ("max_logit", "Max logit", "Hendrycks et al., ICML 2022", "the largest logit", "quantity"),
+    ("negative_entropy", "Neg. entropy", "Shannon, 1948", "the entropy of the softmax in nats", "uncertainty"),
+    ("energy", "Energy", "Liu et al., NeurIPS 2020", "the log-sum-exp of the logits", "quantity"),
+    ("logit_margin", "Logit margin", LIANG, "the lead of the largest logit over the second", "quantity"),
+    (
+        "softmax_margin",
+        "Softmax margin",
+        SCHEFFER,
+        "the lead of the largest probability over the second",
+        "probability",
+    ),
+    ("negative_gini", "Neg. Gini", "Breiman et al., 1984", "the Gini impurity of the softmax", "uncertainty"),
+    ("doctor_alpha", "DOCTOR alpha", DOCTOR, "DOCTOR's alpha uncertainty", "uncertainty"),
+    ("doctor_beta", "DOCTOR beta", DOCTOR, "the odds of an error, (1 - MSP) / MSP,", "uncertainty"),
+    ("gen", "GEN", "Liu, Lochman & Zach, CVPR 2023", "the generalised entropy of the softmax", "uncertainty"),
+)
 _ENTRIES = (
     _of_logits(
         "msp", "MSP", "Hendrycks & Gimpel, ICLR 2017", LOGITS, quantity="the largest probability", unit="probability"
@@ -143,63 +164,7 @@ _ENTRIES = (
         defaults={"p": 5, "centring": "mean"},
         quantity="the largest p-normalised logit (p = {p:g})",
     ),
-    _of_logits("max_logit", "Max logit", "Hendrycks et al., ICML 2022", LOGITS, quantity="the largest logit"),
-    _of_logits(
-        "negative_entropy",
-        "Neg. entropy",
-        "Shannon, 1948",
-        LOGITS,
-        quantity="the entropy of the softmax in nats",
-        unit="uncertainty",
-    ),
-    _of_logits("energy", "Energy", "Liu et al., NeurIPS 2020", LOGITS, quantity="the log-sum-exp of the logits"),
-    _of_logits(
-        "logit_margin",
-        "Logit margin",
-        "Liang, Peng & Sun, TMLR 2024",
-        LOGITS,
-        quantity="the lead of the largest logit over the second",
-    ),
-    _of_logits(
-        "softmax_margin",
-        "Softmax margin",
-        "Scheffer, Decomain & Wrobel, IDA 2001",
-        LOGITS,
-        quantity="the lead of the largest probability over the second",
-        unit="probability",
-    ),
-    _of_logits(
-        "negative_gini",
-        "Neg. Gini",
-        "Breiman et al., 1984",
-        LOGITS,
-        quantity="the Gini impurity of the softmax",
-        unit="uncertainty",
-    ),
-    _of_logits(
-        "doctor_alpha",
-        "DOCTOR alpha",
-        "Granese et al., NeurIPS 2021",
-        LOGITS,
-        quantity="DOCTOR's alpha uncertainty",
-        unit="uncertainty",
-    ),
-    _of_logits(
-        "doctor_beta",
-        "DOCTOR beta",
-        "Granese et al., NeurIPS 2021",
-        LOGITS,
-        quantity="the odds of an error, (1 - MSP) / MSP,",
-        unit="uncertainty",
-    ),
-    _of_logits(
-        "gen",
-        "GEN",
-        "Liu, Lochman & Zach, CVPR 2023",
-        LOGITS,
-        quantity="the generalised entropy of the softmax",
-        unit="uncertainty",
-    ),
+    *(_of_logits(*entry, LOGITS, quantity=quantity, unit=unit) for *entry, quantity, unit in _UNFITTED),
     _of_logits(
         "softmax_k",
         "Top-k softmax",
@@ -260,7 +225,7 @@ _ENTRIES = (
     Score(
         "rl_geo_m",
         "Geometric margin",
-        "Liang, Peng & Sun, TMLR 2024",
+        LIANG,
         f"{FEATURES}:rl_geo_m",
         needs=frozenset({"logits", "last_layer"}),
     ),

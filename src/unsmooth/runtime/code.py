@@ -27,11 +27,10 @@ def code_hash(*entries: str | Path) -> str:
 
 
 def definitions(*entries: str | Path) -> dict[str, dict[str, str]]:
-    """Return the fingerprint of every definition that the entries use, by file.
+    """Return the fingerprint of every definition that the entries use, by file; comments and docstrings do not count.
 
     Files are relative to the parent folder of the package or to the checkout. Entries are scripts, or names in this
-    package written "module:name". Strings are not searched for such names: a definition that a script imports by name
-    is an entry of its own. Comments, docstrings and formatting do not count.
+    package written "module:name"; what a script imports by such a name is an entry of its own.
     """
     pending: list[tuple[Path, str]] = []
     for entry in entries:

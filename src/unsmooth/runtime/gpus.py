@@ -1,8 +1,7 @@
 """Leases of GPUs: a GPU for one job at a time, or shares of it for several.
 
-Snakemake counts GPUs but does not say which one a job may use, and by themselves all jobs take the first. A lease is a
-name in the abstract namespace of Linux's sockets, which one process can hold at a time and which ends with it in
-whatever way: nothing is left to remove, on no disk.
+Snakemake counts GPUs but does not say which one a job may use. A lease is a name in the abstract namespace of Linux's
+sockets, which one process can hold at a time and which ends with it: nothing is left to remove.
 """
 
 import errno
@@ -50,8 +49,8 @@ def leased_gpus(
     Args:
         wanted: how many; all, where there are fewer.
         gpus: names of those to choose from; `visible_gpus` by default.
-        jobs_per_gpu: jobs that share a GPU, the same number in all jobs. Each may allocate its part of the memory and
-            no more, so that one that needs more fails without the others. The GPU with the fewest jobs comes first.
+        jobs_per_gpu: jobs that share a GPU, the same number in all jobs; each may allocate its part of the memory only.
+            The GPU with the fewest jobs comes first.
         scope: beginning of the names that are held; jobs that share GPUs share it.
 
     Yields:
@@ -107,15 +106,13 @@ def _memory_share(leased: Sequence[str], jobs_per_gpu: int) -> Iterator[None]:
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
     """Set a variable for this process and those it starts."""
-    before = os.environ.get(name)
+    before = {name: os.environ[name]} if name in os.environ else {}
     os.environ[name] = value
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        del os.environ[name]
+        os.environ.update(before)
 
 
 def _lease(wanted: int, gpus: Sequence[str], jobs_per_gpu: int, scope: str, held: ExitStack) -> list[str]:

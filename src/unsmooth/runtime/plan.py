@@ -47,13 +47,9 @@ class Plan:
     `experiments` are those that ship with the workflow and those of the configuration, which `selected` names.
     """
 
-    def __init__(
-        self, settings: Config, experiments: Mapping[str, Any], selected: list[str], scripts: Path = Path()
-    ) -> None:
+    def __init__(self, settings: Config, experiments: Mapping[str, Any], selected: list[str], scripts: Path) -> None:
         self.settings, self.experiments, self.selected, self.scripts = settings, experiments, selected, scripts
-        self.cells: dict[str, Cell] = {
-            cell.folder: cell for name, found in experiments.items() for cell in found.cells(name)
-        }
+        self.cells = {cell.folder: cell for name, found in experiments.items() for cell in found.cells(name)}
 
     @classmethod
     def load(cls, config: Mapping[str, Any], repository: Path) -> "Plan":
@@ -90,19 +86,15 @@ class Plan:
     @property
     def scorecard(self) -> list[str]:
         """Tables and figures of the scorecard; empty without published numbers."""
-        published = [name for name, told in self.compared.items() if told["published"]]
+        published = {name for name, told in self.compared.items() if told["published"]}
+        listed = ["results/tables/published_experiments.md"] if published else []
         compared = ["results/tables/scorecard.md", "results/figures/scorecard.png"]
-        return [
-            *(["results/tables/published_experiments.md"] if published else []),
-            *(compared if set(published) & set(self.selected) else []),
-        ]
+        return listed + (compared if published & {*self.selected} else [])
 
     def named(self, condition: Callable[[Any], bool]) -> list[str]:
-        """Return the names of the experiments that meet a condition."""
         return [name for name, found in self.experiments.items() if condition(found)]
 
     def of(self, wildcards: Wildcards) -> Any:  # noqa: ANN401 - one of the kinds of experiment
-        """Return the experiment that the wildcards name."""
         return self.experiments[wildcards.experiment]
 
     def cell(self, wildcards: Wildcards) -> Cell:
@@ -136,12 +128,10 @@ class Plan:
 
     def from_cells(self, *names: str, chosen: Cells | None = None) -> Callable[[Wildcards], list[str]]:
         """Return an input function: the files `names` of the chosen cells, by default of all."""
-        return lambda wildcards: [
-            f"{cell.folder}/{name}" for name in names for cell in (chosen or self.cells_of)(wildcards)
-        ]
+        chosen = chosen or self.cells_of
+        return lambda wildcards: [f"{cell.folder}/{name}" for name in names for cell in chosen(wildcards)]
 
     def runs(self, wildcards: Wildcards) -> list[str]:
-        """Return run.json of each cell of an experiment that trains."""
         return self.from_cells("run.json")(wildcards) if self.of(wildcards).trained else []
 
     def logits_from_cells(self, *splits: str, chosen: Cells) -> Callable[[Wildcards], list[str]]:
@@ -161,7 +151,6 @@ class Plan:
         return canonical_json(vars(self.cell(wildcards)))
 
     def training(self, wildcards: Wildcards) -> str:
-        """Return the settings that decide the weights of a cell."""
         return canonical_json(self.of(wildcards).training(self.cell(wildcards)))
 
     def architecture(self, wildcards: Wildcards) -> str:
@@ -176,13 +165,11 @@ class Plan:
         return canonical_json({name: self.settings.setting(name) for name in names})
 
     def shown(self, wildcards: Wildcards) -> str:
-        """Return the settings of an experiment that decide its part of the page."""
         found = self.of(wildcards)
         images = found.trained and found.dataset.inputs == "images"
         return canonical_json({"losses": found.named_losses, "trained": found.trained, "images": images})
 
     def smoothed_losses(self, wildcards: Wildcards) -> str:
-        """Return the keys of the experiment's label-smoothing losses."""
         return canonical_json(self.of(wildcards).smoothed)
 
     def loss_names(self, wildcards: Wildcards) -> str:
@@ -201,9 +188,9 @@ class Plan:
         return canonical_json({archive.file: digests.get(archive.file, archive.digest) for archive in archives})
 
     def code(self, script: str, *targets: str) -> Params:
-        """Return a params function: the fingerprint of a script and of its dynamic imports `targets`, "module:name".
+        """Return a params function, which a process with one job calls once: the fingerprint of a script and `targets`.
 
-        As a function, so that a process that runs one job of a cluster computes that of no other job.
+        These are its dynamic imports, "module:name".
         """
         return lambda wildcards: code_hash(self.scripts / f"{script}.py", *targets)
 
@@ -212,7 +199,6 @@ class Plan:
         return lambda wildcards: self.code(script, self._architecture(wildcards).target, *targets)(wildcards)
 
     def stale_cells(self) -> list[str]:
-        """Return the folders of trained cells whose code has changed since."""
         stale = []
         for folder, cell in self.cells.items():
             found, run = self.experiments[cell.experiment], Path(folder, "run.json")
@@ -244,7 +230,6 @@ class Plan:
         return {"pretrained": _download(source)} if source else {}
 
     def teacher_weights(self, wildcards: Wildcards) -> dict[str, str]:
-        """Return the trained teacher of a distilled cell, if any."""
         teacher = self.of(wildcards).teacher(self.cell(wildcards))
         return {} if teacher is None else {"teacher": f"{teacher.folder}/model.safetensors"}
 
@@ -258,7 +243,6 @@ class Plan:
         return f"resources/hub/{source.removeprefix(HUB)}" if source.startswith(HUB) else source
 
     def logits_file(self, wildcards: Wildcards) -> str:
-        """Return the user's file with the logits of a cell on a split."""
         return str(self.of(wildcards).path(self.cell(wildcards), wildcards.split))
 
     def imported_for_comparison(self, wildcards: Wildcards) -> list[str]:
@@ -288,10 +272,7 @@ class Plan:
         return self.threads(wildcards) * (self.shards(wildcards) if self.of(wildcards).dataset.files else 1)
 
     def figure_files(self, figure: str, experiment: str) -> list[str]:
-        """Return the files of a figure; none where the experiment lacks losses to compare, scenes or a zoo.
-
-        A zoo has a single figure, of all its models.
-        """
+        """Return the files of a figure; none where the experiment lacks losses to compare, scenes or a zoo."""
         found = self.experiments[experiment]
         compared = found.baseline and found.smoothed
         absent = (figure in COMPARISONS and not compared) or (figure == "ranking_maps" and not found.dense)
@@ -313,7 +294,6 @@ class Plan:
         return [f"results/tables/{experiment}/{table}.{suffix}" for suffix in suffixes]
 
     def outputs(self, experiment: str) -> list[str]:
-        """Return all outputs of one experiment."""
         drawn = [file for figure in FIGURES for file in self.figure_files(figure, experiment)]
         written = [file for table in TABLES for file in self.table_files(table, experiment)]
         return [*drawn, *written, f"results/tables/{experiment}/findings.md"]

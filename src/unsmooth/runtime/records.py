@@ -76,8 +76,7 @@ def write_records(
     """Write a record for each of `outputs`, which this process has just made; the rest is as in `Record`."""
     libraries = versions(*VERSIONED)
     for path in outputs:
-        record = Record(sha256_of(path), rule, dict(inputs), dict(params), dict(code), git_commit, libraries)
-        content = asdict(record)
+        content = asdict(Record(sha256_of(path), rule, {**inputs}, {**params}, {**code}, git_commit, libraries))
         with atomic_path(record_path(path)) as temporary:
             text = json.dumps(content | {"record_sha256": _digest(content)}, indent=1)
             temporary.write_text(text + "\n", encoding="utf-8")

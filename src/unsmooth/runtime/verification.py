@@ -1,8 +1,6 @@
 """Verification of results against their provenance records, the code and the configuration.
 
-Every file that a job makes has a record (see `unsmooth.runtime.records`) with its SHA-256 and those of its inputs.
-The records tie each table, figure and page to the curves, scores, logits, model and dataset manifest behind it. A
-file is
+The records (`unsmooth.runtime.records`) tie each table, figure and page to the files behind it. A file is
 
 - missing, if a table, figure or page depends on it and it does not exist;
 - changed, if it differs from its record;
@@ -139,12 +137,12 @@ class _Results:
     def _live(self) -> list[str]:
         """Return the recorded files, without those of a deleted cell that no output depends on."""
         reached: set[str] = set()
-        pending = [path for path in self.records if _is_drawn(path) or self._file(path).exists()]
+        pending = {path for path in self.records if _is_drawn(path) or self._file(path).exists()}
         while pending:
-            path = pending.pop()
-            if path not in reached:
-                reached.add(path)
-                pending += [source for source in self.records[path].inputs if source in self.records]
+            reached |= pending
+            pending = {
+                source for path in pending for source in self.records[path].inputs
+            } & self.records.keys() - reached
         return sorted(reached)
 
     def _stale(self, path: str, record: Record) -> Iterator[str]:
@@ -152,8 +150,7 @@ class _Results:
         for source, digest in record.inputs.items():
             if source in self.records and self.records[source].sha256 != digest:
                 yield f"was made from another {source}"
-        changed = [file for file, found in record.code.items() if _code_changed(file, found)]
-        if changed:
+        if changed := [file for file, found in record.code.items() if _code_changed(file, found)]:
             yield f"is older than the code of {', '.join(changed)}"
         for setting, recorded, present in self._settings(path, record):
             for name, was, now in _differences(setting, recorded, json.loads(canonical_json(present))):

@@ -1,24 +1,14 @@
 """Calibration and logit distances of every loss, before and after a temperature fitted by likelihood."""
 
-from typing import Any
-
-import numpy as np
 from pandas import DataFrame
 
-from unsmooth.tables.labels import (
-    BASELINE_SCORE,
-    CALIBRATED_SCORE,
-    CALIBRATION_METRICS,
-    CONFIGURATION,
-    KINDS,
-    LOGIT_DISTANCES,
-    Losses,
-    metric_style,
-)
-from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus
+from unsmooth.registry.metrics import CALIBRATION_METRICS, LOGIT_DISTANCES, metric_style
+from unsmooth.registry.scores import BASELINE_SCORE, NLL_TEMPERATURE
+from unsmooth.tables.labels import KINDS, Losses
+from unsmooth.tables.layouts import Table, headings, measured, measured_rows, plus_minus
 from unsmooth.tables.summary import restricted
 
-STAGES = {"before": BASELINE_SCORE, "after": CALIBRATED_SCORE}
+STAGES = {"before": BASELINE_SCORE, "after": NLL_TEMPERATURE}
 SHOWN_METRICS = ("accuracy", "nll", "ece", "adaptive_ece", "classwise_ece", *LOGIT_DISTANCES)
 CHANGED = {"nll", "ece", "adaptive_ece", "classwise_ece"}  # changed by a temperature beyond scale
 
@@ -34,22 +24,17 @@ def calibration_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     metrics = dict.fromkeys([*SHOWN_METRICS, *CALIBRATION_METRICS])  # in this order
     rows = restricted(summary, losses, score=STAGES.values(), metric=metrics)
     records, texts = [], []
-    for configuration, group in rows.groupby(CONFIGURATION, sort=False):
-        values = group.set_index(["score", "metric"])[[*STATISTICS]].to_dict("index")
-        record: dict[str, Any] = dict(zip(CONFIGURATION, configuration, strict=True))
-        record["seeds"] = int(group["seeds"].min())
-        text = headings(group.iloc[0], rows, losses)
+    for record, text, values, seeds in measured_rows(rows, losses):
+        record["seeds"] = seeds
         for metric in metrics:
-            style = metric_style(metric)
-            column = f"{metric}_pct" if style.unit == "%" else metric
-            means = {}
+            style, means = metric_style(metric), []
             for stage, score in STAGES.items():
-                found = values.get((score, metric), {})
-                scaled = {name: style.scale * found.get(name, np.nan) for name in STATISTICS}
-                record |= {f"{column}_{stage}{suffix}": scaled[name] for name, suffix in STATISTICS.items()}
-                means[stage] = plus_minus(scaled["mean"], scaled["std"], style.decimals)
+                found = measured(values, (score, metric), f"{style.column(metric)}_{stage}")
+                record |= found
+                mean, std, *_ = found.values()
+                means.append(plus_minus(mean, std, style.decimals))
             if metric in SHOWN_METRICS:
-                text[style.title] = " → ".join(means.values()) if metric in CHANGED else means["before"]
+                text[style.title] = " → ".join(means) if metric in CHANGED else means[0]
         records.append(record)
         texts.append(text)
     return Table(

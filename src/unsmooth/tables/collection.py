@@ -60,8 +60,7 @@ def read_cell_logits(paths: Sequence[str | PathLike[str]], cells: Sequence[Mappi
 
 def read_fitted(path: str | PathLike[str]) -> dict[str, dict[str, Any]]:
     """Read scores/fitted.json of a cell: the fields of each `unsmooth.scores.FittedScore`, by name in results."""
-    fitted: dict[str, dict[str, Any]] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return fitted
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def read_summaries(paths: Sequence[str | PathLike[str]]) -> pd.DataFrame:

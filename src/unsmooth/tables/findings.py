@@ -1,8 +1,7 @@
 """Findings of an experiment in sentences.
 
-A rise or fall is reported only if its 95 % paired bootstrap interval excludes 0.
-Values are in percent, differences in percentage points. `headline` and `findings` are of one experiment and
-architecture.
+A rise or fall is reported only if its 95 % paired bootstrap interval excludes 0. Values are in percent, differences in
+percentage points. `headline` and `findings` are of one experiment and architecture.
 """
 
 from collections.abc import Mapping
@@ -11,14 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from pandas import DataFrame
 
-from unsmooth.registry.scores import score_label
-from unsmooth.tables.labels import BASELINE_SCORE, KINDS, REPAIRED_SCORES, Losses, in_order, require_columns
+from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE, REPAIRED_SCORES, score_label
+from unsmooth.tables.labels import KINDS, Losses, in_order, require_columns
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
-from unsmooth.tables.titles import place_title
+from unsmooth.tables.titles import place_title, single_experiment
 
 TRUSTED = "risk_at_coverage_20"
 PLACE = ["experiment", "architecture"]
-NORMALISATION = "max_logit_pnorm"
 UNSEEN = 0.005  # percentage points: a smaller difference is not a change
 MAX_LOSSES = 5  # with a sentence each
 TWO_CLASSES = (
@@ -79,8 +77,9 @@ def findings_text(summary: DataFrame, differences: DataFrame, *, losses: Losses 
     parts = []
     for place, rows in in_order(summary, losses).groupby(PLACE, sort=False):
         experiment, architecture = map(str, place)
-        here = (differences["experiment"] == experiment) & (differences["architecture"] == architecture)
-        compared = differences[here]
+        compared = differences[
+            (differences["experiment"] == experiment) & (differences["architecture"] == architecture)
+        ]
         seeds = int(rows["seeds"].min())
         parts.append(f"# {place_title(experiment, architecture)}\n\n{headline(rows, compared, losses=losses).text}\n")
         parts.append("".join(f"- {finding.text}\n" for finding in findings(rows, compared, losses=losses)))
@@ -94,17 +93,15 @@ def findings_text(summary: DataFrame, differences: DataFrame, *, losses: Losses 
 def is_two_class(summary: DataFrame) -> bool:
     """Whether the p-norm is undefined and a temperature changes no AURC, as for two classes."""
     values = summary[summary["metric"] == "aurc"].pivot_table(index=["loss", "alpha"], columns="score", values="mean")
-    names = [score for score in REPAIRED_SCORES if score in values]
-    repaired = NORMALISATION in names or not names
-    return not repaired and bool(np.allclose(values[names[0]], values[BASELINE_SCORE], rtol=1e-9, atol=0))
+    tempered = REPAIRED_SCORES[0]
+    comparable = NORMALISED_SCORE not in values and tempered in values
+    return comparable and bool(np.allclose(values[tempered], values[BASELINE_SCORE], rtol=1e-9, atol=0))
 
 
 def _compared(summary: DataFrame, differences: DataFrame, losses: Losses) -> tuple[Rows, list[Configuration]]:
     """The defined differences, and the losses compared with CE, in reading order."""
     require_columns(summary, SUMMARY, "summary")
-    places = summary[PLACE].drop_duplicates()
-    if len(places) != 1:
-        raise ValueError(f"summary must hold one experiment and architecture, got {places.to_numpy().tolist()}")
+    single_experiment(summary, "summary")
     defined = in_order(differences[np.isfinite(differences["difference"])], losses)
     defined["sign"] = defined["sign"].where(100 * defined["difference"].abs() >= UNSEEN, 0)
     found: list[Row] = [*defined.itertuples()]
@@ -118,27 +115,17 @@ def _loss(key: Configuration, metric: str) -> tuple[str, str, float, str, str]:
 
 def _sentence(rows: Rows, key: Configuration, losses: Losses, *, area: bool = False) -> str:
     error, trusted, aurc = (rows.get(_loss(key, metric)) for metric in ("error", TRUSTED, "aurc"))
-    clauses = [f"{losses.label(*key)} makes {_errors(error)}" if error else f"{losses.label(*key)} is compared with CE"]
+    text = f"{losses.label(*key)} is compared with CE"
+    if error:
+        comparative = "as" if error.sign == 0 or _is_multiple(error) else "than"
+        text = f"{losses.label(*key)} makes {_ratio(error, 'errors')} {comparative} CE ({_change(error)})"
     if trusted:
         harm = trusted.sign > 0 and not (error and error.sign > 0)
-        clauses.append(f"{'but' if harm else 'and'} {_trusted(trusted)}")
-    text = ", ".join(clauses)
+        text += f", {'but' if harm else 'and'} {_ratio(trusted)} among its most trusted fifth ({_change(trusted)})"
     if aurc and (area or not trusted):
         text += f"; AURC {_verb(aurc)} ({_change(aurc)})"
     harmed = next((row for row in (trusted, aurc) if row and row.sign > 0), None)
     return f"{text}{_repair(rows, key, harmed) if harmed else ''}."
-
-
-def _errors(row: Row) -> str:
-    if row.sign == 0:
-        return f"about as many errors as CE ({_change(row)})"
-    return f"{_ratio(row, 'errors')} {'as' if _is_multiple(row) else 'than'} CE ({_change(row)})"
-
-
-def _trusted(row: Row) -> str:
-    if row.sign == 0:
-        return f"about as many among its most trusted fifth ({_change(row)})"
-    return f"{_ratio(row)} among its most trusted fifth ({_change(row)})"
 
 
 def _is_multiple(row: Row) -> bool:
@@ -147,6 +134,8 @@ def _is_multiple(row: Row) -> bool:
 
 def _ratio(row: Row, noun: str = "") -> str:
     """Return "15 times as many" or "11 % fewer" with the noun; no ratio to a baseline of 0."""
+    if row.sign == 0:
+        return f"about as many {noun}".strip()
     if _is_multiple(row):
         times = row.value / row.baseline
         return f"{times:.{0 if times >= 10 else 1}f} times as many {noun}".strip()
@@ -178,7 +167,7 @@ def _repair_of_all(rows: Rows, summary: DataFrame, losses: Losses) -> str:
         f"{losses.label(row.loss, row.alpha)}: {score_label(row.score)} instead of MSP, AURC {_verb(row)} "
         f"({_change(row)})"
         for row in rows.values()
-        if (row.comparison, row.score, row.metric) == ("score", NORMALISATION, "aurc")
+        if (row.comparison, row.score, row.metric) == ("score", NORMALISED_SCORE, "aurc")
         and not _is_by_construction(rows, (row.loss, row.alpha), row.score)
     ]
     return f"{'; '.join(clauses)}." if clauses else "No repair differs from MSP here."

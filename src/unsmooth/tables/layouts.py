@@ -1,5 +1,6 @@
 """Formatted tables, in percent, from the tidy summary."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,19 +8,9 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from unsmooth.registry.scores import score_label
-from unsmooth.tables.labels import (
-    ALL_PIXELS,
-    CELL,
-    CONFIGURATION,
-    DASH,
-    KINDS,
-    MAIN_SCORES,
-    Losses,
-    in_order,
-    metric_style,
-    require_columns,
-)
+from unsmooth.registry.metrics import ALL_PIXELS, metric_style
+from unsmooth.registry.scores import MAIN_SCORES, score_label
+from unsmooth.tables.labels import CELL, CONFIGURATION, DASH, KINDS, Losses, in_order, require_columns
 from unsmooth.tables.summary import restricted
 
 STATISTICS = {"mean": "", "std": "_std", "low": "_low", "high": "_high"}  # of a summary row -> suffix of its column
@@ -53,13 +44,12 @@ def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     rows = restricted(summary, losses, metric=metrics)
     texts = []
     for _, group in rows.groupby(["experiment", "architecture", "score"], sort=False):
-        found = group.set_index(["loss", "alpha", "metric"])[["mean", "std"]].to_dict("index")
+        found = group.set_index(["loss", "alpha", "metric"])[[*STATISTICS]].to_dict("index")
         text = headings(group.iloc[0], rows, None) | {"Score": score_label(group["score"].iloc[0])}
-        for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False):
+        for key in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False):
             for metric, short in metrics.items():
-                values = found.get((loss, alpha, metric), {"mean": np.nan, "std": np.nan})
-                cell = plus_minus(100.0 * values["mean"], 100.0 * values["std"], 2)
-                text[f"{losses.label(loss, alpha)} {short}"] = cell
+                mean, std, *_ = measured(found, (*key, metric)).values()
+                text[f"{losses.label(*key)} {short}"] = plus_minus(mean, std, 2)
         texts.append(text)
     data = rows.pivot(index=[*CONFIGURATION, "score"], columns="metric", values=list(STATISTICS)) * 100.0
     data.columns = data.columns.map(lambda pair: f"{pair[1]}_pct{STATISTICS[pair[0]]}")
@@ -82,17 +72,14 @@ def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     bounds = [f"{metric}_{side}" for metric in metrics[2:] for side in ("lower", "upper")]
     rows = restricted(summary, losses, metric=[*metrics, *bounds], score=MAIN_SCORES)
     records, texts = [], []
-    for key, group in rows.groupby([*CONFIGURATION, "score"], sort=False):
-        values = dict(zip(group["metric"], 100.0 * group["mean"], strict=True))
-        spread = dict(zip(group["metric"], 100.0 * group["std"], strict=True))
-        record: dict[str, Any] = dict(zip([*CONFIGURATION, "score"], key, strict=True))
-        text = headings(group.iloc[0], rows, losses) | {"Score": score_label(record["score"])}
+    for record, text, values, _ in measured_rows(rows, losses, [*CONFIGURATION, "score"]):
+        text["Score"] = score_label(score := record["score"])
         for metric in metrics:
-            mean, std = values.get(metric, np.nan), spread.get(metric, np.nan)
+            mean, std, *_ = measured(values, (score, metric)).values()
             record |= {f"{metric}_pct": mean, f"{metric}_pct_std": std}
             text[metric_style(metric).title] = plus_minus(mean, std, 3)
             if metric.startswith(ALL_PIXELS):
-                lower, upper = (values[f"{metric}_{side}"] for side in ("lower", "upper"))
+                lower, upper = (100.0 * values[score, f"{metric}_{side}"]["mean"] for side in ("lower", "upper"))
                 record |= {f"{metric}_pct_lower": lower, f"{metric}_pct_upper": upper}
                 text[f"{metric_style(metric).title} bounds"] = f"{lower:.6f} to {upper:.6f}"
         records.append(record)
@@ -118,17 +105,9 @@ def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
     rows = in_order(runs[columns], losses)
     total: dict[str, Any] = {"experiment": "total", "wall_time_s": rows["wall_time_s"].sum()}
     total |= {column: rows[column].max() for column in ("peak_memory_mb", "peak_device_memory_mb")}
-    labels = DataFrame(
-        {
-            "Experiment": rows["experiment"],
-            "Architecture": rows["architecture"],
-            "Loss": [losses.label(loss, alpha) for loss, alpha in zip(rows["loss"], rows["alpha"], strict=True)],
-            "Seed": rows["seed"].astype(str),
-            "Device": rows["device"],
-            "Precision": rows["precision"],
-        }
-    )
-    last = {"Experiment": "total"}
+    labelled = rows.assign(loss=[losses.label(*key) for key in zip(rows["loss"], rows["alpha"], strict=True)])
+    named = labelled[["experiment", "architecture", "loss", "seed", "device", "precision"]].astype({"seed": str})
+    labels, last = named.rename(columns=str.capitalize), {"Experiment": "total"}
     for column, (title, decimals) in COSTS.items():
         labels[title] = [_number(value, decimals) for value in rows[column]]
         last[title] = _number(total[column], decimals) if column in total else ""
@@ -138,6 +117,21 @@ def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
         pd.concat([labels, DataFrame([last])], ignore_index=True).fillna(""),
         len(labels.columns) - len(COSTS),
     )
+
+
+def measured_rows(
+    rows: DataFrame, losses: Losses, by: Sequence[str] = CONFIGURATION
+) -> Iterator[tuple[dict[str, Any], dict[str, str], Mapping[Any, Mapping[Any, float]], int]]:
+    """Yield leading numbers and texts of each row of a table, its statistics by score and metric, and its seeds."""
+    for key, group in rows.groupby([*by], sort=False):
+        values = group.set_index(["score", "metric"])[[*STATISTICS]].to_dict("index")
+        yield dict(zip(by, key, strict=True)), headings(group.iloc[0], rows, losses), values, int(group["seeds"].min())
+
+
+def measured(values: Mapping[Any, Mapping[Any, float]], key: Any, column: str = "") -> dict[str, float]:  # noqa: ANN401
+    """Statistics of a metric, the last of `key`, in its unit, by their columns; nan where absent."""
+    found, scale = values.get(key, {}), metric_style(key[-1]).scale
+    return {column + suffix: scale * found.get(name, np.nan) for name, suffix in STATISTICS.items()}
 
 
 def headings(row: Series, rows: DataFrame, losses: Losses | None) -> dict[str, str]:

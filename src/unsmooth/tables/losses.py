@@ -7,18 +7,9 @@ from pandas import DataFrame
 
 from unsmooth.diagnosis.sentences import p_text
 from unsmooth.metrics import holm
-from unsmooth.registry.scores import score_label
-from unsmooth.tables.labels import (
-    BASELINE_SCORE,
-    CONFIGURATION,
-    DASH,
-    KINDS,
-    MAIN_SCORES,
-    Losses,
-    in_order,
-    metric_style,
-    require_columns,
-)
+from unsmooth.registry.metrics import metric_style
+from unsmooth.registry.scores import BASELINE_SCORE, MAIN_SCORES, score_label
+from unsmooth.tables.labels import CONFIGURATION, DASH, KINDS, Losses, in_order, require_columns
 from unsmooth.tables.layouts import Table, headings, with_interval
 from unsmooth.tables.summary import DIFFERENCES, restricted
 
@@ -97,11 +88,7 @@ def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses =
 
 
 def losses_summary(differences: DataFrame, *, losses: Losses = KINDS) -> list[str]:
-    """Paragraphs in Markdown by experiment and architecture on the losses that rank errors no worse than CE.
-
-    A loss is called worse or better only where Holm's correction leaves p at most 0.05; all others are given with their
-    intervals.
-    """
+    """Paragraphs in Markdown by experiment and architecture on the losses that rank errors no worse than CE."""
     paragraphs = []
     for place, rows in loss_comparisons(differences, losses=losses).groupby(["experiment", "architecture"], sort=False):
         seeds = int(rows["seeds"].min())

@@ -1,31 +1,16 @@
 """Main results of an experiment: a short table, one of every metric, and plain text."""
 
-from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 from pandas import DataFrame
 from tabulate import tabulate
 
-from unsmooth.registry.scores import score_label
+from unsmooth.registry.metrics import ALL_PIXELS, CALIBRATION_METRICS, METRICS, metric_style
+from unsmooth.registry.scores import BASELINE_SCORE, MAIN_SCORES, REPAIRED_SCORES, score_label
 from unsmooth.tables.findings import TWO_CLASSES, is_two_class
-from unsmooth.tables.labels import (
-    ALL_PIXELS,
-    BASELINE_SCORE,
-    CALIBRATION_METRICS,
-    CELL,
-    CONFIGURATION,
-    DAGGER,
-    KINDS,
-    MAIN_SCORES,
-    METRICS,
-    REPAIRED_SCORES,
-    Losses,
-    in_order,
-    metric_style,
-    require_columns,
-)
-from unsmooth.tables.layouts import STATISTICS, Table, headings, plus_minus, with_interval
+from unsmooth.tables.labels import CELL, CONFIGURATION, DAGGER, KINDS, Losses, in_order, require_columns
+from unsmooth.tables.layouts import Table, headings, measured, measured_rows, plus_minus, with_interval
 from unsmooth.tables.summary import SUMMARY, restricted
 from unsmooth.tables.titles import place_title
 
@@ -64,19 +49,16 @@ def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: L
     columns = {title: key for title, key in MAIN.items() if key in present}
     fallbacks = _fallbacks(fitted)
     records, texts = [], []
-    for configuration, group in rows.groupby(CONFIGURATION, sort=False):
-        values = group.set_index(["score", "metric"])[[*STATISTICS]].to_dict("index")
-        record: dict[str, Any] = dict(zip(CONFIGURATION, configuration, strict=True))
-        record["seeds"] = int(group["seeds"].min())
-        text = headings(group.iloc[0], rows, losses)
+    for record, text, values, seeds in measured_rows(rows, losses):
+        configuration = tuple(record.values())
+        record["seeds"] = seeds
         for title, (score, metric) in columns.items():
-            found = {name: 100.0 * values.get((score, metric), {}).get(name, np.nan) for name in STATISTICS}
             column = f"{metric}_pct" if score == BASELINE_SCORE else f"{metric}_pnorm_pct"
-            record |= {column + suffix: found[name] for name, suffix in STATISTICS.items()}
-            fell_back = score != BASELINE_SCORE and fallbacks.get((*configuration, score), 0)
-            text[f"{title}, %"] = with_interval(found["mean"], found["low"], found["high"]) + (
-                f" {DAGGER}" if fell_back else ""
-            )
+            found = measured(values, (score, metric), column)
+            record |= found
+            mean, _, low, high = found.values()
+            fell_back = score != BASELINE_SCORE and fallbacks.get((*configuration, score))
+            text[f"{title}, %"] = with_interval(mean, low, high) + (f" {DAGGER}" if fell_back else "")
         records.append(record)
         texts.append(text)
     marked = any(DAGGER in cell for text in texts for cell in text.values())
@@ -105,26 +87,24 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
     rows = restricted(summary, losses, score=MAIN_SCORES)
     fallbacks = _fallbacks(fitted)
     records, texts = [], []
-    for configuration, group in rows.groupby(CONFIGURATION, sort=False):
+    metrics = _metrics_of(rows)
+    for keys, names, values, seeds in measured_rows(rows, losses):
         for score in MAIN_SCORES:
-            key = (*configuration, score)
-            values_of = group[group["score"] == score].set_index("metric")[[*STATISTICS]].to_dict("index")
-            if not values_of and key not in fallbacks:
+            key, defined = (*keys.values(), score), any(name == score for name, _ in values)
+            if not defined and key not in fallbacks:
                 continue
-            fell_back = fallbacks.get(key, 0) if values_of else 0
-            record = dict(zip([*CONFIGURATION, "score"], key, strict=True))
-            record |= {"seeds": int(group["seeds"].min()), "fell_back": fell_back}
-            text = headings(group.iloc[0], rows, losses)
-            text["Score"] = score_label(score) + (f" {DAGGER}" if fell_back else "")
-            for metric in _metrics_of(rows):
+            fell_back = fallbacks.get(key, 0) if defined else 0
+            record = {**keys, "score": score, "seeds": seeds, "fell_back": fell_back}
+            text = {**names, "Score": score_label(score) + (f" {DAGGER}" if fell_back else "")}
+            for metric in metrics:
                 style = metric_style(metric)
-                column = f"{metric}_pct" if style.unit == "%" else metric
-                values = {name: style.scale * values_of.get(metric, {}).get(name, np.nan) for name in STATISTICS}
-                record |= {column + suffix: values[name] for name, suffix in STATISTICS.items()}
-                text[style.title] = plus_minus(values["mean"], values["std"], style.decimals)
+                found = measured(values, (score, metric), style.column(metric))
+                record |= found
+                mean, std, *_ = found.values()
+                text[style.title] = plus_minus(mean, std, style.decimals)
             records.append(record)
             texts.append(text)
-    sampled = "mean_iou" in _metrics_of(rows)
+    sampled = "mean_iou" in metrics
     fell_back = any(record["fell_back"] for record in records)
     return Table(
         "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",
@@ -164,12 +144,11 @@ def _over_seeds(rows: DataFrame) -> str:
     return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
-def _fallbacks(fitted: DataFrame | None) -> dict[Hashable, int]:
+def _fallbacks(fitted: DataFrame | None) -> dict[Any, int]:
     if fitted is None:
         return {}
     require_columns(fitted, [*CELL, "score", "fell_back"], "fitted")
-    counts = fitted.groupby([*CONFIGURATION, "score"])["fell_back"].sum()
-    return dict(zip(counts.index, map(int, counts), strict=True))
+    return fitted.groupby([*CONFIGURATION, "score"])["fell_back"].sum().to_dict()
 
 
 def _metrics_of(rows: DataFrame) -> list[str]:

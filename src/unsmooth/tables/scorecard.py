@@ -8,8 +8,9 @@ from pandas import DataFrame, Series
 from scipy.special import stdtrit  # scipy.stats takes half a second to start
 
 from unsmooth.data.sources import SOURCES
-from unsmooth.registry.scores import score_label
-from unsmooth.tables.labels import DASH, Losses, metric_style, require_columns
+from unsmooth.registry.metrics import COMPARED, metric_style
+from unsmooth.registry.scores import BASELINE_SCORE, score_label
+from unsmooth.tables.labels import DASH, Losses, require_columns
 from unsmooth.tables.layouts import Table, plus_minus
 from unsmooth.tables.summary import SUMMARY
 
@@ -17,18 +18,6 @@ SCORECARD = [
     *["experiment", "architecture", "loss", "alpha", "score", "metric"],
     *["published", "mean", "std", "seeds", "difference", "noise", "verdict", "source"],
 ]
-# Published key -> metric of the summary, and decimals in print.
-METRICS = {
-    "error": ("error", 1),
-    "aurc": ("aurc_paper", 2),
-    "accuracy": ("accuracy", 2),
-    "ece": ("ece", 2),
-    "ece_mbls": ("ece_mbls", 2),
-    "adaptive_ece_mbls": ("adaptive_ece_mbls", 2),
-    "classwise_ece_mbls": ("classwise_ece_mbls", 3),
-    "nll": ("nll", 5),
-    "mean_iou": ("mean_iou", 2),
-}
 WITHIN, OUTSIDE = "within noise", "outside noise"
 ONE_SEED, NO_INTERVAL, NOT_RUN = "one seed", "no interval", "not run"  # no verdict
 NOISE = (
@@ -49,9 +38,8 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     as normal) and half-width :math:`h` of the 95 % bootstrap interval of the mean over test samples, widened by half of
     its last digit. One seed has no spread, and a metric without replicates no interval; neither has a verdict.
 
-    `experiments` has by name `published`, a list of loss, alpha, score, source and any of `METRICS` in the unit of its
-    style. `summary`, of those that were run, may be empty; AURC is its `aurc_paper`, the convention of the
-    publications.
+    `experiments` has by name `published`, a list of loss, alpha, score, source and any of `COMPARED` in the unit of the
+    metric. `summary`, of those that were run, may be empty.
 
     Returns:
         Columns `SCORECARD`, one row a published number, in the order of `experiments`; numbers are fractions (nll in
@@ -60,18 +48,16 @@ def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) 
     if not summary.empty:
         require_columns(summary, SUMMARY, "summary")
     records = []
-    for experiment, entry in experiments.items():
-        for published in entry["published"]:
+    for experiment, told in experiments.items():
+        for published in told["published"]:
             keys = {name: published[name] for name in ("loss", "alpha", "score")}
-            for metric, (measured, decimals) in METRICS.items():
-                if metric not in published:
-                    continue
-                scale = metric_style(metric).scale
+            for metric in [name for name in COMPARED if name in published]:
+                scale, entry = metric_style(metric).scale, COMPARED[metric]
                 record = {"experiment": experiment, **keys, "metric": metric, "source": published["source"]}
                 record["published"] = published[metric] / scale
-                found = _rows(summary, {"experiment": experiment, **keys, "metric": measured})
+                found = _rows(summary, {"experiment": experiment, **keys, "metric": entry.measured or metric})
                 records += [
-                    record | _compared(record["published"], 0.5 * 10.0**-decimals / scale, row) for row in found
+                    record | _compared(record["published"], 0.5 * 10.0**-entry.decimals / scale, row) for row in found
                 ] or [record | {"architecture": "", "seeds": 0, "verdict": NOT_RUN}]
     return DataFrame(records, columns=SCORECARD)
 
@@ -122,9 +108,15 @@ def scorecard_table(
     )
 
 
+def model_text(row: Series, losses: Losses) -> str:
+    """The loss of a row with its strength, and the score if it is another than MSP."""
+    label = losses.label(row["loss"], row["alpha"])
+    return label if row["score"] == BASELINE_SCORE else f"{label}, {score_label(row['score'])}"
+
+
 def published_text(row: Series) -> str:
     """The published number of a row, with its decimals and unit in print."""
-    return f"{metric_style(row['metric']).scale * row['published']:.{METRICS[row['metric']][1]}f}"
+    return f"{metric_style(row['metric']).scale * row['published']:.{COMPARED[row['metric']].decimals}f}"
 
 
 def _rows(summary: DataFrame, keys: Mapping[str, object]) -> list[Series]:
@@ -180,7 +172,7 @@ def published_table(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = [
         {
             "Experiment": name,
-            "Published numbers": str(sum(len(result.keys() & METRICS.keys()) for result in entry["published"])),
+            "Published numbers": str(sum(len(result.keys() & COMPARED.keys()) for result in entry["published"])),
             "Data": ", ".join(map(_data, entry["data"])),
             "Command": f"snakemake --cores all {name}",
         }
@@ -193,7 +185,6 @@ def published_table(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
         DataFrame(rows),
         DataFrame(rows),
         1,
-        (),
     )
 
 

@@ -10,19 +10,11 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas import DataFrame, Series
+from pandas import DataFrame
 from scipy.special import ndtr  # scipy.stats takes half a second to start
 
-from unsmooth.tables.labels import (
-    BASELINE_SCORE,
-    CELL,
-    CONFIGURATION,
-    KINDS,
-    REPAIRED_SCORES,
-    Losses,
-    in_order,
-    require_columns,
-)
+from unsmooth.registry.scores import BASELINE_SCORE, REPAIRED_SCORES
+from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, in_order, require_columns
 
 SUMMARY = [*CONFIGURATION, "score", "metric", "mean", "std", "low", "high", "seeds"]
 DIFFERENCES = [
@@ -109,23 +101,16 @@ def _compared(rows: DataFrame, draws: NDArray[np.float64], name: str, losses: Lo
 def _aligned(metrics: DataFrame, replicates: DataFrame, losses: Losses) -> tuple[DataFrame, NDArray[np.float64]]:
     """Metric rows in reading order and, row for row, their bootstrap draws (rows, replicates); nan where absent."""
     keys = [*CELL, "score", "metric"]
-    require_columns(metrics, [*keys, "value"], "metrics")
-    require_columns(replicates, [*keys, "replicate", "value"], "replicates")
-    repeated = metrics.duplicated(keys)
-    if repeated.any():
-        raise ValueError(
-            f"metrics must have one row a cell, score and metric, repeated: {_first(metrics, repeated, keys)}"
-        )
-    repeated = replicates.duplicated([*keys, "replicate"])
-    if repeated.any():
-        raise ValueError(f"replicates must not repeat a row, repeated: {_first(replicates, repeated, keys)}")
+    for frame, by, name, expected in (
+        (metrics, keys, "metrics", "have one row a cell, score and metric"),
+        (replicates, [*keys, "replicate"], "replicates", "not repeat a row"),
+    ):
+        require_columns(frame, [*by, "value"], name)
+        if (repeated := frame.duplicated(by)).any():
+            raise ValueError(f"{name} must {expected}, repeated: {frame.loc[repeated, keys].iloc[0].to_dict()}")
     rows = in_order(metrics[[*keys, "value"]], losses)
     draws = replicates.pivot(index=keys, columns="replicate", values="value")
     return rows, draws.reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy(dtype=np.float64)
-
-
-def _first(frame: DataFrame, mask: Series, keys: list[str]) -> dict[str, object]:
-    return dict(zip(keys, frame.loc[mask, keys].iloc[0], strict=True))
 
 
 def _spread(rows: DataFrame, values: NDArray[np.float64], draws: NDArray[np.float64], by: list[str]) -> DataFrame:

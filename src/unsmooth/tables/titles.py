@@ -2,6 +2,8 @@
 
 import re
 
+from pandas import DataFrame
+
 SPELLINGS = {
     **{name: name.upper() for name in ("cnn", "cub", "imdb", "lstm", "mlp", "uci", "voc")},
     **{"imagenet": "ImageNet", "mbls": "MbLS", "vit": "ViT", "newsgroups": "20 Newsgroups", "glove6b": "GloVe 6B"},
@@ -20,6 +22,14 @@ def place_title(experiment: str, architecture: str) -> str:
     """
     alone = "_".join(part for part in re.split(rf"_?{re.escape(architecture)}_?", experiment) if part)
     return f"{experiment_title(alone or experiment)}, {_spelled(architecture)}"
+
+
+def single_experiment(frame: DataFrame, name: str) -> str:
+    """Return the title of a frame with one experiment and architecture; ValueError naming `name` for several."""
+    pairs = frame[["experiment", "architecture"]].drop_duplicates()
+    if len(pairs) != 1:
+        raise ValueError(f"{name} must hold one experiment and architecture, got {pairs.to_numpy().tolist()}")
+    return place_title(*pairs.iloc[0])
 
 
 def experiment_title(experiment: str) -> str:

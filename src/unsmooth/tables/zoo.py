@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from unsmooth.tables.labels import BASELINE_SCORE, CONFIGURATION, DASH, KINDS, Losses, metric_style, require_columns
+from unsmooth.registry.metrics import metric_style
+from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE
+from unsmooth.tables.labels import CONFIGURATION, DASH, KINDS, Losses, require_columns
 from unsmooth.tables.layouts import Table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
 
-REPAIR = "max_logit_pnorm"
 METRICS = ("aurc", "failure_auroc")
 GAINS = [*CONFIGURATION, "accuracy", "metric", "before", "after", "difference", "low", "high", "sign"]
 
@@ -29,11 +30,11 @@ def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
     """
     require_columns(summary, SUMMARY, "summary")
     require_columns(differences, DIFFERENCES, "differences")
-    kept = (differences["comparison"] == "score") & (differences["score"] == REPAIR)
+    kept = (differences["comparison"] == "score") & (differences["score"] == NORMALISED_SCORE)
     gains = differences[kept & differences["metric"].isin(METRICS)].rename(
         columns={"baseline": "before", "value": "after"}
     )
-    require_columns(gains, ["before", "after"], f"differences between {BASELINE_SCORE} and {REPAIR}")
+    require_columns(gains, ["before", "after"], f"differences between {BASELINE_SCORE} and {NORMALISED_SCORE}")
     errors = summary[(summary["metric"] == "error") & (summary["score"] == BASELINE_SCORE)]
     accuracy = errors.assign(accuracy=1.0 - errors["mean"])[[*CONFIGURATION, "accuracy"]]
     gains = gains.merge(accuracy, on=CONFIGURATION, validate="many_to_one")

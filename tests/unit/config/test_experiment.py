@@ -129,6 +129,11 @@ def test_dataset_folder_names_what_is_not_default(write):
         ("seeds", [1, 1], r"seeds must differ, got \[1, 1\]"),
         ("seeds", [-1], "seeds.0: must be greater than or equal to 0"),
         ("without", ["ls_alpha-0.7/seed-1"], "without: there is no cell 'ls_alpha-0.7/seed-1'; did you mean 'ls_alpha"),
+        (
+            "without",
+            ["nls_alpha--0.2/seed-0", "nls_alpha--0.2/seed-1"],
+            "without: no cell of loss 'nls' is left; remove the loss",
+        ),
         ("architectures", {}, "architectures: must not be empty"),
         ("architectures", {"mlp": {}}, "architecture 'mlp' takes vectors, dataset 'glyphs' holds images"),
         ("dataset", {"kind": "cifar11"}, "dataset: unknown kind 'cifar11'"),

@@ -18,8 +18,9 @@ from unsmooth.figures.curves import risk_coverage
 from unsmooth.figures.mechanism import extra_gradient, max_logit_given_probability
 from unsmooth.figures.style import line_styles, save_figure
 from unsmooth.figures.sweeps import degradation, pnorm_sweep
+from unsmooth.registry.metrics import LOGIT_DISTANCES
 from unsmooth.tables.collection import CellLogits
-from unsmooth.tables.labels import LOGIT_DISTANCES, Losses, LossName
+from unsmooth.tables.labels import Losses, LossName
 from unsmooth.tables.summary import SUMMARY
 from unsmooth.theory import peak
 

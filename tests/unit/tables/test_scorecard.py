@@ -9,7 +9,8 @@ import pytest
 from unsmooth.config.kinds import Published
 from unsmooth.figures.scorecard import BLOCKS, scorecard_figure
 from unsmooth.figures.style import save_figure
-from unsmooth.tables.scorecard import METRICS, published_table, scorecard, scorecard_table
+from unsmooth.registry.metrics import COMPARED
+from unsmooth.tables.scorecard import published_table, scorecard, scorecard_table
 from unsmooth.tables.summary import SUMMARY
 from unsmooth.tables.writing import write_table
 
@@ -146,8 +147,8 @@ def test_published_calibration_is_compared_in_its_own_units():
 def test_every_published_key_is_compared_and_drawn():
     described = {"loss", "alpha", "score", "source"}
 
-    assert set(METRICS) == Published.model_fields.keys() - described
-    assert {metric for block in BLOCKS for metric in block} == set(METRICS)
+    assert set(COMPARED) == Published.model_fields.keys() - described
+    assert {metric for block in BLOCKS for metric in block} == set(COMPARED)
 
 
 def test_figure_puts_models_beside_the_metrics_they_have():

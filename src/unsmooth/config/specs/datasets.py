@@ -111,6 +111,7 @@ class _Published(DatasetSpec):
     """A complete published dataset; without `sources` its one download has the name of the kind."""
 
     complete: bool = Field(True, description="refuse data that have more or fewer samples than were published")
+    split_seed: Seed = Field(0, description="seed of the choice of the samples that fit scores")
 
     def __init_subclass__(cls, *, kind: str, **attributes: object) -> None:
         super().__init_subclass__(kind=kind, **{"sources": vars(cls).get("sources", (kind,)), **attributes})
@@ -120,7 +121,6 @@ class Cifar10(_Published, kind="cifar10", target="unsmooth.data.cifar:build_cifa
     """CIFAR-10 (Krizhevsky, 2009): 32 x 32 colour photographs of 10 classes."""
 
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
-    split_seed: Seed = Field(0, description="seed of the choice of held-out images")
     shuffle: Literal["torch", "numpy"] = Field(
         "torch", description="generator of that choice; numpy's is MbLS's", exclude_if=left_at("torch")
     )
@@ -135,7 +135,6 @@ class Cifar100(
     """CIFAR-100 (Krizhevsky, 2009): 32 x 32 colour photographs of 100 classes."""
 
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
-    split_seed: Seed = Field(0, description="seed of the choice of held-out images")
 
 
 class TinyImageNet(
@@ -159,7 +158,6 @@ class Cub200(
     """CUB-200-2011 (Wah et al., 2011): photographs of 200 species of birds."""
 
     num_val: PositiveInt = Field(1000, description="of the 5,794 test images, those that fit scores")
-    split_seed: Seed = Field(0, description="seed of the choice of those images")
     image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
     resize: PositiveInt = Field(256, description="both sides before the crop, whatever their ratio, pixels")
 
@@ -171,7 +169,6 @@ class Cityscapes(
 
     num_val: PositiveInt = Field(100, description="of the 500 validation scenes, those that fit scores")
     num_train_logits: PositiveInt = Field(100, description="training scenes with logits of sampled pixels")
-    split_seed: Seed = Field(0, description="seed of the choice of those scenes")
 
 
 class Voc2012(_Published, kind="voc2012", target="unsmooth.data.voc:index", inputs="scenes", samples=2913, files=True):
@@ -179,7 +176,6 @@ class Voc2012(_Published, kind="voc2012", target="unsmooth.data.voc:index", inpu
 
     num_val: PositiveInt = Field(249, description="of the 1,449 validation images, those that fit scores")
     num_train_logits: PositiveInt = Field(249, description="training images with logits of sampled pixels")
-    split_seed: Seed = Field(0, description="seed of the choice of those images")
     image_size: PositiveInt = Field(480, description="longer side at test time, and side of the padded square, pixels")
 
 
@@ -190,7 +186,6 @@ class ImageNet(
 
     num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
     num_train_logits: PositiveInt = Field(50000, description="training images with logits, seeded choice")
-    split_seed: Seed = Field(0, description="seed of the permutation that divides the validation images")
     image_size: PositiveInt = Field(224, description="side of the crop that the model sees, pixels")
     resize: PositiveInt = Field(256, description="shorter side before the centre crop at test time, pixels")
     resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
@@ -200,7 +195,6 @@ class Imdb(_Published, kind="imdb", target="unsmooth.data.imdb:build", inputs="t
     """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
 
     num_val: PositiveInt = Field(5000, description="of the 25,000 test reviews, those that fit scores")
-    split_seed: Seed = Field(0, description="seed of the choice of those reviews")
     max_tokens: PositiveInt = Field(256, description="length to which reviews are cut or padded")
     vectors: Literal["glove_840b_300d", "glove_6b_100d"] = Field(
         "glove_840b_300d",
@@ -241,7 +235,6 @@ class BankMarketing(
     """Bank Marketing (Moro et al., 2014): whether a client subscribes a deposit after a call."""
 
     num_val: PositiveInt = Field(5000, description="of the released test rows, those that fit scores")
-    split_seed: Seed = Field(0, description="seed of the choice of those rows")
     statistics: Literal["train", "all"] = Field("train", description="rows that give mean and deviation")
     contact: Literal["one_hot", "constant"] = Field("one_hot", description="the column contact: kept, or lost to 0")
 
@@ -256,7 +249,6 @@ class OnlineShoppers(
     """Online Shoppers Purchasing Intention (Sakar et al., 2019): whether a visit ends in a purchase."""
 
     num_val: PositiveInt = Field(2000, description="of the released test rows, those that fit scores")
-    split_seed: Seed = Field(0, description="seed of the choice of those rows")
     statistics: Literal["train", "all"] = Field("train", description="rows that give mean and deviation")
 
 
