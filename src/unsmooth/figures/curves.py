@@ -97,7 +97,7 @@ def _over_seeds(curves: DataFrame, losses: Losses) -> DataFrame:
         if len(rows) != rows["coverage"].nunique() * len(rows[CELL].drop_duplicates()):
             raise ValueError(f"curves must have the same coverage grid in every cell, {score!r} has several")
     groups = curves.groupby([*CONFIGURATION, "score", "coverage"])["selective_risk"]
-    data = groups.agg(["mean", "std", "min", "max", "size"]).reset_index().rename(columns={"size": "seeds"})
+    data = groups.agg(mean="mean", std="std", min="min", max="max", seeds="size").reset_index()
     return in_order(data, losses)
 
 

@@ -40,13 +40,9 @@ def ranking_maps(
 ) -> tuple[Figure, DataFrame]:
     """Scenes, ground truth, predictions, and wrong pixels coloured by their confidence rank among all pixels.
 
-    The brightest are the most confident errors, which a threshold rejects last. Each scene and cell has two rows,
-    ranked by MSP and by the p-norm; the latter is MSP if it fell back. The two cells, cross-entropy and smoothed, must
-    have the same scenes.
-
-    Returns:
-        The figure and its data: scene, loss, alpha, score, row, column and rank of each wrong pixel, where rank is the
-        share of labelled pixels of the scene that are less confident, in (0, 1), ties sharing the middle.
+    The brightest are the most confident errors, which a threshold rejects last. The two cells, cross-entropy and
+    smoothed, must have the same scenes. The data are the wrong pixels; their rank is that of `confidence_ranks` among
+    the labelled pixels of the scene.
     """
     places = [list(cell.scenes) for cell in cells]
     if len(cells) != 2 or places[0] != places[1]:
@@ -68,15 +64,8 @@ def ranking_maps(
                 parts.append(_draw_errors(axes, cell, place, score, losses))
     if title:
         figure.suptitle(title)
-    figure.colorbar(
-        RANKS,
-        ax=grid,
-        location="bottom",
-        shrink=0.6,
-        aspect=40,
-        pad=0.02,
-        label="wrong pixels: share of labelled pixels that are less confident (brightest: most confident errors)",
-    )
+    text = "wrong pixels: share of labelled pixels that are less confident (brightest: most confident errors)"
+    figure.colorbar(RANKS, ax=grid, location="bottom", shrink=0.6, aspect=40, pad=0.02, label=text)
     return figure, pd.concat(parts, ignore_index=True)
 
 

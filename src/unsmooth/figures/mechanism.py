@@ -45,8 +45,8 @@ def max_logit_given_probability(
 ) -> tuple[Figure, DataFrame]:
     """Largest logit given the largest probability, for correct and wrong predictions, under CE and under smoothing.
 
-    The difference leads: where it is not 0, the largest logit says something about correctness that the probability
-    does not. Samples of all seeds are pooled; a band is two standard errors of the mean in a window on either side.
+    Where their difference is not 0, the largest logit says something about correctness that the probability does not.
+    Samples of all seeds are pooled; the data also hold the windows that are not drawn.
 
     Args:
         cells: logits of CE and of the smoothed loss for every split, any number of seeds.
@@ -54,15 +54,11 @@ def max_logit_given_probability(
         loss: key of the smoothed loss.
         splits: one row of panels each.
         window, step: width of a window of probability, and distance between windows.
-
-    Returns:
-        The figure and its data: split, loss, alpha, outcome ("correct" or "wrong"), probability (centre of the window),
-        mean, std (of v_max, nan where undefined), count. All windows are there.
     """
-    available = sorted(cell.alpha for cell in cells if cell.loss == loss)
-    if not available:
+    strengths = {cell.alpha for cell in cells if cell.loss == loss}
+    if not strengths:
         raise ValueError(f"cells must include the loss {loss!r}, got {sorted({cell.loss for cell in cells})}")
-    alpha = available[-1] if alpha is None else alpha
+    alpha = max(strengths) if alpha is None else alpha
     wanted = [(losses.baseline, 0.0), (loss, alpha)]
     parts = [_windows(cells, split, *key, window, step, losses) for split in splits for key in wanted]
     data = pd.concat(parts, ignore_index=True)
@@ -155,9 +151,7 @@ def extra_gradient(
         bins: number of bins; estimated ones are at most as many as validation samples.
 
     Returns:
-        The figure and its data: loss, alpha, bin, error, error_se, gradient, gradient_se (standard errors), expected
-        (the line at `error`), count, seeds. Seeds share their test inputs, so averaging them does not shrink the
-        standard errors.
+        The figure and its data. Seeds share their test inputs, so averaging them does not shrink the standard errors.
     """
     keys = sorted({(cell.loss, cell.alpha) for cell in cells if cell.loss in losses.smoothed and cell.split == "test"})
     if not keys:
@@ -170,23 +164,13 @@ def extra_gradient(
     drawn = data[data["count"] >= FEWEST_OF_BIN]
     num_classes = cells[0].logits.shape[1]
     ends = np.array([0.0, min(1.0, 1.05 * drawn["error"].max())])
-    for key, style in styles.items():
-        points = drawn[(drawn["loss"] == key[0]) & (drawn["alpha"] == key[1])]
-        axes.plot(
-            ends, expected_extra_gradient(ends, alpha=key[1], num_classes=num_classes), **style | {"linewidth": 1.0}
-        )
-        axes.errorbar(
-            points["error"],
-            points["gradient"],
-            xerr=points["error_se"],
-            yerr=points["gradient_se"],
-            fmt="o",
-            color=style["color"],
-            markersize=3.5,
-            elinewidth=0.8,
-            capsize=1.5,
-            zorder=3,
-        )
+    bars: dict[str, Any] = {"fmt": "o", "markersize": 3.5, "elinewidth": 0.8, "capsize": 1.5, "zorder": 3}
+    for (loss, alpha), style in styles.items():
+        points = drawn[(drawn["loss"] == loss) & (drawn["alpha"] == alpha)]
+        expected = expected_extra_gradient(ends, alpha=alpha, num_classes=num_classes)
+        axes.plot(ends, expected, **style | {"linewidth": 1.0})
+        x, y, x_error, y_error = (points[name] for name in ("error", "gradient", "error_se", "gradient_se"))
+        axes.errorbar(x, y, xerr=x_error, yerr=y_error, color=style["color"], **bars)
     axes.axhline(0.0, color="0.5", linewidth=0.6)
     source = "exact, from the posterior" if error == "exact" else "estimated on validation"
     axes.set_xlabel(f"P(error), {source}")
@@ -207,19 +191,16 @@ def _binned(cells: Sequence[CellLogits], loss: str, alpha: float, error: str, bi
     validation = {cell.seed: cell for cell in mine if cell.split == "val"}
     found = []
     for cell in (cell for cell in mine if cell.split == "test"):
-        where = f"{losses.label(loss, alpha)}, seed {cell.seed}"
+        where, test = f"{losses.label(loss, alpha)}, seed {cell.seed}", (cell.logits, cell.targets)
         if error == "exact":
             if cell.posterior is None:
                 raise ValueError(f"cells must have the posterior for exact error probabilities, {where} has none")
-            found.append(gradient_by_exact_error(cell.logits, cell.targets, cell.posterior, alpha=alpha, bins=bins))
+            found.append(gradient_by_exact_error(*test, cell.posterior, alpha=alpha, bins=bins))
+        elif val := validation.get(cell.seed):
+            most = min(bins, len(val.targets))
+            found.append(gradient_by_estimated_error(val.logits, val.targets, *test, alpha=alpha, bins=most))
         else:
-            if cell.seed not in validation:
-                raise ValueError(f"cells must include validation logits to estimate the error, {where} has none")
-            val = validation[cell.seed]
-            binned = gradient_by_estimated_error(
-                val.logits, val.targets, cell.logits, cell.targets, alpha=alpha, bins=min(bins, len(val.targets))
-            )
-            found.append(binned)
+            raise ValueError(f"cells must include validation logits to estimate the error, {where} has none")
     num_classes = mine[0].logits.shape[1]
     return _over_seeds(found).assign(
         loss=loss,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from itertools import cycle
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,7 @@ def means_of(
 def seed_lines(
     axes: Axes, frame: DataFrame, x: str, y: str, losses: Losses, *, band: str | tuple[str, float] = "sd"
 ) -> None:
-    """Mean over seeds of every loss and alpha against the column `x`, or each seed where they are few.
-
-    `frame` has loss, alpha, seed, `x` and `y`; `band` is an `errorbar` of `seaborn.lineplot`.
-    """
+    """Mean over seeds of every loss and alpha against the column `x`, with a band, or each seed where they are few."""
     styles = line_styles(configurations_of(frame, losses), losses)
     names = frame["loss"] + frame["alpha"].astype(str)
     looks = {f"{loss}{alpha}": style for (loss, alpha), style in styles.items()}
@@ -123,17 +121,13 @@ def seeds_text(counts: Iterable[int], band: str = "± 1 std") -> str:
 
 
 def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> dict[tuple[str, float], dict[str, Any]]:
-    """Colour, dash and width of every (loss, alpha): CE black, LS light to dark with alpha, NLS blue and dashed.
+    """Colour and dash of every (loss, alpha): CE black, LS light to dark with alpha, NLS blue and dashed.
 
     Each loss has one hue and one dash; lightness falls with |alpha|, so the order survives printing in grey.
     """
     wanted = sorted(set(configurations))
     others = [loss for loss in dict(wanted) if loss not in (losses.baseline, *losses.smoothed)]
-    # Five hues and four dashes give twenty distinct pairs.
-    ramps = {
-        loss: (_OTHER_HUES[place % len(_OTHER_HUES)], _OTHER_DASHES[place % len(_OTHER_DASHES)])
-        for place, loss in enumerate(others)
-    }
+    ramps = dict(zip(others, zip(cycle(_OTHER_HUES), cycle(_OTHER_DASHES), strict=False), strict=False))  # 20 pairs
     styles: dict[tuple[str, float], dict[str, Any]] = {}
     for loss, alpha in wanted:
         if loss == losses.baseline:

@@ -42,8 +42,7 @@ SPLIT_TITLES = {"val": "Validation (p is chosen here)", "test": "Test"}
 def degradation(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.0) -> tuple[Figure, DataFrame]:
     """AURC, error and risk at 20 % coverage against alpha, before and after normalisation, with 95 % intervals.
 
-    Smoothed losses share the axis, with CE at 0; negative alphas have their own row, so that they do not stretch it.
-    The error is the same before and after and drawn once. The data are rows of `summary`.
+    Negative alphas have their own row, so that they do not stretch the axis. The data are rows of `summary`.
     """
     drawn = [losses.baseline, *losses.smoothed]
     data = restricted(summary, losses, loss=drawn, score=LOOKS, metric=SWEPT_METRICS)
@@ -103,9 +102,7 @@ def pnorm_sweep(
         return explanation(title, UNDEFINED.format(score_label(NORMALISED_SCORE)), width), sweep
     require_columns(sweep, [*CELL, "split", "p", "aurc"], "sweep")
     by = [*CONFIGURATION, "split"]
-    data = (
-        sweep.groupby([*by, "p"])["aurc"].agg(["mean", "std", "size"]).reset_index().rename(columns={"size": "seeds"})
-    )
+    data = sweep.groupby([*by, "p"])["aurc"].agg(mean="mean", std="std", seeds="size").reset_index()
     data = data.merge(reference.groupby(by)["aurc"].mean().rename("msp").reset_index(), on=by, how="left")
     counts = chosen.groupby([*CONFIGURATION, "p"]).size().rename("chosen").reset_index()
     data = data.merge(counts, on=[*CONFIGURATION, "p"], how="left").fillna({"chosen": 0}).astype({"chosen": int})
@@ -141,8 +138,7 @@ def pnorm_sweep(
     figure.axes[0].set_ylim(min(1.2 * lowest, -0.2 * reach), 1.6 * reach)  # curves worse than MSP may exceed the panel
     figure.axes[0].set_ylabel("AURC minus that of MSP\n(points, below 0 is better)")
     figure.suptitle(title)
-    entries = {losses.label(*key): style for key, style in styles.items()}
-    entries["MSP"] = MSP_STYLE
+    entries = {losses.label(*key): style for key, style in styles.items()} | {"MSP": MSP_STYLE}
     entries["p of a seed (none: MSP)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}
     legend_below(figure, entries, title=seeds_text(data["seeds"]), columns=4)
     return figure, data

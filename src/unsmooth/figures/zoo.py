@@ -39,14 +39,9 @@ def zoo(
         axes.margins(0.08)
     names = [f"{number} {name}" for number, name in enumerate(models["architecture"], start=1)]
     panels[-1].text(1.04, 1.0, "\n".join(names), transform=panels[-1].transAxes, va="top", fontsize=6.0)
-    entries: dict[str, dict[str, Any]] = {
-        losses.label(*key): style | {"marker": "o", "linestyle": ""} for key, style in styles.items()
-    }
-    entries |= {
-        "MSP": {"color": "0.4", "marker": "o", "markerfacecolor": "white", "linestyle": ""},
-        "p-norm": {"color": "0.4", "marker": "o", "linestyle": ""},
-    }
-    legend_below(figure, entries, columns=6)
+    looks = {losses.label(*key): style for key, style in styles.items()}
+    looks |= {"MSP": {"color": "0.4", "markerfacecolor": "white"}, "p-norm": {"color": "0.4"}}
+    legend_below(figure, {name: {"marker": "o", "linestyle": "", **look} for name, look in looks.items()}, columns=6)
     figure.suptitle(experiment_title(gains["experiment"].iloc[0]))
     return figure, data
 

@@ -164,7 +164,10 @@ _ENTRIES = (
         defaults={"p": 5, "centring": "mean"},
         quantity="the largest p-normalised logit (p = {p:g})",
     ),
-    *(_of_logits(*entry, LOGITS, quantity=quantity, unit=unit) for *entry, quantity, unit in _UNFITTED),
+    *(
+        _of_logits(name, label, source, LOGITS, quantity=quantity, unit=unit)
+        for name, label, source, quantity, unit in _UNFITTED
+    ),
     _of_logits(
         "softmax_k",
         "Top-k softmax",

@@ -16,10 +16,8 @@ CHANGED = {"nll", "ece", "adaptive_ece", "classwise_ece"}  # changed by a temper
 def calibration_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Accuracy, NLL and calibration errors of every loss and alpha before and after temperature; logit distances.
 
-    Returns:
-        `data` has `<metric>[_pct]_before` and `_after` with `_std`, `_low`, `_high`, for these metrics, the MbLS
-        variants and the distances; `display` has "before → after", each "mean ± std", and distances only before: a
-        temperature divides them. Percent or nats, by metric.
+    `data` also has the MbLS variants and the distances after it; `display` has "before → after", and metrics that the
+    temperature leaves or divides only before.
     """
     metrics = dict.fromkeys([*SHOWN_METRICS, *CALIBRATION_METRICS])  # in this order
     rows = restricted(summary, losses, score=STAGES.values(), metric=metrics)

@@ -30,8 +30,8 @@ class CellLogits(NamedTuple):
 def read_cells(paths: Sequence[str | PathLike[str]], cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Read one file per cell and stack the rows, in this order, behind the key columns `CELL` of the cell.
 
-    Files are .csv or .parquet tables, .json objects (one row each), or fitted.json, of which a row is a score: `score`;
-    `fell_back` (bool), to MSP; `p` in use, nan where the score has none or fell back.
+    Files are .csv or .parquet tables, .json objects (one row each), or fitted.json: by score `fell_back` (bool), to
+    MSP, and `p` in use, nan where the score has none or fell back.
 
     Example:
         >>> import tempfile

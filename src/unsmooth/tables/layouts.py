@@ -64,9 +64,7 @@ def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
 def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Segmentation and selective metrics of every labelled test pixel, before and after repair, in percent.
 
-    Returns:
-        `data` has `<metric>_pct` and `_std` over seeds, and of selective metrics `_lower` and `_upper`, the means over
-        seeds of their certified bounds; `display` has "mean ± std" and the bounds.
+    `_lower` and `_upper` are the means over seeds of the certified bounds of selective metrics.
     """
     metrics = ["mean_iou", "pixel_accuracy", f"{ALL_PIXELS}aurc", f"{ALL_PIXELS}augrc"]
     bounds = [f"{metric}_{side}" for metric in metrics[2:] for side in ("lower", "upper")]
@@ -97,8 +95,7 @@ def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
 def cost_table(runs: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Training cost of each cell, and the total: time summed, peak memory the largest of any cell.
 
-    `runs` has a row a cell: `CELL`, device, precision that it trained in, and the columns of `COSTS`; memory of a
-    device is nan on a CPU. `data` has a last row "total".
+    `runs` has a row a cell: `CELL`, device, precision that it trained in, and `COSTS`; nan for unknown memory.
     """
     columns = [*CELL, "device", "precision", *COSTS]
     require_columns(runs, columns, "runs")

@@ -46,10 +46,8 @@ def loss_comparisons(differences: DataFrame, *, losses: Losses = KINDS) -> DataF
 def losses_table(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> Table:
     """Accuracy, ECE, AURC, AUGRC and risk at 20 % coverage of every loss under MSP and both repairs, with intervals.
 
-    Returns:
-        `data` has a row a loss, alpha, score and metric: mean, spread and interval, and the difference from CE under
-        MSP with its interval and p-values where `loss_comparisons` has one; percent and percentage points. `display`
-        has a row a loss, "mean [low, high]", with an arrow where it is worse (up) or better (down) than CE under MSP.
+    `data` has a row a loss, alpha, score and metric, with the difference from CE under MSP where `loss_comparisons` has
+    one; `display` has a row a loss, with an arrow where it is worse (up) or better (down) than CE under MSP.
     """
     keys = [*CONFIGURATION, "score", "metric"]
     found = restricted(summary, losses, metric=METRICS, score=MAIN_SCORES)

@@ -39,9 +39,7 @@ SAMPLED = (
 def main_table(summary: DataFrame, fitted: DataFrame | None = None, *, losses: Losses = KINDS) -> Table:
     """Error, AURC and risk at 20 % coverage of every loss and alpha under MSP, and the last two after normalisation.
 
-    Returns:
-        Percent. `data` has `<metric>_pct` under MSP and `<metric>_pnorm_pct`, with `_std`, `_low`, `_high`; `display`
-        has "mean [low, high]". With two classes there is no normalisation, and a note says so.
+    `fitted` is as for `all_metrics_table`. With two classes there is no normalisation, and a note says so.
     """
     scores, metrics = zip(*MAIN.values(), strict=True)
     rows = restricted(summary, losses, score=dict.fromkeys(scores), metric=dict.fromkeys(metrics))
@@ -77,12 +75,8 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
     """Every metric of every loss and alpha under MSP, fitted temperature and p-norm, but those of calibration alone.
 
     `fitted` has a row a cell and fitted score: `CELL`, score and `fell_back` (bool: it did not beat MSP on the
-    validation split, so it is MSP); None marks nothing.
-
-    Returns:
-        Percent where the metric has that unit. `data` has `<metric>[_pct]`, `_std`, `_low`, `_high` columns and
-        `fell_back`, the number of seeds; `display` has "mean ± std", a dash where undefined (the p-norm of two
-        classes), a dagger where a score fell back.
+    validation split, so it is MSP); None marks nothing. `display` has a dash where a metric is undefined and a dagger
+    where a score fell back in one of the seeds that `data` counts in `fell_back`.
     """
     rows = restricted(summary, losses, score=MAIN_SCORES)
     fallbacks = _fallbacks(fitted)
@@ -116,10 +110,7 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
 
 
 def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
-    """Plain text for a terminal: error, AURC by MSP and both repairs, and risk at 20 % coverage before and after.
-
-    Percent, mean over seeds; lower is better in every column.
-    """
+    """Plain text for a terminal: error, AURC by MSP and both repairs, and risk at 20 % coverage before and after."""
     require_columns(summary, SUMMARY, "summary")
     blocks = []
     ordered = in_order(summary, losses)

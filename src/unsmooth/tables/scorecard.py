@@ -32,11 +32,11 @@ _CPU_PRECISION = "Half precision (fp16) needs a GPU"
 def scorecard(experiments: Mapping[str, Mapping[str, Any]], summary: DataFrame) -> DataFrame:
     r"""Compare every published number with the mean over seeds of this run.
 
-    A published number is one training, measured on one test set. It lies within the noise of ours where it lies in the
-    95 % prediction interval of one new run on new test samples, :math:`m \pm \sqrt{t_{0.975,\,S-1}^2\, s^2 (1 + 1/S) +
-    2 h^2}`, with mean :math:`m` and sample standard deviation :math:`s` over :math:`S` seeds (Student's t; runs taken
-    as normal) and half-width :math:`h` of the 95 % bootstrap interval of the mean over test samples, widened by half of
-    its last digit. One seed has no spread, and a metric without replicates no interval; neither has a verdict.
+    A published number, one training measured on one test set, is within the noise of ours in the 95 % prediction
+    interval of one new run on new test samples, :math:`m \pm \sqrt{t_{0.975,\,S-1}^2\, s^2 (1 + 1/S) + 2 h^2}`, widened
+    by half of its last digit. :math:`m` and :math:`s` are mean and sample standard deviation over :math:`S` seeds
+    (Student's t; runs taken as normal), :math:`h` is half of the 95 % bootstrap interval of the mean over test samples.
+    One seed has no spread, and a metric without replicates no interval; neither has a verdict.
 
     `experiments` has by name `published`, a list of loss, alpha, score, source and any of `COMPARED` in the unit of the
     metric. `summary`, of those that were run, may be empty.
@@ -74,7 +74,7 @@ def scorecard_table(
         costs: `data` of `cost_table`; a precision other than that of the recipe is noted below the table.
 
     Returns:
-        `data` is the scorecard, fractions; `display` also has a row for experiments without published numbers.
+        `data` is the scorecard; `display` also has a row for experiments without published numbers.
     """
     data = scorecard(experiments, summary)
     texts = []
@@ -97,12 +97,11 @@ def scorecard_table(
                     "Published in": row["source"],
                 }
             )
-    display = DataFrame(texts).fillna("")
     noise = (NOISE,) if data["seeds"].gt(0).any() else ()
     return Table(
         "Published numbers and this run's (mean ± std over seeds, their number); AURC in the convention of its paper.",
         data,
-        display,
+        DataFrame(texts).fillna(""),
         4,
         (*noise, *deviations(experiments, costs)),
     )

@@ -34,9 +34,8 @@ def summarise(metrics: DataFrame, replicates: DataFrame, *, losses: Losses = KIN
     the index of the bootstrap weights, and may lack rows.
 
     Returns:
-        Columns `SUMMARY`, fractions. `std` is the sample standard deviation over seeds, nan for one seed. `low` and
-        `high` are the 95 % percentile bootstrap interval of the mean over seeds; it covers the draw of the test set,
-        not training. A value undefined in one seed is undefined in the mean.
+        Columns `SUMMARY`. `std` is the sample standard deviation over seeds, nan for one seed. `low` and `high` are the
+        95 % percentile bootstrap interval of the mean over seeds, which covers the draw of the test set, not training.
     """
     rows, draws = _aligned(metrics, replicates, losses)
     return in_order(_spread(rows, rows["value"].to_numpy(), draws, [*CONFIGURATION, "score", "metric"]), losses)[

@@ -24,9 +24,7 @@ GAINS = [*CONFIGURATION, "accuracy", "metric", "before", "after", "difference", 
 def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
     """Return AURC and failure AUROC of every model under MSP and under the p-norm, and their paired difference.
 
-    Returns:
-        Columns `GAINS`, fractions, a row a model and metric, the least accurate model first. `low` and `high` are the
-        95 % paired bootstrap interval of `difference`, after - before; `sign` is 0 where it contains 0.
+    Columns `GAINS`, fractions, the least accurate model first; `sign` is 0 where the 95 % interval contains 0.
     """
     require_columns(summary, SUMMARY, "summary")
     require_columns(differences, DIFFERENCES, "differences")
@@ -42,10 +40,7 @@ def zoo_gains(summary: DataFrame, differences: DataFrame) -> DataFrame:
 
 
 def zoo_table(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> Table:
-    """AURC and failure AUROC of every model before and after normalisation, and the difference with its interval.
-
-    Percent; `data` is tidy, as from `zoo_gains`; `display` has a row a model.
-    """
+    """AURC and failure AUROC of every model before and after normalisation, and the difference with its interval."""
     gains, texts = zoo_gains(summary, differences), []
     for _, group in gains.groupby(CONFIGURATION, sort=False):
         rows: list[dict[str, Any]] = group.to_dict("records")  # type: ignore[assignment]
