@@ -23,16 +23,17 @@ def build(
     check_arrays(file, read_headers(file))
     arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in read_arrays(file).items()}
     if "inputs" in arrays:
-        if num_val is None or num_test is None:
+        if num_val is None or num_test is None:  # the file had splits when the experiment was read
             raise DatasetError(f"{file} has no splits: num_val and num_test say how many samples are held out")
-        splits = _divided(
-            _inputs(file, "inputs", arrays["inputs"]), arrays["targets"].long(), num_val, num_test, split_seed
-        )
+        inputs, targets = _inputs(file, arrays, "inputs"), arrays["targets"].long()
+        test, rest = hold_out(len(targets), num_test, split_seed)
+        val, train = hold_out(len(rest), num_val, split_seed)
+        chosen = {"train": rest[train], "val": rest[val], "test": test}
+        splits = {split: Split(inputs[rows], targets[rows], indices=rows) for split, rows in chosen.items()}
     else:
         splits = {
-            split: Split(_inputs(file, name, arrays[name]), arrays[f"{split}_targets"].long())
+            split: Split(_inputs(file, arrays, f"{split}_inputs"), arrays[f"{split}_targets"].long())
             for split in SPLITS
-            for name in [f"{split}_inputs"]
         }
     num_classes = _count_classes(file, splits)
     mean, std = _statistics(splits["train"].inputs)
@@ -41,15 +42,9 @@ def build(
     )
 
 
-def _divided(inputs: Tensor, targets: Tensor, num_val: int, num_test: int, seed: int) -> dict[str, Split]:
-    test, rest = hold_out(len(targets), num_test, seed)
-    val, train = hold_out(len(rest), num_val, seed)
-    chosen = {"train": rest[train], "val": rest[val], "test": test}
-    return {split: Split(inputs[rows], targets[rows], indices=rows) for split, rows in chosen.items()}
-
-
-def _inputs(file: Path, name: str, inputs: Tensor) -> Tensor:
+def _inputs(file: Path, arrays: dict[str, Tensor], name: str) -> Tensor:
     """Return vectors as float32, images as uint8; floating-point images are kept at 256 levels."""
+    inputs = arrays[name]
     if not inputs.is_floating_point():
         if inputs.dtype != torch.uint8:
             raise DatasetError(f"{file}: {name}: images must be uint8 or floating point, got {inputs.dtype}")

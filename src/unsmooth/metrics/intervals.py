@@ -295,13 +295,13 @@ def holm(p_values: ArrayLike) -> Floats:
 
 def _targets(metric: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the risks and coverages with which `selective_metrics` has the named operating point."""
-    for prefix in ("coverage_at_risk_", "risk_at_coverage_"):
-        if metric.startswith(prefix):
-            try:
-                target = (float(metric.removeprefix(prefix)) / 100,)
-            except ValueError:
-                raise ValueError(f"metric must end in a percentage, got {metric!r}") from None
-            return (target, ()) if prefix.startswith("coverage") else ((), target)
+    name, _, percent = metric.rpartition("_")
+    if name in ("coverage_at_risk", "risk_at_coverage"):
+        try:
+            target = (float(percent) / 100,)
+        except ValueError:
+            raise ValueError(f"metric must end in a percentage, got {metric!r}") from None
+        return (target, ()) if name == "coverage_at_risk" else ((), target)
     names = metric_functions((), ())
     if metric not in names:
         known = ", ".join([*names, "coverage_at_risk_P", "risk_at_coverage_P"])
