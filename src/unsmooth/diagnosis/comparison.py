@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from unsmooth.registry.scores import score_label
 from unsmooth.scores import DEFAULT_PS, SCORES, FittedScore, pnorm_name, score_all
 
 Floats = NDArray[np.floating[Any]]
+Steps = Callable[[str], None]
 
 _FINITE_PS = tuple(p for p in DEFAULT_PS if p < math.inf)
 
@@ -29,40 +30,8 @@ class Comparison:
     replicated: Mapping[str, Mapping[str, Floats]]
     target_risk: float
 
-    @classmethod
-    def of(
-        cls,
-        test: Samples,
-        fitted: Mapping[str, FittedScore],
-        target_risk: float,
-        seed: int,
-        replicates: int,
-        steps: Callable[[str], None],
-    ) -> Self:
-        with_default = [score for score in fitted if score in SCORES and SCORES[score].has_default]
-        unfitted = {f"{score}:before": FittedScore(score, dict(SCORES[score].defaults)) for score in with_default}
-        scored = score_all(test.logits, scores=dict(fitted) | unfitted, ps=_FINITE_PS)
-        errors, confidences = scored.predictions != test.targets, {**scored, **test.others}
-        replicated = {}
-        for score in (*fitted, *test.others):
-            steps(f"bootstrap of {score_label(score)}")
-            replicated[score] = bootstrap_replicates(
-                confidences[score],
-                errors,
-                metrics=["error", "aurc", _coverage_metric(target_risk)],
-                replicates=replicates,
-                seed=seed,
-                risks=(target_risk,),
-                coverages=(),
-            )
-        return cls(confidences, errors, replicated, target_risk)
-
     def aurc(self, score: str) -> Interval:
         return interval(aurc(self.scored[score], self.errors), self.replicated[score]["aurc"])
-
-    def coverages(self, score: str) -> Floats:
-        """Replicates of the coverage at the target risk."""
-        return self.replicated[score][_coverage_metric(self.target_risk)]
 
     @property
     def aurc_by_p(self) -> dict[float, float]:
@@ -93,8 +62,28 @@ class Comparison:
         )
 
 
-def _coverage_metric(target_risk: float) -> str:
-    return f"coverage_at_risk_{100 * target_risk:.10g}"
+def compare(
+    test: Samples, fitted: Mapping[str, FittedScore], target_risk: float, seed: int, replicates: int, steps: Steps
+) -> Comparison:
+    """Score the test rows and resample them; ``steps`` is called with the name of each step."""
+    with_default = [score for score in fitted if score in SCORES and SCORES[score].has_default]
+    unfitted = {f"{score}:before": FittedScore(score, dict(SCORES[score].defaults)) for score in with_default}
+    scored = score_all(test.logits, scores=dict(fitted) | unfitted, ps=_FINITE_PS)
+    errors, confidences = scored.predictions != test.targets, {**scored, **test.others}
+    replicated = {}
+    for score in (*fitted, *test.others):
+        steps(f"bootstrap of {score_label(score)}")
+        drawn = bootstrap_replicates(
+            confidences[score],
+            errors,
+            metrics=["error", "aurc", f"coverage_at_risk_{100 * target_risk:.10g}"],
+            replicates=replicates,
+            seed=seed,
+            risks=(target_risk,),
+            coverages=(),
+        )
+        replicated[score] = dict(zip(("error", "aurc", "coverage"), drawn.values(), strict=True))
+    return Comparison(confidences, errors, replicated, target_risk)
 
 
 def interval(point: float, replicates: Floats) -> Interval:

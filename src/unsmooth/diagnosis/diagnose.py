@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc
 
-from unsmooth.diagnosis.comparison import Comparison, difference, interval
+from unsmooth.diagnosis.comparison import Comparison, Steps, compare, difference, interval
 from unsmooth.diagnosis.exchangeability import check_exchangeability
 from unsmooth.diagnosis.parts import Parts, Values
 from unsmooth.diagnosis.recommendation import recommend
@@ -109,9 +109,10 @@ def diagnose(
     delta = as_fraction(delta, "delta", open_low=True, open_high=True)
     names, left_out = _choose_names(scores, layer, train, from_probabilities, only_msp)
     at_hand = {"logits": as_real(logits, "logits"), **(layer or {})}
-    others = _score_by_features([name for name in names if _of_features(name)], at_hand, train, left_out)
+    of_features = [name for name in names if name in SCORES and not SCORES[name].of_logits]
+    others = _score_by_features(of_features, at_hand, train, left_out)
     parts = Parts.of(logits, targets, val_logits, val_targets, seed, others)
-    names = [name for name in names if not _of_features(name)]
+    names = [name for name in names if name not in of_features]
     total, done = 2 * len(names) + 4, count()
 
     def steps(what: str) -> None:
@@ -125,7 +126,7 @@ def diagnose(
     chosen = recommendation.score
 
     steps("scoring the test samples")
-    comparison = Comparison.of(parts.test, fitted, target_risk, seed, replicates, steps)
+    comparison = compare(parts.test, fitted, target_risk, seed, replicates, steps)
     exchangeability = None
     if val_logits is not None:
         held, val_errors = msp(parts.held.logits), parts.held.logits.argmax(axis=1) != parts.held.targets
@@ -171,7 +172,7 @@ def diagnose(
         after=after,
         coverage_gain=difference(
             after.coverage.point - before.coverage.point,
-            comparison.coverages(chosen) - comparison.coverages("msp"),
+            comparison.replicated[chosen]["coverage"] - comparison.replicated["msp"]["coverage"],
         ),
         confidences={score: comparison.scored[score] for score in ("msp", chosen, NLL_TEMPERATURE) if score in fitted},
         max_logits=centred_maximum(parts.test.logits),
@@ -207,10 +208,6 @@ def _choose_names(
     return names, left_out
 
 
-def _of_features(name: str) -> bool:
-    return name in SCORES and not SCORES[name].of_logits
-
-
 def _score_by_features(
     names: Sequence[str],
     test: Mapping[str, Values],
@@ -227,9 +224,7 @@ def _score_by_features(
     return found
 
 
-def _fit_all(
-    names: Sequence[str], rows: Validation, left_out: dict[str, str], steps: Callable[[str], None]
-) -> dict[str, FittedScore]:
+def _fit_all(names: Sequence[str], rows: Validation, left_out: dict[str, str], steps: Steps) -> dict[str, FittedScore]:
     """Scores fitted, by name; adds to ``left_out`` those that these classes or samples do not allow."""
     fitted = {}
     for score in names:
@@ -252,7 +247,9 @@ def _operate(
     certificate = certified_threshold(*certifying, risk=risk, delta=delta)
     accepted = errors[confidence >= certificate.threshold]
     return OperatingPoint(
-        coverage=interval(coverage_at_risk(confidence, errors, risk=risk), comparison.coverages(score.name)),
+        coverage=interval(
+            coverage_at_risk(confidence, errors, risk=risk), comparison.replicated[score.name]["coverage"]
+        ),
         certificate=certificate,
         threshold=threshold_value(score, certificate.threshold),
         rule=acceptance_rule(score, certificate.threshold),

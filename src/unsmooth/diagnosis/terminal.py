@@ -23,27 +23,28 @@ def print_diagnosis(result: "Diagnosis") -> None:
     """Verdict, findings, the table of scores and the next step of one diagnosis."""
     rows = result.rows
     verdict, *sentences, next_step = result.findings()
-    print_heading(result.name)
-    print_text(verdict)
-    print_text(
+    console = _console()
+    console.print(f"\n{result.name}", style="bold")
+    console.print(verdict)
+    console.print(
         f"{result.num_classes} classes. Split {result.split}: {rows['fit']:,} fit, {rows['certify']:,} certify, "
         f"{rows['test']:,} test."
     )
     for sentence in sentences:
-        print_text(f"- {sentence}")
+        console.print(f"- {sentence}")
     print_table(
         ["score", "AURC % unfitted", "AURC % fitted", "change against MSP [95 %]", "p (Holm)", "parameters"],
         score_rows(result, mark=" *"),
         title=f"Scores on the test samples, best first (* recommended: {label_of(result.recommended)})",
     )
     for name, reason in result.left_out.items():
-        print_text(f"{score_label(name)} left out: {reason}.")
-    print_text(next_step)
+        console.print(f"{score_label(name)} left out: {reason}.")
+    console.print(next_step)
 
 
 def print_comparison(results: Sequence["Diagnosis"]) -> None:
     """One line for each of several diagnoses."""
-    print_heading("Comparison")
+    _console().print("\nComparison", style="bold")
     risk = f"{100 * results[0].target_risk:g} %"
     table = [
         [
@@ -70,20 +71,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*row, style="bold" if row[0].endswith(" *") else "")
-    _console().print(table, markup=False)
-
-
-def print_heading(text: str) -> None:
-    _console().print(f"\n{text}", style="bold", markup=False, highlight=False)
-
-
-def print_text(text: str) -> None:
-    _console().print(text, markup=False, highlight=False)
+    _console().print(table)
 
 
 def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH, soft_wrap=True)
+    console = Console(markup=False, highlight=False)
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH, soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager

@@ -77,17 +77,16 @@ def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allow
     start = 0
     for block in row_blocks(logits):
         finite = np.isfinite(block)
-        fine = finite | (block == -np.inf) if masked_allowed else finite
-        lone = fine.all(axis=1) & (finite.sum(axis=1) < 2)
-        if lone.any():
-            row = start + int(lone.argmax())
-            raise LogitsFileError(f"{path}: row {row} has fewer than two classes that are not masked (-inf)")
-        if not fine.all():
-            row, column = np.argwhere(~fine)[0].tolist()
-            hint = "; leave a masked class's column out" if block[row, column] == -np.inf else ""
-            raise LogitsFileError(
-                f"{path}: row {start + row}: logit of class {column} is {block[row, column]}, must be finite{hint}"
-            )
+        if not finite.all():
+            fine = finite | (block == -np.inf) if masked_allowed else finite
+            lone = fine.all(axis=1) & (finite.sum(axis=1) < 2)
+            if lone.any():
+                row = start + int(lone.argmax())
+                raise LogitsFileError(f"{path}: row {row} has fewer than two classes that are not masked (-inf)")
+            for row, column in np.argwhere(~fine).tolist():
+                hint = "; leave a masked class's column out" if block[row, column] == -np.inf else ""
+                found = f"logit of class {column} is {block[row, column]}, must be finite{hint}"
+                raise LogitsFileError(f"{path}: row {start + row}: {found}")
         start += len(block)
 
 

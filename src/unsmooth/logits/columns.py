@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,6 @@ _FEATURES = ("feature", "features", "feat", "f", "x", "embedding", "emb", "hidde
 _NO_LOGITS = re.compile(r"(.*_)?(feat|emb|hidden|input|pixel|token|image|attention|vector|penultimate).*")
 _ID = re.compile(r"unnamed_0|(.*_)?(index|ids?|uuid|guid|idx|path|file|filename|file_name|url)")
 _STATISTICS = "max|min|mean|std|sum|gap|margin|entropy|target|true_class|pred|predicted|top|top_?1|second"
-_OTHERS = {stem: rf"(?!({_STATISTICS})([_.:\- ]{stem})?$)(?P<name>\S.*)" for stem in _STEMS if stem}
-# Names that begin with a stem or, if it is more than a letter, end with it, other than those of statistics.
-_OF_STEMS = [
-    re.compile(pattern, re.IGNORECASE)
-    for stem, other in _OTHERS.items()
-    for pattern in (rf"{stem}[_.:\- ]{other}", rf"{other}[_.:\- ]{stem}")
-    if len(stem) > 1 or pattern.startswith(stem)
-]
 _LIKE_NUMBER = re.compile(r"[-+]?(\d+,\d+|[\d.]+ ?%|\d{1,3}(,\d{3})+\.\d+)")  # of another country, or unit
 _NUMBERED = re.compile(r"(?P<stem>.*?)[\s_.:\-\[(]*(?P<number>\d+)[\])]?")
 _NUMBER_FIRST = re.compile(r"(?P<number>\d+)[\s_.:\-]+(?P<stem>\D+)")
@@ -240,8 +233,20 @@ def _features(names: Sequence[str]) -> set[str]:
 
 def _of_one_stem(names: Sequence[str]) -> list[str]:
     """The columns that begin or end with the first of the stems that several have, as logit_cat or cat_logit do."""
-    groups = ([name for name in names if pattern.fullmatch(name)] for pattern in _OF_STEMS)
+    groups = ([name for name in names if pattern.fullmatch(name)] for pattern in _of_stems())
     return next((group for group in groups if len(group) > 1), [])
+
+
+@cache
+def _of_stems() -> list[re.Pattern[str]]:
+    """Names that begin with a stem or, if it is more than a letter, end with it, other than those of statistics."""
+    others = {stem: rf"(?!({_STATISTICS})([_.:\- ]{stem})?$)(?P<name>\S.*)" for stem in _STEMS if stem}
+    return [
+        re.compile(pattern, re.IGNORECASE)
+        for stem, other in others.items()
+        for pattern in (rf"{stem}[_.:\- ]{other}", rf"{other}[_.:\- ]{stem}")
+        if len(stem) > 1 or pattern.startswith(stem)
+    ]
 
 
 def _summing_to_one(table: Table, names: Sequence[str]) -> list[str]:
@@ -299,7 +304,7 @@ def _short_names(names: Sequence[str], labels: AbstractSet[str]) -> list[str]:
     numbered = [match for name in names if (match := _NUMBERED.fullmatch(name))]
     if len(numbered) == len(names) and len({match["stem"] for match in numbered}) == 1:
         return [match["number"] for match in numbered]
-    for pattern in _OF_STEMS:
+    for pattern in _of_stems():
         matches = [match for name in names if (match := pattern.fullmatch(name))]
         if len(matches) == len(names):
             return [match["name"] for match in matches]

@@ -52,16 +52,15 @@ class Table:
         stored: DataType = self._data.schema.field(name).type
         if types.is_dictionary(stored):
             stored = stored.value_type
-        if types.is_floating(stored) or types.is_decimal(stored) or types.is_null(stored):
-            return "decimal"
-        if types.is_integer(stored):
-            return "integer"
-        if types.is_boolean(stored):
-            return "boolean"
         if types.is_string(stored) or types.is_large_string(stored):
             return "list" if _LIST.match(self.first_text(name)) else "text"
-        lists = types.is_list(stored) or types.is_large_list(stored) or types.is_fixed_size_list(stored)
-        return "list" if lists else "other"
+        kinds = {
+            "decimal": types.is_floating(stored) or types.is_decimal(stored) or types.is_null(stored),
+            "integer": types.is_integer(stored),
+            "boolean": types.is_boolean(stored),
+            "list": types.is_list(stored) or types.is_large_list(stored) or types.is_fixed_size_list(stored),
+        }
+        return next((kind for kind, holds in kinds.items() if holds), "other")
 
     def stored(self, name: str) -> str:
         """The type of a column in the file, or the text that it begins with."""
