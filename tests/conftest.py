@@ -1,12 +1,20 @@
 import os
+import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 # Before numpy or torch start: small operations are slower on several threads, and results then depend on their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import psutil
 import pytest
 from hypothesis import settings
+
+# A third of the time of the workflow's tests is waiting for a disk to have written what is deleted at their end.
+MEMORY, ROOM = Path("/dev/shm"), 8 << 30
+if MEMORY.is_dir() and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available - ROOM) > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 settings.register_profile("unsmooth", deadline=None, derandomize=True)
 settings.load_profile("unsmooth")
