@@ -476,11 +476,10 @@ def _read_columns(path: Path, suffix: str) -> tuple[list[str], dict[str, "NDArra
     """Return the names of all columns, and the columns for `metrics`."""
     needed = ("confidence", "error", "errors")
     if suffix == ".npz":
-        import numpy as np
+        from unsmooth.logits.archives import npz_parts
 
-        # numpy leaves a file open that it opened itself and could not read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return list(archive.files), {name: archive[name] for name in needed if name in archive.files}
+        parts = npz_parts(path)
+        return list(parts), {name: parts[name].load() for name in needed if name in parts}
     if suffix == ".parquet":
         import pyarrow.parquet as parquet
 

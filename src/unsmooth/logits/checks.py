@@ -70,7 +70,7 @@ def outside_hint(targets: NDArray[Any], classes: int) -> str:
 
 def row_blocks(values: NDArray[Any]) -> list[NDArray[Any]]:
     """Views of consecutive rows of an (N, K) array, of a million elements at most where N allows."""
-    return np.array_split(values, values.size // _BLOCK_ELEMENTS + 1)
+    return np.array_split(values, min(values.size // _BLOCK_ELEMENTS + 1, max(1, len(values))))
 
 
 def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allowed: bool) -> None:

@@ -173,6 +173,8 @@ def shared_rows(first: Floats, second: Floats) -> float:
 
 def _share(mine: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
     """Share of the different numbers that are also among the others, beyond what chance explains."""
+    if not len(others):
+        return 0.0
     if np.array_equal(mine, others):
         return 1.0
     found, repeated = (

@@ -254,6 +254,8 @@ def test_too_few_samples_and_other_classes_are_refused():
     logits, targets = cross_entropy_like(8)
     with pytest.raises(ValueError, match="at least 4 samples"):
         diagnose(logits[:3], targets[:3])
+    with pytest.raises(ValueError, match="at least 2 samples are needed to split them in two, got 0"):
+        diagnose(logits, targets, val_logits=logits[:0], val_targets=targets[:0])
     with pytest.raises(ValueError, match=r"val_logits must have shape \(M, 10\), got \(8, 9\)"):
         diagnose(logits, targets, val_logits=logits[:, :9], val_targets=targets % 9)
     with pytest.raises(ValueError, match="scores must be among"):
