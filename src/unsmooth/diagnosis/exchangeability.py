@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.diagnosis.sentences import p_text
+from unsmooth.diagnosis.wording import p_text
 
 _LEVEL = 0.05
 _LOOKS = 2

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.diagnosis.sentences import points, signed
+from unsmooth.diagnosis.wording import points, signed
 from unsmooth.metrics import Interval
 from unsmooth.metrics.inputs import as_targets
 from unsmooth.scores import msp, msp_temperature

@@ -1,9 +1,9 @@
-"""A diagnosis in sentences, each computed from the numbers: the verdict, what supports it, and what to do next."""
+"""A diagnosis in sentences, each computed from the numbers, and numbers with their intervals as text."""
 
 import math
 from typing import TYPE_CHECKING
 
-from unsmooth.diagnosis.sentences import p_text, percent, points
+from unsmooth.metrics import Interval
 from unsmooth.registry.scores import score_label
 
 if TYPE_CHECKING:
@@ -191,3 +191,25 @@ def _certificate(diagnosis: "Diagnosis") -> str:
 
 def _promise(diagnosis: "Diagnosis") -> str:
     return f"at most {100 * diagnosis.target_risk:g} % with probability {100 * (1 - diagnosis.delta):g} %"
+
+
+def percent(interval: Interval, decimals: int = 1) -> str:
+    """A fraction and its interval in percent."""
+    point, low, high = (f"{100 * v:.{decimals}f}" for v in (interval.point, interval.low, interval.high))
+    return f"{point} % [{low}, {high}]"
+
+
+def points(interval: Interval, decimals: int = 1) -> str:
+    """A difference of fractions and its interval in percentage points."""
+    point, low, high = (f"{100 * v:+.{decimals}f}" for v in (interval.point, interval.low, interval.high))
+    return f"{point} points [{low}, {high}]"
+
+
+def signed(interval: Interval) -> str:
+    """A number and its interval with signs."""
+    return f"{interval.point:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+
+
+def p_text(value: float) -> str:
+    """A p-value with two digits."""
+    return f"{value:.2g}" if value >= 0.001 else "< 0.001"

@@ -52,10 +52,9 @@ def _of_numbers(targets: NDArray[np.int64], class_names: Sequence[str]) -> NDArr
     """Indices of the classes whose names are the targets, where all are."""
     if not class_names or not all(name.isdecimal() for name in class_names):
         return targets
-    numbers = np.array(class_names, dtype=np.int64)
-    order = np.argsort(numbers)
-    places = order[np.searchsorted(numbers, targets, sorter=order).clip(max=len(order) - 1)]
-    return places if bool((numbers[places] == targets).all()) else targets
+    places = {int(name): place for place, name in enumerate(class_names)}
+    found = [places.get(target, -1) for target in targets.tolist()]
+    return targets if -1 in found else np.array(found, dtype=np.int64)
 
 
 def _from_one_hot(values: NDArray[Any], path: Path) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from pandas import DataFrame
 
-from unsmooth.diagnosis.sentences import p_text
+from unsmooth.diagnosis.wording import p_text
 from unsmooth.metrics import holm
 from unsmooth.registry.metrics import metric_style
 from unsmooth.registry.scores import BASELINE_SCORE, MAIN_SCORES, score_label
