@@ -73,9 +73,9 @@ use rule write_scores as write_calibration with:
     log:
         "results/logs/write_calibration/{experiment}.log",
     params:
-        table="unsmooth.tables.calibration:calibration_table",
+        table="unsmooth.tables.layouts:calibration_table",
         losses=PLAN.loss_names,
-        code=PLAN.code("write_table", "unsmooth.tables.calibration:calibration_table"),
+        code=PLAN.code("write_table", "unsmooth.tables.layouts:calibration_table"),
 
 
 rule write_losses:

@@ -25,7 +25,6 @@ def validated(model: type[Model], data: Mapping[str, Any], source: str) -> Model
 
 
 def _describe(fault: dict[str, Any], data: Any) -> str:
-    """Describe an error of pydantic by key, value and expected values."""
     where = _location(fault["loc"], data, fault["type"])
     message = fault["msg"].removeprefix("Value error, ")
     message = (message[:1].lower() + message[1:]).replace("input should", "must").replace("string should", "must")
@@ -48,22 +47,18 @@ def _describe(fault: dict[str, Any], data: Any) -> str:
 
 def _location(parts: tuple[Any, ...], data: Any, fault_type: str) -> str:
     """Join the keys of a location, without the union tags that pydantic adds."""
-    kept: list[str] = []
-    for index, part in enumerate(parts):
-        last = index == len(parts) - 1
+    kept = []
+    for part in parts:
         if isinstance(data, Mapping) and part in data or isinstance(data, list) and part in range(len(data)):
-            kept, data = [*kept, str(part)], data[part]
-        elif last and fault_type == "missing":
-            kept = [*kept, str(part)]
-    return ".".join(kept)
+            kept.append(part)
+            data = data[part]
+    return ".".join(map(str, (*kept, *parts[-1:]) if fault_type == "missing" else kept))
 
 
-def _known_keys() -> Iterator[str]:
-    pending: list[type[BaseModel]] = [Spec]
-    while pending:
-        model = pending.pop()
-        pending += model.__subclasses__()
-        yield from model.model_fields
+def _known_keys(model: type[BaseModel] = Spec) -> Iterator[str]:
+    yield from model.model_fields
+    for kind in model.__subclasses__():
+        yield from _known_keys(kind)
 
 
 def suggestion(word: str, known: list[str]) -> str:

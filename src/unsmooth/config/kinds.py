@@ -135,7 +135,6 @@ class ModelExperiment(Grid):
 
     @property
     def compared(self) -> dict[str, Any]:
-        """Return the scorecard entry as plain data; empty without published numbers."""
         if not (self.published or self.deviations):
             return {}
         return {
@@ -303,7 +302,6 @@ class WeightsExperiment(ModelExperiment):
         return [cell for cell in super().cells(experiment) if made is None or cell.architecture in made[cell.loss]]
 
     def source(self, cell: "Cell") -> str:
-        """Return the weights file of `cell`: a path, or hf://owner/repository/path."""
         pattern = self.weights if isinstance(self.weights, str) else self.weights[cell.loss]
         return pattern.format(
             architecture=cell.architecture,

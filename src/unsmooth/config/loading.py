@@ -45,7 +45,6 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:
-    """Validate the merged configuration."""
     return validated(Config, data, "config")
 
 

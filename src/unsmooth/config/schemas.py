@@ -12,7 +12,6 @@ BY_KIND = ("architectures", "losses")  # mappings in which a key is the default 
 
 
 def schema(name: str) -> dict[str, Any]:
-    """Return the schema of one kind of file in `SCHEMAS`, without generated titles."""
     found = _untitled(TypeAdapter(SCHEMAS[name]).json_schema())
     for definition in found.get("$defs", {}).values():
         for key in BY_KIND:

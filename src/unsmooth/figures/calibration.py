@@ -135,7 +135,6 @@ def _connect(axes: Axes, rows: DataFrame, configurations: list[tuple[str, float]
 
 
 def _pooled(diagrams: DataFrame, losses: Losses) -> DataFrame:
-    """The diagrams of every configuration and score, pooled over seeds."""
     by, means = [*CONFIGURATION, "score"], ["confidence", "accuracy"]
     sums = diagrams.assign(**{name: diagrams[name] * diagrams["count"] for name in means})
     pooled = sums.groupby([*by, "low", "high"])[["count", *means]].sum().reset_index()

@@ -57,7 +57,6 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def explanation(title: str, text: str, width: float) -> Figure:
-    """Figure with a short explanation instead of data."""
     figure = new_figure(width, 1.2)
     axes = figure.subplots()
     axes.set_axis_off()
@@ -142,7 +141,6 @@ def line_styles(configurations: Iterable[tuple[str, float]], losses: Losses) -> 
 
 
 def save_picture(figure: Figure, path: str | PathLike[str]) -> None:
-    """Write a figure atomically in the format of the suffix of `path`, with embedded TrueType fonts."""
     with atomic_path(path) as temporary, matplotlib.rc_context(STYLE):
         figure.savefig(temporary)
 

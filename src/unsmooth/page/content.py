@@ -19,7 +19,6 @@ NOTHING_COMPARED = "No result of this run has a published number beside it."
 
 
 def plain_table(table: Table) -> Content:
-    """The displayed form of a table as plain data."""
     return {
         "caption": table.caption,
         "columns": [str(name) for name in table.display.columns],
@@ -57,7 +56,6 @@ def scorecard_contents(
 
 
 def counted(count: int, noun: str) -> str:
-    """A count with its noun, as in "1 seed", "2 seeds"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

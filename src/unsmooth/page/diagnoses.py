@@ -19,7 +19,6 @@ from unsmooth.registry.scores import score_label
 from unsmooth.scores import NLL_TEMPERATURE, FittedScore
 from unsmooth.scores.thresholds import threshold_value
 
-BEFORE_COLOR, AFTER_COLOR, TARGET_COLOR = "#555555", CORRECT_COLOR, "#009E73"
 _POINTS = 500  # of a curve
 _BINS = 20
 _RECOMMENDED = "recommended"
@@ -36,19 +35,17 @@ def diagnoses_page(diagnoses: Sequence[Diagnosis]) -> str:
 
 
 def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
-    """Page content of diagnoses with one target risk, as plain JSON-ready data."""
     first = diagnoses[0]
     risks = sorted({*TARGET_RISKS, first.target_risk})
     cells = [_cell(place, diagnosis, risks) for place, diagnosis in enumerate(diagnoses)]
-    repaired = any(diagnosis.repaired for diagnosis in diagnoses)
     label = f"Recommended: {label_of(first.recommended)}" if len(diagnoses) == 1 else "Recommended score"
     scores = [{"name": "msp", "label": score_label("msp")}]
-    if repaired:
+    if any(diagnosis.repaired for diagnosis in diagnoses):
         scores.append({"name": _RECOMMENDED, "label": label})
     return {
         "name": ", ".join(diagnosis.name for diagnosis in diagnoses),
         "description": "",
-        "facts": [fact for diagnosis in diagnoses for fact in _facts(diagnosis, len(diagnoses) > 1)],
+        "facts": [[each.name if len(diagnoses) > 1 else "Samples", _samples(each)] for each in diagnoses],
         "models": [{"loss": diagnosis.name, "alpha": 0, "label": diagnosis.name} for diagnosis in diagnoses],
         "seeds": [0],
         "scores": scores,
@@ -60,11 +57,8 @@ def diagnoses_content(diagnoses: Sequence[Diagnosis]) -> Content:
         "risk": first.target_risk,
         "delta": first.delta,
         "findings": [
-            {
-                "heading": diagnosis.name,
-                "sentences": [{"text": text, "model": place} for text in diagnosis.findings()],
-            }
-            for place, diagnosis in enumerate(diagnoses)
+            {"heading": each.name, "sentences": [{"text": text, "model": place} for text in each.findings()]}
+            for place, each in enumerate(diagnoses)
         ],
         "cells": cells,
         "by_alpha": [],
@@ -79,9 +73,9 @@ def risk_coverage_plot(diagnoses: Sequence[Diagnosis]) -> Figure:
     figure = new_figure(3.4 * len(diagnoses), 2.8)
     axes = figure.subplots(1, len(diagnoses), squeeze=False, sharey=True)[0]
     styles: dict[str, dict[str, Any]] = {
-        "MSP": {"color": BEFORE_COLOR, "linestyle": (0, (5, 2))},
-        "Recommended": {"color": AFTER_COLOR, "linestyle": "-"},
-        "Target risk": {"color": TARGET_COLOR, "linestyle": (0, (1, 1.5))},
+        "MSP": {"color": "#555555", "linestyle": (0, (5, 2))},
+        "Recommended": {"color": CORRECT_COLOR, "linestyle": "-"},
+        "Target risk": {"color": "#009E73", "linestyle": (0, (1, 1.5))},
     }
     for axis, diagnosis in zip(axes, diagnoses, strict=True):
         curves = curve_frame(diagnosis.confidences, diagnosis.errors, _POINTS)
@@ -90,24 +84,17 @@ def risk_coverage_plot(diagnoses: Sequence[Diagnosis]) -> Figure:
             axis.plot(100 * curve["coverage"], 100 * curve["selective_risk"], **styles[label])
         axis.axhline(100 * diagnosis.target_risk, **styles["Target risk"])
         highest = max(1.4 * diagnosis.error.point, 1.4 * diagnosis.target_risk)
-        axis.set(xlim=(0, 100), ylim=(0, 100 * highest), xlabel="Coverage %", title=_panel_title(diagnosis))
+        name = diagnosis.name.replace("$", r"\$")  # no mathematics in file names
+        axis.set(xlim=(0, 100), ylim=(0, 100 * highest), xlabel="Coverage %")
+        axis.set_title(f"{name}\n{label_of(diagnosis.recommended)}")
     axes[0].set_ylabel("Selective risk %")
     legend_below(figure, styles)
     return figure
 
 
-def _panel_title(diagnosis: Diagnosis) -> str:
-    name = diagnosis.name.replace("$", r"\$")  # no mathematics in file names
-    return f"{name}\n{label_of(diagnosis.recommended)}"
-
-
-def _facts(diagnosis: Diagnosis, named: bool) -> list[list[str]]:
-    rows = diagnosis.rows
-    text = (
-        f"{diagnosis.num_classes:,} classes; {rows['fit']:,} fit, {rows['certify']:,} certify, {rows['test']:,} test "
-        f"({diagnosis.split})"
-    )
-    return [[diagnosis.name if named else "Samples", text]]
+def _samples(diagnosis: Diagnosis) -> str:
+    counts = ", ".join(f"{diagnosis.rows[part]:,} {part}" for part in ("fit", "certify", "test"))
+    return f"{diagnosis.num_classes:,} classes; {counts} ({diagnosis.split})"
 
 
 def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> Content:

@@ -152,7 +152,6 @@ def _cell(folder: Path, has_images: bool) -> dict[str, Any]:
 
 
 def _by_p(folder: Path) -> dict[str, Any]:
-    """AURC on the test split by p, AURC of MSP, and the p fitted on validation."""
     sweep = pd.read_csv(folder / "scores" / "pnorm_sweep.csv")
     sweep = sweep[sweep["split"] == "test"]
     fitted = read_fitted(folder / "scores" / "fitted.json")[NORMALISED_SCORE]
@@ -180,7 +179,6 @@ def _confident_errors(
 
 
 def _pictures(dataset: Path, cells: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """PNG data URIs of all shown pictures by row of the test split."""
     rows = sorted({error["row"] for cell in cells for error in cell["errors"]})
     found = {}
     for row, picture in zip(rows, read_pictures(dataset, "test", rows), strict=True):

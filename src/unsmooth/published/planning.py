@@ -90,7 +90,6 @@ def _is_trained(run: Path, cell: Cell) -> bool:
 
 
 def _restricted(content: dict[str, Any], experiment: Experiment, cells: Sequence[Cell]) -> dict[str, Any]:
-    """Return the content of an experiment file that spans `cells`, with the published numbers of those alone."""
     strengths = {(cell.loss, cell.alpha) for cell in cells}
     alphas = {
         loss: [alpha for alpha in experiment.alphas(loss) if (loss, alpha) in strengths] for loss in experiment.losses

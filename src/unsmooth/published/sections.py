@@ -68,7 +68,6 @@ def section(results: Path, known: Mapping[str, Experiment], name: str, costs: Da
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return a Markdown table of rows with the same keys."""
     return tabulate([*rows], headers="keys", tablefmt="pipe", disable_numparse=True)
 
 

@@ -36,6 +36,5 @@ class Parameter:
 
 @cache
 def resolve(target: str) -> Any:  # noqa: ANN401
-    """Import "module:name"."""
     module, name = target.split(":")
     return getattr(import_module(module), name)

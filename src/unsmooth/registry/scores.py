@@ -45,12 +45,10 @@ class Score:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The public function or class."""
         return resolve(self.target)
 
     @property
     def targets(self) -> list[str]:
-        """All functions behind the score."""
         return [target for target in (self.target, self.fit) if target]
 
     @property
@@ -110,7 +108,6 @@ def _arguments(function: Callable[..., Any]) -> str:
 
 
 def _of_logits(name: str, label: str, source: str, module: str, **more: Any) -> Score:  # noqa: ANN401
-    """Return the entry of a score of logits alone, a function of the same name."""
     return Score(name, label, source, f"{module}:{name}", **more)
 
 

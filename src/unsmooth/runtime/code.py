@@ -61,7 +61,6 @@ def definition_digest(path: Path, name: str) -> str | None:
 
 
 def source_file(name: str) -> Path:
-    """Return the file that a key of `definitions` names."""
     return (PACKAGE.parents[1] if name.startswith(SCRIPTS) else PACKAGE.parent) / name
 
 
@@ -100,7 +99,6 @@ def _imports(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str]]:
 
 
 def _defined(statement: ast.stmt) -> list[tuple[str, ast.stmt]]:
-    """Return each name that a statement defines, with the defining part."""
     stored: list[ast.expr] = []
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -170,7 +168,6 @@ def _file_name(path: Path) -> str:
 
 
 def _unparsed(statement: ast.stmt) -> str:
-    """Return the code of a statement without docstrings and comments."""
     for node in ast.walk(statement):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             match node.body:

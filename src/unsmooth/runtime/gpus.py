@@ -105,7 +105,6 @@ def _memory_share(leased: Sequence[str], jobs_per_gpu: int) -> Iterator[None]:
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """Set a variable for this process and those it starts."""
     before = {name: os.environ[name]} if name in os.environ else {}
     os.environ[name] = value
     try:

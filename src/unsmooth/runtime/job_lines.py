@@ -46,7 +46,6 @@ class JobLines(logging.Formatter):
         return event not in SILENT and not str(record.msg).startswith(NOISE)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the text of a record that is shown."""
         event = get_event(record)
         if event == LogEvent.JOB_INFO:
             return f"Job {record.jobid}: {self.begun[record.jobid][0]}"  # type: ignore[attr-defined]

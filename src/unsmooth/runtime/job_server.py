@@ -78,7 +78,6 @@ def serve(address: Path, modules: Sequence[str]) -> None:
 
 
 def _start(client: socket.socket, jobs: dict[socket.socket, tuple[int, int]], listener: socket.socket) -> None:
-    """Fork a process for the job of a client."""
     request, streams, _, _ = socket.recv_fds(client, LARGEST_REQUEST, 3)
     if not request:  # it was too long, and the client runs the command itself
         client.close()

@@ -53,7 +53,6 @@ class Plan:
 
     @classmethod
     def load(cls, config: Mapping[str, Any], repository: Path) -> "Plan":
-        """Read the configuration and every experiment file."""
         settings = parse_config(config)
         files = [experiment_path(entry, repository / "experiments") for entry in settings.experiments]
         selected = {path.stem: path for path in files}
@@ -65,7 +64,6 @@ class Plan:
 
     @cached_property
     def datasets(self) -> dict[str, Any]:
-        """Datasets by the name of their folder."""
         return {found.dataset_id: found.dataset for found in self.experiments.values() if found.has_models}
 
     @cached_property
@@ -123,7 +121,6 @@ class Plan:
         return [cell for cell in cells if cell.seed == first]
 
     def smoothed_cells(self, wildcards: Wildcards) -> list[Cell]:
-        """Return the cells of the label-smoothing losses."""
         return [cell for cell in self.cells_of(wildcards) if cell.loss in self.of(wildcards).smoothed]
 
     def from_cells(self, *names: str, chosen: Cells | None = None) -> Callable[[Wildcards], list[str]]:
@@ -161,7 +158,6 @@ class Plan:
         return lambda wildcards: canonical_json({name: getattr(self.of(wildcards).pixels, name) for name in names})
 
     def setting(self, *names: str) -> str:
-        """Return parts of the configuration; `figures.width` names a nested one."""
         return canonical_json({name: self.settings.setting(name) for name in names})
 
     def shown(self, wildcards: Wildcards) -> str:
@@ -173,7 +169,6 @@ class Plan:
         return canonical_json(self.of(wildcards).smoothed)
 
     def loss_names(self, wildcards: Wildcards) -> str:
-        """Return the labels of the losses of an experiment for tables and figures, in its order."""
         return canonical_json(self.of(wildcards).named_losses)
 
     def loss_kinds(self, wildcards: Wildcards) -> str:
@@ -195,7 +190,6 @@ class Plan:
         return lambda wildcards: code_hash(self.scripts / f"{script}.py", *targets)
 
     def architecture_code(self, script: str, *targets: str) -> Params:
-        """Return a params function: the fingerprint of a script that runs the architecture of a cell."""
         return lambda wildcards: self.code(script, self._architecture(wildcards).target, *targets)(wildcards)
 
     def stale_cells(self) -> list[str]:
@@ -225,7 +219,6 @@ class Plan:
         return {"manifest": f"{folder}/manifest.json", "data": ancient(f"{folder}/{data}")}
 
     def pretrained_weights(self, wildcards: Wildcards) -> dict[str, str]:
-        """Return the downloaded pretrained weights of an architecture, if any."""
         source = getattr(self._architecture(wildcards), "pretrained", None)
         return {"pretrained": _download(source)} if source else {}
 
@@ -252,7 +245,6 @@ class Plan:
         return [f"{first.folder}/logits/test.safetensors"] if compares else []
 
     def pixel_files(self, wildcards: Wildcards) -> dict[str, str]:
-        """Return the pixel metrics of a cell whose inputs are scenes."""
         if not self.of(wildcards).dense:
             return {}
         folder = f"{self.cell(wildcards).folder}/pixels"

@@ -14,7 +14,6 @@ class ProjectError(ValueError):
 
 
 def create_project(folder: Path) -> None:
-    """Copy the workflow into a new or empty folder."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ProjectError(f"{folder} must be a new or an empty folder")
     source = INSTALLED if INSTALLED.is_dir() else PACKAGE.parents[1]

@@ -200,7 +200,6 @@ class _Results:
         return Finding("changed", f"holds the content of {twin}" if twin else f"has changed since {since}", path)
 
     def _digest(self, path: str) -> str | None:
-        """Return the present SHA-256 of a file; None if it does not exist."""
         if path not in self.read:
             file = self._file(path)
             self.read[path] = sha256_of(file) if file.is_file() else None
@@ -270,7 +269,6 @@ def _folded(paths: Sequence[str]) -> list[str]:
 
 
 def _listed(paths: Sequence[str], most: int = 3) -> str:
-    """Return the path, or a few of several and how many more there are, as the subject of a sentence."""
     if len(paths) == 1:
         return paths[0]
     more = f" and {len(paths) - most} more" if len(paths) > most else ""

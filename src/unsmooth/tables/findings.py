@@ -71,7 +71,6 @@ def findings(summary: DataFrame, differences: DataFrame, *, losses: Losses = KIN
 
 
 def findings_text(summary: DataFrame, differences: DataFrame, *, losses: Losses = KINDS) -> str:
-    """Headline and sentences of every experiment and architecture, in Markdown."""
     require_columns(summary, SUMMARY, "summary")
     require_columns(differences, DIFFERENCES, "differences")
     parts = []
@@ -160,7 +159,6 @@ def _repair(rows: Rows, key: Configuration, harmed: Row) -> str:
 
 
 def _repair_of_all(rows: Rows, summary: DataFrame, losses: Losses) -> str:
-    """Effect of normalisation on models that are not compared with CE."""
     if is_two_class(summary):
         return TWO_CLASSES
     clauses = [
@@ -180,7 +178,6 @@ def _is_by_construction(rows: Rows, key: Configuration, score: str) -> bool:
 
 
 def _fallbacks(rows: Rows, losses: Losses) -> str:
-    """Repaired scores that fell back to MSP, with their losses."""
     parts = []
     for score in REPAIRED_SCORES:
         keys = dict.fromkeys(name[1:3] for name in rows if name[0] == "score" and name[3] == score)

@@ -47,7 +47,6 @@ class Losses:
 
     @property
     def smoothed(self) -> list[str]:
-        """The keys of the label-smoothing losses."""
         return [loss.key for loss in self.named.values() if loss.kind == SMOOTHING]
 
     def label(self, key: str, alpha: float) -> str:
@@ -93,6 +92,5 @@ def in_order(frame: DataFrame, losses: Losses) -> DataFrame:
 
 
 def configurations_of(frame: DataFrame, losses: Losses) -> list[tuple[str, float]]:
-    """The (loss, alpha) pairs of `frame` in reading order."""
     pairs = in_order(frame[["loss", "alpha"]].drop_duplicates(), losses)
     return [(str(loss), float(alpha)) for loss, alpha in pairs.itertuples(index=False)]

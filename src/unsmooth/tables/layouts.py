@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from unsmooth.registry.metrics import ALL_PIXELS, metric_style
-from unsmooth.registry.scores import MAIN_SCORES, score_label
+from unsmooth.registry.metrics import ALL_PIXELS, CALIBRATION_METRICS, LOGIT_DISTANCES, metric_style
+from unsmooth.registry.scores import BASELINE_SCORE, MAIN_SCORES, NLL_TEMPERATURE, score_label
 from unsmooth.tables.labels import CELL, CONFIGURATION, DASH, KINDS, Losses, in_order, require_columns
 from unsmooth.tables.summary import restricted
 
 STATISTICS = {"mean": "", "std": "_std", "low": "_low", "high": "_high"}  # of a summary row -> suffix of its column
+STAGES = {"before": BASELINE_SCORE, "after": NLL_TEMPERATURE}
+SHOWN_METRICS = ("accuracy", "nll", "ece", "adaptive_ece", "classwise_ece", *LOGIT_DISTANCES)
+CHANGED = {"nll", "ece", "adaptive_ece", "classwise_ece"}  # changed by a temperature beyond scale
 COSTS = {
     "epochs": ("Epochs", 0),
     "parameters": ("Parameters", 0),
@@ -89,6 +92,37 @@ def segmentation_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
         DataFrame(texts),
         len(headings(rows.iloc[0], rows, losses)) + 1,
         ("The other tables are of a sample of these pixels, the same number of each scene.",),
+    )
+
+
+def calibration_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
+    """Accuracy, NLL and calibration errors of every loss and alpha before and after temperature; logit distances.
+
+    `data` also has the MbLS variants and the distances after it; `display` has "before → after", and metrics that the
+    temperature leaves or divides only before.
+    """
+    metrics = dict.fromkeys([*SHOWN_METRICS, *CALIBRATION_METRICS])  # in this order
+    rows = restricted(summary, losses, score=STAGES.values(), metric=metrics)
+    records, texts = [], []
+    for record, text, values, seeds in measured_rows(rows, losses):
+        record["seeds"] = seeds
+        for metric in metrics:
+            style, means = metric_style(metric), []
+            for stage, score in STAGES.items():
+                found = measured(values, (score, metric), f"{style.column(metric)}_{stage}")
+                record |= found
+                mean, std, *_ = found.values()
+                means.append(plus_minus(mean, std, style.decimals))
+            if metric in SHOWN_METRICS:
+                text[style.title] = " → ".join(means) if metric in CHANGED else means[0]
+        records.append(record)
+        texts.append(text)
+    return Table(
+        "Accuracy, calibration before → after the temperature that minimises NLL on the validation split, and "
+        "distances between logits before it (mean ± std over seeds).",
+        DataFrame(records),
+        DataFrame(texts),
+        len(headings(rows.iloc[0], rows, losses)),
     )
 
 

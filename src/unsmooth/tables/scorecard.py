@@ -114,7 +114,6 @@ def model_text(row: Series, losses: Losses) -> str:
 
 
 def published_text(row: Series) -> str:
-    """The published number of a row, with its decimals and unit in print."""
     return f"{metric_style(row['metric']).scale * row['published']:.{COMPARED[row['metric']].decimals}f}"
 
 

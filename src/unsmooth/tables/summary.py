@@ -125,7 +125,6 @@ def _spread(rows: DataFrame, values: NDArray[np.float64], draws: NDArray[np.floa
 
 
 def _interval(draws: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Limits of the percentile interval and the standard error."""
     defined = draws[np.isfinite(draws)]
     if not len(defined) or len(defined) < (1.0 - MAX_UNDEFINED_REPLICATES) * len(draws):
         return np.nan, np.nan, np.nan

@@ -1,6 +1,5 @@
 """Tables as CSV, Markdown and LaTeX files."""
 
-import re
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from textwrap import wrap
@@ -14,10 +13,14 @@ from unsmooth.tables.layouts import Table
 
 TEXT_WIDTH, CHARACTER, GAP = 345.0, 4.3, 6.0  # pt: an article's text, a character of footnotesize, a gap
 HEADING = 13  # characters
+ESCAPES = str.maketrans(
+    {character: rf"\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+    | {"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\to$", DASH: "--", DAGGER: r"$^{\dagger}$"}
+)
 
 
 def write_table(table: Table, stem: Path) -> None:
-    """Write `stem`.csv (numbers), `stem`.md and `stem`.tex (text) atomically."""
     notes = "".join(f"\n{note}\n" for note in table.notes)
     markdown = tabulate(table.display.to_dict("list"), headers="keys", tablefmt="pipe", disable_numparse=True)
     texts = {
@@ -85,9 +88,4 @@ def _stacked(lines: list[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    escapes = {"\\": r"\textbackslash{}", "±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\to$"}
-    escapes |= {DASH: "--", f" {DAGGER}": r"$^{\dagger}$", DAGGER: r"$^{\dagger}$", "<": "$<$", ">": "$>$"}
-    escapes |= {character: rf"\{character}" for character in "&%$#_{}"}
-    escapes |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    pattern = re.compile("|".join(map(re.escape, sorted(escapes, key=len, reverse=True))))
-    return pattern.sub(lambda match: escapes[match.group()], str(text))
+    return str(text).replace(f" {DAGGER}", DAGGER).translate(ESCAPES)

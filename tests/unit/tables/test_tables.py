@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsmooth.tables.calibration import calibration_table
 from unsmooth.tables.findings import TWO_CLASSES
 from unsmooth.tables.labels import Losses, LossName
-from unsmooth.tables.layouts import cost_table, scores_table, segmentation_table
+from unsmooth.tables.layouts import calibration_table, cost_table, scores_table, segmentation_table
 from unsmooth.tables.main import all_metrics_table, main_table, short_table
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY, paired_differences, summarise
 from unsmooth.tables.writing import write_table

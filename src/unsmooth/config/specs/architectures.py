@@ -15,23 +15,19 @@ def _is_source_of_weights(name: str) -> str:
     return name
 
 
-Pretrained = Annotated[
-    Annotated[str, AfterValidator(_is_source_of_weights)] | None, Field(exclude_if=lambda name: name is None)
-]
+Pretrained = Annotated[Annotated[str, AfterValidator(_is_source_of_weights)] | None, Field(exclude_if=left_at(None))]
 
 
 class ArchitectureSpec(Kind):
     """An architecture with its options; each subclass is a kind."""
 
-    target: ClassVar[str]  # its class or function, "module:name"
+    package: ClassVar[str] = "unsmooth.models"
     inputs: ClassVar[str]  # what it reads: images, scenes, vectors or tokens
     # Dotted path of the submodule that takes the weights of `pretrained`; "" is the model itself
     backbone: ClassVar[str] = ""
 
 
-class CifarResNetSpec(
-    ArchitectureSpec, kind="cifar_resnet", target="unsmooth.models.cifar_resnet:CifarResNet", inputs="images"
-):
+class CifarResNetSpec(ArchitectureSpec, kind="cifar_resnet", target="cifar_resnet:CifarResNet", inputs="images"):
     """Residual network for small images (He et al., CVPR 2016, section 4.2)."""
 
     depth: Annotated[int, Field(ge=8)] = Field(20, description="6n + 2 layers")
@@ -45,7 +41,7 @@ class CifarResNetSpec(
         return depth
 
 
-class DenseNetSpec(ArchitectureSpec, kind="densenet", target="unsmooth.models.densenet:DenseNet", inputs="images"):
+class DenseNetSpec(ArchitectureSpec, kind="densenet", target="densenet:DenseNet", inputs="images"):
     """DenseNet-BC for small images (Huang et al., CVPR 2017, section 4)."""
 
     depth: Annotated[int, Field(ge=10)] = Field(100, description="6n + 4 layers")
@@ -59,9 +55,7 @@ class DenseNetSpec(ArchitectureSpec, kind="densenet", target="unsmooth.models.de
         return depth
 
 
-class SmallResNetSpec(
-    ArchitectureSpec, kind="small_resnet", target="unsmooth.models.small_resnet:small_resnet", inputs="images"
-):
+class SmallResNetSpec(ArchitectureSpec, kind="small_resnet", target="small_resnet:small_resnet", inputs="images"):
     """Bottleneck network for small images: torchvision's ResNet with a 3x3 stem at stride 1."""
 
     depth: Literal[50, 101, 152] = Field(50, description="layers")
@@ -71,9 +65,7 @@ class SmallResNetSpec(
     )
 
 
-class TorchvisionSpec(
-    ArchitectureSpec, kind="torchvision", target="unsmooth.models.libraries:torchvision_model", inputs="images"
-):
+class TorchvisionSpec(ArchitectureSpec, kind="torchvision", target="libraries:torchvision_model", inputs="images"):
     """A torchvision classifier by name, randomly initialised or pretrained."""
 
     name: str = Field(description="torchvision's name, such as resnet50")
@@ -84,7 +76,7 @@ class TorchvisionSpec(
     dropout: Share = Field(0.0, description="before the last layer; ResNets and their kin", exclude_if=left_at(0))
 
 
-class TimmSpec(ArchitectureSpec, kind="timm", target="unsmooth.models.libraries:timm_model", inputs="images"):
+class TimmSpec(ArchitectureSpec, kind="timm", target="libraries:timm_model", inputs="images"):
     """A timm classifier by name, randomly initialised.
 
     The name of published weights, such as resnet50.a1_in1k, decides `preprocessing`.
@@ -93,26 +85,24 @@ class TimmSpec(ArchitectureSpec, kind="timm", target="unsmooth.models.libraries:
     name: str = Field(description="timm's name, such as vit_small_patch16_224")
     drop_rate: Share = Field(0.0, description="dropout before the classifier")
     preprocessing: Literal["dataset", "timm"] = Field(
-        "dataset",
-        description="size, resizing and normalisation of test images: the dataset's, or what timm evaluates it with",
-        exclude_if=lambda kind: kind == "dataset",
+        "dataset", description="of test images: the dataset's, or timm's of this model", exclude_if=left_at("dataset")
     )
 
 
-class MlpSpec(ArchitectureSpec, kind="mlp", target="unsmooth.models.mlp:Mlp", inputs="vectors"):
+class MlpSpec(ArchitectureSpec, kind="mlp", target="mlp:Mlp", inputs="vectors"):
     """Fully connected ReLU network."""
 
     hidden: list[PositiveInt] = Field([64, 64], description="widths of the hidden layers")
 
 
-class TabularMlpSpec(ArchitectureSpec, kind="tabular_mlp", target="unsmooth.models.mlp:TabularMlp", inputs="vectors"):
+class TabularMlpSpec(ArchitectureSpec, kind="tabular_mlp", target="mlp:TabularMlp", inputs="vectors"):
     """Fully connected ReLU network; widths are multiples of the number of features."""
 
     multiples: list[PositiveInt] = Field([4, 2], description="widths of the hidden layers over the number of features")
     single_logit: bool = Field(True, description="two classes from one output z, as the logits (-z/2, z/2)")
 
 
-class LstmSpec(ArchitectureSpec, kind="lstm", target="unsmooth.models.lstm:Lstm", inputs="tokens"):
+class LstmSpec(ArchitectureSpec, kind="lstm", target="lstm:Lstm", inputs="tokens"):
     """LSTM over frozen token vectors, then a multi-layer perceptron."""
 
     hidden_size: PositiveInt = Field(256, description="width of the LSTM")
@@ -124,15 +114,13 @@ class LstmSpec(ArchitectureSpec, kind="lstm", target="unsmooth.models.lstm:Lstm"
     single_logit: bool = Field(False, description="two classes from one output z, as the logits (-z/2, z/2)")
 
 
-class GlobalPoolingCnnSpec(
-    ArchitectureSpec, kind="gpool_cnn", target="unsmooth.models.gpool_cnn:GlobalPoolingCnn", inputs="tokens"
-):
+class GlobalPoolingCnnSpec(ArchitectureSpec, kind="gpool_cnn", target="gpool_cnn:GlobalPoolingCnn", inputs="tokens"):
     """Convolutions over frozen token vectors, pooled over the whole sequence."""
 
     channels: PositiveInt = Field(128, description="of the convolutions and of the hidden layer")
 
 
-class UNetSpec(ArchitectureSpec, kind="unet", target="unsmooth.models.unet:UNet", inputs="scenes"):
+class UNetSpec(ArchitectureSpec, kind="unet", target="unet:UNet", inputs="scenes"):
     """Small encoder-decoder with skip connections for segmentation (Ronneberger et al., MICCAI 2015)."""
 
     width: PositiveInt = Field(16, description="channels at full resolution")
@@ -140,11 +128,7 @@ class UNetSpec(ArchitectureSpec, kind="unet", target="unsmooth.models.unet:UNet"
 
 
 class DeepLabV3PlusSpec(
-    ArchitectureSpec,
-    kind="deeplabv3plus",
-    target="unsmooth.models.deeplab:DeepLabV3Plus",
-    inputs="scenes",
-    backbone="backbone",
+    ArchitectureSpec, kind="deeplabv3plus", target="deeplab:DeepLabV3Plus", inputs="scenes", backbone="backbone"
 ):
     """DeepLabV3+ on ResNet-101 for segmentation (Chen et al., ECCV 2018)."""
 
@@ -153,7 +137,7 @@ class DeepLabV3PlusSpec(
 
 
 class DeepLabV3Spec(
-    ArchitectureSpec, kind="deeplabv3", target="unsmooth.models.deeplab:DeepLabV3", inputs="scenes", backbone="backbone"
+    ArchitectureSpec, kind="deeplabv3", target="deeplab:DeepLabV3", inputs="scenes", backbone="backbone"
 ):
     """DeepLabV3 on ResNet-50 for segmentation (Chen et al., 2017)."""
 

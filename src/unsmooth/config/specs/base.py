@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -39,11 +39,15 @@ class Spec(BaseModel):
 class Kind(Spec):
     """A form that `kind` selects: a subclass with that keyword. Its other keywords set class attributes."""
 
+    package: ClassVar[str]  # of the target
+    target: ClassVar[str]  # class or function of the kind, "module:name"; the keyword is relative to the package
+
     kind: str = ""
 
-    def __init_subclass__(cls, *, kind: str = "", **attributes: object) -> None:
-        """Give the class its `kind`, the only value of the key, and its attributes."""
+    def __init_subclass__(cls, *, kind: str = "", target: str = "", **attributes: object) -> None:
         super().__init_subclass__()
+        if target:
+            cls.target = f"{cls.package}.{target}"
         if kind:
             cls.__annotations__ = {"kind": Literal[kind], **cls.__dict__.get("__annotations__", {})}
             cls.kind = Field(kind, description="selects this form")

@@ -14,7 +14,7 @@ from unsmooth.data.sources import VECTORS
 class DatasetSpec(Kind):
     """A dataset with its options; each subclass is a kind."""
 
-    target: ClassVar[str]  # function that builds it, "module:name"
+    package: ClassVar[str] = "unsmooth.data"
     inputs: ClassVar[str]  # images, scenes, vectors or tokens
     sources: ClassVar[tuple[str, ...]] = ()  # its downloads, keys of `unsmooth.data.sources.SOURCES`
     samples: ClassVar[int | None] = None  # published number of all splits; None for drawn and own data
@@ -22,7 +22,7 @@ class DatasetSpec(Kind):
     embedded: ClassVar[bool] = False  # whether it is drawn locally
 
 
-class Arrays(DatasetSpec, kind="arrays", target="unsmooth.data.own_arrays:build"):
+class Arrays(DatasetSpec, kind="arrays", target="own_arrays:build"):
     """User arrays in an npz or safetensors file: vectors (N, F) or images (N, C, H, W), and their classes.
 
     The file has train_inputs, train_targets and the same for val and test; or inputs and targets, split by a seed.
@@ -56,7 +56,7 @@ class _Drawn(DatasetSpec, embedded=True):
     """A dataset drawn locally, without a download."""
 
 
-class Glyphs(_Drawn, kind="glyphs", target="unsmooth.data.glyphs:build", inputs="images"):
+class Glyphs(_Drawn, kind="glyphs", target="glyphs:build", inputs="images"):
     """62 characters in the fonts of matplotlib, small noisy grey images, drawn locally."""
 
     num_train: PositiveInt = Field(5000, description="training images")
@@ -68,7 +68,7 @@ class Glyphs(_Drawn, kind="glyphs", target="unsmooth.data.glyphs:build", inputs=
     seed: Seed = Field(0, description="seed of the images")
 
 
-class GlyphScenes(_Drawn, kind="glyph_scenes", target="unsmooth.data.glyph_scenes:build", inputs="scenes"):
+class GlyphScenes(_Drawn, kind="glyph_scenes", target="glyph_scenes:build", inputs="scenes"):
     """Overlapping letters on a noisy canvas with pixel labels, drawn locally: a miniature segmentation task."""
 
     num_train: PositiveInt = Field(300, description="training scenes")
@@ -80,7 +80,7 @@ class GlyphScenes(_Drawn, kind="glyph_scenes", target="unsmooth.data.glyph_scene
     seed: Seed = Field(0, description="seed of the scenes")
 
 
-class Gaussians(_Drawn, kind="gaussians", target="unsmooth.data.gaussians:build", inputs="vectors"):
+class Gaussians(_Drawn, kind="gaussians", target="gaussians:build", inputs="vectors"):
     """Overlapping Gaussian classes in a plane, whose posterior P(class | input) is known exactly."""
 
     num_train: PositiveInt = Field(4000, description="training points")
@@ -88,12 +88,12 @@ class Gaussians(_Drawn, kind="gaussians", target="unsmooth.data.gaussians:build"
     num_test: PositiveInt = Field(40000, description="points that only measure")
     num_classes: Annotated[int, Field(ge=2)] = Field(8, description="classes, means on a circle")
     spread: PositiveFloat = Field(
-        0.45, description="standard deviation of a class, in units of the distance between neighbouring means"
+        0.45, description="standard deviation of a class; 1 is the distance of neighbouring means"
     )
     seed: Seed = Field(0, description="seed of the points")
 
 
-class MarkovText(_Drawn, kind="markov_text", target="unsmooth.data.markov_text:build", inputs="tokens"):
+class MarkovText(_Drawn, kind="markov_text", target="markov_text:build", inputs="tokens"):
     """Token sequences from one Markov chain per class, drawn locally: a miniature text task."""
 
     num_train: PositiveInt = Field(4000, description="training sequences")
@@ -117,29 +117,23 @@ class _Published(DatasetSpec):
         super().__init_subclass__(kind=kind, **{"sources": vars(cls).get("sources", (kind,)), **attributes})
 
 
-class Cifar10(_Published, kind="cifar10", target="unsmooth.data.cifar:build_cifar10", inputs="images", samples=60_000):
+class Cifar10(_Published, kind="cifar10", target="cifar:build_cifar10", inputs="images", samples=60_000):
     """CIFAR-10 (Krizhevsky, 2009): 32 x 32 colour photographs of 10 classes."""
 
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
     shuffle: Literal["torch", "numpy"] = Field(
         "torch", description="generator of that choice; numpy's is MbLS's", exclude_if=left_at("torch")
     )
-    constants: Literal["cifar10", "cifar100"] = Field(
-        "cifar10", description="dataset of the normalising mean and deviation"
-    )
+    constants: Literal["cifar10", "cifar100"] = Field("cifar10", description="dataset of the normalising statistics")
 
 
-class Cifar100(
-    _Published, kind="cifar100", target="unsmooth.data.cifar:build_cifar100", inputs="images", samples=60_000
-):
+class Cifar100(_Published, kind="cifar100", target="cifar:build_cifar100", inputs="images", samples=60_000):
     """CIFAR-100 (Krizhevsky, 2009): 32 x 32 colour photographs of 100 classes."""
 
     num_val: PositiveInt = Field(5000, description="training images held out for fitting scores")
 
 
-class TinyImageNet(
-    _Published, kind="tiny_imagenet", target="unsmooth.data.tiny_imagenet:build", inputs="images", samples=110_000
-):
+class TinyImageNet(_Published, kind="tiny_imagenet", target="tiny_imagenet:build", inputs="images", samples=110_000):
     """Tiny-ImageNet (Stanford CS231n, 2015): 64 x 64 colour photographs of 200 classes."""
 
     val_per_class: PositiveInt = Field(50, description="of the 500 training images a class, those that fit scores")
@@ -149,7 +143,7 @@ class TinyImageNet(
 class Cub200(
     _Published,
     kind="cub200",
-    target="unsmooth.data.cub:index",
+    target="cub:index",
     inputs="images",
     sources=("cub_200_2011",),
     samples=11_788,
@@ -162,16 +156,14 @@ class Cub200(
     resize: PositiveInt = Field(256, description="both sides before the crop, whatever their ratio, pixels")
 
 
-class Cityscapes(
-    _Published, kind="cityscapes", target="unsmooth.data.cityscapes:index", inputs="scenes", samples=3475, files=True
-):
+class Cityscapes(_Published, kind="cityscapes", target="cityscapes:index", inputs="scenes", samples=3475, files=True):
     """Cityscapes (Cordts et al., CVPR 2016): street scenes of 19 classes; the user provides the archives."""
 
     num_val: PositiveInt = Field(100, description="of the 500 validation scenes, those that fit scores")
     num_train_logits: PositiveInt = Field(100, description="training scenes with logits of sampled pixels")
 
 
-class Voc2012(_Published, kind="voc2012", target="unsmooth.data.voc:index", inputs="scenes", samples=2913, files=True):
+class Voc2012(_Published, kind="voc2012", target="voc:index", inputs="scenes", samples=2913, files=True):
     """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015): 20 object classes and background."""
 
     num_val: PositiveInt = Field(249, description="of the 1,449 validation images, those that fit scores")
@@ -179,9 +171,7 @@ class Voc2012(_Published, kind="voc2012", target="unsmooth.data.voc:index", inpu
     image_size: PositiveInt = Field(480, description="longer side at test time, and side of the padded square, pixels")
 
 
-class ImageNet(
-    _Published, kind="imagenet", target="unsmooth.data.imagenet:index", inputs="images", samples=1_331_167, files=True
-):
+class ImageNet(_Published, kind="imagenet", target="imagenet:index", inputs="images", samples=1_331_167, files=True):
     """ImageNet-1k (ILSVRC 2012); the user provides the archives, under their terms."""
 
     num_val: PositiveInt = Field(10000, description="of the 50,000 validation images, those that fit scores")
@@ -191,7 +181,7 @@ class ImageNet(
     resize_dtype: Literal["uint8", "float32"] = Field("uint8", description="pixels while resizing; float32 overshoots")
 
 
-class Imdb(_Published, kind="imdb", target="unsmooth.data.imdb:build", inputs="tokens", samples=50_000):
+class Imdb(_Published, kind="imdb", target="imdb:build", inputs="tokens", samples=50_000):
     """IMDB film reviews (Maas et al., ACL 2011), positive or negative, as GloVe vectors of their words."""
 
     num_val: PositiveInt = Field(5000, description="of the 25,000 test reviews, those that fit scores")
@@ -210,7 +200,7 @@ class Imdb(_Published, kind="imdb", target="unsmooth.data.imdb:build", inputs="t
 class Newsgroups(
     _Published,
     kind="newsgroups",
-    target="unsmooth.data.newsgroups:build",
+    target="newsgroups:build",
     inputs="tokens",
     sources=("newsgroups", "glove_6b"),
     samples=19_997,
@@ -226,11 +216,7 @@ class Newsgroups(
 
 
 class BankMarketing(
-    _Published,
-    kind="bank_marketing",
-    target="unsmooth.data.tabular:build_bank_marketing",
-    inputs="vectors",
-    samples=41_188,
+    _Published, kind="bank_marketing", target="tabular:build_bank_marketing", inputs="vectors", samples=41_188
 ):
     """Bank Marketing (Moro et al., 2014): whether a client subscribes a deposit after a call."""
 
@@ -240,11 +226,7 @@ class BankMarketing(
 
 
 class OnlineShoppers(
-    _Published,
-    kind="online_shoppers",
-    target="unsmooth.data.tabular:build_online_shoppers",
-    inputs="vectors",
-    samples=12_330,
+    _Published, kind="online_shoppers", target="tabular:build_online_shoppers", inputs="vectors", samples=12_330
 ):
     """Online Shoppers Purchasing Intention (Sakar et al., 2019): whether a visit ends in a purchase."""
 

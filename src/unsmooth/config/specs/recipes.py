@@ -134,12 +134,8 @@ class Augmentation(Spec):
     crop_padding: Annotated[int, Field(ge=0)] = Field(0, description="pad by this many black pixels, crop at random")
     flip: bool = Field(False, description="mirror left to right with probability 1/2")
     resized_crop: bool = Field(False, description="crop 8 to 100 % of the area at random and resize; image files only")
-    random_crop: bool = Field(
-        False, description="crop the resized image at random; image files only", exclude_if=left_at(False)
-    )
-    scene_crop: SceneCrop | None = Field(
-        None, description="crop scenes in files, at a random scale", exclude_if=left_at(None)
-    )
+    random_crop: bool = Field(False, description="crop a resized image file at random", exclude_if=left_at(False))
+    scene_crop: SceneCrop | None = Field(None, description="crop scenes at a random scale", exclude_if=left_at(None))
 
     @model_validator(mode="after")
     def _one_crop(self) -> Self:
@@ -169,10 +165,7 @@ class Recipe(Spec):
 
     epochs: PositiveInt = Field(description="passes over the training split")
     batch_size: PositiveInt = Field(description="samples a step; the last, partial batch is kept")
-    shards: PositiveInt = Field(
-        1,
-        description="parts of a batch that batch-normalise and are perturbed by themselves, over the devices",
-    )
+    shards: PositiveInt = Field(1, description="parts of a batch with their own batch statistics and perturbation")
     optimizer: Annotated[Sgd | Adam | AdamW, Field(discriminator="kind", description="how weights move")]
     sam: Sam | None = Field(None, description="sharpness-aware minimisation around the optimizer")
     schedule: Annotated[Constant | Cosine | MultiStep | OneCycle | Polynomial, Field(discriminator="kind")] = Field(
@@ -184,12 +177,9 @@ class Recipe(Spec):
     mixup: MixUp | None = Field(
         None, description="blend samples in pairs; with cutmix, one of the two is drawn", exclude_if=left_at(None)
     )
-    cutmix: CutMix | None = Field(
-        None, description="paste rectangles between images in pairs", exclude_if=left_at(None)
-    )
+    cutmix: CutMix | None = Field(None, description="paste rectangles between images", exclude_if=left_at(None))
     precision: Precision = Field(
-        "fp32",
-        description="type of the forward pass; on a CPU fp16 becomes bf16, or fp32 without bf16 instructions",
+        "fp32", description="type of the forward pass; on a CPU fp16 becomes bf16, or fp32 without bf16 instructions"
     )
     matmul_precision: Literal["highest", "high", "medium"] = Field(
         "highest", description="of fp32 matrix products: exact, TF32 or bf16 inside"
