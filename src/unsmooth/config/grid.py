@@ -1,8 +1,9 @@
 """The grid of cells that every experiment file spans: losses with their strengths, and seeds."""
 
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from unsmooth.config.cells import Cell, cell_name
 from unsmooth.config.errors import suggestion
@@ -29,37 +30,25 @@ class Grid(Spec):
         named = {key: {"kind": key, **(entry or {})} for key, entry in entries if isinstance(entry, dict | None)}
         return {**value, **named} if named else value
 
-    @model_validator(mode="after")
-    def _values_differ(self) -> Self:
+    def _faults(self) -> Iterator[str]:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must differ, got {self.seeds}")
-        for name in self.losses:
-            if len(set(self.alphas(name))) < len(self.alphas(name)):
-                raise ValueError(f"alphas of loss {name!r} must differ, got {self.alphas(name)}")
-        return self
-
-    @model_validator(mode="after")
-    def _labels_differ(self) -> Self:
+            yield f"seeds must differ, got {self.seeds}"
         names: dict[tuple[str, float], str] = {}
         for name, loss in self.losses.items():
+            if len(set(loss.alphas)) < len(loss.alphas):
+                yield f"alphas of loss {name!r} must differ, got {loss.alphas}"
             for alpha in loss.alphas:
                 if (other := names.setdefault((loss.label, alpha), name)) != name:
-                    raise ValueError(
-                        f"losses {other!r} and {name!r} share the label {loss.label!r} with alpha {alpha:g}, which "
-                        "tables and figures could not tell apart; set the label of one"
-                    )
-        return self
-
-    @model_validator(mode="after")
-    def _left_out_cells_exist(self) -> Self:
-        known = [cell_name(*key) for key in self._grid()]
-        for name in self.without:
-            if name not in known:
-                raise ValueError(f"without: there is no cell {name!r}{suggestion(name, known)}")
-        left = {key[0] for key in self._grid() if cell_name(*key) not in self.without}
-        for loss in self.losses.keys() - left:
-            raise ValueError(f"without: no cell of loss {loss!r} is left; remove the loss")
-        return self
+                    shared = f"losses {other!r} and {name!r} share the label {loss.label!r} with alpha {alpha:g}"
+                    yield f"{shared}, which tables and figures could not tell apart; set the label of one"
+        known = {cell_name(*key): key[0] for key in self._grid()}
+        for cell in self.without:
+            if cell not in known:
+                yield f"without: there is no cell {cell!r}{suggestion(cell, [*known])}"
+        kept = {loss for cell, loss in known.items() if cell not in self.without}
+        for name in self.losses:
+            if name not in kept:
+                yield f"without: no cell of loss {name!r} is left; remove the loss"
 
     @property
     def architecture_names(self) -> list[str]:

@@ -1,11 +1,11 @@
 """The kinds of experiment: trained here, on given weights, or on logits files."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, StrictBool, create_model, model_validator
+from pydantic import Field, StrictBool, create_model
 
 from unsmooth.config.cells import IMPORTED, Cell, format_number
 from unsmooth.config.errors import suggestion
@@ -40,14 +40,12 @@ class PublishedResult(Spec):
     score: ScoreName = Field("msp", description="confidence score")
     source: str = Field(description="where they are published, and on which samples")
 
-    @model_validator(mode="after")
-    def _has_a_number(self) -> Self:
+    def _faults(self) -> Iterator[str]:
         numbers = self.model_dump(include=set(COMPARED), exclude_none=True).keys()
         if not numbers:
-            raise ValueError(f"needs a number: {', '.join(sorted(COMPARED))}")
+            yield f"needs a number: {', '.join(sorted(COMPARED))}"
         if self.score not in ("msp", "msp_temperature") and numbers - {"error", "aurc"}:
-            raise ValueError(f"{self.score} is no probability: only error and aurc can be compared")
-        return self
+            yield f"{self.score} is no probability: only error and aurc can be compared"
 
 
 def _published_number(metric: str) -> Any:  # noqa: ANN401
@@ -91,33 +89,24 @@ class ModelExperiment(Grid):
     deviations: list[Deviation] = Field([], description="departures from the released code, listed in the scorecard")
     as_released: StrictBool = Field(False, description="revert the switchable deviations")
 
-    @model_validator(mode="after")
-    def _published_results_are_of_cells(self) -> Self:
+    def _faults(self) -> Iterator[str]:
+        yield from super()._faults()
         for result in self.published:
             if result.loss not in self.losses or result.alpha not in self.alphas(result.loss):
-                raise ValueError(
-                    f"published: there is no loss {result.loss!r} with alpha {format_number(result.alpha)}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _architectures_fit(self) -> Self:
+                yield f"published: there is no loss {result.loss!r} with alpha {format_number(result.alpha)}"
         if IMPORTED in self.architectures:
-            raise ValueError(f"an architecture cannot be called {IMPORTED!r}, the name of logits from elsewhere")
+            yield f"an architecture cannot be called {IMPORTED!r}, the name of logits from elsewhere"
+        data = f"dataset {self.dataset.kind!r}"
         for name, architecture in self.architectures.items():
             if architecture.inputs != self.dataset.inputs:
-                raise ValueError(
-                    f"architecture {name!r} takes {architecture.inputs}, dataset {self.dataset.kind!r} holds "
-                    f"{self.dataset.inputs}"
-                )
+                yield f"architecture {name!r} takes {architecture.inputs}, {data} holds {self.dataset.inputs}"
             if getattr(architecture, "preprocessing", "dataset") != "dataset" and not self.dataset.files:
-                raise ValueError(f"architecture {name!r} prepares image files, dataset {self.dataset.kind!r} has none")
+                yield f"architecture {name!r} prepares image files, {data} has none"
         if "pixels" in self.model_fields_set and not self.dense:
-            raise ValueError(f"pixels needs scenes, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
+            yield f"pixels needs scenes, {data} holds {self.dataset.inputs}"
         num_test = getattr(self.dataset, "num_test", None)  # unknown before a download
         if self.dense and num_test is not None and max(self.pixels.maps) >= num_test:
-            raise ValueError(f"pixels: maps must be below the {num_test} test scenes, got {self.pixels.maps}")
-        return self
+            yield f"pixels: maps must be below the {num_test} test scenes, got {self.pixels.maps}"
 
     @property
     def architecture_names(self) -> list[str]:
@@ -163,38 +152,41 @@ class Experiment(ModelExperiment):
 
     recipe: Recipe = Field(description="how every cell is trained")
 
-    @model_validator(mode="after")
-    def _recipe_fits(self) -> Self:
+    def _faults(self) -> Iterator[str]:
+        yield from super()._faults()
+        yield from self._recipe_faults()
+        yield from self._augmentation_faults()
+        yield from self._teacher_faults()
+        yield from self._mixing_faults()
+
+    def _recipe_faults(self) -> Iterator[str]:
         for name, architecture in self.architectures.items():
             if getattr(architecture, "preprocessing", "dataset") != "dataset":
-                raise ValueError(
-                    f"architecture {name!r}: preprocessing is for published weights; in training the dataset says how "
-                    "images are prepared"
-                )
-        if self.dense and (quadratic := [name for name, loss in self.losses.items() if not loss.entry.dense]):
-            raise ValueError(f"loss {quadratic[0]!r} compares samples in pairs, too many where each pixel is one")
+                rest = "preprocessing is for published weights; in training the dataset says how images are prepared"
+                yield f"architecture {name!r}: {rest}"
+        for name, loss in self.losses.items():
+            if self.dense and not loss.entry.dense:
+                yield f"loss {name!r} compares samples in pairs, too many where each pixel is one"
         num_train = getattr(self.dataset, "num_train", None)  # unknown before a download
         if self.recipe.warmup is not None and num_train is not None:
             steps = self.recipe.epochs * -(-num_train // self.recipe.batch_size)
             if (self.recipe.warmup.steps or 0) >= steps:
-                raise ValueError(f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}")
-        augmentation, files = self.recipe.augmentation, self.dataset.files
-        if self.dense and augmentation.model_copy(update={"scene_crop": None, "flip": False}) != Augmentation():
-            raise ValueError(f"augmentation of scenes is scene_crop and flip, got {augmentation.model_dump()}")
-        if augmentation.scene_crop is not None and not (self.dense and files):
-            raise ValueError(f"augmentation scene_crop needs scenes in files, not dataset {self.dataset.kind!r}")
-        if not (self.dataset.inputs == "images" or (self.dense and files)) and augmentation != Augmentation():
-            raise ValueError(f"augmentation needs images, dataset {self.dataset.kind!r} holds {self.dataset.inputs}")
-        for other in ("crop_padding",) if files else FOR_IMAGE_FILES:
-            if getattr(augmentation, other):
-                raise ValueError(
-                    f"augmentation {other} is for {'images in memory' if files else 'image files'}, "
-                    f"dataset {self.dataset.kind!r} holds {'image files' if files else 'images in memory'}"
-                )
-        return self
+                yield f"warmup must be shorter than the {steps} steps, got {self.recipe.warmup.steps}"
 
-    @model_validator(mode="after")
-    def _teachers_are_cells(self) -> Self:
+    def _augmentation_faults(self) -> Iterator[str]:
+        augmentation, files, data = self.recipe.augmentation, self.dataset.files, f"dataset {self.dataset.kind!r}"
+        if self.dense and augmentation.model_copy(update={"scene_crop": None, "flip": False}) != Augmentation():
+            yield f"augmentation of scenes is scene_crop and flip, got {augmentation.model_dump()}"
+        if augmentation.scene_crop is not None and not (self.dense and files):
+            yield f"augmentation scene_crop needs scenes in files, not {data}"
+        if not (self.dataset.inputs == "images" or (self.dense and files)) and augmentation != Augmentation():
+            yield f"augmentation needs images, {data} holds {self.dataset.inputs}"
+        kept, other = ("image files", "images in memory") if files else ("images in memory", "image files")
+        for name in ("crop_padding",) if files else FOR_IMAGE_FILES:
+            if getattr(augmentation, name):
+                yield f"augmentation {name} is for {other}, {data} holds {kept}"
+
+    def _teacher_faults(self) -> Iterator[str]:
         taught = {name: loss for name, loss in self.losses.items() if isinstance(loss, Taught)}
         for name, loss in taught.items():
             for what, reference, known in (
@@ -202,35 +194,27 @@ class Experiment(ModelExperiment):
                 ("architecture", loss.teacher_architecture, [*self.architectures]),
             ):
                 if reference is not None and reference not in known:
-                    raise ValueError(
-                        f"losses.{name}: there is no {what} {reference!r} of a teacher{suggestion(reference, known)}"
-                    )
-            alphas = self.alphas(loss.teacher)
-            if loss.teacher_alpha not in alphas and (loss.teacher_alpha is not None or len(alphas) > 1):
-                raise ValueError(
-                    f"losses.{name}: teacher_alpha must be one of {alphas}, those of loss {loss.teacher!r}, got "
-                    f"{loss.teacher_alpha}"
-                )
+                    yield f"losses.{name}: there is no {what} {reference!r} of a teacher{suggestion(reference, known)}"
+            alphas, alpha = self.alphas(loss.teacher), loss.teacher_alpha
+            if alpha not in alphas and (alpha is not None or len(alphas) > 1):
+                expected = f"one of {alphas}, those of loss {loss.teacher!r}"
+                yield f"losses.{name}: teacher_alpha must be {expected}, got {alpha}"
         for name in taught:
             chain = [name]
             while chain[-1] in taught:
                 chain.append(taught[chain[-1]].teacher)
                 if chain[-1] in chain[:-1]:
-                    raise ValueError(f"losses.{name}: teachers form a cycle: {' from '.join(chain)}")
-        return self
+                    yield f"losses.{name}: teachers form a cycle: {' from '.join(chain)}"
 
-    @model_validator(mode="after")
-    def _targets_can_be_mixed(self) -> Self:
+    def _mixing_faults(self) -> Iterator[str]:
         if not self.recipe.mixing:
-            return self
-        if unfit := [name for name, loss in self.losses.items() if not loss.entry.mixable]:
-            raise ValueError(f"loss {unfit[0]!r} is for samples of one class: remove it, or mixup and cutmix")
-        if self.dataset.inputs == "tokens" or (self.recipe.cutmix is not None and self.dataset.inputs == "vectors"):
-            raise ValueError(
-                f"mixup needs images or vectors, cutmix images; dataset {self.dataset.kind!r} holds "
-                f"{self.dataset.inputs}"
-            )
-        return self
+            return
+        for name, loss in self.losses.items():
+            if not loss.entry.mixable:
+                yield f"loss {name!r} is for samples of one class: remove it, or mixup and cutmix"
+        inputs = self.dataset.inputs
+        if inputs == "tokens" or (self.recipe.cutmix is not None and inputs == "vectors"):
+            yield f"mixup needs images or vectors, cutmix images; dataset {self.dataset.kind!r} holds {inputs}"
 
     @property
     def compared(self) -> dict[str, Any]:
@@ -269,17 +253,16 @@ class WeightsExperiment(ModelExperiment):
         None, description="a zoo, each architecture trained with a single loss: loss to its architectures"
     )
 
-    @model_validator(mode="after")
-    def _one_file_each(self) -> Self:
+    def _faults(self) -> Iterator[str]:
+        yield from super()._faults()
+        losses = ", ".join(self.losses)
         if self.trained_with is not None:
             named = [architecture for each in self.trained_with.values() for architecture in each]
             if self.trained_with.keys() != self.losses.keys() or sorted(named) != sorted(self.architectures):
-                raise ValueError(
-                    "trained_with must name every loss, and every architecture once, of "
-                    f"{', '.join(self.losses)} and {', '.join(self.architectures)}, got {self.trained_with}"
-                )
+                expected = f"every loss, and every architecture once, of {losses} and {', '.join(self.architectures)}"
+                yield f"trained_with must name {expected}, got {self.trained_with}"
         if isinstance(self.weights, dict) and self.weights.keys() != self.losses.keys():
-            raise ValueError(f"weights must be of the losses {', '.join(self.losses)}, got {', '.join(self.weights)}")
+            yield f"weights must be of the losses {losses}, got {', '.join(self.weights)}"
         placeholders = (
             "{architecture}, {name}, {loss}, {alpha} and {seed} only (and {name} where the architecture has one)"
         )
@@ -287,10 +270,7 @@ class WeightsExperiment(ModelExperiment):
         each = "architecture, loss, alpha and seed"
         for source in _different_files("weights", self.weights, placeholders, each, sources):
             if source.startswith(HUB) and not HUB_FILE.fullmatch(source):
-                raise ValueError(
-                    f"expected hf://owner/repository/path or hf://owner/repository@revision/path, got {source!r}"
-                )
-        return self
+                yield f"expected hf://owner/repository/path or hf://owner/repository@revision/path, got {source!r}"
 
     @property
     def is_zoo(self) -> bool:
@@ -325,12 +305,11 @@ class LogitsExperiment(Grid):
     )
     train: bool = Field(False, description="whether there are logits of the training split, besides val and test")
 
-    @model_validator(mode="after")
-    def _one_file_each(self) -> Self:
+    def _faults(self) -> Iterator[str]:
+        yield from super()._faults()
         paths = (self.path(cell, split) for cell in self.cells("experiment") for split in self.splits)
         each = "split, loss, alpha and seed"
         _different_files("logits", self.logits, "{split}, {loss}, {alpha} and {seed} only", each, paths)
-        return self
 
     @property
     def architecture_names(self) -> list[str]:

@@ -1,8 +1,9 @@
 """The settings of config.yaml: scores, evaluation, downloads and figures."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from unsmooth.config.errors import suggestion
 from unsmooth.config.specs.base import Fraction, PositiveFloat, PositiveInt, Seed, Spec
@@ -36,15 +37,13 @@ class Downloads(Spec):
         {}, description="repacked archive of a mirror to its digest: md5:... or sha256:..."
     )
 
-    @model_validator(mode="after")
-    def _names_exist(self) -> Self:
+    def _faults(self) -> Iterator[str]:
         archives = [archive.file for source in SOURCES.values() for archive in source.archives]
         for what, names, known in (("folders", self.folders, [*SOURCES]), ("checksums", self.checksums, archives)):
-            if unknown := sorted(set(names) - set(known)):
-                raise ValueError(f"{what}: there is no {unknown[0]!r}{suggestion(unknown[0], known)}")
+            for unknown in sorted(set(names) - set(known)):
+                yield f"{what}: there is no {unknown!r}{suggestion(unknown, known)}"
         if "" in self.mirrors:
-            raise ValueError("mirrors: the beginning of a URL must not be empty")
-        return self
+            yield "mirrors: the beginning of a URL must not be empty"
 
 
 class RiskCoverageFigure(Spec):

@@ -1,8 +1,8 @@
 """Base of all parts of the configuration: strict, frozen, with numbers in range."""
 
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -34,6 +34,16 @@ class Spec(BaseModel):
             if is_number and any(isinstance(each, bool) for each in (value if isinstance(value, list) else [value])):
                 raise ValueError(f"{key} must be a number, got {value}")
         return data
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        for fault in self._faults():
+            raise ValueError(fault)
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        """Yield what is wrong with fields that are valid alone; the first is reported."""
+        yield from ()
 
 
 class Kind(Spec):

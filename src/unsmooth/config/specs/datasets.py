@@ -1,10 +1,11 @@
 """Datasets of experiments."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, Union
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from unsmooth.config.specs.base import Kind, NonNegativeFloat, PositiveFloat, PositiveInt, Seed, Share, kinds, left_at
 from unsmooth.data.array_files import check_arrays, kind_of_inputs, read_headers
@@ -35,17 +36,13 @@ class Arrays(DatasetSpec, kind="arrays", target="own_arrays:build"):
     num_test: PositiveInt | None = Field(None, description="samples that only measure; for a file without splits")
     split_seed: Seed = Field(0, description="seed of the choice of those samples")
 
-    @model_validator(mode="after")
-    def _holds_a_dataset(self) -> Self:
+    def _faults(self) -> Iterator[str]:
         headers = read_headers(Path(self.path))
         check_arrays(Path(self.path), headers)
         divided, given = "inputs" in headers, [num is not None for num in (self.num_val, self.num_test)]
         if not all(given) if divided else any(given):
-            raise ValueError(
-                f"{self.path} has {'no splits: num_val and num_test are needed' if divided else 'splits of its own'}, "
-                f"got num_val {self.num_val} and num_test {self.num_test}"
-            )
-        return self
+            splits = "no splits: num_val and num_test are needed" if divided else "splits of its own"
+            yield f"{self.path} has {splits}, got num_val {self.num_val} and num_test {self.num_test}"
 
     @cached_property
     def inputs(self) -> str:  # type: ignore[override]

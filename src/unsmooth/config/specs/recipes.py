@@ -1,8 +1,9 @@
 """Training recipes: optimizer, schedule, augmentation and precision."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from unsmooth.config.specs.base import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Share, Spec, left_at
 
@@ -92,11 +93,9 @@ class Warmup(Spec):
     steps: PositiveInt | None = Field(None, description="length in steps; this or epochs")
     initial: Fraction = Field(0.0001, description="first rate over peak rate")
 
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _faults(self) -> Iterator[str]:
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give the length either in epochs or in steps")
-        return self
+            yield "give the length either in epochs or in steps"
 
 
 class GradientClip(Spec):
@@ -137,11 +136,9 @@ class Augmentation(Spec):
     random_crop: bool = Field(False, description="crop a resized image file at random", exclude_if=left_at(False))
     scene_crop: SceneCrop | None = Field(None, description="crop scenes at a random scale", exclude_if=left_at(None))
 
-    @model_validator(mode="after")
-    def _one_crop(self) -> Self:
+    def _faults(self) -> Iterator[str]:
         if self.resized_crop and self.random_crop:
-            raise ValueError("an image is cropped once: set either resized_crop or random_crop")
-        return self
+            yield "an image is cropped once: set either resized_crop or random_crop"
 
 
 BetaParameter = Annotated[float, Field(ge=0.01, allow_inf_nan=False)]  # below, sampling underflows
@@ -187,30 +184,24 @@ class Recipe(Spec):
     channels_last: bool = Field(False, description="memory format of images; faster on tensor cores and with bf16")
     compile: bool = Field(False, description="torch.compile the model")
 
-    @model_validator(mode="after")
-    def _schedule_fits_training(self) -> Self:
+    def _faults(self) -> Iterator[str]:
         if self.shards > self.batch_size:
-            raise ValueError(f"a batch of {self.batch_size} cannot be split into {self.shards} shards")
+            yield f"a batch of {self.batch_size} cannot be split into {self.shards} shards"
         if self.mixing and self.batch_size < 2 * self.shards:
-            raise ValueError(
-                f"mixup and cutmix pair the samples of a shard: a batch of {self.batch_size} in {self.shards} shards "
-                "leaves none to pair"
-            )
+            batch = f"a batch of {self.batch_size} in {self.shards} shards"
+            yield f"mixup and cutmix pair the samples of a shard: {batch} leaves none to pair"
         if self.sam is not None and self.precision == "fp16":
-            raise ValueError("sam needs precision fp32 or bf16: it steps twice where fp16 scaling allows one step")
+            yield "sam needs precision fp32 or bf16: it steps twice where fp16 scaling allows one step"
         if self.warmup is not None:
             if self.schedule.kind == "one_cycle":
-                raise ValueError("schedule one_cycle warms up by itself: remove warmup, or set rise")
+                yield "schedule one_cycle warms up by itself: remove warmup, or set rise"
             if getattr(self.schedule, "unit", "step") == "epoch" and self.warmup.epochs is None:
-                raise ValueError("a schedule that changes by the epoch needs its warmup in epochs")
+                yield "a schedule that changes by the epoch needs its warmup in epochs"
             length = getattr(self.schedule, "epochs", None) or self.epochs
             if self.warmup.epochs is not None and self.warmup.epochs >= length:
-                raise ValueError(f"warmup must be shorter than the {length} epochs, got {self.warmup.epochs}")
+                yield f"warmup must be shorter than the {length} epochs, got {self.warmup.epochs}"
         if self.schedule.kind == "multistep" and max(self.schedule.milestones) >= self.epochs:
-            raise ValueError(
-                f"milestones must lie before the {self.epochs} epochs' end, got {self.schedule.milestones}"
-            )
-        return self
+            yield f"milestones must lie before the {self.epochs} epochs' end, got {self.schedule.milestones}"
 
     @property
     def mixing(self) -> list[MixUp | CutMix]:
