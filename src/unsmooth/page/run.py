@@ -58,9 +58,8 @@ def experiment_content(
     )
     models = configurations_of(DataFrame(cells), losses)
     folders = [Path(Cell(**cell).folder) for cell in cells]
-    num_samples, num_classes = read_logits(
-        folders[0] / "logits" / "test.safetensors", mmap=True, verify=False
-    ).logits.shape
+    first = read_logits(folders[0] / "logits" / "test.safetensors", mmap=True, verify=False)
+    num_samples, num_classes = first.logits.shape
     found = [
         {"model": models.index((cell["loss"], cell["alpha"])), "seed": cell["seed"], **_cell(path, dataset is not None)}
         for cell, path in zip(cells, folders, strict=True)
@@ -76,10 +75,9 @@ def experiment_content(
     tables = [plain_table(main_table(summary, fitted, losses=losses))]
     for heading, part in summary.groupby(summary["metric"].map(_part), sort=False):
         defined = fitted[fitted["score"].isin(part["score"])]  # p-norm has no calibration
+        caption = f"{heading} before and after repair (mean ± std over seeds)."
         table = plain_table(all_metrics_table(part, defined, losses=losses))
-        tables.append(
-            {**table, "fold": heading, "caption": f"{heading} before and after repair (mean ± std over seeds)."}
-        )
+        tables.append({**table, "fold": heading, "caption": caption})
     if trained:
         costs = cost_table(read_cells([path / "run.json" for path in folders], cells), losses=losses)
         tables.append({**plain_table(costs), "fold": "Cost of training"})

@@ -133,12 +133,12 @@ class Plan:
 
     def logits_from_cells(self, *splits: str, chosen: Cells) -> Callable[[Wildcards], list[str]]:
         """Return an input function: the logits of the chosen cells on the splits that exist."""
-
-        def paths(wildcards: Wildcards) -> list[str]:
-            present = [f"logits/{split}.safetensors" for split in splits if split in self.of(wildcards).splits]
-            return self.from_cells(*present, chosen=chosen)(wildcards)
-
-        return paths
+        return lambda wildcards: [
+            f"{cell.folder}/logits/{split}.safetensors"
+            for split in splits
+            if split in self.of(wildcards).splits
+            for cell in chosen(wildcards)
+        ]
 
     def keys_of(self, chosen: Cells | None = None) -> Params:
         """Return a params function: the keys of the chosen cells, by default of all, in the order of `from_cells`."""
