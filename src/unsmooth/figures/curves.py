@@ -9,8 +9,6 @@ from pandas import DataFrame
 
 from unsmooth.figures.style import (
     MANY_SEEDS,
-    UNDEFINED,
-    explanation,
     legend_below,
     line_styles,
     means_of,
@@ -18,6 +16,7 @@ from unsmooth.figures.style import (
     seed_lines,
     seeds_text,
     styled,
+    undefined,
 )
 from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE, score_label
 from unsmooth.tables.labels import CELL, CONFIGURATION, KINDS, Losses, configurations_of, in_order, require_columns
@@ -65,7 +64,7 @@ def risk_coverage(
     limiting = _over_seeds(shown, losses)
     data = limiting[limiting["score"] == score].reset_index(drop=True)
     if data.empty and score == NORMALISED_SCORE:
-        return explanation(f"{title}, {score_label(score)}", UNDEFINED.format(score_label(score)), width), data
+        return undefined(title, score, width), data
     require_columns(data, ["mean"], f"curves restricted to the score {score!r}")
     kind, spread = BANDS[band]
     limiting = limiting[limiting["coverage"] >= LEAST_COVERAGE]

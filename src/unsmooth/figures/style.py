@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from unsmooth.atomic_files import atomic_path
+from unsmooth.registry.scores import score_label
 from unsmooth.tables.labels import Losses, configurations_of
 
 STYLE: Any = {
@@ -35,7 +36,6 @@ STYLE: Any = {
     "pdf.fonttype": 42,  # TrueType, so text in the PDF can be searched and edited
     "savefig.dpi": 250,
 }
-UNDEFINED = "{} is not defined for these logits: with two classes it is the same for every sample."
 CORRECT_COLOR, _, _, WRONG_COLOR = sns.color_palette("colorblind", 4).as_hex()
 BEFORE_STYLE: dict[str, Any] = {"color": WRONG_COLOR, "marker": "o", "linestyle": "-"}
 AFTER_STYLE: dict[str, Any] = {"color": CORRECT_COLOR, "marker": "s", "linestyle": (0, (4, 1.5))}
@@ -56,12 +56,14 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def explanation(title: str, text: str, width: float) -> Figure:
+def undefined(title: str, score: str, width: float) -> Figure:
+    """Figure that says why it has no data of a score."""
+    text = f"{score_label(score)} is not defined for these logits: with two classes it is the same for every sample."
     figure = new_figure(width, 1.2)
     axes = figure.subplots()
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
-    figure.suptitle(title)
+    figure.suptitle(f"{title}, {score_label(score)}")
     return figure
 
 

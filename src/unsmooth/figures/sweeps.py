@@ -12,8 +12,6 @@ from unsmooth.figures.style import (
     AFTER_STYLE,
     BARS_TEXT,
     BEFORE_STYLE,
-    UNDEFINED,
-    explanation,
     legend_below,
     line_styles,
     mean_and_bars,
@@ -21,6 +19,7 @@ from unsmooth.figures.style import (
     seed_lines,
     seeds_text,
     styled,
+    undefined,
 )
 from unsmooth.registry.metrics import metric_style
 from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE, score_label
@@ -97,9 +96,9 @@ def pnorm_sweep(
     """
     require_columns(chosen, [*CELL, "p"], "chosen")
     require_columns(reference, [*CELL, "split", "aurc"], "reference")
-    title = f"{single_experiment(chosen, 'chosen')}, {score_label(NORMALISED_SCORE)}"
+    title = single_experiment(chosen, "chosen")
     if sweep.empty:
-        return explanation(title, UNDEFINED.format(score_label(NORMALISED_SCORE)), width), sweep
+        return undefined(title, NORMALISED_SCORE, width), sweep
     require_columns(sweep, [*CELL, "split", "p", "aurc"], "sweep")
     by = [*CONFIGURATION, "split"]
     data = sweep.groupby([*by, "p"])["aurc"].agg(mean="mean", std="std", seeds="size").reset_index()
@@ -137,7 +136,7 @@ def pnorm_sweep(
     reach = max(-lowest, 0.25 * highest)
     figure.axes[0].set_ylim(min(1.2 * lowest, -0.2 * reach), 1.6 * reach)  # curves worse than MSP may exceed the panel
     figure.axes[0].set_ylabel("AURC minus that of MSP\n(points, below 0 is better)")
-    figure.suptitle(title)
+    figure.suptitle(f"{title}, {score_label(NORMALISED_SCORE)}")
     entries = {losses.label(*key): style for key, style in styles.items()} | {"MSP": MSP_STYLE}
     entries["p of a seed (none: MSP)"] = {"color": "0.3", "linestyle": "", **CHOSEN_STYLE}
     legend_below(figure, entries, title=seeds_text(data["seeds"]), columns=4)

@@ -86,7 +86,7 @@ def _cell(values: Series | None) -> str:
     if values is None or np.isnan(values["mean"]):
         return DASH
     mean, std, low, high = (100 * values[name] for name in ("mean", "std", "low", "high"))
-    return f"{plus_minus(mean, std, 2)} [{low:.2f}, {high:.2f}]"
+    return f"{plus_minus(mean, std)} [{low:.2f}, {high:.2f}]"
 
 
 def _numbers(results: Path, variant: str, folder: Path, *, of: str) -> str:

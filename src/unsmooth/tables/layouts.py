@@ -52,7 +52,7 @@ def scores_table(summary: DataFrame, *, losses: Losses = KINDS) -> Table:
         for key in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False):
             for metric, short in metrics.items():
                 mean, std, *_ = measured(found, (*key, metric)).values()
-                text[f"{losses.label(*key)} {short}"] = plus_minus(mean, std, 2)
+                text[f"{losses.label(*key)} {short}"] = plus_minus(mean, std)
         texts.append(text)
     data = rows.pivot(index=[*CONFIGURATION, "score"], columns="metric", values=list(STATISTICS)) * 100.0
     data.columns = data.columns.map(lambda pair: f"{pair[1]}_pct{STATISTICS[pair[0]]}")
@@ -172,7 +172,7 @@ def headings(row: Series, rows: DataFrame, losses: Losses | None) -> dict[str, s
     return heading | ({} if losses is None else {"Loss": losses.label(row["loss"], row["alpha"])})
 
 
-def plus_minus(mean: float, std: float, decimals: int) -> str:
+def plus_minus(mean: float, std: float = np.nan, decimals: int = 2) -> str:
     if np.isnan(mean):
         return DASH
     return f"{mean:.{decimals}f}" + ("" if np.isnan(std) else f" ± {std:.{decimals}f}")

@@ -120,7 +120,7 @@ def short_table(summary: DataFrame, *, losses: Losses = KINDS) -> str:
         means = rows.set_index(["loss", "alpha", "score", "metric"])["mean"]
         lines = [
             [losses.label(loss, alpha)]
-            + [plus_minus(100.0 * means.get((loss, alpha, *key), np.nan), np.nan, 2) for key in columns.values()]
+            + [plus_minus(100.0 * means.get((loss, alpha, *key), np.nan)) for key in columns.values()]
             for loss, alpha in rows[["loss", "alpha"]].drop_duplicates().itertuples(index=False)
         ]
         alignment = ("left", *["right"] * len(columns))

@@ -14,7 +14,7 @@ from pandas import DataFrame
 from unsmooth.registry.metrics import metric_style
 from unsmooth.registry.scores import BASELINE_SCORE, NORMALISED_SCORE
 from unsmooth.tables.labels import CONFIGURATION, DASH, KINDS, Losses, require_columns
-from unsmooth.tables.layouts import Table
+from unsmooth.tables.layouts import Table, plus_minus
 from unsmooth.tables.summary import DIFFERENCES, SUMMARY
 
 METRICS = ("aurc", "failure_auroc")
@@ -45,10 +45,11 @@ def zoo_table(summary: DataFrame, differences: DataFrame, *, losses: Losses = KI
     for _, group in gains.groupby(CONFIGURATION, sort=False):
         rows: list[dict[str, Any]] = group.to_dict("records")  # type: ignore[assignment]
         text = {"Model": rows[0]["architecture"], "Trained with": losses.label(rows[0]["loss"], rows[0]["alpha"])}
-        text["Accuracy % ↑"] = _percent(rows[0]["accuracy"])
+        text["Accuracy % ↑"] = plus_minus(100.0 * rows[0]["accuracy"])
         for row in rows:
             style = metric_style(row["metric"])
-            text[f"{style.label} MSP"], text[f"{style.label} p-norm"] = _percent(row["before"]), _percent(row["after"])
+            text[f"{style.label} MSP"] = plus_minus(100.0 * row["before"])
+            text[f"{style.label} p-norm"] = plus_minus(100.0 * row["after"])
             text[f"{style.label} change {style.better}"] = _gain(row)
         texts.append(text)
     numbers = ["accuracy", "before", "after", "difference", "low", "high"]
@@ -60,10 +61,6 @@ def zoo_table(summary: DataFrame, differences: DataFrame, *, losses: Losses = KI
         pd.DataFrame(texts),
         2,
     )
-
-
-def _percent(value: float) -> str:
-    return f"{100.0 * value:.2f}" if np.isfinite(value) else DASH
 
 
 def _gain(row: Mapping[str, float]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
 from unsmooth.config.specs.base import Kind, PositiveInt, Share, kinds, left_at
 from unsmooth.data.sources import SOURCES, WEIGHTS
@@ -13,6 +13,15 @@ def _is_source_of_weights(name: str) -> str:
     if name not in known:
         raise ValueError(f"there are no pretrained weights {name!r}, expected one of {', '.join(known)}")
     return name
+
+
+def _six_n_plus(rest: int) -> AfterValidator:
+    def checked(depth: int) -> int:
+        if depth % 6 != rest:
+            raise ValueError(f"must be 6n + {rest} ({6 + rest}, {12 + rest}, {18 + rest}, ...), got {depth}")
+        return depth
+
+    return AfterValidator(checked)
 
 
 Pretrained = Annotated[Annotated[str, AfterValidator(_is_source_of_weights)] | None, Field(exclude_if=left_at(None))]
@@ -30,29 +39,15 @@ class ArchitectureSpec(Kind):
 class CifarResNetSpec(ArchitectureSpec, kind="cifar_resnet", target="cifar_resnet:CifarResNet", inputs="images"):
     """Residual network for small images (He et al., CVPR 2016, section 4.2)."""
 
-    depth: Annotated[int, Field(ge=8)] = Field(20, description="6n + 2 layers")
+    depth: Annotated[int, Field(ge=8), _six_n_plus(2)] = Field(20, description="6n + 2 layers")
     width: PositiveInt = Field(16, description="channels of the first stage")
-
-    @field_validator("depth")
-    @classmethod
-    def _whole_blocks(cls, depth: int) -> int:
-        if depth % 6 != 2:
-            raise ValueError(f"must be 6n + 2 (8, 14, 20, ...), got {depth}")
-        return depth
 
 
 class DenseNetSpec(ArchitectureSpec, kind="densenet", target="densenet:DenseNet", inputs="images"):
     """DenseNet-BC for small images (Huang et al., CVPR 2017, section 4)."""
 
-    depth: Annotated[int, Field(ge=10)] = Field(100, description="6n + 4 layers")
+    depth: Annotated[int, Field(ge=10), _six_n_plus(4)] = Field(100, description="6n + 4 layers")
     growth: PositiveInt = Field(12, description="channels that each layer adds")
-
-    @field_validator("depth")
-    @classmethod
-    def _whole_blocks(cls, depth: int) -> int:
-        if depth % 6 != 4:
-            raise ValueError(f"must be 6n + 4 (10, 16, ..., 100), got {depth}")
-        return depth
 
 
 class SmallResNetSpec(ArchitectureSpec, kind="small_resnet", target="small_resnet:small_resnet", inputs="images"):
