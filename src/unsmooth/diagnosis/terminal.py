@@ -82,11 +82,9 @@ def _console() -> Console:
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on standard error, if that and standard output are terminals: in a pipe the next command has its own."""
-    console = Console(stderr=True)
     shown = sys.stderr.isatty() and sys.stdout.isatty()
-    columns = (TextColumn("{task.fields[name]}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TextColumn("{task.description}"), console=console, transient=True, disable=not shown
-    ) as bar:
+    name_column = TextColumn("{task.fields[name]}", markup=False)
+    columns = (name_column, BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task("reading", name=name, total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
