@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from unsmooth.figures.maps import REPAIR, CellScenes, ranking_maps
+from unsmooth.figures.maps import CellScenes, ranking_maps
 from unsmooth.figures.style import save_figure
-from unsmooth.registry.scores import MAIN_SCORES
+from unsmooth.registry.scores import MAIN_SCORES, NORMALISED_SCORE
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
 from unsmooth.scores import usable_scores
@@ -18,7 +18,10 @@ if __name__ == "__main__":
     with job(snakemake, __file__, *score_targets(MAIN_SCORES)):
         cells = [
             CellScenes(
-                cell["loss"], cell["alpha"], read_scenes(Path(maps)), usable_scores(read_fitted(fitted)).get(REPAIR)
+                cell["loss"],
+                cell["alpha"],
+                read_scenes(Path(maps)),
+                usable_scores(read_fitted(fitted)).get(NORMALISED_SCORE),
             )
             for cell, maps, fitted in zip(
                 json.loads(snakemake.params.cells), snakemake.input.maps, snakemake.input.fitted, strict=True
