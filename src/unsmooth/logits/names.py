@@ -40,29 +40,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Content:
-    """What was found in a file.
-
-    Attributes:
-        logits: array or tensor, or None.
-        targets: likewise; of a table (N,), or (N, K) of one-hot lists.
-        holds: everything in the file, for messages.
-        class_names: of the K classes, where the file names them.
-        guessed: nothing but their numbers says that the columns of a table are classes.
-        notes: what was chosen and left out, a sentence each.
-        has_validation: the file also holds validation samples.
-        ids: by name the columns that say which sample a row is.
-        layer: what loads features, weight and bias.
-    """
+    """What was found in a file."""
 
     logits: Any = None
     targets: Any = None
-    holds: str = ""
+    holds: str = ""  # everything in the file, for messages
     class_names: tuple[str, ...] = ()
-    guessed: bool = False
-    notes: tuple[str, ...] = ()
-    has_validation: bool = False
-    ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    layer: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    guessed: bool = False  # nothing but their numbers says that the columns of a table are classes
+    notes: tuple[str, ...] = ()  # what was chosen and left out, a sentence each
+    has_validation: bool = False  # beside the samples of the split that was read
+    ids: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # columns that say which sample a row is
+    layer: Mapping[str, Callable[[], Any]] = field(default_factory=dict)  # what loads features, weight and bias
 
 
 def base_name(name: str) -> tuple[str, str | None]:

@@ -24,26 +24,21 @@ _DELIMITERS = ("\t", ";", "|", ",")  # a decimal comma may stand beside any othe
 
 
 class Table:
-    """Columns of a table, of which those asked for are loaded; `source` and `options` as of `pyarrow.dataset.dataset`.
-
-    Attributes:
-        names: of the columns, in the order of the file.
-        has_header: whether the file names them; otherwise they are numbered.
-        index: columns that pandas declared to be the index of its rows.
-    """
+    """Columns of a table, loaded when asked for; `source` and `options` as of `pyarrow.dataset.dataset`."""
 
     def __init__(self, path: Path, source: Any, *, has_header: bool = True, **options: str) -> None:  # noqa: ANN401
         with named_extras():
             from pyarrow.dataset import dataset
 
-        self.path, self._data, self.has_header = path, dataset(source, **options), has_header
+        self.path, self._data = path, dataset(source, **options)
+        self.has_header = has_header  # otherwise the columns are numbered
         self.names: list[str] = list(self._data.schema.names)
         twice = next((name for name in self.names if self.names.count(name) > 1), None)
         if twice is not None:
             raise LogitsFileError(f"{path}: column {twice!r} occurs twice; expected different names")
         described = (self._data.schema.metadata or {}).get(b"pandas")
         declared = json.loads(described).get("index_columns", []) if described else []
-        self.index = {name for name in declared if isinstance(name, str)}
+        self.index = {name for name in declared if isinstance(name, str)}  # of the rows
 
     def kind(self, name: str) -> str:
         """What a column holds: "decimal", "integer", "boolean", "text", "list" or "other"."""
