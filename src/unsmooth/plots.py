@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from unsmooth.extras import named_extras
 from unsmooth.metrics import reliability_curve, risk_coverage_curve
@@ -91,18 +91,14 @@ def plot_max_logit(logits: ArrayLike, targets: ArrayLike, *, ax: "Axes | None" =
     probability, largest = msp(values, scale="natural"), centred_maximum(values)
     correct = values.argmax(axis=1) == as_targets(targets, values.shape)
     for name, rows in (("correct", correct), ("wrong", ~correct)):
-        _plot_windows(ax, probability[rows], largest[rows], name)
+        found = window_statistics(probability[rows], largest[rows], step=0.01)
+        kept = found.samples >= FEWEST
+        centre, mean = found.centre[kept], found.mean[kept]
+        error = found.std[kept] / np.sqrt(found.samples[kept])
+        (line,) = ax.plot(centre, mean, label=name)
+        ax.fill_between(centre, mean - error, mean + error, color=line.get_color(), alpha=0.2, linewidth=0)
     ax.legend()
     return ax
-
-
-def _plot_windows(ax: "Axes", position: NDArray[np.float64], value: NDArray[np.float64], name: str) -> None:
-    found = window_statistics(position, value, step=0.01)
-    kept = found.samples >= FEWEST
-    centre, mean = found.centre[kept], found.mean[kept]
-    error = found.std[kept] / np.sqrt(found.samples[kept])
-    (line,) = ax.plot(centre, mean, label=name)
-    ax.fill_between(centre, mean - error, mean + error, color=line.get_color(), alpha=0.2, linewidth=0)
 
 
 def _axes(ax: "Axes | None", x: str, y: str) -> "Axes":

@@ -140,8 +140,11 @@ class ModelExperiment(Grid):
     @property
     def dataset_id(self) -> str:
         """Return the dataset's folder name: its kind, then all options that differ from the defaults."""
-        changed = sorted(self.dataset.model_dump(exclude_defaults=True).items())
-        return "_".join([self.dataset.kind, *(f"{key}-{_text(value)}" for key, value in changed)])
+        parts = [self.dataset.kind]
+        for key, value in sorted(self.dataset.model_dump(exclude_defaults=True).items()):
+            text = format_number(value) if isinstance(value, float) else re.sub(r"[/\\]+", "-", str(value))
+            parts.append(f"{key}-{text}")
+        return "_".join(parts)
 
 
 class Experiment(ModelExperiment):
@@ -334,7 +337,3 @@ def _different_files(key: str, pattern: object, placeholders: str, each: str, fi
             f"{key} must name {len(named)} different files, one for every {each}; {pattern!r} names {len(set(named))}"
         )
     return named
-
-
-def _text(value: object) -> str:
-    return format_number(value) if isinstance(value, float) else re.sub(r"[/\\]+", "-", str(value))

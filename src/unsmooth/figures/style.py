@@ -45,7 +45,6 @@ _RAMPS: dict[bool, tuple[str, Any]] = {False: ("YlOrRd", "-"), True: ("Blues", (
 _OTHER_HUES = ["Greens", "Purples", "RdPu", "PuBu", "YlOrBr"]
 _OTHER_DASHES = [(0, (6, 2, 1, 2)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
 
-
 styled = matplotlib.rc_context(STYLE)  # decorator: draw in this style, and leave the caller's settings as they were
 
 

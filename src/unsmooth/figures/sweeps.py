@@ -63,8 +63,7 @@ def degradation(summary: DataFrame, *, losses: Losses = KINDS, width: float = 7.
             mean, bars = mean_and_bars(line, look.scale)
             axes.errorbar(line["alpha"], mean, yerr=bars, capsize=2, markersize=4, elinewidth=0.9, **style)
             axes.set_xticks(line["alpha"])
-        axes.set(xlabel=SIDES[side], title="" if row else look.label)
-        axes.set_ylabel(f"{look.unit} ({'lower' if look.better == '↓' else 'higher'} is better)".strip())
+        axes.set(xlabel=SIDES[side], ylabel=look.axis, title="" if row else look.label)
     figure.suptitle(title)
     legend_below(
         figure,

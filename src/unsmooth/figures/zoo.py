@@ -34,8 +34,7 @@ def zoo(
         look = metric_style(str(metric))
         for row in rows.to_dict("records"):
             _arrow(axes, row, look.scale, styles[row["loss"], row["alpha"]])
-        direction = "lower" if look.better == "↓" else "higher"
-        axes.set(xlabel="Accuracy (%)", ylabel=f"{look.unit} ({direction} is better)", title=look.label)
+        axes.set(xlabel="Accuracy (%)", ylabel=look.axis, title=look.label)
         axes.margins(0.08)
     names = [f"{number} {name}" for number, name in enumerate(models["architecture"], start=1)]
     panels[-1].text(1.04, 1.0, "\n".join(names), transform=panels[-1].transAxes, va="top", fontsize=6.0)

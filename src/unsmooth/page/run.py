@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -198,9 +198,8 @@ def _by_alpha(summary: DataFrame, models: list[tuple[str, float]], losses: Losse
 
 def _mechanism(windows: DataFrame, losses: Losses) -> list[dict[str, Any]]:
     """The largest logit given the largest probability: a panel per split and loss, a line per outcome."""
-    panels = []
-    for split, by_split in windows.groupby("split", sort=False):
-        for loss, alpha in configurations_of(by_split, losses):
-            panel = by_split[(by_split["loss"] == loss) & (by_split["alpha"] == alpha)]
-            panels.append({"title": f"{losses.label(loss, alpha)}, {split}", "lines": plain_windows(panel, step=2)})
-    return panels
+    panels: Iterable[tuple[Any, DataFrame]] = windows.groupby(["split", "loss", "alpha"], sort=False)
+    return [
+        {"title": f"{losses.label(loss, alpha)}, {split}", "lines": plain_windows(panel, step=2)}
+        for (split, loss, alpha), panel in panels
+    ]

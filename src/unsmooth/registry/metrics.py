@@ -18,6 +18,11 @@ class Metric(NamedTuple):
     def scale(self) -> float:
         return 100.0 if self.unit == "%" else 1.0
 
+    @property
+    def axis(self) -> str:
+        """Label of its axis."""
+        return f"{self.unit} ({'lower' if self.better == '↓' else 'higher'} is better)".strip()
+
     def column(self, name: str) -> str:
         """Return the name of its column of numbers in a table, where `name` is its own."""
         return f"{name}_pct" if self.unit == "%" else name

@@ -49,7 +49,9 @@ def definitions(*entries: str | Path) -> dict[str, dict[str, str]]:
     digests: dict[str, dict[str, str]] = defaultdict(dict)
     for path, name in sorted(reached):
         if (digest := definition_digest(path, name)) is not None:
-            digests[_file_name(path)][name] = digest
+            in_package = path.is_relative_to(PACKAGE)
+            file = path.relative_to(PACKAGE.parent).as_posix() if in_package else f"{SCRIPTS}/{path.name}"
+            digests[file][name] = digest
     return dict(digests)
 
 
@@ -160,11 +162,6 @@ def _found(dotted: str, name: str) -> Iterator[tuple[Path, str]]:
 def _file(dotted: str) -> Path | None:
     base = PACKAGE.joinpath(*dotted.split(".")[1:])
     return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()), None)
-
-
-def _file_name(path: Path) -> str:
-    is_script = not path.is_relative_to(PACKAGE)
-    return f"{SCRIPTS}/{path.name}" if is_script else path.relative_to(PACKAGE.parent).as_posix()
 
 
 def _unparsed(statement: ast.stmt) -> str:

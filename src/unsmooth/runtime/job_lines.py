@@ -52,12 +52,9 @@ class JobLines(logging.Formatter):
         if event == LogEvent.PROGRESS:
             place = f"[{record.done}/{record.total}]"  # type: ignore[attr-defined]
             ended, self.finished = self.finished, []
-            return "\n".join(f"{place} {self._job(number)}" for number in ended)
+            jobs = [self.begun.pop(number) for number in ended]
+            return "\n".join(f"{place} {name} ({time.monotonic() - began:.0f} s)" for name, began in jobs)
         return self.other.format(record)
-
-    def _job(self, number: int) -> str:
-        name, began = self.begun.pop(number)
-        return f"{name} ({time.monotonic() - began:.0f} s)"
 
 
 def _name(record: Any) -> str:  # noqa: ANN401 - Snakemake adds the fields of an event

@@ -217,11 +217,10 @@ class _Results:
 
     def _resting_on(self, paths: set[str]) -> list[str]:
         """Return the tables, figures and pages among `paths` and all files that depend on them."""
-        reached: set[str] = set()
-        pending = set(paths)
+        reached, pending = set[str](), paths
         while pending:
             reached |= pending
-            pending = {path for path, record in self.records.items() if pending & set(record.inputs)} - reached
+            pending = {path for path, record in self.records.items() if pending & record.inputs.keys()} - reached
         return sorted(filter(_is_drawn, reached))
 
 

@@ -81,7 +81,8 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
     rows = restricted(summary, losses, score=MAIN_SCORES)
     fallbacks = _fallbacks(fitted)
     records, texts = [], []
-    metrics = _metrics_of(rows)
+    present = {name for name in rows["metric"] if not name.startswith(ALL_PIXELS)} - {*CALIBRATION_METRICS}
+    metrics = [name for name in METRICS if name in present] + sorted(present - METRICS.keys())
     for keys, names, values, seeds in measured_rows(rows, losses):
         for score in MAIN_SCORES:
             key, defined = (*keys.values(), score), any(name == score for name, _ in values)
@@ -98,14 +99,13 @@ def all_metrics_table(summary: DataFrame, fitted: DataFrame | None = None, *, lo
                 text[style.title] = plus_minus(mean, std, style.decimals)
             records.append(record)
             texts.append(text)
-    sampled = "mean_iou" in metrics
     fell_back = any(record["fell_back"] for record in records)
     return Table(
         "Error and selective classification of every loss, before and after repair (mean ± std over seeds).",
         DataFrame(records),
         DataFrame(texts),
         len(headings(rows.iloc[0], rows, losses)) + 1,
-        (*[FELL_BACK] * fell_back, *[SAMPLED] * sampled),
+        (*[FELL_BACK] * fell_back, *[SAMPLED] * ("mean_iou" in metrics)),
     )
 
 
@@ -140,8 +140,3 @@ def _fallbacks(fitted: DataFrame | None) -> dict[Any, int]:
         return {}
     require_columns(fitted, [*CELL, "score", "fell_back"], "fitted")
     return fitted.groupby([*CONFIGURATION, "score"])["fell_back"].sum().to_dict()
-
-
-def _metrics_of(rows: DataFrame) -> list[str]:
-    present = {name for name in rows["metric"] if not name.startswith(ALL_PIXELS)} - {*CALIBRATION_METRICS}
-    return [name for name in METRICS if name in present] + sorted(present - METRICS.keys())

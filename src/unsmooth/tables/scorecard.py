@@ -167,11 +167,12 @@ def deviations(experiments: Mapping[str, Mapping[str, Any]], costs: DataFrame | 
 
 def published_table(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
     """Experiments with published numbers, and how to run each; `data` in an entry are the sources of its dataset."""
+    access = {name: "downloaded" if source.terms is None else "behind a login" for name, source in SOURCES.items()}
     rows = [
         {
             "Experiment": name,
             "Published numbers": str(sum(len(result.keys() & COMPARED.keys()) for result in entry["published"])),
-            "Data": ", ".join(map(_data, entry["data"])),
+            "Data": ", ".join(f"{source} ({access[source]})" for source in entry["data"]),
             "Command": f"snakemake --cores all {name}",
         }
         for name, entry in experiments.items()
@@ -184,7 +185,3 @@ def published_table(experiments: Mapping[str, Mapping[str, Any]]) -> Table:
         DataFrame(rows),
         1,
     )
-
-
-def _data(source: str) -> str:
-    return f"{source} ({'downloaded' if SOURCES[source].terms is None else 'behind a login'})"
