@@ -1,4 +1,4 @@
-"""Registries: one entry per loss and score, the source of settings, labels, documentation and tests.
+"""Registries: one entry per loss, score and metric, the source of settings, labels, documentation and tests.
 
 An entry names its class or function as "module:name", which is imported on use.
 """
