@@ -75,7 +75,7 @@ def calibration_frames(
         of the logits over the temperature. Replicates keep the bins of `adaptive_ece` where the whole split has them;
         `classwise_ece` and the MbLS variants have none.
     """
-    values, replicates = {}, {}
+    values, columns = {}, {}
     errors = logits.argmax(axis=1) != targets
     rows, bins = np.arange(len(targets)), settings.ece_bins
     for name, temperature in temperatures.items():
@@ -105,16 +105,22 @@ def calibration_frames(
         equal_width[rows, bin_index(top, bin_edges(bins))] = 1
         shares = {"ece": equal_width, "adaptive_ece": _equal_count_shares(top, bins)}
         gaps = [share * (top - ~errors)[:, None] for share in shares.values()]
-        draws = bootstrap_means(
-            np.column_stack([*means.values(), *gaps]),
-            replicates=settings.bootstrap_replicates,
-            seed=settings.bootstrap_seed,
-            groups=groups,
-        )
-        replicates[name] = dict(zip(means, draws.T, strict=False)) | {
-            metric: np.abs(part).sum(axis=1)
-            for metric, part in zip(shares, np.split(draws[:, len(means) :], len(shares), axis=1), strict=True)
+        columns[name] = np.column_stack([*means.values(), *gaps])
+    # One product with the resamples' counts for all temperatures.
+    draws = bootstrap_means(
+        np.concatenate([*columns.values()], axis=1),
+        replicates=settings.bootstrap_replicates,
+        seed=settings.bootstrap_seed,
+        groups=groups,
+    )
+    replicates = {
+        name: dict(zip(means, part.T, strict=False))
+        | {
+            metric: np.abs(gap).sum(axis=1)
+            for metric, gap in zip(shares, np.split(part[:, len(means) :], len(shares), axis=1), strict=True)
         }
+        for name, part in zip(columns, np.split(draws, len(columns), axis=1), strict=True)
+    }
     return _metric_frame(values), _replicate_frame(replicates)
 
 

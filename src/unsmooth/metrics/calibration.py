@@ -189,7 +189,8 @@ def classwise_ece(
     if not (len(classes) if weight is None else weight.any()):
         return warn_undefined("classwise_ece", "there are no samples")
     edges = bin_edges(bins)
-    curves = (bin_means(probability[:, k], classes == k, weight, edges) for k in range(probability.shape[1]))
+    columns = np.ascontiguousarray(probability.T)
+    curves = (bin_means(column, classes == k, weight, edges) for k, column in enumerate(columns))
     return float(np.mean([weighted_gap(curve) for curve in curves]))
 
 
@@ -305,11 +306,12 @@ def bin_index(probability: Array, edges: Array) -> NDArray[np.int64]:
 def bin_means(probability: Array, correct: NDArray[np.bool_], weight: Array | None, edges: Array) -> ReliabilityCurve:
     """Means in the bins of `bin_index`."""
     count, index = len(edges) - 1, bin_index(probability, edges)
-    unit = np.ones(len(index)) if weight is None else weight.astype(np.float64)
-    mass = np.bincount(index, unit, minlength=count)
+    unit = None if weight is None else weight.astype(np.float64)
+    mass = np.bincount(index, unit, minlength=count).astype(np.float64)
+    confidence = probability if unit is None else unit * probability
     with np.errstate(invalid="ignore"):
-        mean = np.bincount(index, unit * probability, minlength=count) / mass
-        accuracy = np.bincount(index, unit * correct, minlength=count) / mass
+        mean = np.bincount(index, confidence, minlength=count) / mass
+        accuracy = np.bincount(index[correct], None if unit is None else unit[correct], minlength=count) / mass
     return ReliabilityCurve(edges.astype(np.float64), mass, mean, accuracy)
 
 

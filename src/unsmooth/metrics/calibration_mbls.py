@@ -76,7 +76,8 @@ def classwise_ece_mbls(probs: ArrayLike, targets: ArrayLike, *, bins: int = 15) 
     if not len(classes):
         return warn_undefined("classwise_ece_mbls", "there are no samples")
     edges = bin_edges(bins).astype(np.float32)
-    return float(np.mean([_gap(probability[:, k], classes == k, edges) for k in range(classes.max() + 1)]))
+    columns = np.ascontiguousarray(probability.T[: classes.max() + 1])
+    return float(np.mean([_gap(column, classes == k, edges) for k, column in enumerate(columns)]))
 
 
 def _gap(probability: Array, correct: NDArray[np.bool_], edges: Array) -> float:

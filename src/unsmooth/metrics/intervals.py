@@ -23,7 +23,8 @@ from unsmooth.metrics.ranking import ErrorRanks, group_starts
 from unsmooth.metrics.summary import metric_functions, selective_metrics
 from unsmooth.metrics.sums import Floats
 
-_BLOCK_CELLS = 500_000  # counts held at a time; larger blocks leave the cache and run slower
+_BLOCK_CELLS = 1_000_000  # counts that are ranked at a time; larger blocks leave the cache and run slower
+_PRODUCT_CELLS = 4_000_000  # counts that are multiplied by values at a time; smaller products run slower
 _CACHE_CELLS = 64_000_000  # keep the counts of one test set for the next score: at most 64 MB
 
 
@@ -82,7 +83,8 @@ def bootstrap_replicates(
     members = None if groups is None else _as_groups(groups, len(scores))
     ranked = _ranker(scores, residuals, weight, members)
     done = 0
-    for counts in _count_blocks(seed, len(scores) if members is None else members.max() + 1, replicates, len(scores)):
+    units = len(scores) if members is None else members.max() + 1
+    for counts in _count_blocks(seed, units, replicates, _BLOCK_CELLS // len(scores)):
         ranks = ranked(counts if members is None else counts[:, members])
         block = slice(done, done + len(counts))
         for name in names:
@@ -134,7 +136,8 @@ def bootstrap_means(
         summed = np.zeros((members.max() + 1, terms.shape[1]))
         np.add.at(summed, members, terms)
         terms = summed
-    sums = np.concatenate([counts @ terms for counts in _count_blocks(seed, len(terms), replicates)])
+    blocks = _count_blocks(seed, len(terms), replicates, _PRODUCT_CELLS // len(terms))
+    sums = np.concatenate([counts @ terms for counts in blocks])
     with np.errstate(invalid="ignore"):
         return np.asarray(sums[:, :-1] / sums[:, -1:])
 
@@ -399,9 +402,9 @@ def _as_groups(groups: ArrayLike, length: int) -> NDArray[np.int64]:
     return members.astype(np.int64)
 
 
-def _count_blocks(seed: int, n: int, replicates: int, samples: int = 0) -> Iterator[NDArray[np.uint8]]:
-    """Yield (b, n) blocks of counts; the split into blocks, for `samples` drawn by groups, does not change them."""
-    width = max(1, min(replicates, _BLOCK_CELLS // max(n, samples)))
+def _count_blocks(seed: int, n: int, replicates: int, width: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield blocks of counts (b, n), b at most `width` and at least 1; it does not change them."""
+    width = max(1, width)
     if n * replicates <= _CACHE_CELLS:
         counts = _cached_counts(seed, n, replicates)
         yield from (counts[start : start + width] for start in range(0, replicates, width))

@@ -109,6 +109,15 @@ class ErrorRanks:
         index = np.minimum(group, groups - 1)
         return np.where(group == groups, beyond, np.take_along_axis(values, index[..., None], axis=-1)[..., 0])
 
+    def _first_reaching(self, position: Array) -> Any:  # noqa: ANN401
+        """(...) index of the first group that holds the position; the number of groups where none does."""
+        groups = self._upper.shape[-1]
+        if not groups:
+            return np.zeros(np.shape(position), np.int64)
+        # Positions are whole unless the weights, and so the groups' ends, are fractional.
+        reached = self._upper >= position.astype(self._upper.dtype)[..., None]
+        return np.where(reached[..., -1], reached.argmax(axis=-1), groups)
+
     def _undefined(self) -> Any:  # noqa: ANN401
         """(...) nan: a residual is neither an error nor a success to detect."""
         return np.full(np.shape(self.error_count), np.nan)[()]
@@ -190,7 +199,7 @@ class ErrorRanks:
     def risk_at_coverage(self, coverage: float) -> Any:  # noqa: ANN401
         """(...) expected selective risk of the `ceil(n * coverage)` most confident samples."""
         position = np.broadcast_to(first_position(self.total, coverage), np.shape(self.error_count))
-        group = np.count_nonzero(self._upper < position[..., None], axis=-1)
+        group = self._first_reaching(position)
         above, size, held = (self._at(values, group, 0) for values in (self.above, self.size, self.errors))
         inside = np.clip((position - above) / np.where(size > 0, size, 1), 0, 1) * held
         return _divide(self._at(self.before, group, self.error_count) + inside, position)

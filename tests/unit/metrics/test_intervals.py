@@ -24,7 +24,7 @@ def make_data(n=250, seed=0, levels=None):
 
 
 def resamples(n, replicates, seed=0):
-    counts = np.concatenate(list(intervals._count_blocks(seed, n, replicates)))
+    counts = np.concatenate(list(intervals._count_blocks(seed, n, replicates, width=3)))
     return [np.repeat(np.arange(n), row) for row in counts]
 
 
