@@ -111,6 +111,7 @@ for experiment_name in PLAN.experiments:
 onstart:
     hold_folder()
     start_job_server()
+    lift_rate_limit()
 
 
 onsuccess:

@@ -133,6 +133,17 @@ def start_job_server():
         shell.prefix(f"set -euo pipefail; {command_prefix()}")
 
 
+def lift_rate_limit():
+    """Start jobs on this machine without Snakemake's default limit of 100 a second.
+
+    With a limit it looks through all waiting jobs once a second for each job that has run, which in a run of hundreds
+    of jobs takes most of a core.
+    """
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if workflow.local_exec and limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 def warn_of_stale_cells():
     """Warn about trained cells whose code has changed; an edit never reruns training, but never silently."""
     if stale := PLAN.stale_cells():
