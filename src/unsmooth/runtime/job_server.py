@@ -2,7 +2,8 @@
 
 A new Python needs three seconds of processor time to train and half a second to write a table; a fork needs hundredths.
 Only other packages are imported before the fork: each job imports this package again, so an edit counts from the next
-job on. Snakemake starts `job_client.py` in front of each script (`command_prefix`); a job ends with its client.
+job on. What is parsed for the fingerprints of code is kept, by the text of a module. Snakemake starts `job_client.py`
+in front of each script (`command_prefix`); a job ends with its client.
 """
 
 import ctypes
@@ -23,6 +24,8 @@ from pathlib import Path
 from select import select
 from typing import Any
 
+from unsmooth.runtime import definitions
+from unsmooth.runtime.code import decisive_files
 from unsmooth.runtime.job_client import SEPARATOR
 
 # What jobs import that takes long; torch.optim imports torch._dynamo when the first optimizer is made.
@@ -55,6 +58,7 @@ def serve(address: Path, modules: Sequence[str]) -> None:
     for name in modules:
         with suppress(ImportError):
             importlib.import_module(name)
+    definitions.parse_ahead(decisive_files())
     gc.freeze()  # else the first collection of each job copies all that it shares with this process
     jobs = dict[socket.socket, tuple[int, int]]()  # process and its descriptor, by client
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -109,8 +113,10 @@ def _run(request: bytes) -> int:
     searched = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:1] = [os.path.dirname(sys.argv[0]), *filter(None, searched)]
     tempfile.tempdir = None  # by the environment of the job
-    for name in [name for name in sys.modules if name.partition(".")[0] == __package__.partition(".")[0]]:
-        del sys.modules[name]
+    own = [name for name in sys.modules if name.partition(".")[0] == __package__.partition(".")[0]]
+    for name in own:
+        if name != definitions.__name__:
+            del sys.modules[name]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
         status = 0

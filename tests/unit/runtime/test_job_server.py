@@ -14,6 +14,7 @@ import pytest
 from unsmooth.runtime import job_client, job_server
 
 START = "from unsmooth.runtime.job_server import command_prefix\nprint(command_prefix(['json']), flush=True)\ninput()\n"
+SCRIPT = Path(__file__).parents[3] / "workflow" / "scripts" / "evaluate.py"
 ALONE = {"OMP_NUM_THREADS": "1"}  # as Snakemake tells a job with one thread
 
 
@@ -82,6 +83,21 @@ def test_script_has_its_own_folder_environment_streams_and_code(start, tmp_path)
     assert output.split() == [str(tmp_path), "1", f"['{script}']", *path, "True", "__main__"]
     assert (error, done.returncode) == ("in error\n", 0)
     assert number_of(tmp_path / "process") != done.pid
+
+
+def test_job_has_the_parsed_code_of_the_server_and_no_other_module_of_this_package(start):
+    done = start(
+        "import sys\n"
+        "print([name for name in sys.modules if name.startswith('unsmooth')])\n"
+        "from pathlib import Path\n"
+        "from unsmooth.runtime import code, definitions\n"
+        "before = definitions.parsed.cache_info().misses\n"
+        f"code.definitions(Path({str(SCRIPT)!r}))\n"
+        "print(before > 0, definitions.parsed.cache_info().misses - before)\n"
+    )
+    output, _ = done.communicate()
+
+    assert output.splitlines() == ["['unsmooth.runtime.definitions']", "True 0"]
 
 
 @pytest.mark.parametrize(
