@@ -29,9 +29,9 @@ published: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --configfile results/published/config.yaml --cores all
 	$(BIN)/python -m unsmooth.published write
 
-# Files of tests side by side. One process more than cores: the tests on Slurm mostly wait.
+# Files of tests side by side, one process a core.
 test: install
-	$(BIN)/pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadfile \
+	$(BIN)/pytest --numprocesses $$(getconf _NPROCESSORS_ONLN) --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder tests src
 
 # The workflow on a Slurm of its own on this machine; installs Slurm, so it needs root and Debian or Ubuntu.
