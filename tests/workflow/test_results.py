@@ -199,3 +199,11 @@ def test_results_do_not_depend_on_cores_or_folder(finished, fresh):
     assert done.returncode == 0, done.stderr
     for file in ("model.safetensors", "history.csv", "metrics.csv", "scores/fitted.json"):
         assert (fresh.folder / cell / file).read_bytes() == (finished.folder / cell / file).read_bytes()
+
+
+def test_scheduler_looks_through_the_waiting_jobs_once_a_job(workspace):
+    output = workspace.run("tiny_gaussians", "--forcerun", "collect", "--verbose")
+
+    finished = len(re.findall(r"^\[\d+/\d+\]", output, re.MULTILINE))
+    assert 5 < finished <= output.count("Ready jobs") + 1
+    assert output.count("Ready jobs") <= finished + 1
