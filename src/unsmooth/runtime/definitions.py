@@ -7,6 +7,7 @@ import ast
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -70,12 +71,13 @@ def parsed(text: str) -> Definitions:
 
 
 def parse_ahead(files: Iterable[Path]) -> None:
-    """Parse modules for the processes that fork from this one."""
+    """Parse modules for the processes that fork from this one; a module with a syntax error is left out."""
     for file in files:
-        module = parsed(file.read_text(encoding="utf-8"))
-        for name in module.names:
-            module.used(name)
-            module.digest(name)
+        with suppress(SyntaxError):
+            module = parsed(file.read_text(encoding="utf-8"))
+            for name in module.names:
+                module.used(name)
+                module.digest(name)
 
 
 def digest(text: str) -> str:

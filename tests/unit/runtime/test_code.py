@@ -4,6 +4,7 @@ import pytest
 
 from unsmooth.runtime import code
 from unsmooth.runtime.code import code_hash, definitions
+from unsmooth.runtime.definitions import parse_ahead, parsed
 
 FILES = {
     "__init__.py": "",
@@ -121,3 +122,15 @@ def test_metrics_do_not_decide_weights_but_the_architecture_does(pytestconfig):
     assert {"unsmooth/training/loop.py", "unsmooth/data/loading.py"} <= reached.keys()
     assert not any(file.startswith(("unsmooth/metrics/", "unsmooth/scores/")) for file in reached)
     assert code_hash(train) != code_hash(train, "unsmooth.models.mlp:Mlp")
+
+
+def test_module_that_is_being_edited_does_not_stop_the_parsing_of_others(tmp_path):
+    texts = {"edited.py": "def f(:\n", "whole.py": f"def whole_{tmp_path.name}(): pass\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    misses = parsed.cache_info().misses
+    parse_ahead([tmp_path / name for name in texts])
+
+    assert parsed.cache_info().misses == misses + 2
+    assert parsed(texts["whole.py"]).digest(f"whole_{tmp_path.name}") is not None
+    assert parsed.cache_info().misses == misses + 2
