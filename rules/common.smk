@@ -13,9 +13,9 @@ from unsmooth.config.cells import CELL, CELL_NAME, IMPORTED
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, read_yaml
-from unsmooth.registry.scores import MAIN_SCORES
 from unsmooth.data.sources import PROVIDED
 from unsmooth.page import ASSETS
+from unsmooth.registry.scores import MAIN_SCORES
 from unsmooth.runtime.gpus import has_gpus
 from unsmooth.runtime.job_lines import shorten_terminal_output
 from unsmooth.runtime.job_server import command_prefix

@@ -146,7 +146,7 @@ def selective_gap_terms(confidence: ArrayLike, errors: ArrayLike, *, coverage: f
 
     Args:
         coverage: in (0, 1].
-        delta: probability in (0, 1) that the statistical term's bound fails; it counts samples, so none has a weight.
+        delta: probability in (0, 1) that the bound of the statistical term fails; it counts samples, not weights.
 
     Returns:
         The terms, fractions, lower is better; all nan with a warning for no samples.

@@ -40,6 +40,14 @@ class Comparison(NamedTuple):
     measured: str = ""  # name of the metric in that convention, where it is another
 
 
+def _coverage_at_risk(percent: str) -> Metric:
+    return Metric(f"Coverage at {percent} % risk", better="↑")
+
+
+def _risk_at_coverage(percent: str) -> Metric:
+    return Metric(f"Risk at {percent} % coverage")
+
+
 METRICS: Mapping[str, Metric] = {
     "mean_iou": Metric("mIoU", better="↑"),
     "pixel_accuracy": Metric("Pixel accuracy", better="↑"),
@@ -51,12 +59,8 @@ METRICS: Mapping[str, Metric] = {
     "augrc": Metric("AUGRC"),
     "failure_auroc": Metric("Failure AUROC", better="↑"),
     "failure_fpr95": Metric("Failure FPR at 95 % TPR"),
-    "coverage_at_risk_1": Metric("Coverage at 1 % risk", better="↑"),
-    "coverage_at_risk_5": Metric("Coverage at 5 % risk", better="↑"),
-    "risk_at_coverage_10": Metric("Risk at 10 % coverage"),
-    "risk_at_coverage_20": Metric("Risk at 20 % coverage"),
-    "risk_at_coverage_50": Metric("Risk at 50 % coverage"),
-    "risk_at_coverage_80": Metric("Risk at 80 % coverage"),
+    **{f"coverage_at_risk_{percent}": _coverage_at_risk(percent) for percent in ("1", "5")},
+    **{f"risk_at_coverage_{percent}": _risk_at_coverage(percent) for percent in ("10", "20", "50", "80")},
     "ece": Metric("ECE"),
     "nll": Metric("NLL", unit="nats", decimals=3),
     "brier": Metric("Brier", unit="", decimals=3),
@@ -95,7 +99,7 @@ def metric_style(metric: str) -> Metric:
         style = metric_style(metric.removeprefix(ALL_PIXELS))
         return style._replace(label=f"{style.label}, all pixels")
     if metric.startswith("risk_at_coverage_"):
-        return Metric(f"Risk at {metric.removeprefix('risk_at_coverage_')} % coverage")
+        return _risk_at_coverage(metric.removeprefix("risk_at_coverage_"))
     if metric.startswith("coverage_at_risk_"):
-        return Metric(f"Coverage at {metric.removeprefix('coverage_at_risk_')} % risk", better="↑")
+        return _coverage_at_risk(metric.removeprefix("coverage_at_risk_"))
     return Metric(metric, unit="", decimals=4, better="")
