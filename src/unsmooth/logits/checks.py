@@ -83,7 +83,8 @@ def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allow
             if lone.any():
                 row = start + int(lone.argmax())
                 raise LogitsFileError(f"{path}: row {row} has fewer than two classes that are not masked (-inf)")
-            for row, column in np.argwhere(~fine).tolist():
+            if not fine.all():
+                row, column = np.argwhere(~fine)[0].tolist()
                 hint = "; leave a masked class's column out" if block[row, column] == -np.inf else ""
                 found = f"logit of class {column} is {block[row, column]}, must be finite{hint}"
                 raise LogitsFileError(f"{path}: row {start + row}: {found}")

@@ -183,9 +183,9 @@ class Plan:
         return canonical_json({archive.file: digests.get(archive.file, archive.digest) for archive in archives})
 
     def code(self, script: str, *targets: str) -> Params:
-        """Return a params function, which a process with one job calls once: the fingerprint of a script and `targets`.
+        """Return a params function: the fingerprint of a script and of its dynamic imports `targets`, "module:name".
 
-        These are its dynamic imports, "module:name".
+        As a function, so that a process that runs one job of a cluster computes that of no other job.
         """
         return lambda wildcards: code_hash(self.scripts / f"{script}.py", *targets)
 
