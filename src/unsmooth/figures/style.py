@@ -97,17 +97,19 @@ def seed_lines(
     axes: Axes, frame: DataFrame, x: str, y: str, losses: Losses, *, band: str | tuple[str, float] = "sd"
 ) -> None:
     """Mean over seeds of every loss and alpha against the column `x`, with a band, or each seed where they are few."""
-    styles = line_styles(configurations_of(frame, losses), losses)
-    names = frame["loss"] + frame["alpha"].astype(str)
+    seeds, styles = frame["seed"].nunique(), line_styles(configurations_of(frame, losses), losses)
     looks = {f"{loss}{alpha}": style for (loss, alpha), style in styles.items()}
-    shared: dict[str, Any] = {"x": frame[x], "y": frame[y], "hue": names, "hue_order": [*looks], "ax": axes}
-    shared |= {"palette": {name: look["color"] for name, look in looks.items()}, "legend": False}
     dashes = {name: (1, 0) if look["linestyle"] == "-" else look["linestyle"][1] for name, look in looks.items()}
-    means: dict[str, Any] = shared | {"style": names, "style_order": [*looks], "dashes": dashes}
-    seeds = frame["seed"].nunique()
-    sns.lineplot(**means, errorbar=band if seeds >= MANY_SEEDS else None, err_kws={"linewidth": 0, "alpha": 0.18})
-    if 1 < seeds < MANY_SEEDS:
-        sns.lineplot(**shared, units=frame["seed"], estimator=None, linewidth=0.5, alpha=0.4)
+    shared: dict[str, Any] = {"x": x, "y": y, "hue": "name", "hue_order": [*looks], "ax": axes, "legend": False}
+    shared |= {"palette": {name: look["color"] for name, look in looks.items()}}
+    means: dict[str, Any] = shared | {"style": "name", "style_order": [*looks], "dashes": dashes}
+    named = frame.assign(name=frame["loss"] + frame["alpha"].astype(str))
+    if seeds >= MANY_SEEDS:
+        sns.lineplot(named, **means, errorbar=band, err_kws={"linewidth": 0, "alpha": 0.18})
+        return
+    sns.lineplot(named.groupby(["name", x], as_index=False)[y].mean(), **means, estimator=None)
+    if seeds > 1:
+        sns.lineplot(named, **shared, units="seed", estimator=None, linewidth=0.5, alpha=0.4)
 
 
 def seeds_text(counts: Iterable[int], band: str = "± 1 std") -> str:

@@ -30,10 +30,10 @@ from unsmooth.runtime.job_client import SEPARATOR
 
 # What jobs import that takes long; torch.optim imports torch._dynamo when the first optimizer is made.
 IMPORTED_BEFORE = (
-    *("snakemake.logging", "snakemake.iocontainers", "snakemake.script", "pydantic", "pandas", "pyarrow.parquet"),
-    *("scipy.special", "safetensors.numpy", "matplotlib.figure", "matplotlib.backends.backend_agg"),
-    *("matplotlib.backends.backend_pdf", "seaborn", "tabulate"),
-    *("torch", "safetensors.torch", "torch.utils.data", "torch._dynamo"),
+    *("snakemake.logging", "snakemake.iocontainers", "snakemake.script", "pydantic.types", "pydantic.type_adapter"),
+    *("pandas", "pyarrow.parquet", "scipy.special", "safetensors.numpy", "matplotlib.figure"),
+    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "seaborn", "tabulate"),
+    *("torch", "safetensors.torch", "torch.utils.data", "torch._dynamo", "torch.distributed.launcher.api"),
 )
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 LARGEST_REQUEST = 2**20
