@@ -1,6 +1,6 @@
 """Scores of logits from formulas of a block of rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, ParamSpec
@@ -27,15 +27,17 @@ def of_logits(
     """
 
     def decorate(of_rows: Callable[Concatenate[Rows, P], Tensor]) -> Callable[Concatenate[Array, P], Array]:
-        rows, *parameters = signature(of_rows).parameters.values()
+        own = signature(of_rows)
+        rows, *parameters = own.parameters.values()
+        limited, needed = (signature(check).parameters for check in (limits, exists))
 
         def refuse(num_classes: int, **params: object) -> None:
-            _call(exists, {**params, "num_classes": num_classes})
+            exists(**_those_of({**params, "num_classes": num_classes}, needed))
 
         def formula(*args: P.args, **params: P.kwargs) -> Formula:
-            bound = signature(of_rows).bind(None, *args, **params)
+            bound = own.bind(None, *args, **params)
             bound.apply_defaults()
-            _call(limits, bound.arguments)
+            limits(**_those_of(bound.arguments, limited))
             if (scale := bound.arguments.get("scale", "log")) not in ("log", "natural"):
                 raise ValueError(f"scale must be 'log' or 'natural', got {scale!r}")
 
@@ -49,13 +51,12 @@ def of_logits(
         def score(logits: Array, *args: P.args, **params: P.kwargs) -> Array:
             return map_rows(refusing_softmax(logits), formula(*args, **params))
 
-        public = signature(of_rows).replace(parameters=[rows.replace(name="logits", annotation="Array"), *parameters])
+        public = own.replace(parameters=[rows.replace(name="logits", annotation="Array"), *parameters])
         vars(score).update(formula=formula, refuse=refuse, __signature__=public)
         return score  # type: ignore[return-value]
 
     return decorate
 
 
-def _call(check: Check, params: Mapping[str, Any]) -> None:
-    """Call a check with the parameters that it takes."""
-    check(**{name: params[name] for name in signature(check).parameters if name in params})
+def _those_of(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: params[name] for name in names if name in params}
