@@ -152,4 +152,4 @@ def test_short_jobs_share_one_of_slurm(on_slurm, cluster):
     submitted = {job.comment.split("_wildcards_")[0] for job in cluster.jobs()}
 
     assert "rule_scored_evaluate_score" in submitted
-    assert not {"rule_score", "rule_evaluate", "rule_collect", "rule_write_main"} & submitted
+    assert not {"rule_score", "rule_evaluate", "rule_collect", "rule_write_main", "rule_draw_reliability"} & submitted
