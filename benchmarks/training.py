@@ -1,6 +1,6 @@
 """Training throughput, side by side in one process: a plain loop, ours, and two ceilings.
 
-    python benchmarks/training.py [--device cuda] [--rounds 5]
+    python benchmarks/training.py [--device cuda] [--rounds 5] [--beside 1 4 8]
 
 plain    a DataLoader with per-sample torchvision transforms and fp32, as in most tutorials
 ours     unsmooth.training.loop.train on a resident tensor, batched augmentation, bf16 autocast, channels_last
@@ -9,14 +9,18 @@ bare     the model's convolutions alone, forward and backward in bf16: what the 
 
 All four take the same model and batch size. The rounds are interleaved and medians are printed, because a shared
 machine changes its speed while one looks; on a CPU seconds are those of the processor, which other processes do not
-lengthen.
+lengthen. With --beside, so many trainings of ours share the device, each in a process of its own, by the wall clock.
 """
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from threading import Barrier
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -103,19 +107,64 @@ def bare_convolutions(model: nn.Module, images: Tensor) -> Callable[[], None]:
     return step
 
 
-def measure(name: str, device: str, batch_size: int, rounds: int) -> dict[str, float]:
-    """Return images per second of each way."""
-    depth, channels, size, classes, padding, flip, count = CASES[name]
+def pictures(name: str, device: str) -> tuple[Tensor, Tensor]:
+    """Return random images and targets of a case."""
+    _, channels, size, classes, _, _, count = CASES[name]
     count = 50_000 if device != "cpu" else count
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (count, channels, size, size), generator=generator, dtype=torch.uint8)
-    targets = torch.randint(classes, (count,), generator=generator)
-    mean, std = [0.5] * channels, [0.25] * channels
+    return images, torch.randint(classes, (count,), generator=generator)
+
+
+def our_loader(name: str, device: str, batch_size: int) -> TensorLoader:
+    """Return the images of a case as batches on the device."""
+    _, channels, _, _, padding, flip, _ = CASES[name]
+    images, targets = pictures(name, device)
+    return TensorLoader(
+        images,
+        targets,
+        batch_size=batch_size,
+        mean=[0.5] * channels,
+        std=[0.25] * channels,
+        crop_padding=padding,
+        flip=flip,
+        device=device,
+    )
+
+
+def fresh_model(name: str, device: str) -> nn.Module:
+    """Return the untrained network of a case."""
+    depth, channels, _, classes, *_ = CASES[name]
+    torch.manual_seed(0)
+    return CifarResNet(depth=depth, width=16, in_channels=channels, num_classes=classes).to(device)
+
+
+def our_epoch(model: nn.Module, loader: TensorLoader | RepeatedBatch, name: str, device: str, batch_size: int) -> None:
+    """Train one epoch as a cell does."""
+    _, _, _, _, padding, flip, _ = CASES[name]
+    recipe = Recipe(
+        epochs=1,
+        batch_size=batch_size,
+        optimizer=Sgd(lr=0.05),
+        schedule=OneCycle(),
+        augmentation=Augmentation(crop_padding=padding, flip=flip),
+        precision="bf16",
+        channels_last=True,
+    )
+    train(model, make_loss("ls", 0.1), loader, recipe, seed=0, device=device, log=lambda line: None)
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def measure(name: str, device: str, batch_size: int, rounds: int) -> dict[str, float]:
+    """Return images per second of each way."""
+    _, channels, size, _, padding, flip, _ = CASES[name]
+    images, targets = pictures(name, device)
     steps = [
         v2.RandomCrop(size, padding=padding),
         *([v2.RandomHorizontalFlip()] if flip else []),
         v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(mean, std),
+        v2.Normalize([0.5] * channels, [0.25] * channels),
     ]
     workers = 0 if device == "cpu" else 8
     plain = DataLoader(
@@ -125,49 +174,24 @@ def measure(name: str, device: str, batch_size: int, rounds: int) -> dict[str, f
         num_workers=workers,
         pin_memory=workers > 0,
     )
-    augmentation = Augmentation(crop_padding=padding, flip=flip)
-    ours = TensorLoader(
-        images,
-        targets,
-        batch_size=batch_size,
-        mean=mean,
-        std=std,
-        crop_padding=padding,
-        flip=flip,
-        device=device,
-    )
+    ours = our_loader(name, device, batch_size)
     ceiling = RepeatedBatch(ours)
-    recipe = Recipe(
-        epochs=1,
-        batch_size=batch_size,
-        optimizer=Sgd(lr=0.05),
-        schedule=OneCycle(),
-        augmentation=augmentation,
-        precision="bf16",
-        channels_last=True,
-    )
-
-    def fresh() -> nn.Module:
-        torch.manual_seed(0)
-        return CifarResNet(depth=depth, width=16, in_channels=channels, num_classes=classes).to(device)
-
-    convolutions = bare_convolutions(fresh(), ceiling.batch[0][0])
+    convolutions = bare_convolutions(fresh_model(name, device), ceiling.batch[0][0])
     clock = time.process_time if device == "cpu" else time.perf_counter
 
     def timed(run: str) -> float:
-        model = fresh()
+        model = fresh_model(name, device)
         started = clock()
         if run == "plain":
             plain_epoch(model, plain, device)
         elif run == "bare":
-            for _ in range(count // batch_size):
+            for _ in range(len(images) // batch_size):
                 convolutions()
+            if device != "cpu":
+                torch.cuda.synchronize()
         else:
-            loader = ours if run == "ours" else ceiling
-            train(model, make_loss("ls", 0.1), loader, recipe, seed=0, device=device, log=lambda line: None)
-        if device != "cpu":
-            torch.cuda.synchronize()
-        return count / (clock() - started)
+            our_epoch(model, ours if run == "ours" else ceiling, name, device, batch_size)
+        return len(images) / (clock() - started)
 
     rates: dict[str, list[float]] = {"plain": [], "ours": [], "ceiling": [], "bare": []}
     for _ in range(rounds + 1):
@@ -176,11 +200,34 @@ def measure(name: str, device: str, batch_size: int, rounds: int) -> dict[str, f
     return {run: statistics.median(found[1:]) for run, found in rates.items()}
 
 
+def one_beside_others(barrier: Barrier, name: str, device: str, batch_size: int, rounds: int) -> tuple[float, float]:
+    """Train some epochs once every process is ready; return when they began and ended."""
+    torch.set_num_threads(1)
+    loader, model = our_loader(name, device, batch_size), fresh_model(name, device)
+    our_epoch(model, loader, name, device, batch_size)
+    barrier.wait()
+    started = time.monotonic()
+    for _ in range(rounds):
+        our_epoch(model, loader, name, device, batch_size)
+    return started, time.monotonic()
+
+
+def beside(cells: int, name: str, device: str, batch_size: int, rounds: int) -> float:
+    """Return images per second of all of `cells` trainings that share the device, each in a process of its own."""
+    processes = multiprocessing.get_context("spawn")
+    with processes.Manager() as manager, ProcessPoolExecutor(cells, processes) as pool:
+        work = partial(one_beside_others, manager.Barrier(cells))
+        found = [pool.submit(work, name, device, batch_size, rounds) for _ in range(cells)]
+        began, ended = zip(*(one.result() for one in found), strict=True)
+    return cells * rounds * len(pictures(name, device)[0]) / (max(ended) - min(began))
+
+
 def main() -> None:
     """Print one row a model and batch size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--beside", type=int, nargs="*", default=[], help="numbers of trainings that share the device")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -198,6 +245,11 @@ def main() -> None:
                 f"{rate['ours'] / rate['bare']:>11.2f}",
                 flush=True,
             )
+    for cells in arguments.beside:
+        rate = beside(cells, "CIFAR-shaped ResNet-20", arguments.device, 128, arguments.rounds)
+        print(
+            f"{cells} x CIFAR-shaped ResNet-20, batch 128: {rate:,.0f} images per second of the wall clock", flush=True
+        )
 
 
 if __name__ == "__main__":
