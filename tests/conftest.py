@@ -6,6 +6,8 @@ from pathlib import Path
 
 # Before numpy or torch start: small operations are slower on several threads, and results then depend on their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As in most environments: without bytecode, each of a thousand jobs compiles the library.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import psutil
 import pytest
