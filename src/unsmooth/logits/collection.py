@@ -12,7 +12,6 @@ __all__ = ["collect_logits", "evaluation_mode"]
 TARGET_KEYS = ("labels", "label", "targets", "target")  # of batches that are mappings
 
 
-@torch.inference_mode()
 def collect_logits(
     model: nn.Module, loader: Iterable[Any], *, device: torch.device | str | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -44,7 +43,7 @@ def collect_logits(
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     logits, targets = [], []
-    with evaluation_mode(model):
+    with evaluation_mode(model), torch.inference_mode():
         for batch in loader:
             output, target = _run(model, batch, device)
             if target.ndim != 1 or target.is_floating_point():

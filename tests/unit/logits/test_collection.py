@@ -38,6 +38,15 @@ def test_logits_of_a_loader_are_those_of_the_model_in_evaluation(model):
     assert targets.dtype == torch.int64 and targets.tolist() == TARGETS.tolist()
 
 
+def test_collected_logits_can_be_differentiated_and_changed(model):
+    logits, targets = collect_logits(model, [(INPUTS, TARGETS)])
+    temperature = torch.ones(1, requires_grad=True)
+    nn.functional.cross_entropy(logits / temperature, targets).backward()
+    logits -= logits.mean(dim=1, keepdim=True)
+
+    assert temperature.grad.isfinite()
+
+
 def test_mappings_are_the_arguments_of_the_model_but_for_the_targets():
     hub = Hub()
     logits, targets = collect_logits(
