@@ -1,5 +1,6 @@
 """Checks that every logits file passes, ours or foreign: shapes, types, finite numbers, targets in range."""
 
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,12 @@ def validate(
     look_at_values: bool = True,
 ) -> None:
     """Raise LogitsFileError, naming the file and the first bad row, unless the arrays are logits and targets."""
-    if logits.ndim != 2:
-        hint = f"; {_ONE_COLUMN}" if logits.ndim == 1 else ""
-        raise LogitsFileError(f"{path}: logits must have shape (N, K), got {logits.shape}{hint}")
+    check_axes(logits, path)
     if targets.ndim != 1:
         raise LogitsFileError(f"{path}: targets must have shape (N,), got {targets.shape}")
     beside = "" if targets_path is None else f" in {targets_path}"
     if len(logits) != len(targets):
-        hint = transpose_hint(logits.shape, len(targets))
+        hint = transpose_hint(logits.shape, len(targets)) or _header_hint(targets, len(logits))
         raise LogitsFileError(f"{path}: {len(logits)} rows of logits but {len(targets)} targets{beside}{hint}")
     if len(logits) == 0:
         raise LogitsFileError(f"{path}: no rows; expected at least one sample")
@@ -53,9 +52,22 @@ def validate(
         _check_finite(logits, path, masked_allowed=masked_allowed)
 
 
+def check_axes(logits: NDArray[Any], path: Path) -> None:
+    """Raise LogitsFileError unless logits have an axis of samples and one of classes."""
+    if logits.ndim != 2:
+        hint = _ONE_COLUMN if logits.ndim == 1 else "give each position, such as a pixel or a token, a row of its own"
+        raise LogitsFileError(f"{path}: logits must have shape (N, K), got {logits.shape}; {hint}")
+
+
 def transpose_hint(shape: tuple[int, ...], num_targets: int) -> str:
     """What to do about logits of a shape that has the number of targets in the wrong place; empty otherwise."""
     return "; expected a row for each sample: transpose the logits" if shape[1] == num_targets else ""
+
+
+def _header_hint(targets: NDArray[Any], num_rows: int) -> str:
+    """What to do about one target too many that is the number of a column; empty otherwise."""
+    numbered = len(targets) == num_rows + 1 and targets[0] == 0
+    return "; is the first, 0, a header, as pandas writes it? Name the column, or write no header" if numbered else ""
 
 
 def outside_hint(targets: NDArray[Any], classes: int) -> str:
@@ -92,14 +104,18 @@ def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allow
 
 
 def to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
-    """An array or a tensor as an array, in its precision where numpy has that."""
+    """An array, a tensor or a frame as an array of native byte order, in its precision where numpy has that."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values if str(values.layout) == "torch.strided" else values.to_dense()
         values = values.dequantize() if values.is_quantized else values
         # numpy has no bfloat16 and no float8; each of their numbers is a float32.
         values = (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
-    return np.asarray(values)
+    array = np.asarray(values)
+    # Data frames of nullable or mixed types are arrays of Python numbers.
+    if array.dtype == object and all(isinstance(value, Real) for value in array.flat):
+        array = np.array(array.tolist()).reshape(array.shape)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def as_float32(values: NDArray[Any], path: Path) -> NDArray[np.float32]:

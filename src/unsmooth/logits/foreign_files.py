@@ -159,12 +159,14 @@ def _of_parts(
 
 
 def _layer(parts: Mapping[str, Part], split: str) -> dict[str, Callable[[], Any]]:
-    """What loads features, weight and bias: those of the split, or of none."""
+    """What loads features, weight and bias: arrays of numbers, of the split or of none."""
     return {
         base: part.load
         for wanted in (None, split)
         for name, part in parts.items()
-        if (base := base_name(name)[0]) in ("features", "weight", "bias") and base_name(name)[1] == wanted
+        if (base := base_name(name)[0]) in ("features", "weight", "bias")
+        and base_name(name)[1] == wanted
+        and part.dtype != "object"
     }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unsmooth.extras import named_extras
 from unsmooth.logits.checks import LogitsFileError
-from unsmooth.logits.names import base_name
+from unsmooth.logits.names import TARGETS_NAMES, base_name
 
 if TYPE_CHECKING:
     from pyarrow import DataType
@@ -148,10 +148,13 @@ def _open_csv(path: Path) -> Table:
     delimiter = next((mark for mark in _DELIMITERS if mark in first), " " if spaced else ",")
     fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
     numbers = [field for field in fields if is_number(field)]
-    # pandas numbers columns without a name from 0.
-    counted = len(fields) > 1 and numbers == list(map(str, range(len(numbers))))
+    if any(not field or base_name(field)[0] in TARGETS_NAMES for field in fields):
+        fields = [re.sub(r"(?<=\d)\.0$", "", field) for field in fields]  # pandas names columns of float classes so
+        numbers = [field for field in fields if is_number(field)]
+    # Classes without other names are numbered from 0, by pandas too, or from 1.
+    counted = len(fields) > 1 and numbers in [list(map(str, range(first, first + len(numbers)))) for first in (0, 1)]
     has_header = len(numbers) < len(fields) or counted
-    if has_header and any(re.search(r"[.eE]", number) for number in numbers if "." in number):
+    if has_header and any("." in number for number in numbers):
         raise LogitsFileError(
             f"{path}: the first line holds numbers such as {numbers[0]} and text: a header with column names is missing"
         )

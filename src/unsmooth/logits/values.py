@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.logits.checks import LogitsFileError, as_float32, row_blocks
+from unsmooth.logits.checks import LogitsFileError, as_float32, check_axes, row_blocks
 from unsmooth.logits.logits_file import Form
 from unsmooth.logits.probabilities import ENOUGH_ROWS, are_log_probabilities, are_probabilities
 
@@ -34,11 +34,13 @@ def recognise(values: NDArray[Any], path: Path) -> tuple[NDArray[np.floating[Any
         What was decided, a sentence each.
 
     Raises:
-        LogitsFileError: no real numbers, fractions that do not sum to one in every row, or integers of eight bits,
-            whose scale is unknown.
+        LogitsFileError: more than two axes, no real numbers, fractions that do not sum to one in every row, or
+            integers of eight bits, whose scale is unknown.
     """
-    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
-        values = values.astype(np.float64)
+    if values.ndim > 2:  # one axis may be targets in place of logits, which the targets tell
+        check_axes(values, path)
+    if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
+        values = values.astype(np.float32 if values.dtype.itemsize < 4 else np.float64)  # sums of halves overflow
     if values.dtype.kind not in "fiu" or values.ndim != 2 or 0 in values.shape or np.isnan(values.min()):
         return as_float32(values, path), "logits", []
     if are_probabilities(values):

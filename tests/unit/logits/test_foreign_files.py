@@ -90,6 +90,10 @@ TABLES = {
         frame([f"class_{k + 1}" for k in range(12)]).assign(target=TARGETS + 1),
         {},
     ),
+    "classes and targets that are floats": (
+        frame([float(k) for k in range(12)]).assign(target=TARGETS.astype(float)),
+        {},
+    ),
     "whole floats": (frame().assign(target=TARGETS.astype(float)), {}),
     "text lists": (pd.DataFrame({"id": range(90), "logits": LOGITS.tolist(), "label": TARGETS}), {}),
 }
@@ -201,6 +205,22 @@ def test_text_without_header_is_read_whole(tmp_path):
     np.savetxt(tmp_path / "t.csv", TARGETS, fmt="%d")
 
     assert_read(read_any(tmp_path / "z.csv", tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_header_of_class_numbers_is_no_sample(tmp_path, first):
+    pd.DataFrame(LOGITS, columns=range(first, first + 12)).to_csv(tmp_path / "z.csv", index=False)
+    np.savetxt(tmp_path / "t.csv", TARGETS, fmt="%d")
+
+    assert_read(read_any(tmp_path / "z.csv", tmp_path / "t.csv"))
+
+
+def test_header_of_targets_that_is_a_number_is_named(tmp_path):
+    pd.DataFrame(LOGITS).to_csv(tmp_path / "z.csv", index=False)
+    pd.Series(TARGETS).to_csv(tmp_path / "t.csv", index=False)
+
+    with pytest.raises(LogitsFileError, match=r"90 rows of logits but 91 targets in .*; is the first, 0, a header"):
+        read_any(tmp_path / "z.csv", tmp_path / "t.csv")
 
 
 def test_what_was_left_out_is_noted(tmp_path):
@@ -640,3 +660,28 @@ def test_samples_as_dictionaries_of_lists_are_put_together(tmp_path):
 
     np.testing.assert_allclose(file.logits, THREE, rtol=1e-6)
     assert (file.targets == np.arange(300) % 3).all()
+
+
+def test_sums_of_halves_do_not_overflow(tmp_path):
+    logits = (LOGITS + 8000).astype(np.float16)
+    np.savez(tmp_path / "a.npz", logits=logits, targets=TARGETS)
+    file = read_any(tmp_path / "a.npz")
+
+    assert file.form == "logits"
+    assert (file.logits == logits).all()
+
+
+@pytest.mark.parametrize("shape", [(10, 9, 12), (1, 90, 12), (90, 12, 1, 1)])
+def test_logits_of_more_axes_are_named_before_the_targets(tmp_path, shape):
+    targets = TARGETS.reshape(shape[:2]) if shape[1] != 12 else TARGETS
+    np.savez(tmp_path / "a.npz", logits=LOGITS.reshape(shape), targets=targets)
+
+    with pytest.raises(LogitsFileError, match=rf"got {re.escape(str(shape))}; give each position.* a row of its own"):
+        read_any(tmp_path / "a.npz")
+
+
+def test_features_that_are_no_numbers_are_left_alone(tmp_path):
+    features = np.array([{"layer": 4}] * 90, dtype=object)
+    np.savez(tmp_path / "a.npz", logits=LOGITS, targets=TARGETS, features=features, bias=np.zeros(12))
+
+    assert read_any(tmp_path / "a.npz").load_layer().keys() == {"bias"}
