@@ -123,7 +123,8 @@ def diagnose(
         unknown = wanted not in (*SCORES, NLL_TEMPERATURE)
         _refuse(unknown, "--score", f"unknown score {wanted!r}; see unsmooth score --list")
     _refuse(save and len(files) > 1, "--save", "one classifier is saved at a time; give one FILE")
-    _refuse(plot and plot.suffix not in (".png", ".pdf", ".svg"), "--plot", f"{plot} must end in .png, .pdf or .svg")
+    drawn = plot is None or plot.suffix.lower() in (".png", ".pdf", ".svg")
+    _refuse(not drawn, "--plot", f"{plot} must end in .png, .pdf or .svg")
     written = {"--json": json_out, "--html": html, "--save": save, "--plot": plot}
     _check_outputs([*files, *(path for others in paired.values() for path in others or ())], written)
     for path in files if len(files) > 1 and not val else ():
@@ -204,7 +205,7 @@ def score(
     from unsmooth.scores import FittedScore, find_score, fit_score, score_all, score_by_features
     from unsmooth.scores.thresholds import REJECT
 
-    unknown = output and output.suffix not in COLUMN_SUFFIXES
+    unknown = output and output.suffix.lower() not in COLUMN_SUFFIXES
     _refuse(unknown, "--output", f"{output} must end in {', '.join(COLUMN_SUFFIXES)}")
     _check_outputs([file, val, targets, val_targets, classifier, train], {"--output": output})
     params = _parse_params(param or [], p)
@@ -268,7 +269,7 @@ def score(
             _write_columns(columns, sys.stdout.buffer, ".csv")
         else:
             with atomic_path(output) as temporary:
-                _write_columns(columns, temporary, output.suffix)
+                _write_columns(columns, temporary, output.suffix.lower())
 
 
 @app.command(epilog="Example: `unsmooth metrics confidence.csv --risk 0.01 --risk 0.05 --json`")
@@ -450,7 +451,9 @@ def _batches(logits: "NDArray[np.floating[Any]]", progress: "Progress") -> Itera
 
 
 def _read_confidences(path: Path) -> tuple["NDArray[np.floating[Any]]", "NDArray[Any]"]:
-    suffix = ".csv" if path == Path("-") else path.suffix
+    from unsmooth.logits.tables import is_number
+
+    suffix = ".csv" if path == Path("-") else path.suffix.lower()
     if path != Path("-") and not path.is_file():
         raise ValueError("no such file")
     if suffix not in COLUMN_SUFFIXES:
@@ -465,8 +468,10 @@ def _read_confidences(path: Path) -> tuple["NDArray[np.floating[Any]]", "NDArray
         raise ValueError(f"expected columns 'confidence' and 'error', found {', '.join(map(repr, names)) or 'none'}")
     for name, column in (("confidence", confidence), ("error", errors)):
         if column.ndim != 1 or not (len(column) == 0 or column.dtype.kind in "biuf"):
-            shape = f"dtype {column.dtype} and shape {column.shape}"
-            raise ValueError(f"column {name!r} must hold one number a sample, got {shape}")
+            texts = ((row, value) for row, value in enumerate(column.flat) if value is None or isinstance(value, str))
+            found = (f"{value!r} in row {row}" for row, value in texts if value is None or not is_number(value))
+            came = next(found, f"dtype {column.dtype} and shape {column.shape}")
+            raise ValueError(f"column {name!r} must hold one number a sample, got {came}")
     if not len(confidence):
         raise ValueError("no rows; expected at least one sample")
     return confidence, errors

@@ -386,6 +386,8 @@ def test_metrics_of_all_correct_are_nan_without_a_warning(folder):
         ("confidence,error\n", "no rows"),
         ("confidence,error\n0.1,2\n", "errors must be"),
         ("confidence,error\nnan,1\n", "confidence must be finite"),
+        ("confidence,error\n0.5,1\n,1\n", "column 'confidence' must hold one number a sample, got '' in row 1"),
+        ("confidence,error\n0.5,wrong\n", "column 'error' must hold one number a sample, got 'wrong' in row 0"),
     ],
 )
 def test_bad_confidences_are_one_line(text, reason):
@@ -393,6 +395,11 @@ def test_bad_confidences_are_one_line(text, reason):
 
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
     assert reason in result.stderr
+
+
+def test_suffixes_in_capitals_are_read_and_written(folder):
+    assert run("score", "good.npz", "-o", "S.CSV").exit_code == 0
+    assert run("metrics", "S.CSV", "--replicates", "0").exit_code == 0
 
 
 def test_text_parameters_reach_the_score(folder):
