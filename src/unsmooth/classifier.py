@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from unsmooth.atomic_files import atomic_path
 from unsmooth.extras import named_extras
 from unsmooth.logits.collection import evaluation_mode
-from unsmooth.logits.guards import refuse_target_column
+from unsmooth.logits.guards import column_names, refuse_other_columns, refuse_target_column
 from unsmooth.logits.lookalikes import lookalike_shares, refuse_lookalikes
 from unsmooth.logits.probabilities import refuse_log_probabilities, refuse_probabilities
 from unsmooth.metrics import CertifiedThreshold, certified_threshold
@@ -148,7 +149,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         certificate = certified_threshold(confidence, errors, risk=self.max_risk, delta=self.delta)
         self.score_, self.certificate_ = score, certificate
         self.threshold_, self.n_features_in_ = certificate.threshold, int(logits.shape[1])
-        self.columns_, self.lookalike_shares_ = _columns(val_logits), lookalike_shares(logits)
+        self.columns_, self.lookalike_shares_ = column_names(val_logits), lookalike_shares(logits)
         if not certificate.feasible:
             warnings.warn(
                 f"no threshold has a risk of at most {self.max_risk:g} with probability {1 - self.delta:g} on "
@@ -210,9 +211,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
                 log-probabilities for a score that depends on the mean of the logits.
         """
         check_is_fitted(self)
-        columns = _columns(logits)
-        if columns and self.columns_ and columns != self.columns_:
-            raise ValueError(f"logits must have the columns {self.columns_}, got {columns}")
+        refuse_other_columns(logits, "logits", self.columns_)
         values = _as_logits(logits)
         if values.ndim != 2 or values.shape[1] != self.n_features_in_:
             raise ValueError(f"logits must have shape (N, {self.n_features_in_}), got {tuple(values.shape)}")
@@ -226,7 +225,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         accepted = self.confidence(logits) >= self.threshold_
         if isinstance(logits, Tensor):
             return torch.where(accepted, logits.argmax(dim=1), REJECT)
-        return np.where(accepted, np.asarray(logits).argmax(axis=1), REJECT)
+        return np.where(accepted, _as_logits(logits).argmax(axis=1), REJECT)
 
     def to_module(self) -> "SelectiveHead":
         """The fitted classifier as a head for a network: see :class:`SelectiveHead`."""
@@ -258,7 +257,8 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
         else:
             model = nn.Sequential(network, model)
             with evaluation_mode(network), torch.no_grad():
-                shape = tuple(network(example).shape)
+                output = network(example)
+                shape = tuple(getattr(output, "shape", ())) or type(output).__name__
             if shape != (len(example), self.n_features_in_):
                 raise ValueError(f"network must return logits ({len(example)}, {self.n_features_in_}), got {shape}")
         with named_extras():
@@ -291,7 +291,7 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
             "columns": self.columns_,
             "lookalike_shares": self.lookalike_shares_,
         }
-        text = json.dumps(content, allow_nan=False, indent=2)
+        text = json.dumps(content, allow_nan=False, indent=2, default=methodcaller("item"))  # of numpy's numbers
         with atomic_path(path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -327,12 +327,6 @@ class SelectiveClassifier(BaseEstimator):  # type: ignore[misc]
 def _as_logits(values: Any) -> Any:  # noqa: ANN401 - tensors, arrays, data frames, lists
     """Tensors as they are, anything else as an array of floating-point numbers."""
     return values if isinstance(values, Tensor) else as_real(values, "logits")
-
-
-def _columns(values: Any) -> list[str]:  # noqa: ANN401
-    """Names of the columns of a data frame; none of anything else."""
-    names = getattr(values, "column_names", getattr(values, "columns", ()))  # of Arrow tables, or of other frames
-    return [str(name) for name in names]
 
 
 class SelectiveHead(nn.Module):

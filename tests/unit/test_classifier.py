@@ -39,6 +39,11 @@ def data(count, classes=6, seed=0):
     ], targets
 
 
+class ReturnsMapping(torch.nn.Module):
+    def forward(self, inputs):
+        return {"logits": inputs}
+
+
 @pytest.fixture(scope="module")
 def classifier():
     return SelectiveClassifier(max_risk=0.05, delta=0.1).fit(*data(1500))
@@ -116,6 +121,33 @@ def test_frames_and_lists_are_predicted_as_arrays(classifier):
     assert (classifier.predict(logits.tolist()) == expected).all()
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(lambda values: pd.DataFrame(values).convert_dtypes(), id="nullable"),
+        pytest.param(lambda values: pd.DataFrame(values).astype("float[pyarrow]"), id="pyarrow"),
+        pytest.param(lambda values: pd.DataFrame(values).astype(object), id="object"),
+        pytest.param(lambda values: values.astype(">f4"), id="big-endian"),
+        pytest.param(lambda values: values[:, ::-1].copy()[:, ::-1], id="negative strides"),
+    ],
+)
+def test_numbers_stored_otherwise_are_fitted_and_predicted_as_arrays(kind):
+    logits, targets = data(400)
+    expected = SelectiveClassifier(max_risk=0.2).fit(logits, targets)
+    fitted = SelectiveClassifier(max_risk=0.2).fit(kind(logits), targets)
+
+    assert fitted.threshold_ == pytest.approx(expected.threshold_, rel=1e-6)
+    assert (fitted.predict(kind(logits)) == expected.predict(logits)).all()
+
+
+def test_missing_number_of_a_frame_is_named_by_its_row(classifier):
+    frame = pd.DataFrame(data(20)[0]).convert_dtypes()
+    frame.iloc[3, 2] = pd.NA
+
+    with pytest.raises(ValueError, match="logits must hold real numbers, got dtype object of DataFrame, <NA> at row 3"):
+        classifier.predict(frame)
+
+
 def test_frame_with_columns_in_another_order_is_refused():
     logits, targets = data(400, classes=3)
     frame = pd.DataFrame(logits, columns=["cat", "dog", "fox"])
@@ -190,6 +222,15 @@ def test_saved_classifier_comes_back_exactly(tmp_path, settings):
     assert loaded.get_params() == fitted.get_params()
     assert (loaded.score_, loaded.certificate_) == (fitted.score_, fitted.certificate_)
     assert (loaded.predict(logits) == fitted.predict(logits)).all()
+
+
+def test_parameters_that_are_numbers_of_numpy_are_saved(tmp_path):
+    settings = {"params": {"p": np.int64(5)}, "max_risk": np.float32(0.1), "seed": np.int64(3)}
+    SelectiveClassifier(**settings).fit(*data(800)).save(tmp_path / "c.json")
+    loaded = SelectiveClassifier.load(tmp_path / "c.json")
+
+    assert (loaded.params["p"], loaded.seed) == (5, 3)
+    assert loaded.max_risk == np.float32(0.1)
 
 
 def test_infeasible_classifier_survives_saving(tmp_path):
@@ -337,6 +378,8 @@ def test_onnx_file_has_named_outputs_and_any_batch(classifier, tmp_path):
         classifier.to_onnx(tmp_path / "none.onnx", network=network)
     with pytest.raises(ValueError, match=r"network must return logits \(2, 6\), got \(2, 5\)"):
         classifier.to_onnx(tmp_path / "none.onnx", network=torch.nn.Linear(4, 5), example=torch.zeros(2, 4))
+    with pytest.raises(ValueError, match=r"network must return logits \(2, 6\), got dict"):
+        classifier.to_onnx(tmp_path / "none.onnx", network=ReturnsMapping(), example=torch.zeros(2, 4))
 
 
 def test_head_works_behind_a_network(classifier):

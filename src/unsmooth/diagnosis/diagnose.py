@@ -94,8 +94,8 @@ def diagnose(
         The diagnosis.
 
     Raises:
-        ValueError: too few samples to split, other classes in the validation logits, targets that are no class of the
-            logits, bad data, arguments out of range.
+        ValueError: too few samples to split, other classes or columns in the validation logits, targets that are no
+            class of the logits, bad data, arguments out of range.
 
     Example:
         >>> generator = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from unsmooth.logits.guards import check_disjoint, refuse_target_column
+from unsmooth.logits.guards import check_disjoint, column_names, refuse_other_columns, refuse_target_column
 from unsmooth.logits.probabilities import refuse_probabilities
 from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.scores.rows import check_shape
@@ -52,6 +52,7 @@ class Parts:
         seed: int,
         others: Mapping[str, Floats] | None = None,
     ) -> Self:
+        refuse_other_columns(val_logits, "val_logits", column_names(logits))
         logits = as_real(logits, "logits")
         if (val_logits is None) != (val_targets is None):
             raise ValueError("val_logits and val_targets must be given together")

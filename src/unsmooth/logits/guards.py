@@ -137,6 +137,27 @@ def refuse_target_column(logits: Any, targets: Any) -> None:  # noqa: ANN401 - a
             raise ValueError(f"logits: column {column} holds the targets; leave it out")
 
 
+def column_names(values: Any) -> list[str]:  # noqa: ANN401
+    """Names of the columns of a data frame or an Arrow table; none of anything else."""
+    return [str(name) for name in getattr(values, "column_names", getattr(values, "columns", ()))]
+
+
+def refuse_other_columns(values: Any, name: str, expected: Sequence[str]) -> None:  # noqa: ANN401
+    """Raise ValueError where a data frame, called `name`, has other columns or another order than expected.
+
+    Values or expectations without names of columns pass.
+
+    Example:
+        >>> import pandas as pd
+        >>> refuse_other_columns(pd.DataFrame([[0.3, 0.7]], columns=["dog", "cat"]), "logits", ["cat", "dog"])
+        Traceback (most recent call last):
+        ValueError: logits must have the columns ['cat', 'dog'], got ['dog', 'cat']
+    """
+    columns = column_names(values)
+    if columns and expected and columns != list(expected):
+        raise ValueError(f"{name} must have the columns {list(expected)}, got {columns}")
+
+
 def check_disjoint(tested: Floats, name: str, fitting: Floats, fitting_name: str) -> float:
     """Raise ValueError where most rows that test, (N, K), also fit, (M, K); otherwise their share.
 

@@ -5,6 +5,8 @@ Tensors are recognised by their `detach` method, without importing torch. Inputs
 
 import math
 import warnings
+from itertools import islice
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -43,12 +45,14 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
         return array.astype(np.float32)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64)
-    if array.size == 0 and array.dtype == object:
-        return array.astype(np.float64)
     if array.dtype.kind not in "buif":
         columns = getattr(values, "columns", ())
-        text = next((f", column {c!r}" for c in columns if np.asarray(values[c]).dtype.kind not in "buif"), "")
-        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype} of {type(values).__name__}{text}")
+        places = [f", column {c!r}" for c in columns if np.asarray(values[c]).dtype.kind not in "buif"]
+        if array.dtype == object and array.ndim:
+            strangers = (place for place, value in np.ndenumerate(array) if not isinstance(value, Real))
+            places += [f", {array[place]!r} at row {place[0]}" for place in islice(strangers, 1)]
+        where = places[0] if places else ""
+        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype} of {type(values).__name__}{where}")
     return array
 
 

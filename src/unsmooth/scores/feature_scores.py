@@ -1,8 +1,9 @@
 """Confidence from penultimate features and the last layer.
 
 Scores with training statistics are frozen dataclasses: ``fit`` on training features, then call on test features.
-Inputs are tensors or arrays, features (N, D), computed in float64; the result is (N,) of the kind of the features (of
-the logits, for :func:`rl_geo_m`). Larger is more trusted. Fit them on training data, never on test data.
+Inputs are tensors, arrays or data frames, features (N, D), computed in float64. The result is (N,): a tensor if the
+features (the logits, for :func:`rl_geo_m`) are one, otherwise an array. Larger is more trusted. Fit them on training
+data, never on test data.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unsmooth.metrics.inputs import as_real, to_numpy
 from unsmooth.registry.scores import find_score
 from unsmooth.scores.logit_scores import energy, logit_margin, msp
 from unsmooth.scores.rows import Array, softplus
@@ -50,7 +52,7 @@ def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[st
     if isinstance(score, type):
         known = {**layer, **train}
         if {"logits", "targets"} <= train.keys():
-            known["errors"] = torch.as_tensor(train["logits"]).argmax(dim=1) != torch.as_tensor(train["targets"])
+            known["errors"] = _tensor("logits", train["logits"]).argmax(dim=1) != _tensor("targets", train["targets"])
         score = _call(name, score.fit, known, " of training samples")  # type: ignore[attr-defined]
     confidence: AnyArray = _call(name, score, {**layer, **test}, "")
     if "logits" in test and len(confidence) != len(test["logits"]):
@@ -90,18 +92,18 @@ def rl_geo_m(logits: Array, weight: AnyArray, bias: AnyArray | None = None) -> A
         >>> rl_geo_m(torch.tensor([[4.0, 3.0]]), torch.tensor([[2.0], [1.0]]))
         tensor([1.], dtype=torch.float64)
     """
+    values = logits if isinstance(logits, Tensor) else as_real(logits, "logits")
     rows = _matrix("weight", weight)
     if bias is not None:
         rows = torch.cat((rows, _vector("bias", bias, len(rows))[:, None]), dim=1)
-    if logits.ndim != 2 or logits.shape[1] != len(rows):
-        raise ValueError(f"weight must have one row per class, got {len(rows)} rows for logits {tuple(logits.shape)}")
+    if values.ndim != 2 or values.shape[1] != len(rows):
+        raise ValueError(f"weight must have one row per class, got {len(rows)} rows for logits {tuple(values.shape)}")
     norms = rows.norm(dim=1)
     if bool((norms == 0).any()):
         raise ValueError(f"weight must have no zero row, row {int((norms == 0).int().argmax())} is zero")
-    if isinstance(logits, np.ndarray):
-        return logit_margin(logits.astype(np.float64) / norms.cpu().numpy())
-    scaled: Tensor = logits.double() / norms.to(logits.device)
-    return logit_margin(scaled)
+    if isinstance(values, Tensor):
+        return logit_margin(values.double() / norms.to(values.device))
+    return logit_margin(values.astype(np.float64) / norms.cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -372,7 +374,7 @@ def _split(features: AnyArray, errors: AnyArray) -> tuple[Tensor, Tensor]:
 
 
 def _matrix(name: str, values: AnyArray, width: int | None = None) -> Tensor:
-    tensor = torch.as_tensor(values).detach().double()
+    tensor = _tensor(name, values)
     if tensor.ndim != 2 or 0 in tensor.shape or (width is not None and tensor.shape[1] != width):
         expected = "(N, D)" if width is None else f"(N, {width})"
         raise ValueError(f"{name} must have shape {expected} with no dimension empty, got {tuple(tensor.shape)}")
@@ -383,11 +385,17 @@ def _matrix(name: str, values: AnyArray, width: int | None = None) -> Tensor:
 
 
 def _vector(name: str, values: AnyArray, length: int) -> Tensor:
-    tensor = torch.as_tensor(values).detach().double()
+    tensor = _tensor(name, values)
     if tensor.shape != (length,):
         raise ValueError(f"{name} must have length {length}, got shape {tuple(tensor.shape)}")
     return tensor
 
 
+def _tensor(name: str, values: AnyArray) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach().double()
+    return torch.from_numpy(np.array(to_numpy(values, name), dtype=np.float64, order="C"))
+
+
 def _like(confidence: Tensor, given: Array) -> Array:
-    return confidence.cpu().numpy() if isinstance(given, np.ndarray) else confidence
+    return confidence if isinstance(given, Tensor) else confidence.cpu().numpy()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
+from operator import methodcaller
 from typing import Any, Literal
 
 import numpy as np
@@ -98,7 +99,7 @@ class FittedScore:
         """JSON text; :meth:`from_json` returns an equal object."""
         content = asdict(self)
         content["params"] = {key: "inf" if value == math.inf else value for key, value in self.params.items()}
-        return json.dumps(content, allow_nan=False, sort_keys=True)
+        return json.dumps(content, allow_nan=False, sort_keys=True, default=methodcaller("item"))  # of numpy's numbers
 
     @classmethod
     def from_json(cls, text: str) -> "FittedScore":

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -189,6 +190,14 @@ def test_tensors_and_lists_are_diagnosed_as_arrays_are():
     ]
 
     assert results[0] == results[1] == results[2]
+
+
+def test_validation_frame_with_columns_in_another_order_is_refused():
+    logits, targets = cross_entropy_like(200)
+    frame = pd.DataFrame(logits).add_prefix("class_")
+
+    with pytest.raises(ValueError, match=r"val_logits must have the columns \['class_0', 'class_1'"):
+        diagnose(frame[:100], targets[:100], val_logits=frame.iloc[100:, ::-1], val_targets=targets[100:])
 
 
 def test_validation_data_that_are_the_test_data_are_refused():

@@ -1,6 +1,7 @@
 """Scores of features: hand-computed cases, slow second implementations, and regimes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -173,3 +174,25 @@ def test_score_by_its_name_is_that_of_its_class():
 def test_missing_arrays_are_named(name, test, message):
     with pytest.raises(ValueError, match=message):
         score_by_features(name, test)
+
+
+@pytest.mark.parametrize("name", ["vim", "knn", "delta_mds", "sirc", "rl_geo_m"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(lambda values: pd.DataFrame(values) if values.ndim == 2 else pd.Series(values), id="frames"),
+        pytest.param(lambda values: values.astype(values.dtype.newbyteorder(">")), id="big-endian"),
+        pytest.param(lambda values: values[::-1].copy()[::-1], id="negative strides"),
+    ],
+)
+def test_features_stored_otherwise_are_scored_as_arrays(name, kind) -> None:
+    parts = (
+        {"logits": LOGITS[:50], "features": FEATURES[:50], "weight": WEIGHT, "bias": BIAS},
+        {"logits": LOGITS, "features": FEATURES, "targets": TARGETS},
+    )
+    expected, found = (
+        score_by_features(name, *({key: form(values.numpy()) for key, values in part.items()} for part in parts))
+        for form in (np.asarray, kind)
+    )
+
+    assert (found == expected).all()
