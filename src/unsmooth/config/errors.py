@@ -30,12 +30,15 @@ def _describe(fault: dict[str, Any], data: Any) -> str:
     message = (message[:1].lower() + message[1:]).replace("input should", "must").replace("string should", "must")
     match fault["type"]:
         case "extra_forbidden":
-            key = str(fault["loc"][-1])
-            return f"unknown key {where!r}{suggestion(key, sorted(set(_known_keys()) - {key}))}"
+            key, known = str(fault["loc"][-1]), sorted(set(_known_keys()))
+            elsewhere = f"; {key!r} is a key of other parts"
+            return f"unknown key {where!r}{elsewhere if key in known else suggestion(key, known)}"
         case "missing":
             return f"key {where!r} is missing"
         case "too_short":
             return f"{where}: must not be empty"
+        case "union_tag_not_found":
+            return f"key '{where}.kind' is missing"
         case "union_tag_invalid":
             expected, came = fault["ctx"]["expected_tags"], fault["ctx"]["tag"]
             return f"{where}: unknown kind {came!r}, expected one of {expected}"

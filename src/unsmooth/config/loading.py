@@ -5,7 +5,7 @@ one line per fault.
 """
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,32 @@ _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 class _StrictLoader(yaml.SafeLoader):
     """YAML loader that refuses what YAML silently reads as something else.
 
-    Of duplicate keys it would keep the last value; 1:30 would be 90 and 010 would be 8.
+    Of duplicate keys it would keep the last value; 1:30 would be 90, 010 would be 8, and the key no would be False.
     """
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        # Merge keys (<<) still stand here as they were written; construction replaces them by what they merge.
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
         for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key, Hashable):
+            key = key_node.value
+            if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key, str):
                 continue
+            if key_node.tag != "tag:yaml.org,2002:str":
+                read_as = self.construct_object(key_node)
+                raise _refused(f"the key {key} would be read as {read_as}; expected text, as in '{key}'", key_node)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} occurs twice in one mapping", key_node.start_mark
-                )
+                raise _refused(f"the key {key!r} occurs twice in one mapping", key_node)
             seen.add(key)
             for entry in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
                 if entry.tag in _NUMBER_TAGS and re.search(r":|^[-+]?0\d", entry.value):
                     read_as = self.construct_object(entry)
-                    problem = f"{key}: {entry.value} would be read as {read_as}; expected a decimal number"
-                    raise yaml.constructor.ConstructorError(None, None, problem, entry.start_mark)
-        return super().construct_mapping(node, deep=deep)
+                    raise _refused(f"{key}: {entry.value} would be read as {read_as}; expected a decimal number", entry)
+        return node
+
+
+def _refused(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:

@@ -10,6 +10,8 @@ from unsmooth.config.specs.base import Fraction, PositiveFloat, PositiveInt, See
 from unsmooth.data.sources import SOURCES
 from unsmooth.registry.scores import MAIN_SCORES, available_scores
 
+TRUSTED = 0.2  # coverage of the operating point of tables and figures
+
 if TYPE_CHECKING:
     ScoreName = str
 else:
@@ -26,6 +28,10 @@ class Evaluation(Spec):
     bootstrap_replicates: Annotated[int, Field(ge=100)] = Field(1000, description="resamples of the test split")
     bootstrap_seed: Seed = Field(0, description="the resamples are the same in every cell, so differences are paired")
     curve_points: Annotated[int, Field(ge=10)] = Field(500, description="points kept of each risk-coverage curve")
+
+    def _faults(self) -> Iterator[str]:
+        if TRUSTED not in self.risk_at_coverage:
+            yield f"risk_at_coverage must contain {TRUSTED}, which tables and figures compare"
 
 
 class Downloads(Spec):

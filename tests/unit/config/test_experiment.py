@@ -120,7 +120,9 @@ def test_dataset_folder_names_what_is_not_default(write):
             "losses 'ls' and 'other' share the label 'LS' with alpha 0.3",
         ),
         ("losses.ls", None, "key 'losses.ls.alpha' is missing"),
-        ("losses.ce", {"alpha": [0.1]}, "unknown key 'losses.ce.alpha'"),
+        ("losses.ce", {"alpha": [0.1]}, "unknown key 'losses.ce.alpha'; 'alpha' is a key of other parts"),
+        ("dataset", {"num_train": 50}, "key 'dataset.kind' is missing"),
+        ("recipe.optimizer", {"kind": "sgd", "lr": 1, "momentum": 0, "nesterov": True}, "nesterov needs a momentum"),
         ("losses.hinge", None, "losses.hinge: unknown kind 'hinge', expected one of 'ce', 'ls'"),
         ("losses.LS", {"kind": "ls", "alpha": [0.1]}, "losses"),
         ("losses", {}, "losses: must not be empty"),
@@ -208,6 +210,25 @@ def test_key_given_twice_is_named_with_its_file(tmp_path, write):
         load_config([config])
 
 
+def test_merge_keys_of_yaml_take_over_an_anchored_mapping_and_may_be_overridden(write):
+    loss = "ls: &ls {alpha: [0.1, 0.3]}"
+    shared = "  one: &one {<<: *ls, kind: ls, label: One}\n  two: {<<: *one, alpha: [0.2], label: Two}\n"
+    text = yaml.safe_dump(EXPERIMENT | {"losses": {"ce": None}}).replace("losses:\n", f"losses:\n  {loss}\n{shared}")
+    losses = load_experiment(write(text)).losses
+
+    assert [(losses[name].kind, losses[name].alphas) for name in ("ls", "one", "two")] == [
+        ("ls", [0.1, 0.3]),
+        ("ls", [0.1, 0.3]),
+        ("ls", [0.2]),
+    ]
+
+
+@pytest.mark.parametrize(("key", "read_as"), [("no", "False"), ("1", "1"), ("~", "None"), ("1_0", "10")])
+def test_key_that_yaml_does_not_read_as_text_is_named_with_its_line(write, key, read_as):
+    with pytest.raises(ConfigError, match=rf"line 3 .*the key {key} would be read as {read_as}; expected text, as"):
+        load_experiment(write(f"description: x\nlosses:\n  {key}: {{kind: ce}}\n"))
+
+
 def test_warmup_and_schedule_must_fit_each_other():
     common = {"epochs": 5, "batch_size": 1, "optimizer": {"kind": "sgd", "lr": 1}}
     with pytest.raises(ValueError, match="one_cycle warms up by itself"):
@@ -222,6 +243,12 @@ def test_shipped_configuration_and_experiments_are_valid(pytestconfig):
     for path in (pytestconfig.rootpath / "experiments").glob("*.yaml"):
         assert load_experiment(path).cells(path.stem)
     assert config.evaluation.ece_bins == 15
+
+
+def test_operating_point_of_tables_and_figures_is_required():
+    settings = {"experiments": ["glyphs"], "scores": ["msp", "max_logit_pnorm"]}
+    with pytest.raises(ConfigError, match=r"evaluation: risk_at_coverage must contain 0\.2, which tables and figures"):
+        parse_config(settings | {"evaluation": {"risk_at_coverage": [0.5]}})
 
 
 def test_configurable_scores_are_the_scores_of_logits():

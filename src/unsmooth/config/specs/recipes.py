@@ -20,6 +20,10 @@ class Sgd(Spec):
     nesterov: bool = Field(False, description="look-ahead momentum")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty on every weight")
 
+    def _faults(self) -> Iterator[str]:
+        if self.nesterov and not self.momentum:
+            yield "nesterov needs a momentum above 0, got 0"
+
 
 class AdamW(Spec):
     """Adam with decoupled weight decay."""
