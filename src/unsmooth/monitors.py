@@ -74,6 +74,7 @@ class _SelectiveMetric(Metric):
             raise ValueError(f"score must be a function of logits, such as fit_score({score!r}), got {score!r}")
         self.score = FittedScore("msp") if score is None else _registered(score)
         self.ignore_index = ignore_index
+        self._logits_before = False
         for name in ("confidence", "confidence_of_probabilities", "errors"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
         self.add_state("met_logits", default=torch.tensor(0), dist_reduce_fx="max")
@@ -93,7 +94,7 @@ class _SelectiveMetric(Metric):
         Raises:
             TypeError: no tensors.
             ValueError: shapes that do not match, NaN or ``+inf``, targets that are no class, errors other than 0 and 1,
-                softmax outputs for a score that cannot be had from them.
+                a score of another shape, softmax outputs for a score that cannot be had from them.
         """
         if not (isinstance(preds, Tensor) and isinstance(target, Tensor)):
             raise TypeError(f"preds and target must be tensors, got {type(preds).__name__} and {type(target).__name__}")
@@ -103,14 +104,21 @@ class _SelectiveMetric(Metric):
                 f"got {tuple(preds.shape)} and {tuple(target.shape)}"
             )
         preds = preds.detach()
-        if target.dtype != torch.bool and not target.is_floating_point():
+        if target.dtype == torch.bool and preds.ndim == 2 and preds.shape[1] > 2:
+            raise ValueError(
+                f"target must be class indices in 0..{preds.shape[1] - 1}, got truth values, as errors are"
+            )
+        if not target.is_floating_point():
             target = target.long()  # before comparing: -100 in uint8 is 156
         if self.ignore_index is not None and preds.ndim == 2:
             kept = target != self.ignore_index
             preds, target = preds[kept], target[kept]
         if not len(preds):
             return
+        probable = False
         if preds.ndim == 2:
+            values = preds if preds.dtype == torch.float64 else preds.float()
+            confidence = self._confidence(values)
             outside = (target < 0) | (target >= preds.shape[1]) | (target != target.floor())
             if bool(outside.any()):
                 raise ValueError(
@@ -118,26 +126,34 @@ class _SelectiveMetric(Metric):
                     f"{target[outside][0].item()}"
                 )
             errors = preds.argmax(dim=1) != target
-            values = preds if preds.dtype == torch.float64 else preds.float()
-            self.lowest = torch.minimum(self.lowest, values.min().to(self.lowest.dtype))
-            self.highest = torch.maximum(self.highest, values.max().to(self.highest.dtype))
-            probable = are_probabilities(values) or are_probabilities(values, whole=100.0)
-            confidence = self._confidence(values)
-            if probable and not self.met_logits:
-                self.confidence_of_probabilities.append(self._of_probabilities(values).to(self._float))
-            else:
-                self.met_logits = torch.ones_like(self.met_logits)
-                self.confidence_of_probabilities.clear()
+            if not (self.met_logits or self._logits_before):
+                probable = are_probabilities(values) or are_probabilities(values, whole=100.0)
         else:
             confidence, errors = preds, target
             if not bool(((target == 0) | (target == 1)).all()):
                 raise ValueError("target must be errors, 0 or 1, where preds are confidences")
-            self.met_logits = torch.ones_like(self.met_logits)
-        if self.met_logits:
+        if not probable:
             _check_finite(confidence)
+        # From here on nothing is refused: a batch changes all states or none.
+        if preds.ndim == 2:
+            self.lowest = torch.minimum(self.lowest, values.min().to(self.lowest.dtype))
+            self.highest = torch.maximum(self.highest, values.max().to(self.highest.dtype))
+        if probable:
+            self.confidence_of_probabilities.append(self._of_probabilities(values).to(self._float))
+        else:
+            self.met_logits = torch.ones_like(self.met_logits)
+            self.confidence_of_probabilities.clear()
         self.confidence.append(confidence.to(self._float))
         # gloo gathers no bool.
         self.errors.append(errors.to(torch.uint8))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - torchmetrics' own arguments
+        """Add samples as `update` does, and return the metric of this batch; after logits, it counts as logits too."""
+        self._logits_before = bool(self.met_logits)
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            self._logits_before = False
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
         """Add the samples of another metric of the same class and settings, or of its state.
@@ -195,7 +211,13 @@ class _SelectiveMetric(Metric):
 
     def _confidence(self, logits: Tensor) -> Tensor:
         """Confidence of logits; of softmax outputs too, which `compute` knows when all batches have come."""
-        return map_rows(logits, self.score.formula) if isinstance(self.score, FittedScore) else self.score(logits)
+        if isinstance(self.score, FittedScore):
+            return map_rows(logits, self.score.formula)
+        confidence = self.score(logits)
+        if not isinstance(confidence, Tensor) or confidence.shape != logits.shape[:1]:
+            got = f"{type(confidence).__name__} {tuple(getattr(confidence, 'shape', ()))}"
+            raise ValueError(f"score must return a tensor of shape {tuple(logits.shape[:1])}, got {got}")
+        return confidence
 
     def _of_probabilities(self, probs: Tensor) -> Tensor:
         """Confidence of softmax outputs, from their logarithms; nan where it cannot be had."""

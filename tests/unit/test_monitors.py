@@ -154,6 +154,26 @@ def test_batch_that_looks_like_softmax_outputs_is_no_softmax_output_among_logits
     assert float(monitor.compute()) == aurc(msp(logits), (logits.argmax(1) != targets).numpy())
 
 
+@pytest.mark.parametrize("score", [None, energy])
+def test_forward_takes_a_batch_after_logits_for_logits(score):
+    logits, targets = torch.tensor([[3.0, 1.0], [1.0, 0.0], [0.2, 0.8]]), torch.tensor([0, 1, 0])
+    forward, whole = AURC(score=score), AURC(score=score)
+    values = [float(forward(logits[row : row + 1], targets[row : row + 1])) for row in range(3)]
+    whole.update(logits, targets)
+
+    assert values == [0.0, 1.0, 1.0]
+    assert float(forward.compute()) == float(whole.compute())
+
+
+def test_targets_of_two_classes_may_be_truth_values():
+    logits, targets = torch.randn(60, 2, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 2
+    whole, truths = AURC(), AURC()
+    whole.update(logits, targets)
+    truths.update(logits, targets == 1)
+
+    assert truths.compute() == whole.compute()
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
 @pytest.mark.parametrize("ignored", [-100, 255, None])
 def test_targets_of_any_integer_type_count_alike(dtype, ignored):
@@ -261,11 +281,42 @@ def test_empty_batches_change_nothing():
         (torch.zeros(2, 3), torch.tensor([0, 3]), "class indices in 0..2, or ignore_index, got 3"),
         (torch.zeros(2, 3), torch.tensor([0.5, 0.0]), "class indices in 0..2, or ignore_index, got 0.5"),
         (torch.zeros(2, 3), torch.tensor([-100, 0]), "class indices in 0..2, or ignore_index, got -100"),
+        (torch.zeros(2, 3), torch.tensor([True, False]), "class indices in 0..2, got truth values"),
+        (torch.zeros(2, 1), torch.tensor([0, 1]), "at least 2 classes, got K = 1"),
     ],
 )
 def test_bad_batches_are_refused(preds, target, reason):
     with pytest.raises(ValueError, match=reason):
         AURC().update(preds, target)
+
+
+@pytest.mark.parametrize("preds", [torch.tensor([[torch.nan, 1.0]]), torch.tensor([[2.0, torch.nan]])])
+@pytest.mark.parametrize("score", [None, lambda logits: logits.max(dim=1).values])
+def test_refused_batch_changes_nothing(preds, score):
+    probs, targets = torch.randn(60, 2, generator=torch.Generator().manual_seed(0)).softmax(1), torch.arange(60) % 2
+    whole, monitor = AURC(score=score), AURC(score=score)
+    whole.update(probs, targets)
+    monitor.update(probs[:30], targets[:30])
+    with pytest.raises(ValueError, match="row 0"):
+        monitor.update(preds, torch.tensor([0]))
+    monitor.update(probs[30:], targets[30:])
+
+    assert monitor.compute() == whole.compute()
+
+
+@pytest.mark.parametrize(
+    ("score", "got"),
+    [
+        (lambda logits: logits.max(dim=1, keepdim=True).values, r"Tensor \(60, 1\)"),
+        (lambda logits: logits.max(dim=1), "max"),
+        (lambda logits: logits.numpy().max(axis=1), r"ndarray \(60,\)"),
+    ],
+)
+def test_score_that_is_no_tensor_of_one_confidence_a_row_is_named(score, got):
+    logits, targets = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 4
+
+    with pytest.raises(ValueError, match=rf"score must return a tensor of shape \(60,\), got {got}"):
+        AURC(score=score).update(logits, targets)
 
 
 def test_sigmoid_outputs_are_refused_whatever_the_batches():
