@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from unsmooth.metrics.inputs import as_finite, as_targets
+from unsmooth.metrics.inputs import as_finite, as_real, as_targets, refuse_rows
 from unsmooth.metrics.sums import Floats
 
 Integers = NDArray[np.int64]
@@ -114,8 +114,7 @@ def extra_gradient(correct: ArrayLike, *, alpha: float, num_classes: int) -> Flo
     Returns:
         (N,) extra gradient; positive pushes the largest logit down in training.
     """
-    _check_alpha(alpha)
-    return alpha * (np.asarray(correct, dtype=np.float64) - 1.0 / num_classes)
+    return _extra_gradient(_shares(correct, "correct"), alpha, num_classes)
 
 
 def expected_extra_gradient(error_probability: ArrayLike, *, alpha: float, num_classes: int) -> Floats:
@@ -129,7 +128,7 @@ def expected_extra_gradient(error_probability: ArrayLike, *, alpha: float, num_c
     Returns:
         Same shape; for alpha > 0 positive (pushed down) where P_error < 1 - 1/K and falling with P_error.
     """
-    return extra_gradient(1.0 - np.asarray(error_probability, np.float64), alpha=alpha, num_classes=num_classes)
+    return _extra_gradient(1.0 - _shares(error_probability, "error_probability"), alpha, num_classes)
 
 
 def window_statistics(
@@ -151,7 +150,7 @@ def window_statistics(
     References:
         Xia et al., ICLR 2025, the plots of v_max given pi_max (width 0.05, step 0.005).
     """
-    where, values = np.asarray(position, np.float64), np.asarray(value, np.float64)
+    where, values = _shares(position, "position"), as_real(value, "value").astype(np.float64)
     if where.ndim != 1 or where.shape != values.shape:
         raise ValueError(f"position and value must both have shape (N,), got {where.shape} and {values.shape}")
     if not (0.0 < width <= 1.0 and step > 0.0):
@@ -188,14 +187,17 @@ def gradient_by_exact_error(
         `BinnedGradient` of (bins,) arrays; nan with 0 samples in an empty bin.
     """
     top, correct, num_classes = _scored(logits, targets)
-    truth = np.asarray(posterior, dtype=np.float64)
+    _check_bins(bins)
+    truth = as_real(posterior, "posterior").astype(np.float64)
     if truth.shape != (len(correct), num_classes):
         raise ValueError(
             f"posterior must have the shape of the logits, {(len(correct), num_classes)}, got {truth.shape}"
         )
+    improper = (truth < 0).any(axis=1) | ~(np.abs(truth.sum(axis=1) - 1.0) < 0.01)
+    refuse_rows(improper, "posterior", "be probabilities, with rows that sum to 1", truth)
     error = np.clip(1.0 - truth[np.arange(len(truth)), top.prediction], 0.0, 1.0)
     index = np.minimum((error * bins).astype(np.int64), bins - 1)
-    gradient = extra_gradient(correct, alpha=alpha, num_classes=num_classes)
+    gradient = _extra_gradient(correct, alpha, num_classes)
     count = np.bincount(index, minlength=bins)
     errors, variance, gradients = (np.bincount(index, each, bins) for each in (error, error * (1 - error), gradient))
     return BinnedGradient(
@@ -235,6 +237,7 @@ def gradient_by_estimated_error(
     test_top, test_correct, test_classes = _scored(test_logits, test_targets)
     if test_classes != num_classes:
         raise ValueError(f"test_logits must have the {num_classes} classes of val_logits, got {test_classes}")
+    _check_bins(bins)
     if len(val_correct) < bins:
         raise ValueError(f"bins must be at most the number of validation samples, {len(val_correct)}, got {bins}")
     edges = np.quantile(val_top.odds, np.arange(1, bins) / bins)
@@ -246,7 +249,7 @@ def gradient_by_estimated_error(
     return BinnedGradient(
         error=1.0 - _ratio(val_hits, val_count),
         error_se=_binomial_error(val_hits, val_count),
-        gradient=extra_gradient(_ratio(hits, count), alpha=alpha, num_classes=num_classes),
+        gradient=_extra_gradient(_ratio(hits, count), alpha, num_classes),
         gradient_se=abs(alpha) * _binomial_error(hits, count),
         samples=count,
     )
@@ -256,6 +259,26 @@ def _scored(logits: ArrayLike, targets: ArrayLike) -> tuple[Peak, NDArray[np.boo
     """Peaks, whether each prediction is right, and the number of classes."""
     top, shape = peak(logits), np.shape(logits)
     return top, top.prediction == as_targets(targets, shape), shape[1]
+
+
+def _shares(values: ArrayLike, name: str) -> Floats:
+    """Return `values` of any shape as float64; ValueError outside [0, 1]."""
+    shares = as_real(values, name).astype(np.float64)
+    refuse_rows(~np.atleast_1d((shares >= 0) & (shares <= 1)), name, "be in [0, 1]", np.atleast_1d(shares))
+    return shares
+
+
+def _extra_gradient(correct: NDArray[Any], alpha: float, num_classes: int) -> Floats:
+    """alpha (P(y = argmax) - 1/K); nan where the probability is nan, as of an empty bin."""
+    _check_alpha(alpha)
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+    return alpha * (correct - 1.0 / num_classes)
+
+
+def _check_bins(bins: int) -> None:
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
 
 
 def _check_alpha(alpha: float) -> None:

@@ -216,6 +216,18 @@ def test_estimated_error_follows_the_line_within_its_standard_errors():
     assert binned.samples.sum() == 8000
 
 
+def test_tensors_with_gradients_or_in_half_precision_count_as_their_values():
+    logits, targets = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([1, 1])
+    posterior = torch.tensor([[0.25, 0.75], [0.5, 0.5]], dtype=torch.bfloat16, requires_grad=True)
+    expected = gradient_by_exact_error(logits.numpy(), [1, 1], [[0.25, 0.75], [0.5, 0.5]], alpha=0.1, bins=2)
+
+    for found, wanted in zip(
+        gradient_by_exact_error(logits, targets, posterior, alpha=0.1, bins=2), expected, strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    assert expected_extra_gradient(posterior[1], alpha=0.2, num_classes=4) == pytest.approx([0.05, 0.05])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -227,7 +239,19 @@ def test_estimated_error_follows_the_line_within_its_standard_errors():
         (lambda: peak([[0.0]]), r"K at least 2, got \(1, 1\)"),
         (lambda: window_statistics([0.1], [1.0, 2.0]), "position and value must both have shape"),
         (lambda: window_statistics([0.1], [1.0], width=0.0), r"width must be in \(0, 1\]"),
+        (lambda: window_statistics([0.1, 95.0], [1.0, 2.0]), r"position must be in \[0, 1\], got 95.0 at row 1"),
+        (lambda: extra_gradient([1, 3], alpha=0.1, num_classes=4), r"correct must be in \[0, 1\], got 3.0 at row 1"),
+        (lambda: extra_gradient([True], alpha=0.1, num_classes=1), "num_classes must be at least 2, got 1"),
+        (
+            lambda: expected_extra_gradient(20, alpha=0.1, num_classes=4),
+            r"error_probability must be in \[0, 1\], got 20.0 at row 0",
+        ),
         (lambda: gradient_by_exact_error([[0.0, 1.0]], [0], [[1.0]], alpha=0.1), "posterior must have the shape"),
+        (
+            lambda: gradient_by_exact_error([[0.0, 1.0]], [0], [[10.0, 90.0]], alpha=0.1),
+            r"posterior must be probabilities, with rows that sum to 1, got \[10\. 90\.\] at row 0",
+        ),
+        (lambda: gradient_by_exact_error([[0.0, 1.0]], [0], [[0.1, 0.9]], alpha=0.1, bins=0), "bins must be at least"),
         (
             lambda: gradient_by_estimated_error([[0.0, 1.0]], [0], [[0.0, 1.0]], [0], alpha=0.1),
             "bins must be at most the number of validation samples, 1, got 10",
