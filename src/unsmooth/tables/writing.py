@@ -22,7 +22,8 @@ ESCAPES = str.maketrans(
 
 def write_table(table: Table, stem: Path) -> None:
     notes = "".join(f"\n{note}\n" for note in table.notes)
-    markdown = tabulate(table.display.to_dict("list"), headers="keys", tablefmt="pipe", disable_numparse=True)
+    cells = table.display.replace({r"\|": r"\\|", r"\s*\n\s*": " "}, regex=True).to_dict("list")
+    markdown = tabulate(cells, headers="keys", tablefmt="pipe", disable_numparse=True)
     texts = {
         ".csv": table.data.to_csv(index=False, lineterminator="\n"),
         ".md": f"{table.caption}\n\n{markdown}\n{notes}",

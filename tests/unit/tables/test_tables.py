@@ -1,7 +1,9 @@
 """Summaries over seeds, paired differences and the tables made from them."""
 
+import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -346,6 +348,16 @@ def test_latex_escapes_what_it_must(complete, tmp_path):
     assert r"$\pm$" in text and r"$\downarrow$" in text
     assert text.isascii()
     assert [text.count(rf"\{rule}") for rule in ("toprule", "midrule", "bottomrule")] == [3, 3, 3]
+
+
+def test_markdown_keeps_a_cell_with_a_bar_or_several_lines_in_its_column(complete, tmp_path):
+    table = all_metrics_table(summarise(*complete))
+    display = table.display.assign(Loss="CE |\nours")
+    write_table(replace(table, display=display), tmp_path / "t")
+
+    rows = [line for line in (tmp_path / "t.md").read_text().splitlines() if line.startswith("|")]
+    assert len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert r"CE \| ours" in rows[2]
 
 
 def test_latex_breaks_many_metrics_into_panels_that_repeat_the_labels(complete, tmp_path):
