@@ -25,7 +25,7 @@ class _StrictLoader(yaml.SafeLoader):
     Of duplicate keys it would keep the last value; 1:30 would be 90, 010 would be 8, and the key no would be False.
     """
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401
         # Merge keys (<<) still stand here as they were written; construction replaces them by what they merge.
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
