@@ -23,7 +23,7 @@ from unsmooth.diagnosis.signature import centred_maximum, smoothing_signature
 from unsmooth.diagnosis.wording import label_of
 from unsmooth.logits.guards import chance_remark
 from unsmooth.logits.lookalikes import lookalike_shares
-from unsmooth.logits.probabilities import ENOUGH_ROWS, depends_on_mean
+from unsmooth.logits.probabilities import ENOUGH_ROWS, are_log_probabilities, depends_on_mean
 from unsmooth.metrics import certified_threshold, coverage_at_risk
 from unsmooth.metrics.inputs import as_fraction, as_real
 from unsmooth.registry.scores import Need, score_label
@@ -78,8 +78,8 @@ def diagnose(
             ``"bias"`` (K,) of the last layer. These scores are compared with MSP and never recommended.
         train: what they need of training samples: ``"logits"``, ``"targets"`` and ``"features"``.
         name: what to call the classifier.
-        from_probabilities: the logits are logarithms of softmax outputs; scores that see the mean of the logits are
-            then left out.
+        from_probabilities: the logits are logarithms of softmax outputs, which is also recognised from their values.
+            Scores that see the mean of the logits are then left out.
         only_msp: some softmax outputs were zero, so that every other score, and the signature, is left out.
         target_risk: in (0, 1).
         delta: probability in (0, 1) that the certified threshold misses the target.
@@ -107,8 +107,10 @@ def diagnose(
     """
     target_risk = as_fraction(target_risk, "target_risk", open_low=True, open_high=True)
     delta = as_fraction(delta, "delta", open_low=True, open_high=True)
-    names, left_out = _choose_names(scores, layer, train, from_probabilities, only_msp)
     at_hand = {"logits": as_real(logits, "logits"), **(layer or {})}
+    rows = [at_hand["logits"]] if val_logits is None else [at_hand["logits"], as_real(val_logits, "val_logits")]
+    from_probabilities |= any(map(are_log_probabilities, rows))
+    names, left_out = _choose_names(scores, layer, train, from_probabilities, only_msp)
     of_features = [name for name in names if name in SCORES and not SCORES[name].of_logits]
     others = _score_by_features(of_features, at_hand, train, left_out)
     parts = Parts.of(logits, targets, val_logits, val_targets, seed, others)

@@ -73,6 +73,8 @@ def _header_hint(targets: NDArray[Any], num_rows: int) -> str:
 def outside_hint(targets: NDArray[Any], classes: int) -> str:
     """What targets outside [0, K) seem to be; empty where nothing is known."""
     outside = targets[(targets < 0) | (targets >= classes)]
+    if classes == 2 and bool((abs(targets) == 1).all()):
+        return "; targets of -1 and 1 are the classes 0 and 1: write (targets + 1) // 2"
     if targets.min() == 1 and targets.max() == classes:
         return "; the targets seem to count from 1, so subtract 1"
     if len(outside) and outside[0] in _IGNORED and bool((outside == outside[0]).all()):

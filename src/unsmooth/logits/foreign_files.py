@@ -94,15 +94,18 @@ def read_any(
     values, form, remarks = recognise(to_numpy(content.logits), path)
     classes = values.shape[1] if values.ndim == 2 else 2
     targets = class_indices(to_numpy(content.targets), beside or path, content.class_names, num_classes=classes)
-    validate(
-        values,
-        targets,
-        path,
-        targets_path=beside,
-        num_classes=num_classes,
-        masked_allowed=True,
-        look_at_values=form != "log-probabilities",  # -inf is a probability of zero, of which `as_logits` tells
-    )
+    try:
+        validate(
+            values,
+            targets,
+            path,
+            targets_path=beside,
+            num_classes=num_classes,
+            masked_allowed=True,
+            look_at_values=form != "log-probabilities",  # -inf is a probability of zero, of which `as_logits` tells
+        )
+    except LogitsFileError as error:
+        raise LogitsFileError("; ".join([str(error), *content.notes])) from None
     check_not_sorted(values, targets, path)
     if content.guessed:
         check_classes_occur(values, targets, content.class_names, path)

@@ -22,11 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unsmooth.logits.checks import outside_hint, transpose_hint
 from unsmooth.logits.guards import refuse_target_column
 from unsmooth.logits.probabilities import refuse_log_probabilities, refuse_probabilities
 from unsmooth.metrics import aurc
-from unsmooth.metrics.inputs import as_real, to_numpy
+from unsmooth.metrics.inputs import as_real, as_targets
 from unsmooth.registry import resolve
 from unsmooth.registry.scores import find_score
 from unsmooth.scores.logit_scores import msp
@@ -230,9 +229,8 @@ class Validation:
         """Pass once over the logits, and check the targets; `ps` are norm orders that will be tried."""
         values = logits if isinstance(logits, Tensor) else torch.from_numpy(np.array(as_real(logits, "logits")))
         values = values.detach()
-        classes = targets if isinstance(targets, Tensor) else torch.from_numpy(np.array(to_numpy(targets, "targets")))
-        classes = classes.to(values.device)
         check_shape(values)
+        classes = torch.from_numpy(as_targets(targets, tuple(values.shape))).to(values.device)
         orders = [p for p in ps if _refusal(p, centring, values.shape[1]) is None]
 
         def columns(rows: Rows) -> Tensor:
@@ -241,18 +239,8 @@ class Validation:
 
         table = map_rows(values, columns)
         predictions = table[:, 0].long()
-        if classes.shape != predictions.shape:
-            hint = transpose_hint(values.shape, len(classes)) if classes.ndim == 1 else ""
-            raise ValueError(f"targets must have shape {tuple(predictions.shape)}, got {tuple(classes.shape)}{hint}")
-        if classes.is_floating_point() or classes.dtype == torch.bool:
-            raise ValueError(f"targets must be class indices, got dtype {classes.dtype}")
-        outside = (classes < 0) | (classes >= values.shape[1])
-        if bool(outside.any()):
-            row = int(outside.int().argmax())
-            hint = outside_hint(classes.cpu().numpy(), values.shape[1])
-            raise ValueError(f"targets: row {row}: {int(classes[row])} is outside [0, {values.shape[1]}){hint}")
         errors = (predictions != classes).cpu().numpy()
-        return cls(values, classes.long(), errors, table[:, 1], (orders, centring), table[:, 2:])
+        return cls(values, classes, errors, table[:, 1], (orders, centring), table[:, 2:])
 
     @cached_property
     def spread(self) -> float:

@@ -5,8 +5,10 @@ from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, ParamSpec
 
+import numpy as np
 from torch import Tensor
 
+from unsmooth.logits.probabilities import ENOUGH_ROWS, refuse_log_probabilities
 from unsmooth.scores.rows import Array, Formula, Rows, map_rows, refusing_softmax
 
 P = ParamSpec("P")
@@ -49,7 +51,10 @@ def of_logits(
 
         @wraps(of_rows)
         def score(logits: Array, *args: P.args, **params: P.kwargs) -> Array:
-            return map_rows(refusing_softmax(logits), formula(*args, **params))
+            source = refusing_softmax(logits)
+            if isinstance(source, Tensor | np.ndarray) and len(source) >= ENOUGH_ROWS:
+                refuse_log_probabilities(of_rows.__name__, params, source)
+            return map_rows(source, formula(*args, **params))
 
         public = own.replace(parameters=[rows.replace(name="logits", annotation="Array"), *parameters])
         vars(score).update(formula=formula, refuse=refuse, __signature__=public)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unsmooth.logits.logits_file import LogitsFile
+from unsmooth.logits.probabilities import ENOUGH_ROWS, depends_on_mean
 from unsmooth.registry.scores import SCORES
 from unsmooth.scores.fitting import DEFAULT_PS, FittedScore, fit_score
 from unsmooth.scores.rows import Centring, Rows, map_blocks, refusing_softmax
@@ -25,7 +26,8 @@ class ScoredLogits(Mapping[str, NDArray[np.float64]]):
     Attributes:
         confidences: name -> (N,) float64.
         predictions: (N,) int64, argmax of the logits.
-        left_out: name -> reason why the score does not exist for these logits (p-norms and LDA for K = 2).
+        left_out: name -> reason why the score does not exist for these logits: p-norms and LDA for K = 2; scores of the
+            mean, such as energy, for 20 or more rows of log-probabilities.
     """
 
     confidences: Mapping[str, NDArray[np.float64]]
@@ -106,24 +108,35 @@ def score_all(
     def refused(num_classes: int) -> dict[str, str]:
         return {name: reason for name, fitted in everything.items() if (reason := fitted.refusal(num_classes))}
 
-    def score(rows: Rows) -> tuple[Tensor, Tensor, int]:
+    of_mean = {
+        name: f"{fitted.name} depends on the mean of the logits, which log-probabilities do not hold"
+        for name, fitted in everything.items()
+        if depends_on_mean(fitted.name, fitted.params) and not fitted.fell_back
+    }
+
+    def score(rows: Rows) -> tuple[Tensor, Tensor, int, bool]:
         left_out = refused(rows.num_classes)
         columns = [formula(rows) for name, formula in formulas.items() if name not in left_out]
         kept = [fitted.params["p"] for name, fitted in orders if name not in left_out]
         if kept:
             columns += rows.normalised_maximum(kept, centring).unbind(dim=1)
         table = torch.stack(columns) if columns else rows.top.new_empty(0, len(rows.top))  # (S, n)
-        return table[:, : rows.count], rows.predictions[: rows.count], rows.num_classes
+        normalised = bool(of_mean) and bool((rows.top <= 1e-3).all())  # which clears nearly all logits
+        normalised = normalised and bool((rows.logits.logsumexp(dim=1).abs() < 0.01).all())
+        return table[:, : rows.count], rows.predictions[: rows.count], rows.num_classes, normalised
 
     source = logits.logits if isinstance(logits, LogitsFile) else logits
     blocks = list(map_blocks(refusing_softmax(source), score, chunk))
     if not blocks:
         raise ValueError("logits must have at least one row, got N = 0")
-    tables, predictions, (num_classes, *_) = zip(*blocks, strict=True)
+    tables, predictions, (num_classes, *_), normalised = zip(*blocks, strict=True)
     left_out = refused(num_classes)
     table = torch.cat(tables, dim=1).cpu().double().numpy()
     kept = [name for name in everything if name not in left_out]
-    return ScoredLogits(dict(zip(kept, table, strict=True)), torch.cat(predictions).cpu().numpy(), left_out)
+    if all(normalised) and table.shape[1] >= ENOUGH_ROWS:
+        left_out = of_mean | left_out
+    confidences = {name: column for name, column in zip(kept, table, strict=True) if name not in left_out}
+    return ScoredLogits(confidences, torch.cat(predictions).cpu().numpy(), left_out)
 
 
 def _wanted(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import log_softmax
 
 from unsmooth.classifier import SelectiveClassifier
 from unsmooth.diagnosis.diagnose import diagnose, label_of
@@ -341,6 +342,19 @@ def test_probabilities_leave_out_what_depends_on_the_mean():
     logits, targets = cross_entropy_like(200)
     result = diagnose(logits, targets, from_probabilities=True, scores=["max_logit", "energy"], replicates=20)
 
+    assert set(result.left_out) == {"max_logit", "energy"}
+
+
+@pytest.mark.parametrize("part", ["logits", "val_logits"])
+def test_log_probabilities_are_recognised_from_their_values(part):
+    logits, targets = cross_entropy_like(400)
+    parts = {"logits": logits[:200], "val_logits": logits[200:]}
+    parts[part] = log_softmax(parts[part], axis=1)
+    result = diagnose(
+        targets=targets[:200], val_targets=targets[200:], scores=["max_logit", "energy"], replicates=20, **parts
+    )
+
+    assert result.from_probabilities
     assert set(result.left_out) == {"max_logit", "energy"}
 
 

@@ -242,6 +242,11 @@ def test_what_was_left_out_is_noted(tmp_path):
         ("cat,dog,target\n1.5,2.5,cow\n", "row 0: target 'cow' is no class; expected cat, dog"),
         ("class_0,class_1,label,target\n1.5,2.5,0,1\n", "'target' and 'label' may both be the targets and differ"),
         ("class_0,class_1,target\n1.5,2.5,1\n1.5,2.5,2\n", "seem to count from 1"),
+        ("class_0,class_1,target\n1.5,2.5,1\n1.5,2.5,-1\n", "targets of -1 and 1 are the classes 0 and 1"),
+        (
+            "ok,error,info,target\n1.5,2.5,3.5,2\n",
+            "outside [0, 2); columns that do not look like classes are left out: 'error'",
+        ),
         ("cat,dog\n1.5,2.5\n", "found no targets; the file holds columns 'cat', 'dog'"),
         ("class_0,class_1,target\n\n", "no rows below the header; expected at least one sample"),
     ],

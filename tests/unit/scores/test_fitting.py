@@ -221,14 +221,19 @@ def test_default_without_data_is_p_of_five() -> None:
         (("sirc",), r"sirc needs features, logits, training.*SIRC.fit\(features\).*score\(logits, features\)"),
         (("p_norm", LOGITS, TARGETS), "unknown score 'p_norm'"),
         (("msp", LOGITS), "given together"),
-        (("max_logit_pnorm", LOGITS, TARGETS[:-1]), r"targets must have shape \(200,\), got \(199,\)"),
-        (("max_logit_pnorm", LOGITS, TARGETS + 8), r"targets: row 0: 12 is outside \[0, 10\)"),
-        (("max_logit_pnorm", LOGITS, TARGETS.double()), "class indices"),
+        (("max_logit_pnorm", LOGITS, TARGETS[:-1]), "targets has 199 rows but the predictions has 200"),
+        (("max_logit_pnorm", LOGITS, TARGETS + 8), "targets must be class indices in 0..9, got 12 at row 0"),
+        (("max_logit_pnorm", LOGITS, TARGETS + 0.5), "targets must be class indices in 0..9, got 4.5 at row 0"),
     ],
 )
 def test_bad_call_is_refused(arguments: tuple[object, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit_score(*arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float64])
+def test_targets_of_any_type_that_holds_class_indices_fit_alike(dtype) -> None:
+    assert fit_score("msp_pnorm", LOGITS, TARGETS.to(dtype)) == fit_score("msp_pnorm", LOGITS, TARGETS)
 
 
 @pytest.mark.parametrize("name", ["max_logit_pnorm", "msp_pnorm"])

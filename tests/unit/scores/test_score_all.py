@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from unsmooth.logits.logits_file import read_logits, write_logits
-from unsmooth.scores import SCORES, FittedScore, ScoredLogits, available_scores, fit_score, pnorm_name, score_all
+from unsmooth.scores import (
+    SCORES,
+    FittedScore,
+    ScoredLogits,
+    available_scores,
+    energy,
+    fit_score,
+    pnorm_name,
+    score_all,
+)
 
 INF = float("inf")
 FITTED = {
@@ -315,3 +324,14 @@ def test_gpu_pass_gives_what_the_cpu_gives(device: str) -> None:
 
     for name in expected:
         np.testing.assert_allclose(actual[name], expected[name], rtol=1e-5, atol=1e-5)
+
+
+def test_log_probabilities_leave_out_what_depends_on_the_mean() -> None:
+    logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).log_softmax(dim=1)
+    wanted = ["max_logit", "energy", "logit_margin"]
+    whole, batches = score_all(logits, scores=wanted), score_all(logits.split(1), scores=wanted)
+
+    assert set(whole.left_out) == set(batches.left_out) == {"max_logit", "energy"}
+    assert "energy" in score_all(logits - 1, scores=wanted)
+    with pytest.raises(ValueError, match="energy depends on the mean of the logits, which log-probabilities do not"):
+        energy(logits)
