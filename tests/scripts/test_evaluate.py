@@ -10,7 +10,7 @@ from score import score
 
 from unsmooth.config.settings import Evaluation
 from unsmooth.evaluation import TARGET_RISKS, operating_frame, softmax_temperatures
-from unsmooth.logits.logits_file import read_logits, write_logits
+from unsmooth.logits.logits_file import LogitsFileError, read_logits, write_logits
 from unsmooth.metrics import aurc, certified_threshold, coverage_at_risk
 from unsmooth.scores import fit_score, max_logit_pnorm, msp, usable_scores
 from unsmooth.scores.splits import split_rows
@@ -39,6 +39,15 @@ def cell(tmp_path_factory):
         *(folder / name for name in FILES),
     )
     return folder
+
+
+def test_validation_of_one_sample_is_named(tmp_path):
+    logits, targets = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32), np.arange(20) % 3
+    write_logits(tmp_path / "val.safetensors", logits[:1], targets[:1], metadata={"source": "dumps/ls-val.npz"})
+    write_logits(tmp_path / "test.safetensors", logits[1:], targets[1:], metadata={"source": "dumps/ls-test.npz"})
+
+    with pytest.raises(LogitsFileError, match=r"dumps/ls-val\.npz: expected at least 2 samples, .* got 1"):
+        score(tmp_path / "val.safetensors", tmp_path / "test.safetensors", ["msp"], *[tmp_path / "unused"] * 4)
 
 
 def test_temperature_fitted_by_likelihood_calibrates(cell):

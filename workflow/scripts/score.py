@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from unsmooth.atomic_files import atomic_path
 from unsmooth.evaluation import operating_frame, sweep_frame
 from unsmooth.logits.guards import check_disjoint
-from unsmooth.logits.logits_file import LogitsFile, read_logits
+from unsmooth.logits.logits_file import LogitsFile, LogitsFileError, read_logits
 from unsmooth.metrics import aurc
 from unsmooth.runtime.jobs import job
 from unsmooth.runtime.targets import score_targets
@@ -37,6 +37,8 @@ def score(
     val = read_logits(val_path)
     test = read_logits(test_path, num_classes=val.logits.shape[1])
     tested, fitting = (file.metadata.get("source", path) for file, path in ((test, test_path), (val, val_path)))
+    if len(val.targets) < 2:
+        raise LogitsFileError(f"{fitting}: expected at least 2 samples, to fit scores and to certify thresholds, got 1")
     check_disjoint(test.logits, f"the rows of {tested}", val.logits, fitting)
     fitted = {name: fit_score(name, val.logits, val.targets) for name in names}
     calibrating = fit_score("msp_temperature", val.logits, val.targets, objective="nll", fallback=False)

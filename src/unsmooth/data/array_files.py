@@ -69,6 +69,8 @@ def check_arrays(path: Path, headers: Mapping[str, Header]) -> None:
             samples = headers[name.replace("targets", "inputs")].shape[:1]
             if shape != samples or kind not in "iu":
                 raise ArrayFileError(f"{path}: {name} must be integers {samples}, one an input, got {kind} {shape}")
+        elif len(shape) == 4 and shape[3] in (1, 3, 4) and min(shape[1:3]) > 4:
+            raise ArrayFileError(f"{path}: {name} must be images (N, C, H, W), got {shape}, as with channels last")
         elif not ((len(shape) == 2 and kind == "f") or (len(shape) == 4 and kind in "uf")) or 0 in shape:
             raise ArrayFileError(
                 f"{path}: {name} must be vectors, floating point (N, F), or images, uint8 or floating point "

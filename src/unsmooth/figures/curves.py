@@ -77,7 +77,7 @@ def risk_coverage(
         seed_lines(axes, drawn, "coverage", "selective_risk", losses, band=kind)
         axes.set(xlabel="Coverage (%)", ylabel="")
     full.set_ylabel("Selective risk (%, lower is better)")
-    full.set(xlim=(0.0, 100.0), ylim=(0.0, _highest(limiting, band) or 1.0), title="Full range")
+    full.set(xlim=(0.0, 100.0), ylim=(0.0, _highest(limiting, band)), title="Full range")
     zoom.set(xlim=(0.0, 100.0 * zoom_coverage), title=f"Coverage below {100 * zoom_coverage:.0f} %")
     _scale_risk(zoom, limiting[limiting["coverage"] <= zoom_coverage], band)
     figure.suptitle(f"{title}, ranked by {score_label(score)}")
@@ -101,14 +101,15 @@ def _over_seeds(curves: DataFrame, losses: Losses) -> DataFrame:
 
 
 def _highest(data: DataFrame, band: Literal["std", "minmax"]) -> float:
-    """Upper axis limit in percent for all curves of `data`."""
+    """Upper axis limit in percent for all curves of `data`; 1 for none, and for curves without risk."""
     extremes = data["max"] if band == "minmax" or data["seeds"].min() < MANY_SEEDS else data["mean"] + data["std"]
-    return float(105.0 * np.fmax(extremes, data["mean"]).max())
+    highest = float(np.fmax(extremes, data["mean"]).max())
+    return 105.0 * highest if highest > 0 else 1.0
 
 
 def _scale_risk(axes: Axes, data: DataFrame, band: Literal["std", "minmax"]) -> None:
     """Limit the axis to the curves; logarithmic if their positive means span a wide range."""
-    highest = _highest(data, band) or 1.0
+    highest = _highest(data, band)
     positive = 100.0 * data["mean"][data["mean"] > 0]
     if positive.empty or positive.max() < WIDE_RANGE * positive.min():
         axes.set_ylim(0.0, highest)

@@ -108,6 +108,8 @@ def test_a_constant_feature_is_only_centred(tmp_path):
         ({"val_inputs": np.zeros((10, 4))}, {}, r"inputs of all splits must have one shape, got \[\(4,\), \(5,\)\]"),
         ({f"{split}_inputs": np.zeros((count, 5), int) for split, count in SAMPLES.items()}, {},
          r"test_inputs must be vectors, floating point \(N, F\), or images, .*, got i \(20, 5\)"),
+        ({f"{split}_inputs": np.zeros((count, 8, 8, 3)) for split, count in SAMPLES.items()}, {},
+         r"test_inputs must be images \(N, C, H, W\), got \(20, 8, 8, 3\), as with channels last"),
         ({}, {"num_val": 3}, "has splits of its own, got num_val 3 and num_test None"),
         (None, {}, "has no splits: num_val and num_test are needed, got num_val None and num_test None"),
     ],

@@ -202,6 +202,13 @@ def test_risk_coverage_draws_means_and_deviations_over_seeds(drawn):
     assert len(data) == len(GRID) * len(COVERAGE)
 
 
+def test_risk_coverage_without_a_point_in_the_zoomed_part_leaves_that_panel_empty():
+    figure, _ = risk_coverage(make_curves(), make_summary(), zoom_coverage=1e-4, losses=LOSSES)
+
+    assert [axes.get_ylim()[0] for axes in figure.axes[:2]] == [0.0, 0.0]
+    assert np.isfinite(figure.axes[1].get_ylim()).all()
+
+
 def test_risk_coverage_legend_gives_error_and_aurc_in_percent(drawn):
     figure, _ = drawn["risk_coverage"]
 
