@@ -11,7 +11,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from operator import methodcaller
@@ -351,8 +351,23 @@ class SelectiveHead(nn.Module):
 
     def __init__(self, score: FittedScore, threshold: float) -> None:
         super().__init__()
-        self.formula = score.formula
+        self.score, self.formula = score, score.formula
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the formula, a closure that cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name != "formula"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.formula = self.score.formula
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move as all modules do; the certified threshold stays in double precision when a network becomes half."""
+        threshold = self.threshold
+        super()._apply(fn, recurse)
+        self.threshold = threshold.to(self.threshold.device)
+        return self
 
     def forward(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Class or -1, and confidence."""

@@ -1,3 +1,4 @@
+import copy
 import json
 import math
 import pickle
@@ -389,6 +390,22 @@ def test_head_works_behind_a_network(classifier):
     assert predictions.shape == confidence.shape == (5,)
     assert predictions.dtype == torch.int64
     assert "1.threshold" in network.state_dict()
+
+
+def test_pickled_head_equals_the_head(classifier):
+    head = classifier.to_module()
+    logits = torch.from_numpy(data(50)[0])
+
+    for copied in (pickle.loads(pickle.dumps(head)), copy.deepcopy(head)):
+        assert all(map(torch.equal, copied(logits), head(logits)))
+
+
+@pytest.mark.parametrize("convert", [torch.nn.Module.half, torch.nn.Module.bfloat16, torch.nn.Module.float])
+def test_certified_threshold_survives_a_network_of_lower_precision(classifier, convert):
+    network = convert(torch.nn.Sequential(torch.nn.Linear(4, 6), classifier.to_module()))
+
+    assert network[0].weight.dtype != torch.float64
+    assert float(network[1].threshold) == classifier.threshold_
 
 
 def test_softmax_outputs_given_to_predict_are_refused():

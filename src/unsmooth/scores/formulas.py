@@ -39,13 +39,15 @@ def of_logits(
         def formula(*args: P.args, **params: P.kwargs) -> Formula:
             bound = own.bind(None, *args, **params)
             bound.apply_defaults()
+            for key, value in bound.arguments.items():
+                bound.arguments[key] = value.item() if hasattr(value, "item") else value  # a learned one is a tensor
             limits(**_those_of(bound.arguments, limited))
             if (scale := bound.arguments.get("scale", "log")) not in ("log", "natural"):
                 raise ValueError(f"scale must be 'log' or 'natural', got {scale!r}")
 
             def of_block(block: Rows) -> Tensor:
                 refuse(block.num_classes, **params)
-                return of_rows(block, *args, **params)
+                return of_rows(block, *bound.args[1:], **bound.kwargs)
 
             return of_block
 

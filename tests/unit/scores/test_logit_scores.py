@@ -503,3 +503,12 @@ def test_a_score_with_checks_takes_frames_too(score):
 def test_a_parameter_out_of_range_is_refused_before_the_logits_are_read():
     with pytest.raises(ValueError, match="k must be a whole number of at least 2 classes, got 1"):
         scores.softmax_k("no logits", k=1)
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, lambda value: torch.nn.Parameter(torch.tensor([value])), np.float64])
+def test_temperature_may_be_a_learned_tensor(kind) -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0], [3.0, 2.5, 0.0]])
+
+    assert torch.equal(
+        scores.msp_temperature(logits, temperature=kind(1.5)), scores.msp_temperature(logits, temperature=1.5)
+    )
