@@ -262,14 +262,14 @@ def _scored(logits: ArrayLike, targets: ArrayLike) -> tuple[Peak, NDArray[np.boo
 
 
 def _shares(values: ArrayLike, name: str) -> Floats:
-    """Return `values` of any shape as float64; ValueError outside [0, 1]."""
+    """Return `values` of any shape as float64; ValueError outside [0, 1]. nan is the share of an empty bin."""
     shares = as_real(values, name).astype(np.float64)
-    refuse_rows(~np.atleast_1d((shares >= 0) & (shares <= 1)), name, "be in [0, 1]", np.atleast_1d(shares))
+    refuse_rows(np.atleast_1d((shares < 0) | (shares > 1)), name, "be in [0, 1]", np.atleast_1d(shares))
     return shares
 
 
 def _extra_gradient(correct: NDArray[Any], alpha: float, num_classes: int) -> Floats:
-    """alpha (P(y = argmax) - 1/K); nan where the probability is nan, as of an empty bin."""
+    """alpha (P(y = argmax) - 1/K), nan where the probability is."""
     _check_alpha(alpha)
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, got {num_classes}")
