@@ -4,6 +4,7 @@ The released models were trained with TorchUncertainty 0.4 under Lightning: ever
 of architecture has a function that yields the released names of its layers in the order of ours.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from unsmooth.models.libraries import timm_converted
 
-PREFIX = "model."
+WRAPPERS = re.compile(r"^((model|module|_orig_mod)\.)+")  # Lightning, data parallel training, torch.compile
 STAGES = (1, 2, 3)  # of residual and dense networks for small images
 PYRAMID = "decoder.atrous_spatial_pyramid_pool"
 
@@ -19,7 +20,8 @@ PYRAMID = "decoder.atrous_spatial_pyramid_pool"
 def renamed(weights: Mapping[str, Tensor], kind: str, model: nn.Module) -> dict[str, Tensor]:
     """Return weights by the names of our model; those that have them already, and unknown ones, keep theirs.
 
-    `weights` have the names of a released checkpoint, or of any file of a model of timm; `model` is of the kind `kind`.
+    `weights` have the names of a released checkpoint, or of any file of a model of timm, also behind the prefix of what
+    wrapped the model in training; `model` is of the kind `kind`.
 
     Example:
         >>> from unsmooth.models import make_model
@@ -27,7 +29,7 @@ def renamed(weights: Mapping[str, Tensor], kind: str, model: nn.Module) -> dict[
         >>> [*renamed({"model.features.transition1.conv.weight": 1, "model.classifier.bias": 2}, "densenet", model)]
         ['features.4.weight', 'head.bias']
     """
-    bare = {name.removeprefix(PREFIX): tensor for name, tensor in weights.items()}
+    bare = {WRAPPERS.sub("", name): tensor for name, tensor in weights.items()}
     if kind == "timm":
         return timm_converted(bare, model)
     layers = [*dict.fromkeys(name.rpartition(".")[0] for name in model.state_dict())]

@@ -102,6 +102,14 @@ def test_our_own_names_are_kept(architecture):
     assert [*renamed(weights, architecture["kind"], model)] == [*weights]
 
 
+@pytest.mark.parametrize("prefix", ["model.", "module.", "_orig_mod.", "module._orig_mod.", "model._orig_mod."])
+def test_prefix_of_what_wrapped_the_model_is_dropped(prefix):
+    model = make_model({"kind": "mlp"}, [5], 3)
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in model.state_dict().items()}
+
+    assert [*renamed(wrapped, "mlp", model)] == [*model.state_dict()]
+
+
 def test_foreign_name_in_a_released_checkpoint_is_refused(tmp_path):
     weights = ReleasedDenseNet(layers=2, growth=4, in_channels=3, num_classes=10).state_dict()
     weights["features.norm_last.weight"] = weights.pop("features.norm_final.weight")
