@@ -38,6 +38,7 @@ def function(request):
         (np.column_stack([LOGITS, TARGETS]), TARGETS, "logits: column 4 holds the targets; leave it out"),
         (torch.tensor(np.column_stack([TARGETS, LOGITS])), TARGETS, "logits: column 0 holds the targets"),
         (pd.DataFrame(LOGITS).assign(name="x"), TARGETS, "got dtype object of DataFrame, column 'name'"),
+        ((LOGITS, TARGETS), TARGETS, "logits must hold rows of equal length, got tuple"),
         ("test.npz", TARGETS, "logits must hold real numbers, got dtype <U8 of str"),
     ],
 )

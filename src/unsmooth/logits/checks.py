@@ -106,7 +106,9 @@ def _check_finite(logits: NDArray[np.floating[Any]], path: Path, *, masked_allow
 
 
 def to_numpy(values: Any) -> NDArray[Any]:  # noqa: ANN401
-    """An array, a tensor or a frame as an array of native byte order, in its precision where numpy has that."""
+    """Numbers in any container as an array of native byte order, in their precision where numpy has that."""
+    if isinstance(values, list | tuple) and values and hasattr(values[0], "detach"):
+        values = [to_numpy(value) for value in values]
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values if str(values.layout) == "torch.strided" else values.to_dense()

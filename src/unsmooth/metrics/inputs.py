@@ -40,7 +40,10 @@ def to_numpy(values: Any, name: str) -> Array:  # noqa: ANN401 - tensors are acc
     """
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)
-    array = as_array(values)
+    try:
+        array = as_array(values)
+    except ValueError as error:  # numpy's, which names nothing
+        raise ValueError(f"{name} must hold rows of equal length, got {type(values).__name__}: {error}") from None
     if array.dtype == np.float16:
         return array.astype(np.float32)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:

@@ -533,3 +533,10 @@ def test_areas_of_many_samples_agree_with_plain_sums():
 
     assert aurc(confidence, errors) == pytest.approx(plain_harmonic(ordered), rel=1e-12)
     assert aurc(confidence, errors, convention="ln") == pytest.approx(PLAIN["aurc_ln"](ordered), rel=1e-12)
+
+
+def test_lists_of_tensors_are_read_whatever_their_gradient_and_precision() -> None:
+    expected = aurc([0.5, 0.25, 0.75], [0, 1, 0])
+    for options in ({"requires_grad": True}, {"dtype": torch.bfloat16}):
+        confidence = [torch.tensor(value, **options) for value in (0.5, 0.25, 0.75)]
+        assert aurc(confidence, [torch.tensor(error) for error in (0, 1, 0)]) == expected
