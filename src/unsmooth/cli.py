@@ -202,7 +202,9 @@ def score(
     import numpy as np
 
     from unsmooth.diagnosis.terminal import progress_bar
+    from unsmooth.logits.checks import LogitsFileError
     from unsmooth.scores import FittedScore, find_score, fit_score, score_all, score_by_features
+    from unsmooth.scores.feature_scores import TrainingSamplesError
     from unsmooth.scores.thresholds import REJECT
 
     unknown = output and output.suffix.lower() not in COLUMN_SUFFIXES
@@ -242,7 +244,8 @@ def score(
             from_probabilities |= converted.from_probabilities
             only_msp |= converted.only_msp
             progress("fitting", 0, read.num_samples)
-            chosen = fit_score(score_name, converted.logits, held.targets)
+            with _errors_name(val):
+                chosen = fit_score(score_name, converted.logits, held.targets)
             _note(f"{score_name}: {chosen.reason or chosen.params}")
         elif chosen is None and entry.of_logits:
             chosen = fit_score(score_name)
@@ -251,7 +254,10 @@ def score(
             _check_softmax(name, fixed, from_probabilities=from_probabilities, only_msp=only_msp)
         if chosen is None:
             training = None if train is None else _read_training(train, keys, read.num_classes)
-            confidence = score_by_features(score_name, {"logits": test.logits, **read.load_layer()}, training)
+            try:
+                confidence = score_by_features(score_name, {"logits": test.logits, **read.load_layer()}, training)
+            except TrainingSamplesError as error:
+                raise LogitsFileError(f"{train}: {error}") from None
             predictions = test.logits.argmax(axis=1)
         else:
             scored = score_all(_batches(test.logits, progress), scores={"confidence": chosen}, ps=())
@@ -401,7 +407,7 @@ def _read(
 ) -> tuple["LogitsFile", "Converted"]:
     """Read a file and convert its rows to logits; print the notes."""
     from unsmooth.logits.foreign_files import read_any
-    from unsmooth.logits.guards import chance_remark
+    from unsmooth.logits.guards import chance_remark, refuse_target_column
     from unsmooth.logits.probabilities import as_logits
 
     with _errors_name(path):
@@ -409,6 +415,7 @@ def _read(
         if file.num_samples < at_least:
             raise ValueError(f"at least {at_least} samples are needed, got {file.num_samples}")
         converted = as_logits(file)
+        refuse_target_column(converted.logits, file.targets)
     for note in (*file.notes, converted.note, chance_remark(file.logits, file.targets)):
         if note:
             _note(f"{path}: {note}")

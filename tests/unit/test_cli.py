@@ -280,6 +280,29 @@ def save_with_features(path, count, seed):
 OF_FEATURES = sorted(name for name, entry in SCORES.items() if not entry.of_logits)
 
 
+def test_column_of_targets_is_named_in_the_validation_file(folder):
+    logits, targets = logits_of(400, seed=1)
+    np.savez("val.npz", logits=np.c_[logits[:, :-1], targets], targets=targets)
+
+    for command in ("diagnose", "score"):
+        result = run(command, "good.npz", "--val", "val.npz")
+        assert (result.exit_code, result.stderr) == (
+            1,
+            f"error: val.npz: logits: column {logits.shape[1] - 1} holds the targets; leave it out\n",
+        )
+
+
+def test_bad_training_features_are_named_in_their_file(folder):
+    logits, targets = logits_of(400)
+    features = np.ones((400, 3))
+    np.savez("test.npz", logits=logits, targets=targets, features=features)
+    features[7, 1] = np.nan
+    np.savez("train.npz", logits=logits, targets=targets, features=features)
+    result = run("score", "test.npz", "--train", "train.npz", "--score", "knn")
+
+    assert result.stderr == "error: train.npz: features: row 7 is not finite\n"
+
+
 @pytest.mark.parametrize("name", OF_FEATURES)
 def test_scores_of_features_are_written(folder, name):
     save_with_features("train.npz", 300, 0)

@@ -72,6 +72,7 @@ class Parts:
             refuse_probabilities(val_logits)
             split = f"validation samples fit and certify (halves by seed {seed}), all others test"
             held = Samples(val_logits, as_targets(val_targets, val_logits.shape, name="val_targets"))
+            refuse_target_column(held.logits, held.targets, "val_logits")
             check_disjoint(logits, "the rows of logits", val_logits, "val_logits")
         fit, certify = map(held.take, split_rows(len(held), fraction=0.5, seed=seed + 1))
         return cls(fit, certify, held, test, split)

@@ -197,7 +197,9 @@ def _class_names(parts: Mapping[str, Part]) -> tuple[str, ...]:
 
 
 def _not_found(path: Path, what: str, names: tuple[str, ...], holds: str) -> LogitsFileError:
-    remedy = f"name them with --{what}-key" + (", or give their file with --targets" if what == "targets" else "")
+    remedy = f"name them with --{what}-key" + (
+        ", or give their file with --targets (--val-targets)" if what == "targets" else ""
+    )
     return LogitsFileError(
         f"{path}: found no {what}; the file holds {holds}; expected a name such as {', '.join(names[:4])}, {remedy}"
     )

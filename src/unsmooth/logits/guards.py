@@ -121,8 +121,8 @@ def check_same_targets(
         )
 
 
-def refuse_target_column(logits: Any, targets: Any) -> None:  # noqa: ANN401 - arrays or tensors
-    """Raise ValueError where a column of (N, K) logits holds the targets (N,), as a whole table does.
+def refuse_target_column(logits: Any, targets: Any, name: str = "logits") -> None:  # noqa: ANN401 - arrays or tensors
+    """Raise ValueError where a column of (N, K) logits, called `name`, holds the targets (N,), as a whole table does.
 
     Example:
         >>> refuse_target_column(np.arange(60.0).reshape(30, 2) % 3, np.arange(0, 60, 2) % 3)
@@ -134,7 +134,7 @@ def refuse_target_column(logits: Any, targets: Any) -> None:  # noqa: ANN401 - a
     head = slice(ENOUGH_ROWS)
     for column, same in enumerate((logits[head] == targets[head, None]).all(0).tolist()):
         if same and bool((logits[:, column] == targets).all()):
-            raise ValueError(f"logits: column {column} holds the targets; leave it out")
+            raise ValueError(f"{name}: column {column} holds the targets; leave it out")
 
 
 def column_names(values: Any) -> list[str]:  # noqa: ANN401

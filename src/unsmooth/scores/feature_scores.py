@@ -27,6 +27,10 @@ AnyArray = Tensor | NDArray[Any]
 _CHUNK = 1024
 
 
+class TrainingSamplesError(ValueError):
+    """Training samples on which a score of features cannot be fitted."""
+
+
 def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[str, AnyArray] | None = None) -> AnyArray:
     """Compute a score of features, fitted on training samples if it needs their statistics.
 
@@ -40,7 +44,8 @@ def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[st
         (N,) float64; larger is more trusted.
 
     Raises:
-        ValueError: an array is missing or of another shape, or there are too few training samples.
+        ValueError: an array is missing or of another shape.
+        TrainingSamplesError: training samples that are bad or too few; it is a ValueError.
 
     Example:
         >>> train = {"features": torch.eye(2).repeat(50, 1)}
@@ -53,20 +58,27 @@ def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[st
         known = {**layer, **train}
         if {"logits", "targets"} <= train.keys():
             known["errors"] = _tensor("logits", train["logits"]).argmax(dim=1) != _tensor("targets", train["targets"])
-        score = _call(name, score.fit, known, " of training samples")  # type: ignore[attr-defined]
-    confidence: AnyArray = _call(name, score, {**layer, **test}, "")
+        fit: Callable[..., Any] = score.fit  # type: ignore[attr-defined]
+        statistics = _arguments(name, fit, known, " of training samples")
+        try:
+            score = fit(**statistics)
+        except ValueError as error:
+            raise TrainingSamplesError(str(error)) from None
+    confidence: AnyArray = score(**_arguments(name, score, {**layer, **test}, ""))
     if "logits" in test and len(confidence) != len(test["logits"]):
         raise ValueError(f"features must have one row a sample, got {len(confidence)} of {len(test['logits'])}")
     return confidence
 
 
-def _call(name: str, function: Callable[..., Any], known: Mapping[str, AnyArray], whose: str) -> Any:  # noqa: ANN401
-    """Call with the arrays named by the parameters of the function."""
+def _arguments(
+    name: str, function: Callable[..., Any], known: Mapping[str, AnyArray], whose: str
+) -> dict[str, AnyArray]:
+    """The arrays named by the parameters of the function."""
     parameters = signature(function).parameters
     missing = [key for key, each in parameters.items() if each.default is Parameter.empty and key not in known]
     if missing:
         raise ValueError(f"{name} needs {', '.join(missing)}{whose}, got {', '.join(known) or 'nothing'}")
-    return function(**{key: known[key] for key in parameters if key in known})
+    return {key: known[key] for key in parameters if key in known}
 
 
 def rl_geo_m(logits: Array, weight: AnyArray, bias: AnyArray | None = None) -> Array:

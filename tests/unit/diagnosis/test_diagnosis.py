@@ -201,6 +201,14 @@ def test_validation_frame_with_columns_in_another_order_is_refused():
         diagnose(frame[:100], targets[:100], val_logits=frame.iloc[100:, ::-1], val_targets=targets[100:])
 
 
+def test_column_of_targets_in_the_validation_logits_is_refused():
+    logits, targets = cross_entropy_like(200)
+    val_logits = np.column_stack([logits[100:, :-1], targets[100:]])
+
+    with pytest.raises(ValueError, match=r"val_logits: column \d+ holds the targets; leave it out"):
+        diagnose(logits[:100], targets[:100], val_logits=val_logits, val_targets=targets[100:])
+
+
 def test_validation_data_that_are_the_test_data_are_refused():
     logits, targets = cross_entropy_like(200)
 
