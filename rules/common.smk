@@ -84,6 +84,12 @@ def shown(path, what, kind, caption=None):
     return report(path, caption=caption, category=category, labels={"what": what, "kind": kind})
 
 
+def as_written(value):
+    """Return a params function: texts of the user as canonical JSON, in which braces are no wildcards."""
+    text = canonical_json(value)
+    return lambda wildcards: text
+
+
 def check_experiment_names():
     """Refuse an experiment with the name of a rule, since it gets a target rule of its name."""
     taken = sorted(rule.name for rule in workflow.rules)

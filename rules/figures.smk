@@ -9,7 +9,7 @@ rule draw_scorecard:
     conda:
         "../envs/report.yaml"
     params:
-        losses=canonical_json({name: told["losses"] for name, told in PLAN.compared.items()}),
+        losses=as_written({name: told["losses"] for name, told in PLAN.compared.items()}),
         settings=PLAN.setting("figures.width"),
         code=PLAN.code("draw_scorecard"),
     script:

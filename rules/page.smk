@@ -34,8 +34,8 @@ rule write_page:
     conda:
         "../envs/report.yaml"
     params:
-        descriptions=canonical_json({name: PLAN.experiments[name].description for name in PLAN.selected}),
-        compared=canonical_json(PLAN.compared),
+        descriptions=as_written({name: PLAN.experiments[name].description for name in PLAN.selected}),
+        compared=as_written(PLAN.compared),
         page=[sha256_of(path) for path in ASSETS],
         code=PLAN.code("write_page"),
     script:

@@ -7,7 +7,7 @@ rule list_published:
     conda:
         "../envs/report.yaml"
     params:
-        experiments=canonical_json(PLAN.compared),
+        experiments=as_written(PLAN.compared),
         code=PLAN.code("list_published"),
     script:
         "../workflow/scripts/list_published.py"
@@ -25,7 +25,7 @@ rule write_scorecard:
     conda:
         "../envs/report.yaml"
     params:
-        experiments=canonical_json(PLAN.compared),
+        experiments=as_written(PLAN.compared),
         code=PLAN.code("write_scorecard"),
     script:
         "../workflow/scripts/write_scorecard.py"

@@ -36,6 +36,12 @@ def test_nothing_runs_when_nothing_changed(workspace):
     assert workspace.planned() == set()
 
 
+def test_braces_in_a_description_are_no_wildcards(workspace):
+    workspace.edit_experiment(GLYPHS, description="Glyphs {loss} by {seed} and {nobody}.")
+
+    assert workspace.planned() == {"write_page"}
+
+
 def test_new_alpha_trains_its_cells_and_redraws(workspace):
     workspace.edit_experiment(
         GLYPHS, losses={"ce": None, "ls": {"alpha": [0.1, 0.3]}, "nls": {"kind": "ls", "alpha": [-0.2]}}
