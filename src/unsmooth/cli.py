@@ -7,6 +7,7 @@ usage. Results go to standard output, progress and errors to standard error.
 import json
 import math
 import re
+import shlex
 import sys
 import textwrap
 import warnings
@@ -344,7 +345,7 @@ def init(
 
     with _errors_name(folder):
         create_project(folder)
-    typer.echo(f"Next: cd {folder} && snakemake --cores all")
+    typer.echo(f"Next: cd {shlex.quote(str(folder))} && snakemake --cores all")
 
 
 @app.command(epilog="Example: `unsmooth verify results --config config.yaml`")
@@ -354,7 +355,7 @@ def verify(
     ),
     config: Annotated[
         Paths,
-        typer.Option(help="Configuration files, later ones override. Default: config.yaml beside RESULTS, if any."),
+        typer.Option(help="Configuration files, each laid over those before it and over config.yaml beside RESULTS."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -368,9 +369,10 @@ def verify(
 
     from unsmooth.runtime.verification import verify as run
 
-    beside = results.resolve().parent / "config.yaml"
+    beside = results.absolute().parent / "config.yaml"  # of a link to results elsewhere, that beside the link
+    given = config or []
     with _errors_name(results):
-        found = run(results, config or ([beside] if beside.is_file() else []))
+        found = run(results, [beside, *given] if beside.is_file() else given)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
     else:
@@ -587,11 +589,12 @@ def _errors_name(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except (ValueError, OSError, MemoryError, KeyError) as error:
+        from unsmooth.config.errors import ConfigError
         from unsmooth.logits.checks import LogitsFileError
 
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
         text = textwrap.shorten(reason, 600, placeholder=" ...")
-        named = isinstance(error, LogitsFileError) or text.startswith(str(path))
+        named = isinstance(error, LogitsFileError | ConfigError) or text.startswith(str(path))
         typer.echo(f"error: {text}" if named else f"error: {path}: {text}", err=True)
         raise typer.Exit(1) from None
 

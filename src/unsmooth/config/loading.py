@@ -59,7 +59,7 @@ def load_config(paths: Sequence[Path]) -> Config:
     merged: dict[str, Any] = {}
     for path in paths:
         merged = _laid_over(merged, read_yaml(path, f"configuration {path}"))
-    return parse_config(merged)
+    return validated(Config, merged, f"configuration {', '.join(map(str, paths))}")
 
 
 def experiment_path(entry: str, folder: Path) -> Path:

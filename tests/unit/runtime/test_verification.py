@@ -363,6 +363,29 @@ def test_command_says_what_is_wrong_and_exits_with_1(results):
     ]
 
 
+def test_command_lays_configurations_over_that_beside_the_results(results):
+    Path("wide.yaml").write_text("figures: {width: 8.0}")
+
+    assert run("results").exit_code == 0
+    assert "figures.width 7.0, the configuration has 8.0" in run("results", "--config", "wide.yaml").stdout
+
+
+def test_command_finds_the_configuration_beside_a_link_to_results_elsewhere(results, tmp_path):
+    (tmp_path / "disk").mkdir()
+    shutil.move("results", tmp_path / "disk")
+    Path("results").symlink_to(tmp_path / "disk" / "results")
+    edit_yaml("config.yaml", figures={"width": 8.0})
+
+    assert "figures.width 7.0, the configuration has 8.0" in run("results").stdout
+
+
+def test_command_names_the_configuration_that_lacks_a_key(results):
+    shutil.move("config.yaml", "settings.yaml")
+    Path("wide.yaml").write_text("experiments: [study]")
+
+    assert run("results", "--config", "wide.yaml").stderr == "error: configuration wide.yaml: key 'scores' is missing\n"
+
+
 def test_command_prints_json(results):
     Path(FIGURE).unlink()
 
