@@ -28,6 +28,7 @@ from unsmooth.tables.scorecard import (
     model_text,
     published_text,
     scorecard,
+    verdict_text,
 )
 
 INTRODUCTION = (
@@ -103,7 +104,7 @@ def _scorecard(card: DataFrame, known: Mapping[str, Experiment]) -> str:
                 "As released": measured_text(ran[True]) if True in ran else DASH,
                 "As shipped": measured_text(ran[False]) if False in ran else DASH,
                 "Difference": f"{style.scale * chosen['difference']:+.{style.decimals}f}",
-                "Verdict": chosen["verdict"],
+                "Verdict": verdict_text(chosen),
             }
         )
     if not rows:

@@ -21,10 +21,11 @@ SCORECARD = [
 WITHIN, OUTSIDE = "within noise", "outside noise"
 ONE_SEED, NO_INTERVAL, NOT_RUN = "one seed", "no interval", "not run"  # no verdict
 NOISE = (
-    "Within noise: the published number lies in the 95 % prediction interval of one new run on new test samples, "
-    "mean ± √((t · std)² (1 + 1/seeds) + 2 h²), widened by half of its last digit; t is Student's quantile with "
-    "seeds - 1 degrees of freedom, std the standard deviation over seeds, h half of the 95 % bootstrap interval over "
-    "test samples, counted for ours and for theirs. The rule is wide where both measure the same samples."
+    "Within noise (± half-width): the published number lies in the 95 % prediction interval of one new run on new test "
+    "samples, mean ± √((t · std)² (1 + 1/seeds) + 2 h²), widened by half of its last digit; t is Student's quantile "
+    "with seeds - 1 degrees of freedom, std the standard deviation over seeds, h half of the 95 % bootstrap interval "
+    "over test samples, counted for ours and for theirs. The rule is wide where both measure the same samples, and for "
+    "two seeds, where t is 12.7."
 )
 _CPU_PRECISION = "Half precision (fp16) needs a GPU"
 
@@ -84,7 +85,7 @@ def scorecard_table(
             texts.append({"Experiment": experiment, "Model": "nothing published"})
         for _, row in mine.iterrows():
             style = metric_style(row["metric"])
-            difference = f"{style.scale * row['difference']:+.{style.decimals}f}, {row['verdict']}"
+            difference = f"{style.scale * row['difference']:+.{style.decimals}f}, {verdict_text(row)}"
             texts.append(
                 {
                     "Experiment": experiment,
@@ -115,6 +116,14 @@ def model_text(row: Series, losses: Losses) -> str:
 
 def published_text(row: Series) -> str:
     return f"{metric_style(row['metric']).scale * row['published']:.{COMPARED[row['metric']].decimals}f}"
+
+
+def verdict_text(row: Series) -> str:
+    """The verdict with the half-width of its interval, if it has one, as in "within noise (± 0.23)"."""
+    if np.isnan(row["noise"]):
+        return str(row["verdict"])
+    style = metric_style(row["metric"])
+    return f"{row['verdict']} (± {style.scale * row['noise']:.{style.decimals}f})"
 
 
 def _rows(summary: DataFrame, keys: Mapping[str, object]) -> list[Series]:

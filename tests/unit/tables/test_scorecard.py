@@ -117,7 +117,7 @@ def test_table_tells_the_deviations_and_what_was_switched_back(tmp_path):
     assert table.display["Metric"].tolist() == ["Error % ↓", "AURC % ↓", ""]
     assert table.display["Published"].tolist() == ["10.0", "2.00", ""]
     assert table.display["Here"].tolist() == ["10.40 ± 0.10 (3)", "2.08 ± 0.10 (3)", ""]
-    assert table.display["Difference"].tolist() == ["+0.40, within noise", "+0.08, within noise", ""]
+    assert table.display["Difference"].tolist() == ["+0.40, within noise (± 0.55)", "+0.08, within noise (± 0.50)", ""]
     assert table.display["Model"].tolist() == ["LS 0.2", "LS 0.2", "nothing published"]
     assert "cifar: Clean statistics (as_released: true switches it back). Test rows leaked." in text
     switched = scorecard_table({"cifar": EXPERIMENTS["cifar"] | {"as_released": True}}, summary(0.104))
