@@ -198,12 +198,11 @@ def _share(mine: NDArray[np.uint64], others: NDArray[np.uint64]) -> float:
         return 0.0
     if np.array_equal(mine, others):
         return 1.0
-    found, repeated = (
-        float(np.isin(np.unique(some), all_others).mean())
-        for some, all_others in ((mine, others), (others[::2], others[1::2]))
-    )
+    different = np.unique(mine)
+    found = float(np.isin(different, others).mean())
+    repeated = float(np.isin(np.unique(others[::2]), others[1::2]).mean())
     chance = 1 - (1 - repeated) ** 2  # at most, among twice as many others
-    chance += 3 * (chance * (1 - chance) / len(mine)) ** 0.5
+    chance += 3 * (chance * (1 - chance) / len(different)) ** 0.5
     return max(0.0, (found - chance) / (1 - chance)) if chance < 1 else 0.0
 
 

@@ -538,6 +538,15 @@ def test_equal_rows_of_two_classes_are_shared_beyond_chance_only(dtype):
     assert shared_rows(logits[:20_000], log_softmax(logits, axis=1)[19_999::-1]) > (0.5 if dtype == np.float32 else 0)
 
 
+@pytest.mark.parametrize("seed", [7, 9, 24])
+def test_rows_of_a_network_that_has_hardly_learned_are_equal_by_chance(seed):
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 0.03, 21) + generator.normal(0, 0.002, (350, 21))
+
+    assert shared_rows(logits[:200], logits[200:]) == 0
+    assert shared_rows(logits, logits[::-1]) == 1
+
+
 def test_shared_rows_are_counted_once_each():
     assert shared_rows(LOGITS[:60], LOGITS[30:]) == 0.5
     assert shared_rows(LOGITS[:30], LOGITS[30:]) == 0
