@@ -14,7 +14,7 @@ from unsmooth.evaluation import (
 from unsmooth.metrics import adaptive_ece, adaptive_ece_mbls, aurc, brier, classwise_ece, ece, nll
 from unsmooth.registry.metrics import METRICS
 
-SETTINGS = Evaluation(bootstrap_replicates=100, risk_at_coverage=[0.5], coverage_at_risk=[0.05])
+SETTINGS = Evaluation(bootstrap_replicates=100, risk_at_coverage=[0.2, 0.5], coverage_at_risk=[0.05])
 
 
 @pytest.fixture
