@@ -202,7 +202,7 @@ def test_results_do_not_depend_on_cores_or_folder(finished, fresh):
 
 
 def test_scheduler_looks_through_the_waiting_jobs_once_a_job(workspace):
-    output = workspace.run("tiny_gaussians", "--forcerun", "collect", "--verbose")
+    output = workspace.run("tables", "--forcerun", "collect", "--verbose")
 
     finished = len(re.findall(r"^\[\d+/\d+\]", output, re.MULTILINE))
     assert 5 < finished <= output.count("Ready jobs") + 1
