@@ -55,8 +55,8 @@ def test_killed_jobs_are_made_again(fresh, clean, fault_seed):
     process = fresh.start(*TARGETS, "--retries", "2", "--quiet", "rules")  # nobody reads before its end
     for running in looks(process):
         for script, job in running.items():
-            # Most jobs end within seconds of their start; trainings take longer.
-            moment = due.setdefault(job.pid, time.monotonic() + generator.uniform(0, 4 if script == "train" else 1))
+            # Within the time that jobs take: trainings seconds, most others fractions of one.
+            moment = due.setdefault(job.pid, time.monotonic() + generator.uniform(0, 4 if script == "train" else 0.3))
             if script not in killed and time.monotonic() >= moment:
                 job.kill()
                 killed.add(script)
