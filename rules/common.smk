@@ -51,6 +51,9 @@ wildcard_constraints:
     source=r"[a-z0-9_]+",
 
 
+if {"{", "}"} & set(REPOSITORY):
+    raise WorkflowError(f"Snakemake reads braces in a path as wildcards; rename or move the folder {REPOSITORY}")
+
 try:
     for file in workflow.configfiles:
         read_yaml(Path(file), f"configuration {file}")  # Snakemake does not refuse a key that occurs twice

@@ -82,6 +82,12 @@ def test_unwritable_folder_ends_before_any_job(fresh, folder):
     assert "cannot be written" in failure(fresh)
 
 
+def test_braces_in_the_path_of_the_project_end_before_any_job(fresh):
+    fresh.folder = fresh.folder.rename(fresh.folder.with_name("a{b}"))
+
+    assert "Snakemake reads braces in a path as wildcards; rename or move the folder" in failure(fresh)
+
+
 def test_results_that_are_a_file_end_before_any_job(fresh):
     (fresh.folder / "results").write_text("")
 

@@ -15,7 +15,8 @@ class Distillation(ClassificationLoss):
     Its gradient is :math:`(1-\alpha)(\pi - y) + \alpha T\,(\pi_T - \pi^{teacher}_T)`. For large T the divergence times
     :math:`T^2` becomes the mean squared difference of centred logits over 2. alpha = 0 is cross-entropy.
 
-    Called as `loss(logits, targets, teacher_logits)`, with the teacher's logits for the same inputs.
+    Called as `loss(logits, targets, teacher_logits)`, with the teacher's logits for the same inputs, which get no
+    gradient.
 
     Args:
         alpha: weight of the divergence, in [0, 1].
@@ -50,7 +51,7 @@ class Distillation(ClassificationLoss):
         if teacher_logits is None:
             raise ValueError("distillation needs teacher_logits, the logits of a teacher for the same inputs")
         with torch.autocast(logits.device.type, enabled=False):
-            return self.reduced(Batch(logits, targets, self.ignore_index, teacher_logits))
+            return self.reduced(Batch(logits, targets, self.ignore_index, teacher_logits.detach()))
 
     def values(self, batch: Batch) -> Tensor:
         assert batch.teacher_logits is not None

@@ -248,7 +248,7 @@ class OnlineLabelSmoothing(ClassificationLoss):
         soft_targets: (K, K) float32, row y is :math:`s_y`.
 
     Raises:
-        ValueError: alpha outside [0, 1], distributions as targets, another K, or as `ClassificationLoss`.
+        ValueError: alpha outside [0, 1], no K, distributions as targets, another K, or as `ClassificationLoss`.
         RuntimeError: training in several processes.
 
     References:
@@ -263,6 +263,8 @@ class OnlineLabelSmoothing(ClassificationLoss):
     ) -> None:
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha must be in [0, 1], got {alpha}")
+        if not num_classes or num_classes < 2:  # the factory passes None where it was left out
+            raise ValueError(f"num_classes must be given, and at least 2, got {num_classes}")
         super().__init__(alpha, ignore_index=ignore_index, reduction=reduction)
         self.register_buffer("soft_targets", torch.full((num_classes, num_classes), 1 / num_classes))
         self.register_buffer("sums", torch.zeros(num_classes, num_classes, dtype=torch.float64))

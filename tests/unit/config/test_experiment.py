@@ -105,6 +105,11 @@ def test_dataset_folder_names_what_is_not_default(write):
     assert load_experiment(write(changed("dataset", dataset))).dataset_id == "glyphs_noise-0.5_num_train-50"
 
 
+@pytest.mark.parametrize("label", ["LS", r"LS, $\alpha$", "LS for $5", r"LS for \$5 or \$6", "$5 and $6"])
+def test_label_with_mathematics_or_dollars_is_kept(write, label):
+    assert load_experiment(write(changed("losses.ls.label", label))).losses["ls"].label == label
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -119,6 +124,7 @@ def test_dataset_folder_names_what_is_not_default(write):
             {"kind": "ls", "alpha": [0.5, 0.3]},
             "losses 'ls' and 'other' share the label 'LS' with alpha 0.3",
         ),
+        ("losses.ls.label", "$\\foo$", r"losses.ls.label: has mathematics between \$ signs that cannot be drawn"),
         ("losses.ls", None, "key 'losses.ls.alpha' is missing"),
         ("losses.ce", {"alpha": [0.1]}, "unknown key 'losses.ce.alpha'; 'alpha' is a key of other parts"),
         ("dataset", {"num_train": 50}, "key 'dataset.kind' is missing"),

@@ -105,6 +105,14 @@ def test_settings_out_of_range_are_refused(settings, message):
         Distillation(**settings)
 
 
+def test_teacher_gets_no_gradient():
+    logits, targets, teacher = batch()
+    teacher.requires_grad_()
+    Distillation()(logits.requires_grad_(), targets, teacher).backward()
+
+    assert logits.grad is not None and teacher.grad is None
+
+
 def test_missing_or_misshapen_teacher_logits_are_refused():
     logits, targets, teacher = batch()
     with pytest.raises(ValueError, match="distillation needs teacher_logits"):

@@ -280,6 +280,12 @@ def test_online_targets_are_the_mean_right_predictions_of_the_last_epoch():
     torch.testing.assert_close(second, 0.5 * cross_entropy(logits, targets) + 0.5 * cross_entropy(logits, soft))
 
 
+@pytest.mark.parametrize("settings", [{}, {"num_classes": 1}])
+def test_online_smoothing_without_classes_is_refused(settings):
+    with pytest.raises(ValueError, match="num_classes must be given, and at least 2, got"):
+        make_loss("online_ls", 0.5, **settings)
+
+
 def test_online_targets_are_remembered_in_training_only_and_saved():
     logits, targets = batch()
     loss = OnlineLabelSmoothing(0.5, num_classes=NUM_CLASSES).eval()

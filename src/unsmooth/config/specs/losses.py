@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, field_validator
 
 from unsmooth.config.specs.base import Name, Spec
 from unsmooth.registry import Parameter
@@ -15,6 +15,20 @@ class LossSpec(Spec):
 
     kind: str
     label: str
+
+    @field_validator("label")
+    @classmethod
+    def _can_be_drawn(cls, value: str) -> str:
+        if value.count("$") > 1:
+            from matplotlib.mathtext import MathTextParser  # half a second of start-up, for this alone
+
+            try:
+                MathTextParser("path").parse(value)
+            except ValueError:
+                raise ValueError(
+                    f"has mathematics between $ signs that cannot be drawn, {value!r}; write \\$ for a dollar sign"
+                ) from None
+        return value
 
     @property
     def entry(self) -> Entry:
