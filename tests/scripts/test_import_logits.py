@@ -72,6 +72,8 @@ def test_cells_with_other_targets_are_refused_naming_both_files_and_the_first_ro
         imported("ls.npz", compared=first, logits=LOGITS[order], targets=TARGETS[order])
     with pytest.raises(LogitsFileError, match=r"short\.npz: 50 targets, but 60 in .*ce\.npz"):
         imported("short.npz", compared=first, logits=LOGITS[:50], targets=TARGETS[:50])
+    with pytest.raises(LogitsFileError, match=r"wide\.npz: 5 classes, but 4 in .*ce\.npz; expected losses of the same"):
+        imported("wide.npz", compared=first, logits=np.c_[LOGITS, LOGITS[:, :1] - 1], targets=TARGETS)
     assert imported("same.npz", compared=first, logits=-LOGITS, targets=TARGETS).exists()
 
 
