@@ -45,9 +45,12 @@ def of_logits(
             if (scale := bound.arguments.get("scale", "log")) not in ("log", "natural"):
                 raise ValueError(f"scale must be 'log' or 'natural', got {scale!r}")
 
+            _, *positional = bound.args
+            keywords = bound.kwargs
+
             def of_block(block: Rows) -> Tensor:
                 refuse(block.num_classes, **params)
-                return of_rows(block, *bound.args[1:], **bound.kwargs)
+                return of_rows(block, *positional, **keywords)
 
             return of_block
 

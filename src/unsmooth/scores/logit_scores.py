@@ -160,7 +160,7 @@ def softmax_margin(rows: Rows, *, scale: Scale = "log") -> Tensor:
     if scale == "log":
         return -rows.log_uncertainty - torch.log1p(rows.runner_up_share)
     # p1 - p2 = p1 (1 - e^-margin), which keeps the precision of a near tie.
-    return sigmoid(rows.log_odds) * -torch.expm1(-rows.margin)
+    return rows.probability * -torch.expm1(-rows.margin)
 
 
 @of_logits()
@@ -202,7 +202,7 @@ def negative_gini(rows: Rows, *, scale: Scale = "log") -> Tensor:
         >>> negative_gini(torch.tensor([[0.0, 0.0]]), scale="natural")
         tensor([-0.5000], dtype=torch.float64)
     """
-    return negated(rows.log_uncertainty + log_gini_bracket(rows), scale)
+    return negated(rows.log_uncertainty + rows.log_gini_bracket, scale)
 
 
 @of_logits()
@@ -229,8 +229,8 @@ def doctor(rows: Rows, *, variant: Literal["alpha", "beta"] = "alpha", scale: Sc
         raise ValueError(f"variant must be 'alpha' or 'beta', got {variant!r}")
     if variant == "beta":
         return negated(-rows.log_odds, scale)
-    collision = sigmoid(rows.log_odds).square() + rows.log_uncertainty.exp().square() * rows.others_collision
-    return negated(rows.log_uncertainty + log_gini_bracket(rows) - torch.log(collision), scale)
+    collision = rows.probability.square() + rows.uncertainty.square() * rows.others_collision
+    return negated(rows.log_uncertainty + rows.log_gini_bracket - torch.log(collision), scale)
 
 
 doctor_alpha, doctor_beta = partial(doctor, variant="alpha"), partial(doctor, variant="beta")
@@ -256,7 +256,7 @@ def gen(rows: Rows, *, gamma: float = 0.1, top: int = 100, scale: Scale = "log")
         tensor([-1.], dtype=torch.float64)
     """
     # p = u q for the other classes, so u^gamma factors out of the sum.
-    bracket = power(sigmoid(rows.log_odds), gamma) + rows.others_powers(gamma, top - 1)
+    bracket = power(rows.probability, gamma) + rows.others_powers(gamma, top - 1)
     return negated(gamma * rows.log_uncertainty + torch.log(bracket), scale)
 
 
@@ -293,11 +293,6 @@ def log_entropy(rows: Rows) -> Tensor:
     certain_part = torch.where(odds > 0, torch.log1p(odds) / odds, 1.0)
     bracket = -rows.log_uncertainty + certain_part + rows.others_entropy
     return rows.log_uncertainty + torch.log(bracket)
-
-
-def log_gini_bracket(rows: Rows) -> Tensor:
-    """log(p1 + 1 - u Q), Q the sum of q^2; the Gini impurity 1 - sum p^2 is u times the bracket."""
-    return torch.log(sigmoid(rows.log_odds) + 1 - rows.log_uncertainty.exp() * rows.others_collision)
 
 
 def negated(log_uncertainty: Tensor, scale: Scale) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unsmooth.scores.formulas import of_logits
-from unsmooth.scores.logit_scores import Scale, check_temperature, log_entropy, log_gini_bracket, msp_at
+from unsmooth.scores.logit_scores import Scale, check_temperature, log_entropy, msp_at
 from unsmooth.scores.rows import Rows, sigmoid, softplus
 
 # Replaces zero under a logarithm, so that every confidence is finite.
@@ -63,7 +63,7 @@ def bk(rows: Rows, *, alpha: float = 1.0, beta: float = 0.5, scale: Scale = "log
     """
     if scale == "log":
         return -rows.log_uncertainty - torch.log1p(beta / alpha * rows.runner_up_share)
-    return alpha * sigmoid(rows.log_odds) - beta * rows.log_uncertainty.exp() * rows.runner_up_share
+    return alpha * rows.probability - beta * rows.uncertainty * rows.runner_up_share
 
 
 @of_logits(limits=check_ets)
@@ -164,7 +164,7 @@ def lda(rows: Rows, *, scale: Scale = "log") -> Tensor:
         tensor([100.0100], dtype=torch.float64)
     """
     # The others are u q, so their variance is u^2 Var(q).
-    excess = (sigmoid(rows.log_odds) - 1 / rows.num_classes).clamp(min=_TINY)
+    excess = (rows.probability - 1 / rows.num_classes).clamp(min=_TINY)
     log_ratio = 2 * (excess.log() - rows.log_uncertainty) - rows.others_variance.clamp(min=_TINY).log()
     return log_ratio if scale == "log" else log_ratio.exp()
 
@@ -190,12 +190,11 @@ def j_score(rows: Rows, *, scale: Scale = "log") -> Tensor:
         tensor([0.5000], dtype=torch.float64)
     """
     classes = rows.num_classes
-    uncertainty = rows.log_uncertainty.exp()
-    gini_bracket = log_gini_bracket(rows).exp()
+    gini_bracket = rows.log_gini_bracket.exp()
     # Var p = (1 - 1/K - (1 - sum p^2)) / (K - 1), whose largest value is 1/K; 1 - sum p^2 = u * bracket.
-    spread = ((1 - 1 / classes - uncertainty * gini_bracket).clamp(min=0) / (classes - 1)).sqrt()
+    spread = ((1 - 1 / classes - rows.uncertainty * gini_bracket).clamp(min=0) / (classes - 1)).sqrt()
     if scale == "natural":
-        return 2 * sigmoid(rows.log_odds) - 1 / classes - spread
+        return 2 * rows.probability - 1 / classes - spread
     # J_max - J = 2u - (1/sqrt K - spread), and the difference of roots is that of the squares over their sum.
     lost_spread = gini_bracket / (classes - 1) / (classes**-0.5 + spread)
     return -rows.log_uncertainty - torch.log(2 - lost_spread)

@@ -171,6 +171,16 @@ class Rows:
         return -softplus(self.log_odds)
 
     @cached_property
+    def uncertainty(self) -> Tensor:
+        """u = 1 - p_(1)."""
+        return self.log_uncertainty.exp()
+
+    @cached_property
+    def probability(self) -> Tensor:
+        """p_(1)."""
+        return sigmoid(self.log_odds)
+
+    @cached_property
     def runner_up_share(self) -> Tensor:
         """q_(2), the share of the runner-up among the other classes."""
         return 1 / (1 + self._rest)
@@ -180,6 +190,11 @@ class Rows:
         """Sum of q squared."""
         squares = self._sum(torch.mul(self._weights, self._weights, out=self._scratch))
         return (1 + squares) * self.runner_up_share.square()
+
+    @cached_property
+    def log_gini_bracket(self) -> Tensor:
+        """log(p_(1) + 1 - u Q), Q the sum of q^2; the Gini impurity 1 - sum p^2 is u times the bracket."""
+        return torch.log(self.probability + 1 - self.uncertainty * self.others_collision)
 
     @cached_property
     def others_entropy(self) -> Tensor:
@@ -220,7 +235,7 @@ class Rows:
 
     def others_powers(self, gamma: float, count: int) -> Tensor:
         """Sum over the ``count`` >= 1 most probable other classes of (q (1 - u q))^gamma."""
-        share, uncertainty = self.runner_up_share, self.log_uncertainty.exp()
+        share, uncertainty = self.runner_up_share, self.uncertainty
         every = count >= self.num_classes - 1
         logs = self._below_runner_up() if every else self._largest_below_runner_up(count - 1)
         # In the log domain, because q^gamma is far from zero where q underflows.
