@@ -7,16 +7,26 @@ Either each split has its arrays, `train_inputs` and `train_targets` and the sam
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".npz", ".safetensors")
 BY_SPLIT = frozenset(f"{split}_{part}" for split in SPLITS for part in ("inputs", "targets"))
 WHOLE = frozenset({"inputs", "targets"})
+CALLED = {
+    "b": "booleans",
+    "i": "integers",
+    "u": "unsigned integers",
+    "f": "floating point",
+    "O": "objects",
+    "U": "texts",
+}
 
 
 class ArrayFileError(ValueError):
@@ -42,13 +52,17 @@ def read_headers(path: Path) -> dict[str, Header]:
         raise ArrayFileError(f"{path} cannot be read: {error}") from None
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+def read_arrays(path: Path) -> dict[str, "Tensor"]:
     """Read the arrays that make a dataset; those of `check_arrays`."""
+    import torch
+
     names = BY_SPLIT & read_headers(path).keys() or WHOLE
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    with safe_open(path, framework="numpy") as file:
+            arrays = {name: file[name] for name in names}
+        native = {name: array.astype(array.dtype.newbyteorder("="), "C", copy=False) for name, array in arrays.items()}
+        return {name: torch.from_numpy(array) for name, array in native.items()}
+    with safe_open(path, framework="pt") as file:  # numpy has no bfloat16
         return {name: file.get_tensor(name) for name in names}
 
 
@@ -68,13 +82,14 @@ def check_arrays(path: Path, headers: Mapping[str, Header]) -> None:
         if name.endswith("targets"):
             samples = headers[name.replace("targets", "inputs")].shape[:1]
             if shape != samples or kind not in "iu":
-                raise ArrayFileError(f"{path}: {name} must be integers {samples}, one an input, got {kind} {shape}")
+                came = f"{CALLED.get(kind, kind)} {shape}"
+                raise ArrayFileError(f"{path}: {name} must be integers {samples}, one an input, got {came}")
         elif len(shape) == 4 and shape[3] in (1, 3, 4) and min(shape[1:3]) > 4:
             raise ArrayFileError(f"{path}: {name} must be images (N, C, H, W), got {shape}, as with channels last")
         elif not ((len(shape) == 2 and kind == "f") or (len(shape) == 4 and kind in "uf")) or 0 in shape:
             raise ArrayFileError(
                 f"{path}: {name} must be vectors, floating point (N, F), or images, uint8 or floating point "
-                f"(N, C, H, W), got {kind} {shape}"
+                f"(N, C, H, W), got {CALLED.get(kind, kind)} {shape}"
             )
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +20,7 @@ def build(
     """
     file = Path(path)
     check_arrays(file, read_headers(file))
-    arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in read_arrays(file).items()}
+    arrays = read_arrays(file)
     if "inputs" in arrays:
         if num_val is None or num_test is None:  # the file had splits when the experiment was read
             raise DatasetError(f"{file} has no splits: num_val and num_test say how many samples are held out")

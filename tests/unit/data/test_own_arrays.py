@@ -6,6 +6,7 @@ import torch
 import yaml
 from pydantic import TypeAdapter
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.loading import load_experiment
@@ -64,6 +65,28 @@ def test_arrays_of_each_split_are_kept_and_normalised_by_those_that_train(tmp_pa
     assert manifest.std == pytest.approx(train.std(axis=axes), rel=1e-5)
 
 
+def test_arrays_of_the_other_byte_order_are_read(tmp_path):
+    arrays = with_splits()
+    swapped = {name: array.astype(array.dtype.newbyteorder()) for name, array in arrays.items()}
+
+    _, _, folder = build(tmp_path, write(tmp_path / "own.npz", swapped))
+
+    found = load_split(folder, "val")
+    assert np.array_equal(found.inputs, arrays["val_inputs"].astype(np.float32))
+    assert np.array_equal(found.targets, arrays["val_targets"])
+
+
+def test_bfloat16_vectors_are_read(tmp_path):
+    arrays = {name: torch.from_numpy(array) for name, array in with_splits().items()}
+    for name in [name for name in arrays if name.endswith("inputs")]:
+        arrays[name] = arrays[name].bfloat16()
+    save_tensors(arrays, tmp_path / "own.safetensors")
+
+    _, _, folder = build(tmp_path, tmp_path / "own.safetensors")
+
+    assert torch.equal(load_split(folder, "test").inputs, arrays["test_inputs"].float())
+
+
 def test_a_file_without_splits_is_divided_by_the_seed(tmp_path):
     inputs, targets = arrays_of(60)
     path = write(tmp_path / "own.npz", {"inputs": inputs, "targets": targets})
@@ -103,15 +126,16 @@ def test_a_constant_feature_is_only_centred(tmp_path):
     ("changes", "options", "message"),
     [
         ({"val_targets": None}, {}, "lacks val_targets; it must have inputs and targets, or test_inputs"),
-        ({"val_targets": np.zeros(9, int)}, {}, r"val_targets must be integers \(10,\), one an input, got i \(9,\)"),
-        ({"test_targets": np.zeros(20)}, {}, r"test_targets must be integers \(20,\), one an input, got f \(20,\)"),
+        ({"val_targets": np.zeros(9, int)}, {}, r"val_targets must be integers \(10,\), .*, got integers \(9,\)"),
+        ({"test_targets": np.zeros(20)}, {}, r"test_targets must be integers \(20,\), .* got floating point \(20,\)"),
         ({"val_inputs": np.zeros((10, 4))}, {}, r"inputs of all splits must have one shape, got \[\(4,\), \(5,\)\]"),
         ({f"{split}_inputs": np.zeros((count, 5), int) for split, count in SAMPLES.items()}, {},
-         r"test_inputs must be vectors, floating point \(N, F\), or images, .*, got i \(20, 5\)"),
+         r"test_inputs must be vectors, floating point \(N, F\), or images, .*, got integers \(20, 5\)"),
         ({f"{split}_inputs": np.zeros((count, 8, 8, 3)) for split, count in SAMPLES.items()}, {},
          r"test_inputs must be images \(N, C, H, W\), got \(20, 8, 8, 3\), as with channels last"),
         ({}, {"num_val": 3}, "has splits of its own, got num_val 3 and num_test None"),
         (None, {}, "has no splits: num_val and num_test are needed, got num_val None and num_test None"),
+        (None, {"num_val": 40, "num_test": 20}, "has 60 samples: num_val 40 and num_test 20 leave none to train on"),
     ],
 )  # fmt: skip
 def test_arrays_that_do_not_fit_are_refused_before_any_work(tmp_path, changes, options, message):

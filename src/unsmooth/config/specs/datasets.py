@@ -43,6 +43,9 @@ class Arrays(DatasetSpec, kind="arrays", target="own_arrays:build"):
         if not all(given) if divided else any(given):
             splits = "no splits: num_val and num_test are needed" if divided else "splits of its own"
             yield f"{self.path} has {splits}, got num_val {self.num_val} and num_test {self.num_test}"
+        if divided and all(given) and (self.num_val or 0) + (self.num_test or 0) >= headers["inputs"].shape[0]:
+            held = f"num_val {self.num_val} and num_test {self.num_test}"
+            yield f"{self.path} has {headers['inputs'].shape[0]} samples: {held} leave none to train on"
 
     @cached_property
     def inputs(self) -> str:  # type: ignore[override]
