@@ -37,6 +37,8 @@ def _describe(fault: dict[str, Any], data: Any) -> str:
             return f"key {where!r} is missing"
         case "too_short":
             return f"{where}: must not be empty"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"{where}: must be a mapping of keys to values, got {fault['input']!r}"
         case "union_tag_not_found":
             return f"key '{where}.kind' is missing"
         case "union_tag_invalid":
@@ -67,4 +69,4 @@ def _known_keys(model: type[BaseModel] = Spec) -> Iterator[str]:
 def suggestion(word: str, known: list[str]) -> str:
     """Return the end of a sentence on an unknown `word`: the closest of `known`, or all if they are few."""
     close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if len(known) < 12 else ""
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if 0 < len(known) < 12 else ""

@@ -16,6 +16,7 @@ from unsmooth.config.kinds import Experiment, LogitsExperiment, WeightsExperimen
 from unsmooth.config.settings import Config
 from unsmooth.config.specs.base import NAME_PATTERN
 
+REPLACED = {"logits": ("dataset", "architectures", "recipe", "weights"), "weights": ("recipe",)}
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -64,7 +65,8 @@ def load_config(paths: Sequence[Path]) -> Config:
 
 def experiment_path(entry: str, folder: Path) -> Path:
     """Return the file of an entry of `Config.experiments`: a name in `folder`, or a path with suffix .yaml."""
-    return Path(entry) if entry.endswith((".yaml", ".yml")) else folder / f"{entry}.yaml"
+    is_path = "/" in entry or entry.endswith((".yaml", ".yml"))
+    return Path(entry).expanduser() if is_path else folder / f"{entry}.yaml"
 
 
 def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperiment:
@@ -72,6 +74,9 @@ def load_experiment(path: Path) -> Experiment | WeightsExperiment | LogitsExperi
     if not re.fullmatch(NAME_PATTERN, path.stem):
         raise ConfigError(f"experiment file {path} must be named in lower-case letters, digits and _, from a letter on")
     data = read_yaml(path, f"experiment file {path}")
+    source = next((key for key in ("logits", "weights") if key in data), None)
+    if source and (replaced := [key for key in REPLACED[source] if key in data]):
+        raise ConfigError(f"{path}: {source} takes the place of {' and '.join(replaced)}: remove one or the other")
     if "logits" in data:
         return validated(LogitsExperiment, data, str(path))
     kind: type[Experiment | WeightsExperiment] = WeightsExperiment if "weights" in data else Experiment
@@ -85,7 +90,7 @@ def read_yaml(path: Path, called: str) -> Mapping[str, Any]:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a safe loader
     except FileNotFoundError:
-        known = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        known = sorted(other.stem for other in path.parent.glob("*.yaml") if other.exists())
         raise ConfigError(f"{called} does not exist{suggestion(path.stem, known)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{called} cannot be read: {error}") from None

@@ -132,7 +132,10 @@ def test_label_with_mathematics_or_dollars_is_kept(write, label):
         ("losses.hinge", None, "losses.hinge: unknown kind 'hinge', expected one of 'ce', 'ls'"),
         ("losses.LS", {"kind": "ls", "alpha": [0.1]}, "losses"),
         ("losses", {}, "losses: must not be empty"),
-        ("losses", [1], "losses: must be a valid dictionary"),
+        ("losses", [1], r"losses: must be a mapping of keys to values, got \[1\]"),
+        ("losses.ls", 0.1, "losses.ls: must be a mapping of keys to values, got 0.1"),
+        ("weights", "own/{loss}-{alpha}.pt", "weights takes the place of recipe: remove one or the other"),
+        ("logits", "{split}.npz", "logits takes the place of dataset and architectures and recipe: remove one or"),
         ("seeds", [], "seeds: must not be empty"),
         ("seeds", [1, 1], r"seeds must differ, got \[1, 1\]"),
         ("seeds", [-1], "seeds.0: must be greater than or equal to 0"),
@@ -331,7 +334,7 @@ def test_logits_from_elsewhere_are_a_grid_of_files(write):
         ({"logits": "dumps/{loss}-{split}.npz"}, "logits must name 8 different files, .* names 4"),
         ({"logits": "dumps/{loss.x}-{split}.npz"}, "logits may contain {split}, {loss}, {alpha} and {seed} only"),
         ({"logits": "dumps/{model}-{split}.npz"}, "logits may contain {split}, {loss}, {alpha} and {seed} only"),
-        ({"recipe": {}}, "unknown key 'recipe'"),
+        ({"recipe": {}}, "logits takes the place of recipe: remove one or the other"),
     ],
 )
 def test_mistakes_in_logits_paths_are_named(write, change, message):
@@ -402,7 +405,7 @@ def test_a_zoo_has_one_cell_a_model(pytestconfig):
         ({"weights": "models/{name}.ckpt"}, r"and {name} where the architecture has one"),
         ({"weights": {"ce": "a.ckpt"}}, "weights must be of the losses ce, .*, got ce"),
         ({"weights": "hf://{loss}{alpha}{seed}.ckpt"}, "expected hf://owner/repository/path"),
-        ({"recipe": {}}, "unknown key 'recipe'"),
+        ({"recipe": {}}, "weights takes the place of recipe: remove one or the other"),
     ],
 )
 def test_mistakes_in_weights_are_named(write, change, message):
