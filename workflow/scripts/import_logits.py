@@ -35,8 +35,8 @@ def import_logits(source: Path, cell: dict[str, Any], output: Path, compared: Pa
         check_same_targets(file.targets, source, other.targets, Path(other.metadata["source"]))
         if file.num_classes != other.num_classes:
             raise LogitsFileError(
-                f"{source}: {file.num_classes} classes, but {other.num_classes} in {other.metadata['source']}; expected "
-                "losses of the same task"
+                f"{source}: {file.num_classes} classes, but {other.num_classes} in {other.metadata['source']}; "
+                "expected losses of the same task"
             )
     found = (*file.notes, converted.note, chance_remark(converted.logits, file.targets))
     notes = [note for note in found if note]
