@@ -109,6 +109,7 @@ for experiment_name in PLAN.experiments:
 
 
 onstart:
+    check_cores()
     hold_folder()
     start_job_server()
     lift_rate_limit()

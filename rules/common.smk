@@ -115,6 +115,12 @@ def check_writable(*folders):
             raise WorkflowError(f"folder {folder.resolve()} cannot be written: {error.strerror}") from None
 
 
+def check_cores():
+    """Refuse --cores 0, with which Snakemake waits for ever."""
+    if workflow.local_exec and workflow.resource_settings.cores == 0:
+        raise WorkflowError("--cores must be at least 1, or all; got 0, with which no job can start")
+
+
 def hold_folder():
     """Lock the folder against other runs until this one has ended.
 
@@ -157,8 +163,8 @@ def warn_of_stale_cells():
     """Warn about trained cells whose code has changed; an edit never reruns training, but never silently."""
     if stale := PLAN.stale_cells():
         logger.warning(
-            "These cells are older than the training code; delete them, or use --forcerun train, to train them anew:\n"
-            + "\n".join(f"  {folder}" for folder in stale)
+            "These cells are older than the training code, or their run.json is damaged; delete them, or use "
+            "--forcerun train, to train them anew:\n" + "\n".join(f"  {folder}" for folder in stale)
         )
 
 

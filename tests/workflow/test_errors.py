@@ -88,6 +88,27 @@ def test_braces_in_the_path_of_the_project_end_before_any_job(fresh):
     assert "Snakemake reads braces in a path as wildcards; rename or move the folder" in failure(fresh)
 
 
+def test_zero_cores_end_before_any_job(fresh):
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "0"],
+        cwd=fresh.folder,
+        env=os.environ | {"PYTHONPATH": str(fresh.folder / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode != 0
+    assert "--cores must be at least 1, or all; got 0" in done.stdout + done.stderr
+
+
+def test_unknown_experiment_in_a_target_is_named(fresh):
+    done = fresh.snakemake("results/tables/tiny_glyph/main.md", "--dry-run")
+
+    assert done.returncode != 0
+    assert "there is no experiment 'tiny_glyph'; did you mean 'tiny_glyphs'?" in done.stdout
+
+
 def test_results_that_are_a_file_end_before_any_job(fresh):
     (fresh.folder / "results").write_text("")
 

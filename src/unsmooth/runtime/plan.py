@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unsmooth.config.cells import CELL, IMPORTED, Cell
-from unsmooth.config.errors import ConfigError
+from unsmooth.config.errors import ConfigError, suggestion
 from unsmooth.config.kinds import HUB
 from unsmooth.config.loading import experiment_path, load_experiment, parse_config
 from unsmooth.config.settings import Config
@@ -93,7 +93,10 @@ class Plan:
         return [name for name, found in self.experiments.items() if condition(found)]
 
     def of(self, wildcards: Wildcards) -> Any:  # noqa: ANN401 - one of the kinds of experiment
-        return self.experiments[wildcards.experiment]
+        name, known = wildcards.experiment, [*self.experiments]
+        if name not in known:
+            raise ConfigError(f"there is no experiment {name!r}{suggestion(name, known)}")
+        return self.experiments[name]
 
     def cell(self, wildcards: Wildcards) -> Cell:
         """Return the cell that the wildcards name; `ConfigError` if a path only looks like one (alpha 0.10 for 0.1)."""
@@ -193,12 +196,13 @@ class Plan:
         return lambda wildcards: self.code(script, self._architecture(wildcards).target, *targets)(wildcards)
 
     def stale_cells(self) -> list[str]:
+        """Return the folders of trained cells whose run.json records other training code, or is damaged."""
         stale = []
         for folder, cell in self.cells.items():
             found, run = self.experiments[cell.experiment], Path(folder, "run.json")
             if found.trained and run.exists():
                 code = code_hash(self.scripts / "train.py", *training_targets(found.training(cell)))
-                stale += [folder] if json.loads(run.read_text()).get("code") != code else []
+                stale += [folder] if _recorded_code(run) != code else []
         return stale
 
     def sources(self, wildcards: Wildcards) -> dict[str, str]:
@@ -297,6 +301,14 @@ class Plan:
 def one_of(names: Iterable[str]) -> str:
     """Return a wildcard constraint to these names; without names it matches nothing."""
     return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def _recorded_code(run: Path) -> str | None:
+    """Return the hash of the training code in a run.json; None if the file is damaged."""
+    try:
+        return json.loads(run.read_text())["code"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _download(source: str) -> str:

@@ -6,6 +6,7 @@ import yaml
 from snakemake.iocontainers import Wildcards
 
 from unsmooth.config.errors import ConfigError
+from unsmooth.config.loading import experiment_path
 from unsmooth.runtime.plan import Plan, one_of
 
 LS = {"experiment": "drawn", "architecture": "mlp", "loss": "ls", "alpha": "0.2", "seed": "0"}
@@ -46,6 +47,31 @@ def test_cells_are_found_by_the_one_spelling_of_their_path(plan):
     assert plan.cell(wildcards(**LS)).alpha == 0.2
     with pytest.raises(ConfigError, match="ls_alpha-0.20/seed-0 is not a cell of experiment drawn"):
         plan.cell(wildcards(**LS | {"alpha": "0.20"}))
+
+
+def test_experiments_that_do_not_exist_are_refused_by_name(plan):
+    with pytest.raises(ConfigError, match="there is no experiment 'drwan'; did you mean 'drawn'"):
+        plan.cells_of(wildcards(experiment="drwan"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_cells_with_a_damaged_run_file_count_as_stale(tmp_path, monkeypatch, plan, content):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("unsmooth.runtime.plan.code_hash", lambda *targets: "present")
+    damaged, whole = list(plan.cells)[:2]
+    for folder, text in ((damaged, content), (whole, '{"code": "present"}')):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "run.json").write_text(text)
+
+    assert plan.stale_cells() == [damaged]
+
+
+def test_experiments_are_found_in_the_home_folder_and_by_a_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert experiment_path("~/own.yaml", Path("experiments")) == tmp_path / "own.yaml"
+    assert experiment_path("experiments/own", Path("experiments")) == Path("experiments/own")
+    assert experiment_path("own", Path("experiments")) == Path("experiments/own.yaml")
 
 
 def test_comparisons_read_cross_entropy_and_the_strongest_smoothing(plan):
