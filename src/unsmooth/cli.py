@@ -389,7 +389,8 @@ def _list_scores(wanted: bool) -> None:
 
         rows = []
         for name, entry in SCORES.items():
-            summary = re.sub(r":math:`([^`]*)`", r"\1", entry.summary)
+            without_formula = re.sub(r",? :math:`[^`]*`", "", entry.summary)
+            summary = re.sub(r":\w+:`([^`]*)`", r"\1", without_formula)
             rows.append([name, ", ".join(sorted(entry.needs)), ", ".join(entry.fitted), summary])
         print_table(["score", "needs", "fitted", ""], rows, title="Scores of logits and features")
         raise typer.Exit

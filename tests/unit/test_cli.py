@@ -564,6 +564,10 @@ def test_help_teaches_with_an_example(folder):
     assert run("--version").stdout.startswith("unsmooth ")
 
 
+def test_list_of_scores_has_neither_tex_nor_roles_of_sphinx(folder):
+    assert not set("\\`") & set(run("score", "--list").stdout)
+
+
 def test_help_starts_without_torch():
     code = "import sys, unsmooth.cli; sys.exit('torch' in sys.modules)"
 
