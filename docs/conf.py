@@ -25,6 +25,7 @@ autodoc_preserve_defaults = True
 
 html_theme = "furo"
 html_title = "unsmooth"
+html_show_copyright = False
 html_static_path: list[str] = []
 
 
