@@ -14,7 +14,7 @@ from unsmooth.config.specs.datasets import DATASETS
 from unsmooth.config.specs.losses import Loss
 from unsmooth.losses import make_loss
 from unsmooth.losses.base import ClassificationLoss
-from unsmooth.registry import resolve
+from unsmooth.registry import by_name, resolve
 from unsmooth.registry.losses import LOSSES
 from unsmooth.registry.scores import SCORE_LABELS, SCORES, score_label
 from unsmooth.runtime.targets import score_entries, score_targets, training_targets
@@ -90,6 +90,11 @@ def test_every_published_dataset_runs_from_download_to_tables_on_a_miniature():
 
     published = {kind for kind, entry in DATASETS.items() if entry.samples is not None}
     assert {load_experiment(file).dataset.kind for file in files} == published
+
+
+def test_two_entries_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="the registry has two entries called 'ls'; rename one"):
+        by_name([LOSSES["ls"], LOSSES["ce"], LOSSES["ls"]])
 
 
 def test_labels_and_names_are_unique():

@@ -3,10 +3,13 @@
 An entry names its class or function as "module:name", which is imported on use.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,17 @@ class Parameter:
         low = "(-∞" if self.low is None else f"{'(' if self.open_low else '['}{self.low:g}"
         high = "∞)" if self.high is None else f"{self.high:g}{')' if self.open_high else ']'}"
         return f"{self.meaning}, in {low}, {high}"
+
+
+def by_name(entries: Iterable[Entry]) -> Mapping[str, Entry]:
+    """Return the entries of a registry by name; ValueError if two share one."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        name = entry.name  # type: ignore[attr-defined]
+        if name in found:
+            raise ValueError(f"the registry has two entries called {name!r}; rename one")
+        found[name] = entry
+    return found
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from unsmooth.registry import Parameter
+from unsmooth.registry import Parameter, by_name
 
 
 @dataclass(frozen=True)
@@ -151,5 +151,5 @@ _ENTRIES = (
     ),
 )
 
-LOSSES: Mapping[str, Loss] = {entry.name: entry for entry in _ENTRIES}
+LOSSES: Mapping[str, Loss] = by_name(_ENTRIES)
 BASELINE, SMOOTHING = "ce", "ls"  # default labels: each key is its kind

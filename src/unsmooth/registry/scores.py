@@ -6,7 +6,7 @@ from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
-from unsmooth.registry import Parameter, resolve
+from unsmooth.registry import Parameter, by_name, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -237,7 +237,7 @@ _ENTRIES = (
     Score("delta_knn", "Delta-KNN", HENG, f"{FEATURES}:DeltaNearestNeighbours", needs=OF_FEATURES),
 )
 
-SCORES: Mapping[str, Score] = {entry.name: entry for entry in _ENTRIES}
+SCORES: Mapping[str, Score] = by_name(_ENTRIES)
 SCORE_LABELS: Mapping[str, str] = {  # in reading order
     name: label for entry in _ENTRIES for name, label in {entry.name: entry.label, **entry.variants}.items()
 }

@@ -57,6 +57,14 @@ def definition_digest(path: Path, name: str) -> str | None:
     return _module(path).digest(name) if path.is_file() else None
 
 
+def is_defined(target: str) -> bool:
+    """Return whether "module:name" names a definition, without importing it; other packages are not read."""
+    module, _, name = target.partition(":")
+    if not (name and module.startswith(f"{PACKAGE.name}.")):
+        return bool(name)
+    return any(definition_digest(path, each) is not None for path, each in _found(module, name))
+
+
 def decisive_files() -> list[Path]:
     """Return the scripts of the checkout and the modules of this package that can decide a result."""
     modules = (file for file in PACKAGE.rglob("*.py") if file.relative_to(PACKAGE).parts[0] not in INFRASTRUCTURE)

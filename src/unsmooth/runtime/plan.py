@@ -19,7 +19,7 @@ from unsmooth.config.settings import Config
 from unsmooth.data.sources import SOURCES
 from unsmooth.runtime.code import code_hash
 from unsmooth.runtime.provenance import canonical_json
-from unsmooth.runtime.targets import training_targets
+from unsmooth.runtime.targets import training_targets, undefined_targets
 
 TABLES = ["main", "main_all", "scores", "calibration", "losses", "segmentation", "cost", "zoo"]
 FIGURES = [
@@ -60,6 +60,9 @@ class Plan:
             raise ConfigError(f"config: experiments must have different names, got {settings.experiments}")
         shipped = {path.stem: path for path in sorted((repository / "experiments").glob("*.yaml"))}
         experiments = {name: load_experiment(path) for name, path in (shipped | selected).items()}
+        for name in selected:
+            for fault in undefined_targets(experiments[name]):
+                raise ConfigError(f"{selected[name]}: {fault}")
         return cls(settings, experiments, list(selected), repository / "workflow" / "scripts")
 
     @cached_property

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from unsmooth.runtime import code
-from unsmooth.runtime.code import code_hash, definitions
+from unsmooth.runtime.code import code_hash, definitions, is_defined
 from unsmooth.runtime.definitions import parse_ahead, parsed
 
 FILES = {
@@ -134,3 +134,19 @@ def test_module_that_is_being_edited_does_not_stop_the_parsing_of_others(tmp_pat
     assert parsed.cache_info().misses == misses + 2
     assert parsed(texts["whole.py"]).digest(f"whole_{tmp_path.name}") is not None
     assert parsed.cache_info().misses == misses + 2
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("unsmooth.losses.smoothing:LabelSmoothing", True),
+        ("unsmooth.losses:LabelSmoothing", True),  # re-exported
+        ("elsewhere.losses:Own", True),  # of another package, not read
+        ("unsmooth.losses.smoothing:Smoothing", False),
+        ("unsmooth.losses.smooth:LabelSmoothing", False),
+        ("unsmooth.losses.smoothing.LabelSmoothing", False),
+        ("LabelSmoothing", False),
+    ],
+)
+def test_targets_are_found_without_their_import(target, expected):
+    assert is_defined(target) == expected

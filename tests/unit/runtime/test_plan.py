@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from snakemake.iocontainers import Wildcards
 
 from unsmooth.config.errors import ConfigError
 from unsmooth.config.loading import experiment_path
+from unsmooth.registry.losses import LOSSES
+from unsmooth.registry.scores import MAIN_SCORES
 from unsmooth.runtime.plan import Plan, one_of
 
 LS = {"experiment": "drawn", "architecture": "mlp", "loss": "ls", "alpha": "0.2", "seed": "0"}
@@ -47,6 +50,15 @@ def test_cells_are_found_by_the_one_spelling_of_their_path(plan):
     assert plan.cell(wildcards(**LS)).alpha == 0.2
     with pytest.raises(ConfigError, match="ls_alpha-0.20/seed-0 is not a cell of experiment drawn"):
         plan.cell(wildcards(**LS | {"alpha": "0.20"}))
+
+
+@pytest.mark.parametrize("target", ["unsmooth.losses.smoothing:Smooth", "unsmooth.losses.smooth:LabelSmoothing", "LS"])
+def test_a_loss_whose_class_is_missing_is_refused_before_any_job(tmp_path, monkeypatch, target):
+    monkeypatch.setitem(LOSSES, "ls", replace(LOSSES["ls"], target=target))
+    (tmp_path / "drawn.yaml").write_text(yaml.safe_dump(DRAWN))
+
+    with pytest.raises(ConfigError, match=f"drawn.yaml: loss 'ls' is registered as '{target}', which is not defined"):
+        Plan.load({"experiments": [str(tmp_path / "drawn.yaml")], "scores": MAIN_SCORES}, tmp_path)
 
 
 def test_experiments_that_do_not_exist_are_refused_by_name(plan):
