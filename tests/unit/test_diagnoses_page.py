@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 from unsmooth.diagnosis.diagnose import diagnose
 from unsmooth.figures.style import save_picture
 from unsmooth.page.diagnoses import diagnoses_content, diagnoses_page, risk_coverage_plot
+from unsmooth.scores import FittedScore
 
 SCORES = ["max_logit_pnorm", "logit_margin"]
 
@@ -55,6 +57,19 @@ def test_several_files_are_several_models(diagnosis):
     assert [model["label"] for model in content["models"]] == ["a <b> & c", "other"]
     assert [cell["model"] for cell in content["cells"]] == [0, 1]
     assert content["tables"][0]["rows"][1][0] == "other"
+
+
+def test_recommended_infinite_norm_makes_a_page_without_a_mark(diagnosis):
+    name, (found, certifying) = "max_logit_pnorm", (diagnosis.confidences, diagnosis.certify_confidences)
+    recommended = replace(
+        diagnosis,
+        recommended=FittedScore(name, {"p": math.inf, "centring": "mean"}),
+        confidences={**found, name: found["msp"]},
+        certify_confidences={**certifying, name: certifying["msp"]},
+    )
+
+    assert diagnoses_content([recommended])["cells"][0]["by_p"]["chosen"] is None
+    assert diagnoses_page([recommended])
 
 
 def test_two_classes_have_no_pnorm_and_no_mechanism():

@@ -116,7 +116,7 @@ def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> Content:
     for frame in frames:
         thresholds = zip(frame["score"], frame["threshold"], strict=True)
         frame["threshold"] = [threshold_value(scores[name], value) for name, value in thresholds]
-    orders = sorted(diagnosis.aurc_by_p)
+    orders, chosen = sorted(diagnosis.aurc_by_p), diagnosis.recommended.params.get("p")
     return {
         "model": place,
         "seed": 0,
@@ -126,7 +126,7 @@ def _cell(place: int, diagnosis: Diagnosis, risks: Sequence[float]) -> Content:
             "p": orders,
             "aurc": [diagnosis.aurc_by_p[p] for p in orders],
             "msp": diagnosis.aurc.point,
-            "chosen": diagnosis.recommended.params.get("p"),
+            "chosen": chosen if chosen in orders else None,  # infinity is not drawn, and JSON lacks it
         },
         "reliability": {
             name: plain_columns(
