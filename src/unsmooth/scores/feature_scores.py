@@ -56,9 +56,9 @@ def score_by_features(name: str, test: Mapping[str, AnyArray], train: Mapping[st
     layer = {key: arrays[key] for arrays in (train, test) for key in ("weight", "bias") if key in arrays}
     if isinstance(score, type):
         known = {**layer, **train}
-        if {"logits", "targets"} <= train.keys():
-            known["errors"] = _tensor("logits", train["logits"]).argmax(dim=1) != _tensor("targets", train["targets"])
         fit: Callable[..., Any] = score.fit  # type: ignore[attr-defined]
+        if "errors" in signature(fit).parameters and {"logits", "targets"} <= train.keys():
+            known["errors"] = _errors(train["logits"], train["targets"])
         statistics = _arguments(name, fit, known, " of training samples")
         try:
             score = fit(**statistics)
@@ -375,6 +375,15 @@ class DeltaNearestNeighbours:
         # The floor keeps the logarithm finite for a feature equal to a training feature.
         wrong, correct = (part(values).neg().clamp(min=1e-12).log() for part in (self.wrong, self.correct))
         return _like(wrong - correct, features)
+
+
+def _errors(logits: AnyArray, targets: AnyArray) -> Tensor:
+    """Whether each training sample is misclassified, (M,) bool."""
+    values, classes = _tensor("logits", logits), _tensor("targets", targets)
+    if values.ndim != 2 or 0 in values.shape or classes.shape != values.shape[:1]:
+        came = f"{tuple(values.shape)} and {tuple(classes.shape)}"
+        raise TrainingSamplesError(f"logits and targets must have shapes (M, K) and (M,), got {came}")
+    return values.argmax(dim=1) != classes.to(values.device)
 
 
 def _split(features: AnyArray, errors: AnyArray) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from unsmooth.scores import (
     rl_geo_m,
     score_by_features,
 )
+from unsmooth.scores.feature_scores import TrainingSamplesError
 
 GENERATOR = torch.Generator().manual_seed(3)
 WIDTH, CLASSES = 6, 4
@@ -174,6 +175,21 @@ def test_score_by_its_name_is_that_of_its_class():
 def test_missing_arrays_are_named(name, test, message):
     with pytest.raises(ValueError, match=message):
         score_by_features(name, test)
+
+
+@pytest.mark.parametrize("logits", [LOGITS[:-1], LOGITS[:, 0]])
+def test_training_logits_and_targets_of_other_shapes_are_refused(logits):
+    train = {"logits": logits, "features": FEATURES, "targets": TARGETS}
+
+    with pytest.raises(TrainingSamplesError, match=r"must have shapes \(M, K\) and \(M,\), got \((399, \d+|400,)\)"):
+        score_by_features("delta_knn", {"features": FEATURES[:5]}, train)
+
+
+def test_score_that_needs_no_training_targets_ignores_them():
+    test, train = {"features": FEATURES[:5]}, {"features": FEATURES}
+    unlike = {**train, "logits": LOGITS, "targets": TARGETS[:-1]}
+
+    assert torch.equal(score_by_features("knn", test, unlike), score_by_features("knn", test, train))
 
 
 @pytest.mark.parametrize("name", ["vim", "knn", "delta_mds", "sirc", "rl_geo_m"])
