@@ -48,8 +48,8 @@ class Batch:
             self.targets = targets.where(self.kept, 0)
         else:
             raise ValueError(
-                f"targets must have shape {tuple(positions)} (indices) or {tuple(logits.shape)} (distributions), "
-                f"got {tuple(targets.shape)} {targets.dtype}"
+                f"targets must be integers {tuple(positions)} (indices) or floating point {tuple(logits.shape)} "
+                f"(distributions), got {tuple(targets.shape)} {targets.dtype}"
             )
         if teacher_logits is not None and teacher_logits.shape != logits.shape:
             raise ValueError(
@@ -134,7 +134,11 @@ class ClassificationLoss(nn.Module):
             return self.reduced(Batch(logits, targets, self.ignore_index))
 
     def reduced(self, batch: Batch) -> Tensor:
-        values = self.values(batch).where(batch.kept, 0)
+        values = self.values(batch)
+        if values.shape != batch.kept.shape:
+            shape, name = tuple(batch.kept.shape), type(self).__name__
+            raise ValueError(f"values of {name} must have shape {shape}, one a position, got {tuple(values.shape)}")
+        values = values.where(batch.kept, 0)
         if self.reduction == "none":
             return values
         return values.sum() if self.reduction == "sum" else values.sum() / batch.kept.sum().clamp(min=1)

@@ -1,7 +1,6 @@
 """The page of the results of the published experiments, with the numbers behind it."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -62,7 +61,7 @@ def write_page(run: Path, experiments: Path, target: Path) -> None:
         text = _page(run, known, finished, new)
         (new / "index.md").write_text(text, encoding="utf-8")
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(Path(folder) / "before")
         new.rename(target)
 
 

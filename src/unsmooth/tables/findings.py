@@ -204,11 +204,11 @@ def _change(row: Row) -> str:
 
 
 def _growth(summary: DataFrame, losses: Losses) -> str:
-    """Whether the AURC of MSP grows with every step of alpha, from CE at 0."""
+    """Whether the AURC of MSP grows with every step of alpha of the one label-smoothing loss, from CE at 0."""
     rows = summary[(summary["score"] == BASELINE_SCORE) & (summary["metric"] == "aurc")]
     smoothed = rows["loss"].isin(losses.smoothed) & (rows["alpha"] > 0)
     values = rows[smoothed | (rows["loss"] == losses.baseline)].set_index("alpha")["mean"].sort_index()
-    if len(values) < 3 or not (np.diff(values) > 0.0).all():
+    if rows.loc[smoothed, "loss"].nunique() != 1 or len(values) < 3 or not (np.diff(values) > 0.0).all():
         return ""
     listed = ", ".join(f"{100 * value:.2f} % at {alpha:g}" for alpha, value in values.items())
     return f"Mean AURC under MSP grows with every step of alpha (means; the steps are not tested): {listed}."

@@ -232,9 +232,10 @@ def test_integer_types_and_strides_do_not_matter_and_inputs_are_not_changed(kind
     [
         (torch.zeros(4), torch.zeros(4, dtype=torch.int64), "logits must be floating point"),
         (torch.zeros(4, 5, dtype=torch.int64), torch.zeros(4, dtype=torch.int64), "logits must be floating point"),
-        (torch.zeros(4, 5), torch.zeros(4, 1, dtype=torch.int64), r"targets must have shape \(4,\).*got \(4, 1\)"),
-        (torch.zeros(4, 5), torch.zeros(4), "targets must have shape"),
-        (torch.zeros(4, 5), torch.zeros(4, dtype=torch.bool), "targets must have shape"),
+        (torch.zeros(4, 5), torch.zeros(4, 1, dtype=torch.int64), r"targets must be integers \(4,\).*got \(4, 1\)"),
+        (torch.zeros(4, 5), torch.zeros(4), "targets must be integers"),
+        (torch.zeros(4, 5), torch.zeros(4, dtype=torch.bool), "targets must be integers"),
+        (torch.zeros(4, 5), torch.eye(4, 5).long(), r"or floating point \(4, 5\) .*, got \(4, 5\) torch.int64"),
     ],
 )
 def test_inputs_that_do_not_fit_are_named(kind, logits, targets, message):
@@ -278,6 +279,16 @@ def test_online_targets_are_the_mean_right_predictions_of_the_last_epoch():
     second = loss(logits, targets)
     soft = loss.soft_targets.double()[targets]
     torch.testing.assert_close(second, 0.5 * cross_entropy(logits, targets) + 0.5 * cross_entropy(logits, soft))
+
+
+@pytest.mark.parametrize("of_one_position", [lambda values: values[:, None], torch.sum])
+def test_loss_without_a_value_at_every_position_is_refused(of_one_position):
+    class Misshapen(LabelSmoothing):
+        def values(self, batch):
+            return of_one_position(super().values(batch))
+
+    with pytest.raises(ValueError, match=r"values of Misshapen must have shape \(6,\), one a position, got \("):
+        Misshapen(0.1)(*batch())
 
 
 @pytest.mark.parametrize("settings", [{}, {"num_classes": 1}])

@@ -100,7 +100,7 @@ def test_cross_entropy_has_no_strength():
 
 
 def test_wrong_shapes_and_wrong_indices_are_named():
-    with pytest.raises(ValueError, match=r"targets must have shape \(16,\).*got \(15,\)"):
+    with pytest.raises(ValueError, match=r"targets must be integers \(16,\).*got \(15,\)"):
         LabelSmoothing(0.1)(LOGITS, TARGETS[:15])
     with pytest.raises(ValueError, match=r"targets must be in \[0, 3\), got 0 to 3"):
         smooth_targets(torch.tensor([0, 3]), 3, 0.1)
